@@ -1,0 +1,35 @@
+"""ordlib: teach CLIP to count, date, age and judge.
+
+Public names are found here and loaded when first used, so that ``import ordlib`` is quick
+and needs no torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ClipBackbone": "clip",
+    "Evaluation": "evaluation",
+    "ImageData": "data",
+    "LinearProbe": "models.probe",
+    "OrdinalTask": "tasks",
+    "Prediction": "tasks",
+    "doctor": "doctor",
+    "evaluate": "evaluation",
+    "load_clip": "clip",
+    "load_data": "data",
+    "load_folder": "data",
+    "load_task": "tasks",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"ordlib has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
