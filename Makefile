@@ -1,0 +1,48 @@
+# Two commands for everybody:  make course  and  make test.  Each sets itself up first.
+# Everything they make lies in .venv/ and build/; `make clean` removes both.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+READY := .venv/ready
+export ORDLIB_CACHE ?= $(CURDIR)/build/cache
+export IPYTHONDIR ?= $(CURDIR)/build/ipython
+export MPLCONFIGDIR ?= $(CURDIR)/build/matplotlib
+
+# The first Python on the path that is new enough; `make PYTHON=/path/to/python` overrides.
+FITS := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c $(FITS) >/dev/null 2>&1 && echo $$p && break; done)
+
+.PHONY: course test lab notebooks bench clean
+
+course: $(READY)
+	@$(BIN)/ordlib run --output build/course
+
+test: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadgroup
+	@HF_HUB_OFFLINE=1 $(BIN)/pytest --nbval-lax --nbval-cell-timeout=180 \
+		--nbval-sanitize-with tests/nbval.cfg -p no:doctest notebooks/*.ipynb
+
+lab: $(READY)
+	@$(BIN)/jupyter lab notebooks
+
+notebooks: $(READY)
+	@$(BIN)/ordlib notebooks
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c $(FITS) 2>/dev/null || { echo "ordlib needs Python 3.11, 3.12 or 3.13: \
+	install one from python.org, or run 'make PYTHON=/path/to/python3.12 ...'"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual \
+	environments: install its venv package (Debian, Ubuntu: sudo apt install python3-venv)"; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) --version); a few minutes, once."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
