@@ -1,0 +1,104 @@
+"""What a check answers: passed, not yet, or not started, and always why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from html import escape
+from typing import Literal
+
+MARKS = {"passed": "✓", "not yet": "✗", "not started": "…"}
+COLOURS = {"passed": "#009E73", "not yet": "#D55E00", "not started": "#7A7A7A"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to an exercise's answer.
+
+    Attributes:
+        state: "passed", "not yet" or "not started".
+        message: one or two sentences: what is right, or what is wrong and where to look.
+
+    Example:
+        >>> Verdict("not yet", "your loss ignores the last rank")
+        ✗ not yet: your loss ignores the last rank
+    """
+
+    state: Literal["passed", "not yet", "not started"]
+    message: str
+
+    def __repr__(self) -> str:
+        return f"{MARKS[self.state]} {self.state}: {self.message}"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<div style="border-left: 4px solid {COLOURS[self.state]}; padding: .3em .8em">'
+            f"<b>{MARKS[self.state]} {self.state}</b> &nbsp; {escape(self.message)}</div>"
+        )
+
+
+def diagnosing(check: Callable[..., str | None]) -> Callable[..., Verdict]:
+    """Turn a function that returns a diagnosis, or None if all is well, into a check.
+
+    The check never raises: an unfinished answer (None or ``...``) is "not started", and an
+    error inside the learner's code is quoted. The docstring of the function is what a
+    passed exercise is told.
+
+    Args:
+        check: takes the learner's answers; returns what is wrong, or None.
+
+    Returns:
+        A function of the same arguments that returns a :class:`Verdict`.
+
+    Example:
+        >>> @diagnosing
+        ... def positive(x):
+        ...     "A positive number."
+        ...     return None if x > 0 else f"{x} is not above 0"
+        >>> positive(3), positive(-1), positive(...)
+        (✓ passed: A positive number., ✗ not yet: -1 is not above 0, … not started: replace the \
+three dots by your answer and run the cell again)
+    """
+
+    @wraps(check)
+    def run(*answers: object) -> Verdict:
+        if any(answer is None or answer is ... for answer in answers):
+            hint = "replace the three dots by your answer and run the cell again"
+            return Verdict("not started", hint)
+        try:
+            complaint = check(*answers)
+        except Unfinished:
+            return Verdict("not started", "your function returns nothing yet")
+        except Exception as error:
+            return Verdict("not yet", f"your answer raised {type(error).__name__}: {error}")
+        if complaint:
+            return Verdict("not yet", complaint)
+        return Verdict("passed", (check.__doc__ or "").strip().splitlines()[0])
+
+    return run
+
+
+class Unfinished(Exception):
+    """The learner's function returned nothing: the stub is still there."""
+
+
+def called(function: Callable, *arguments: object) -> object:
+    """Call the learner's function on copies, and say so if it is still the stub.
+
+    Args:
+        function: the learner's.
+        arguments: numpy arrays (copied, so that an answer cannot change them) or anything.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        Unfinished: it returned None or ``...``.
+
+    Example:
+        >>> called(sum, [1, 2])
+        3
+    """
+    result = function(*(a.copy() if hasattr(a, "copy") else a for a in arguments))
+    if result is None or result is ...:
+        raise Unfinished
+    return result
