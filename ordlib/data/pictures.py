@@ -1,0 +1,113 @@
+"""Picture files: what is wrong with one, and how any kind of one becomes plain RGB."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Only plain picture formats: Pillow would hand an EPS file, for one, to an outside program.
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = (
+    *(".bmp", ".gif", ".jpg", ".jpeg", ".jp2", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"),
+)
+MODES = (
+    *("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"),
+    *("I", "I;16", "I;16B", "I;16L"),
+)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture file, upright and in RGB.
+
+    Args:
+        path: a file in one of ``FORMATS``.
+
+    Returns:
+        The picture (the first, where a file holds many).
+
+    Raises:
+        OSError: the file is missing or cannot be decoded; the message names it.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "grey.png"
+        >>> Image.new("L", (8, 6), 100).save(path)
+        >>> read_picture(path).getpixel((0, 0))
+        (100, 100, 100)
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return to_rgb(image)
+    except FileNotFoundError:
+        raise
+    # Decoders raise almost anything on a broken file: SyntaxError, IndexError, zlib.error ...
+    except Exception as error:
+        raise OSError(f"cannot read the picture {path}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Turn any picture into RGB: upright, see-through parts on white, 16 bits scaled to 8.
+
+    Args:
+        image: any of ``MODES``.
+
+    Returns:
+        An RGB picture, 8 bits a channel.
+
+    Example:
+        >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # Pillow gives 16-bit grey as "I" or "I;16", and would clip instead of scale it.
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def picture_fault(path: Path) -> str | None:
+    """Say what is wrong with a picture file, without decoding sound JPEG and PNG files.
+
+    A PNG file is checked by its checksums, a JPEG file by its end marker; the rarer formats,
+    and JPEG files without that marker, are decoded.
+
+    Args:
+        path: an existing file.
+
+    Returns:
+        What is wrong and what to do, or None.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "notes.png"
+        >>> _ = path.write_text("no picture")
+        >>> picture_fault(path)
+        'is not a picture in a format that is read (BMP, GIF, JPEG, JPEG2000, ...)'
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.mode not in MODES:
+                return f"has pixels of kind {image.mode!r}; save it as 8-bit RGB"
+            if image.format == "PNG":
+                image.verify()
+            elif image.format not in ("JPEG", "MPO") or not _has_end_marker(path):
+                image.load()
+    except Image.DecompressionBombError:
+        return f"has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; scale it down"
+    except UnidentifiedImageError:
+        if path.stat().st_size == 0:
+            return "is an empty file"
+        return f"is not a picture in a format that is read ({', '.join(FORMATS)})"
+    # As in read_picture: a broken file may raise anything.
+    except Exception as error:
+        return f"is damaged: {error}"
+    return None
+
+
+def _has_end_marker(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 65536))
+        return b"\xff\xd9" in file.read()
