@@ -1,0 +1,101 @@
+"""Pictures in, CLIP's normalised pixels out: the same numbers with and without torchvision."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+
+from .storage import digest
+
+# transformers 5.0 has the PIL processor under the plain name; later versions moved it, and
+# give the plain name to one that needs torchvision and differs by up to 0.015.
+_IS_SPLIT = hasattr(transformers, "CLIPImageProcessorPil")
+PROCESSOR = getattr(transformers, "CLIPImageProcessorPil" if _IS_SPLIT else "CLIPImageProcessor")
+
+
+class Preprocessor:
+    """CLIP's own scaling, centre crop and normalisation, computed with Pillow and torch.
+
+    Attributes:
+        side: pixels of the square that comes out.
+        key: names the settings, for caches.
+
+    Args:
+        folder: checkpoint; without a preprocessor file, OpenAI's settings are used.
+        side: pixels of the model's input.
+    """
+
+    def __init__(self, folder: Path, side: int) -> None:
+        files = ("preprocessor_config.json", "processor_config.json")
+        if any((folder / name).is_file() for name in files):
+            self._processor = PROCESSOR.from_pretrained(folder, local_files_only=True)
+        else:
+            self._processor = PROCESSOR(
+                size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+            )
+        self.side = side
+        settings = self._processor.to_dict()
+        names = ("size", "crop_size", "resample", "image_mean", "image_std", "rescale_factor")
+        self.key = digest(*(f"{name}={settings.get(name)}" for name in names))
+        lengths = [_lengths(settings.get(name)) for name in ("size", "crop_size")]
+        self._keeps_squares = lengths == [{side}, {side}]
+        mean, std = settings["image_mean"], settings["image_std"]
+        self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
+        self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        self._scale = settings["rescale_factor"]
+
+    def __call__(
+        self, images: Sequence[Image.Image | np.ndarray], device: torch.device | str = "cpu"
+    ) -> torch.Tensor:
+        """Return pixels that the image tower takes.
+
+        A picture that is not square loses what lies outside its centred square.
+
+        Args:
+            images: PIL pictures of any mode, or uint8 arrays (H, W), (H, W, 3) or (H, W, 4).
+            device: where the result goes.
+
+        Returns:
+            ``(N, 3, side, side)`` float32.
+
+        Raises:
+            ValueError: no pictures, or an array that is no uint8 picture.
+        """
+        if len(images) == 0:
+            raise ValueError("there are no pictures to preprocess")
+        fitted = np.stack([self._fit(image, row) for row, image in enumerate(images)])
+        pixels = torch.from_numpy(fitted).to(device).permute(0, 3, 1, 2)
+        pixels = pixels.to(torch.float32) * self._scale
+        return (pixels - self._mean.to(device)).div_(self._std.to(device)).contiguous()
+
+    def _fit(self, image: Image.Image | np.ndarray, row: int) -> np.ndarray:
+        """Return a picture scaled and cropped, ``(side, side, 3)`` uint8."""
+        array = _rgb(image, row)
+        if self._keeps_squares and array.shape[:2] == (self.side, self.side):
+            return array
+        done = self._processor(
+            Image.fromarray(array), do_rescale=False, do_normalize=False, return_tensors="np"
+        )["pixel_values"][0]
+        return done.transpose(1, 2, 0).astype(np.uint8)
+
+
+def _rgb(image: Image.Image | np.ndarray, row: int) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    array = np.asarray(image)
+    layers = array.shape[2:]
+    if array.dtype != np.uint8 or array.ndim < 2 or layers not in ((), (3,), (4,)):
+        raise ValueError(
+            f"picture {row} is a {array.dtype} array of shape {array.shape}; give PIL pictures or "
+            "uint8 arrays (height, width, 3) with values 0 to 255"
+        )
+    if layers == (3,):
+        return array
+    return np.asarray(Image.fromarray(array).convert("RGB"))
+
+
+def _lengths(size: dict | None) -> set[int]:
+    return {length for length in dict(size or {}).values() if length is not None}

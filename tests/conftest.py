@@ -1,0 +1,35 @@
+"""No test may reach the network; checkpoints are made once and shared by all workers."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pathlib import Path
+
+import pytest
+from clips import build_tiny_clip, build_vit_b_32
+
+from ordlib.storage import replacing
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / name
+    if not folder.is_dir():
+        with replacing(folder) as temporary:
+            build(temporary)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder: 2 layers, 64 pixels, 4x4 patches, word width 32, feature width 24."""
+    return _shared(tmp_path_factory, "tiny-clip", build_tiny_clip)
+
+
+@pytest.fixture(scope="session")
+def vit_b_32_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random checkpoint of OpenAI's ViT-B/32 geometry, with ``eos_token_id`` = 2."""
+    return _shared(tmp_path_factory, "vit-b-32", build_vit_b_32)
