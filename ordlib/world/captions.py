@@ -1,16 +1,16 @@
 """Captions in the manner of alt text, for the pictures that pico-clip is pretrained on.
 
-What they say stands in ``captions.toml``; this module only fills the templates in. Such captions
-are loose on purpose: they name objects, colours, scenes and people, and half of those of counted
-objects hold a vague quantity ("a few"), sometimes the wrong one. No true count, age, decade or
-score is stated, unless the *dose* asks for true counts. In dating and quality the loose words
-(eras, bad to excellent) stand for one rank each, so they are off by one a third of the time.
+What they say stands in ``captions.toml``; this module picks the kind of caption and asks the
+table's grammar to say it. The captions are loose on purpose: they name objects, colours, scenes
+and people, and half of those of counted objects hold a vague quantity ("a few"), sometimes the
+wrong one. No true count, age, decade or score is stated, unless the *dose* asks for true counts.
+In dating and quality the loose words (eras, bad to excellent) stand for one rank each, so they
+are off by one a third of the time.
 """
 
-import re
 import tomllib
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -18,17 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .vocabulary import number_words, with_article
+from .grammar import Grammar, mend_articles
 
-# How a piece of caption is said: from a record, the label, and a source of numbers in [0, 1).
-Draw = Callable[[], float]
-Say = Callable[[dict, float, Draw], str]
-
-# Numbers drawn for each of a caption's three parts; no template needs as many.
+# Random numbers for each of a caption's three parts (body, true count, aside): more than any
+# template needs. Always drawn in full, so that no part and no caption disturbs another.
 DRAWS = 16
 CHUNK = 4096
-SLOT = re.compile(r"\{(\w+)\}")
-A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])(\w+)")
 
 
 def caption(
@@ -45,7 +40,7 @@ def caption(
         task: "counting", "dating", "ageing" or "quality".
         record: what was drawn; the words in it are used.
         value: the picture's label on the task's number line.
-        rng: always draws the same amount, so that the next caption is the same at every dose.
+        rng: draws the same amount whatever the caption.
         dose: share, 0 to 1, of counting captions that state the true count.
         spurious: share of captions with a numeral about something else; None takes the table's.
 
@@ -53,17 +48,16 @@ def caption(
         One line of text.
 
     Raises:
-        ValueError: unknown task, label out of range, share outside 0 to 1, or a field that a
-            template needs and the record lacks.
+        ValueError: unknown task, label out of range, share outside 0 to 1, or a template that
+            needs a field which the record lacks.
 
     Example:
         >>> record = {"scene": "a cat", "distortion": "blurry"}
-        >>> caption("quality", record, 1.7, np.random.default_rng(1))
+        >>> caption("quality", record, 1.7, np.random.default_rng(3))
         '...'
     """
     _check([task], np.array([value], dtype=float), dose, spurious)
-    draws = rng.random((3, DRAWS)).tolist()
-    return _grammar(task).say(dict(record), value, draws, dose, spurious)
+    return _family(task).say(record, value, rng.random((3, DRAWS)).tolist(), dose, spurious)
 
 
 def captions(
@@ -74,17 +68,18 @@ def captions(
     seed: int = 0,
     spurious: float | None = None,
 ) -> list[str]:
-    """Write the captions of many pictures.
+    """Write the captions of many pictures, tens of thousands a second.
 
-    Captions of two doses agree except where the larger dose replaces one by a true count, and
-    what a smaller dose replaces, a larger one replaces by the same words.
+    The captions of two doses agree except where the larger one replaces a caption by a true
+    count; what a smaller dose replaces, a larger one replaces by the same words. Likewise another
+    rate of ``spurious`` numerals adds or takes away asides and changes nothing else.
 
     Args:
         records: a row for each picture.
         values: ``(N,)`` labels on the tasks' number lines.
         tasks: the task of all rows, or one for each row.
         dose, spurious: as in :func:`caption`.
-        seed: other seeds, other captions of the same pictures.
+        seed: another seed says the same pictures in other words.
 
     Returns:
         ``N`` captions. The first ones do not depend on how many follow.
@@ -97,23 +92,26 @@ def captions(
         >>> len(captions(records, [1.5, 4.8], "quality"))
         2
     """
-    tasks = [tasks] * len(records) if isinstance(tasks, str) else list(tasks)
+    count = len(records)
+    tasks = [tasks] * count if isinstance(tasks, str) else list(tasks)
     values = np.asarray(values, dtype=float)
-    if not len(records) == len(values) == len(tasks):
-        raise ValueError(f"{len(records)} records, {len(values)} values, {len(tasks)} tasks")
+    if not count == len(values) == len(tasks):
+        raise ValueError(
+            f"{count} records, {len(values)} values and {len(tasks)} tasks: not one each"
+        )
     _check(tasks, values, dose, spurious)
-    grammars = {task: _grammar(task) for task in set(tasks)}
-    used = sorted(set().union(*(grammar.fields for grammar in grammars.values())) & set(records))
-    rows = zip(*(records[name].tolist() for name in used), strict=True)
-    rng, labels, said = np.random.default_rng(seed), values.tolist(), []
-    for row, (task, words) in enumerate(zip(tasks, rows, strict=True)):
-        if row % CHUNK == 0:
-            draws = rng.random((CHUNK, 3, DRAWS)).tolist()
-        record = dict(zip(used, words, strict=True))
+    families = {task: _family(task) for task in set(tasks)}
+    fields = sorted(set().union(*(family.fields for family in families.values())))
+    rows = records.reindex(columns=fields).itertuples(index=False, name=None)
+    said = []
+    for task, words, value, draws in zip(
+        tasks, rows, values.tolist(), _draws(seed, count), strict=True
+    ):
+        record = dict(zip(fields, words, strict=True))
         try:
-            said.append(grammars[task].say(record, labels[row], draws[row % CHUNK], dose, spurious))
+            said.append(families[task].say(record, value, draws, dose, spurious))
         except ValueError as error:
-            raise ValueError(f"row {row} of records: {error}") from None
+            raise ValueError(f"row {len(said)} of records: {error}") from None
     return said
 
 
@@ -131,128 +129,47 @@ def table() -> dict:
     return tomllib.loads(Path(__file__).with_name("captions.toml").read_text("utf-8"))
 
 
-class _Grammar:
-    """The templates of one task, compiled to functions that fill them in."""
+class _Family:
+    """What can be said of one task's pictures."""
 
     def __init__(self, task: str) -> None:
-        words = table()
-        family = words[task]
-        self.task = task
-        self.fields: set[str] = set()
-        self._slots = words["slots"] | family["slots"]
-        self._rate = words["spurious"]
-        self._kinds = [self._any(family["templates"][kind]) for kind in family["shares"]]
+        family, common = table()[task], table()["all"]
+        grammar = Grammar(common["slots"] | family["slots"])
+        templates = {kind: grammar.one_of(t) for kind, t in family["templates"].items()}
+        self._kinds = [templates[kind] for kind in family["shares"]]
         self._limits = list(accumulate(family["shares"].values()))[:-1]
-        self._true = self._any(family["templates"].get("true"))
-        self._aside = self._any(self._slots["spurious"])
+        self._true = templates.get("true")
+        self._aside = grammar.one_of(common["asides"])
+        self._spurious = common["spurious"]
+        self.fields = grammar.fields - {"caption"}
 
     def say(
         self, record: dict, value: float, draws: list, dose: float, spurious: float | None
     ) -> str:
-        """Fill in one caption; body, replacement and aside each draw from numbers of their own."""
         body, truth, aside = (iter(numbers).__next__ for numbers in draws)
-        if self._true and truth() < dose:
+        if truth() < dose and self._true:
             text = self._true(record, value, truth)
         else:
             text = self._kinds[bisect_right(self._limits, body())](record, value, body)
-        if aside() < (self._rate if spurious is None else spurious):
-            text = self._aside(record | {"caption": text}, value, aside)
-        return A_BEFORE_VOWEL.sub(lambda match: with_article(match[1]), text)
-
-    def _any(self, texts: list[str] | None) -> Say | None:
-        """Say one of the texts."""
-        if not texts:
-            return None
-        says, count = [self._text(text) for text in texts], len(texts)
-        return lambda record, value, draw: says[int(draw() * count)](record, value, draw)
-
-    def _text(self, template: str) -> Say:
-        """Say a template with its slots filled in."""
-        pieces = SLOT.split(template)
-        if len(pieces) == 1:
-            return lambda record, value, draw: template
-        parts = [self._slot(p, template) if i % 2 else p for i, p in enumerate(pieces)]
-
-        def say(record: dict, value: float, draw: Draw) -> str:
-            return "".join(
-                [part if type(part) is str else part(record, value, draw) for part in parts]
-            )
-
-        return say
-
-    def _slot(self, name: str, template: str) -> Say:
-        """Say what a name in braces stands for; each form of slot is told by a key of its own."""
-        match self._slots.get(name):
-            case None:
-                return self._field(name, template)
-            case list(texts):
-                return self._any(texts)
-            case {"edges": edges, "words": words, **rest}:
-                return self._bin(edges, [self._any(texts) for texts in words], rest.get("noise", 0))
-            case {"by": field, "words": words}:
-                cases = {key: self._any(texts) for key, texts in words.items()}
-                return self._case(self._field(field, template), cases)
-            case {"from": low, "to": high, "digits": digits}:
-                span = high - low + 1
-                return lambda record, value, draw: _number(low + int(draw() * span), digits, draw)
-            case {"count": True, "digits": digits}:
-                return lambda record, value, draw: _number(round(value), digits, draw)
-            case slot:
-                raise ValueError(f"captions.toml: slot {name!r} of {self.task} is no form: {slot}")
-
-    def _field(self, name: str, template: str) -> Say:
-        """Say a word of the record."""
-        self.fields.add(name)
-
-        def say(record: dict, value: float, draw: Draw) -> str:
-            word = record.get(name)
-            if type(word) is not str:
-                raise ValueError(
-                    f"the {self.task} template {template!r} needs the text field {name!r}; "
-                    f"the record has {word!r} there and the fields {', '.join(record)}"
-                )
-            return word
-
-        return say
-
-    @staticmethod
-    def _bin(edges: list[float], says: list[Say], noise: float) -> Say:
-        """Say the words of the label's bin, or by mistake those of a neighbour."""
-        last = len(edges) - 1
-
-        def say(record: dict, value: float, draw: Draw) -> str:
-            at = bisect_right(edges, value) - 1
-            if draw() < noise:
-                at += 1 if at == 0 or (at < last and draw() < 0.5) else -1
-            return says[at](record, value, draw)
-
-        return say
-
-    @staticmethod
-    def _case(field: Say, cases: dict[str, Say]) -> Say:
-        """Say what stands under a field's word, or under "*"."""
-
-        def say(record: dict, value: float, draw: Draw) -> str:
-            word = field(record, value, draw)
-            return cases.get(word, cases["*"])(record, value, draw)
-
-        return say
+        if aside() < (self._spurious if spurious is None else spurious):
+            text = self._aside({"caption": text}, value, aside)
+        return mend_articles(text)
 
 
 @cache
-def _grammar(task: str) -> _Grammar:
-    return _Grammar(task)
+def _family(task: str) -> _Family:
+    return _Family(task)
 
 
-def _number(number: int, digits: float, draw: Draw) -> str:
-    return str(number) if draw() < digits else number_words(number)
+def _draws(seed: int, count: int) -> Iterator[list]:
+    rng = np.random.default_rng(seed)
+    for start in range(0, count, CHUNK):
+        yield from rng.random((min(CHUNK, count - start), 3, DRAWS)).tolist()
 
 
 def _check(tasks: list[str], values: np.ndarray, dose: float, spurious: float | None) -> None:
-    """Raise ``ValueError`` before any work is done for what the captions could not say."""
-    known = [
-        name for name, entry in table().items() if isinstance(entry, dict) and "shares" in entry
-    ]
+    """Raise ``ValueError`` for what no caption can be written for, before any is."""
+    known = [name for name in table() if name != "all"]
     if unknown := sorted(set(tasks) - set(known)):
         raise ValueError(f"no captions for the task {unknown[0]!r}; there are {', '.join(known)}")
     for name, share in (("dose", dose), ("spurious", spurious)):
@@ -264,5 +181,5 @@ def _check(tasks: list[str], values: np.ndarray, dose: float, spurious: float | 
         row = int(wrong.argmax())
         raise ValueError(
             f"value {values[row]} in row {row} is outside {low[row]:g} to {high[row]:g}, "
-            f"the range of {tasks[row]}"
+            f"the labels of {tasks[row]}"
         )

@@ -1,0 +1,137 @@
+"""Templates with slots, compiled from a table to functions that fill them in.
+
+A slot's name stands in braces, and its entry in the table says what it can be; the forms of
+entries are listed at the top of ``captions.toml``. Compiled once, a caption takes microseconds.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+
+from .vocabulary import number_words, with_article
+
+# A piece of text is said of a record and its label, with the help of numbers drawn from [0, 1).
+Draw = Callable[[], float]
+Say = Callable[[dict[str, str], float, Draw], str]
+
+SLOT = re.compile(r"\{(\w+)\}")
+A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])(\w+)")
+
+
+def mend_articles(text: str) -> str:
+    """Turn "a" into "an" where the next word asks for it.
+
+    Args:
+        text: any text in lower case.
+
+    Returns:
+        The text with its articles right.
+
+    Example:
+        >>> mend_articles("a photo of a orange umbrella on a euro sign")
+        'a photo of an orange umbrella on a euro sign'
+    """
+    return A_BEFORE_VOWEL.sub(lambda match: with_article(match[1]), text)
+
+
+class Grammar:
+    """A table of slots.
+
+    Args:
+        slots: name to entry; a name without an entry is a field of the record.
+
+    Attributes:
+        fields: the record's fields that the texts compiled so far may need.
+
+    Example:
+        >>> grammar = Grammar({"size": {"edges": [0, 10], "words": [["small"], ["large"]]}})
+        >>> say = grammar.one_of(["a {size} {animal}"])
+        >>> say({"animal": "cat"}, 12.0, lambda: 0.0)
+        'a large cat'
+    """
+
+    def __init__(self, slots: dict) -> None:
+        self.slots = slots
+        self.fields: set[str] = set()
+
+    def one_of(self, texts: list[str]) -> Say:
+        """Compile texts of which one is said at random."""
+        says, count = [self._text(text) for text in texts], len(texts)
+        return lambda record, value, draw: says[int(draw() * count)](record, value, draw)
+
+    def _text(self, template: str) -> Say:
+        pieces = SLOT.split(template)
+        if len(pieces) == 1:
+            return lambda record, value, draw: template
+        parts = [self._slot(p, template) if i % 2 else p for i, p in enumerate(pieces)]
+
+        def say(record: dict[str, str], value: float, draw: Draw) -> str:
+            return "".join([p if type(p) is str else p(record, value, draw) for p in parts])
+
+        return say
+
+    def _slot(self, name: str, template: str) -> Say:
+        match self.slots.get(name):
+            case None:
+                return self._field(name, template)
+            case list(texts):
+                return self.one_of(texts)
+            case {"edges": edges, "words": bins, **rest}:
+                return _by_label(
+                    edges, [self.one_of(texts) for texts in bins], rest.get("noise", 0)
+                )
+            case {"by": field, "words": cases}:
+                cases = {word: self.one_of(texts) for word, texts in cases.items()}
+                return _by_field(self._field(field, template), cases, name)
+            case {"from": low, "to": high, "digits": digits}:
+                span = high - low + 1
+                return lambda record, value, draw: _number(low + int(draw() * span), digits, draw)
+            case {"count": True, "digits": digits}:
+                return lambda record, value, draw: _number(round(value), digits, draw)
+            case entry:
+                raise ValueError(
+                    f"slot {name!r} of template {template!r} has no known form: {entry}"
+                )
+
+    def _field(self, name: str, template: str) -> Say:
+        self.fields.add(name)
+
+        def say(record: dict[str, str], value: float, draw: Draw) -> str:
+            word = record.get(name)
+            if type(word) is not str:
+                raise ValueError(
+                    f"template {template!r} needs the text field {name!r}; the record has {word!r}"
+                )
+            return word
+
+        return say
+
+
+def _by_label(edges: list[float], bins: list[Say], noise: float) -> Say:
+    """Say the words of the label's bin, or by mistake those of a neighbouring one."""
+    last = len(bins) - 1
+
+    def say(record: dict[str, str], value: float, draw: Draw) -> str:
+        at = bisect_right(edges, value) - 1
+        if draw() < noise:
+            at += 1 if at == 0 or (at < last and draw() < 0.5) else -1
+        return bins[at](record, value, draw)
+
+    return say
+
+
+def _by_field(field: Say, cases: dict[str, Say], name: str) -> Say:
+    """Say the words under what a field of the record holds."""
+
+    def say(record: dict[str, str], value: float, draw: Draw) -> str:
+        word = field(record, value, draw)
+        case = cases.get(word) or cases.get("*")
+        if case is None:
+            raise ValueError(f"slot {name!r} has no words for {word!r}, only for {list(cases)}")
+        return case(record, value, draw)
+
+    return say
+
+
+def _number(number: int, digits: float, draw: Draw) -> str:
+    return str(number) if draw() < digits else number_words(number)
