@@ -64,15 +64,15 @@ def load_folder(
         >>> import tempfile
         >>> from PIL import Image
         >>> root = Path(tempfile.mkdtemp())
-        >>> for count in range(1, 5):
-        ...     Image.new("RGB", (64, 64)).save(root / f"{count}.png")
-        >>> _ = (root / "counts.csv").write_text("path,n\\n1.png,1\\n2.png,2\\n3.png,3\\n4.png,4\\n")
-        >>> load_folder(root, "counts.csv", "counting", label_column="n")
-        ImageData(counting, all: 4 pictures, labels 1 to 4)
-        >>> halves = load_folder(root, "counts.csv", "counting", label_column="n",
-        ...                      splits={"train": 0.5, "test": 0.5})
-        >>> halves["train"]
-        ImageData(counting, train: 2 pictures, labels ... to ...)
+        >>> for name in ("a.png", "b.png"):
+        ...     Image.new("RGB", (64, 64)).save(root / name)
+        >>> _ = (root / "counts.csv").write_text("file,n\\na.png,3\\nb.png,7\\n")
+        >>> columns = {"image_column": "file", "label_column": "n"}
+        >>> load_folder(root, "counts.csv", "counting", **columns)
+        ImageData(counting, all: 2 pictures, labels 3 to 7)
+        >>> halves = {"train": 0.5, "test": 0.5}
+        >>> load_folder(root, "counts.csv", "counting", **columns, splits=halves)["train"]
+        ImageData(counting, train: 1 pictures, labels ... to ...)
     """
     if split_column is not None and splits is not None:
         raise ValueError(

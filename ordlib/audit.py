@@ -1,0 +1,121 @@
+"""Does the rendered world give its labels away? What the painter recorded, and what pixels tell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .data import ImageData, load_data
+from .metrics import score, spearman
+from .models.pixels import PixelRidge, PixelTrees
+from .prediction import Prediction
+from .tasks import OrdinalTask
+from .world import SPLIT_SIZES
+
+# No recorded quantity may order the labels beyond this; in dating and quality tint and
+# exposure are the signal, and nothing is asked of them.
+LIMIT = 0.55
+LIMITED = ("counting", "ageing")
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit of a rendered task found.
+
+    Attributes:
+        task: the task's name.
+        leaks: one row for each recorded number: its Spearman correlation with the label on the
+            training split, the strongest first.
+        baselines: one row for each baseline and split: its metrics.
+    """
+
+    task: str
+    leaks: pd.DataFrame
+    baselines: pd.DataFrame
+
+    @property
+    def passed(self) -> bool:
+        """Whether every recorded number keeps to the limit, where the task has one."""
+        worst = self.leaks["spearman"].abs().max()
+        return self.task not in LIMITED or not worst > LIMIT
+
+    def __str__(self) -> str:
+        verdict = "there is no limit: tint and exposure are the signal"
+        if self.task in LIMITED:
+            verdict = f"the limit of {LIMIT} is {'kept' if self.passed else 'BROKEN'}"
+        return (
+            f"{self.task}: what was drawn against the label; {verdict}\n"
+            f"{self.leaks.round(2).to_string()}\n\n"
+            f"{self.task}: what pixels alone predict\n{self.baselines.round(2).to_string()}"
+        )
+
+
+def audit(task: str, side: int = 96, size: int | None = None) -> Audit:
+    """Look for shortcuts in a task of the rendered world.
+
+    Args:
+        task: "counting", "dating", "ageing" or "quality".
+        side: pixels.
+        size: at most so many pictures of each split; None takes whole splits.
+
+    Returns:
+        The correlations of all recorded numbers, and the metrics of the pixel baselines,
+        trained on the training split. Nothing of them is tuned, so test is shown beside val.
+
+    Raises:
+        ValueError: no such task.
+
+    Example:
+        >>> found = audit("counting", side=64, size=60)
+        >>> found.baselines.index.tolist()
+        [('training median', 'val'), ('training median', 'test'), ('pixel ridge', 'val'),
+         ('pixel ridge', 'test'), ('pixel trees', 'val'), ('pixel trees', 'test')]
+    """
+    train, val, test = (_first(task, split, side, size) for split in ("train", "val", "test"))
+    models = {
+        "training median": _Median(train.task),
+        "pixel ridge": PixelRidge(train.task),
+        "pixel trees": PixelTrees(train.task),
+    }
+    rows = {}
+    for name, model in models.items():
+        model.fit(train)
+        for data in (val, test):
+            rows[name, data.split] = score(data.task, data.values, model.predict(data))
+    return Audit(train.task.name, leaks(train), pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def leaks(data: ImageData) -> pd.DataFrame:
+    """Correlate every recorded number with the label.
+
+    Args:
+        data: pictures of the rendered world.
+
+    Returns:
+        Column ``spearman`` (-1 to 1, nan for a constant), indexed by quantity, strongest first.
+
+    Example:
+        >>> leaks(load_data("counting", "train", side=64, size=60)).columns.tolist()
+        ['spearman']
+    """
+    numbers = data.records.select_dtypes("number")
+    found = {name: spearman(data.values, column) for name, column in numbers.items()}
+    table = pd.DataFrame({"spearman": pd.Series(found, dtype=float).rename_axis("quantity")})
+    return table.sort_values("spearman", key=np.abs, ascending=False)
+
+
+def _first(task: str, split: str, side: int, size: int | None) -> ImageData:
+    return load_data(task, split, side, min(size or SPLIT_SIZES[split], SPLIT_SIZES[split]))
+
+
+class _Median:
+    """Says the median of the training labels of every picture: what no look at all achieves."""
+
+    def __init__(self, task: OrdinalTask) -> None:
+        self.task = task
+
+    def fit(self, train: ImageData) -> None:
+        self.median = float(np.median(train.values))
+
+    def predict(self, data: ImageData) -> Prediction:
+        return self.task.read_values(np.full(len(data), self.median))

@@ -1,0 +1,128 @@
+"""One way to judge every model: all metrics, each with an interval."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from .data import ImageData
+from .metrics import Interval, bootstrap, pairwise_accuracy, pearson, score, spearman
+from .prediction import Prediction
+
+
+class Model(Protocol):
+    """Whatever predicts labels of pictures."""
+
+    def predict(self, data: ImageData) -> Prediction:
+        """Predict the label of every picture."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation:
+    """How good a model's predictions of one set of pictures are.
+
+    Attributes:
+        metrics: mae (in the task's unit), accuracy, off_by_one, kappa, spearman, pearson,
+            pairwise.
+        intervals: the same with 95 % bootstrap intervals over pictures, or over groups of
+            pictures where the data has them.
+        prediction: what the model said.
+        truth: ``(N,)`` labels on the task's number line.
+        name: task and split, for headings.
+        unit: the task's unit, which is that of ``mae``.
+    """
+
+    metrics: dict[str, float]
+    intervals: dict[str, Interval]
+    prediction: Prediction
+    truth: np.ndarray
+    name: str
+    unit: str
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a metric: the estimate, and the low and high end of its interval."""
+        return pd.DataFrame(
+            [tuple(self.intervals[metric]) for metric in self.metrics],
+            index=pd.Index(self.metrics, name=self.name),
+            columns=["estimate", "low", "high"],
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.name}, {len(self.truth)} pictures\n{self.table().round(3).to_string()}"
+
+    def _repr_html_(self) -> str:
+        return self.table().round(3).to_html()
+
+
+def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) -> Evaluation:
+    """Predict, compare with the truth, and say how sure the numbers are.
+
+    The intervals answer: how would these numbers vary with other pictures (or other groups) of
+    the same kind? They do not cover another training run.
+
+    Args:
+        model: has ``predict(data) -> Prediction``.
+        data: N labelled pictures.
+        samples: bootstrap draws for each interval.
+        seed: of the bootstrap.
+
+    Returns:
+        Metrics, intervals, predictions and truth. Where all pictures are of one group the ends
+        of the intervals are ``nan``: one group tells nothing of others.
+
+    Raises:
+        ValueError: another number of predictions than pictures.
+
+    Example:
+        >>> from ordlib.data import load_data
+        >>> from ordlib.models.pixels import PixelRidge
+        >>> data = load_data("counting", "train", side=64, size=60)
+        >>> result = evaluate(PixelRidge(data.task).fit(data), data, samples=100)
+        >>> list(result.metrics)
+        ['mae', 'accuracy', 'off_by_one', 'kappa', 'spearman', 'pearson', 'pairwise']
+        >>> result.table().columns.tolist()
+        ['estimate', 'low', 'high']
+    """
+    prediction = model.predict(data)
+    if len(prediction) != len(data):
+        raise ValueError(
+            f"{type(model).__name__} gave {len(prediction)} predictions for {len(data)} pictures"
+        )
+    scores = score(data.task, data.values, prediction)
+    return Evaluation(
+        metrics=scores,
+        intervals=_intervals(scores, data, prediction, samples, seed),
+        prediction=prediction,
+        truth=data.values,
+        name=f"{data.task.name}, {data.split}",
+        unit=data.task.unit,
+    )
+
+
+def _intervals(
+    scores: dict[str, float], data: ImageData, prediction: Prediction, samples: int, seed: int
+) -> dict[str, Interval]:
+    if data.groups is not None and len(np.unique(data.groups)) == 1:
+        return {name: Interval(number, np.nan, np.nan) for name, number in scores.items()}
+    truth, value = data.values, prediction.value
+    ranks, labels = data.ranks, data.task.nearest_rank(prediction.label)
+    misses = np.abs(ranks - labels)
+    # What is a mean over pictures is drawn as one: the same numbers ten times faster.
+    statistics = {
+        "mae": (np.mean, np.abs(truth - value)),
+        "accuracy": (np.mean, misses == 0),
+        "off_by_one": (np.mean, misses <= 1),
+        "kappa": (_kappa, ranks, labels),
+        "spearman": (spearman, truth, value),
+        "pearson": (pearson, truth, value),
+        "pairwise": (pairwise_accuracy, ranks, value),
+    }
+    how = {"groups": data.groups, "samples": samples, "seed": seed}
+    return {name: bootstrap(*statistics[name], **how) for name in scores}
+
+
+def _kappa(ranks: np.ndarray, labels: np.ndarray) -> float:
+    """Quadratic kappa from moments: one less the squared miss over that expected by chance."""
+    chance = ranks.var() + labels.var() + (ranks.mean() - labels.mean()) ** 2
+    return 1 - np.square(ranks - labels).mean() / chance if chance else np.nan
