@@ -1,0 +1,348 @@
+"""What an ordinal task is: its ranks, the words for them, its coarse bins, how answers are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ordlib import task_rules
+from ordlib.prediction import Prediction
+
+Reading = Literal["expectation", "argmax"]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class OrdinalTask:
+    """Everything that is stated once about a task. A wrong definition fails right here.
+
+    Only ``name``, ``unit`` and ``values`` are needed: words default to the values, bins to one
+    for each rank. Ranks may be unevenly spaced and need not all occur in the training data.
+    Labels may lie between ranks (opinion scores): then the ranks are a grid, accuracy, kappa and
+    "same label" use the nearest rank, and the mean absolute error uses the real values.
+
+    Attributes:
+        name: short name, as in ``load_task(name)``.
+        unit: what one step on the number line is, in the plural: "objects", "years".
+        values: the ranks in order, M >= 2 of them: numbers, or names.
+        positions: where named ranks stand on the number line; by default 0, 1, ..., M - 1.
+            Numbers stand where they are.
+        words: the word or phrase of each rank, for prompts; by default the values as text.
+        templates: prompts, each with ``{rank}`` and perhaps fillers.
+        fillers: for each further placeholder the words it may take, the first being its default.
+        bin_edges: lower edges of the coarse bins on the number line. The first may lie below
+            the lowest rank, not above. By default each rank is a bin, with its edges halfway
+            to its neighbours, so that ``bin_of`` and ``nearest_rank`` agree.
+        bin_phrases: one phrase in common language for each bin.
+        bin_templates: prompts with ``{rank}`` for the phrase; by default the templates.
+        maximum: upper edge of the last bin; by default the highest rank.
+        reading: how probabilities become a value: "expectation" over ranks, or "argmax".
+
+    Raises:
+        ValueError: names the field, its value, what is wrong and what to do.
+
+    Example:
+        >>> task = OrdinalTask(
+        ...     name="ripeness", unit="steps", values=("green", "yellow", "brown"),
+        ...     templates=("a photo of a {rank} {fruit}",), fillers={"fruit": ("banana", "pear")},
+        ... )
+        >>> task
+        OrdinalTask('ripeness': 3 ranks from green to brown, 3 bins, unit steps)
+        >>> task.prompts(fruit="pear")
+        ['a photo of a green pear', 'a photo of a yellow pear', 'a photo of a brown pear']
+        >>> OrdinalTask(name="stars", unit="stars", values=(1, 3, 2))
+        Traceback (most recent call last):
+        ValueError: OrdinalTask 'stars': values = (1, 3, 2): 2 follows 3; list them from ...
+    """
+
+    name: str
+    unit: str
+    values: tuple[float, ...] | tuple[str, ...]
+    positions: tuple[float, ...] | None = None
+    words: tuple[str, ...] | None = None
+    templates: tuple[str, ...] = ("{rank}",)
+    fillers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    bin_edges: tuple[float, ...] | None = None
+    bin_phrases: tuple[str, ...] | None = None
+    bin_templates: tuple[str, ...] | None = None
+    maximum: float | None = None
+    reading: Reading = "expectation"
+
+    def __post_init__(self) -> None:
+        for name, value in task_rules.complete(vars(self)).items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return (
+            f"OrdinalTask({self.name!r}: {self.num_ranks} ranks from {self.label_of(0)} to "
+            f"{self.label_of(-1)}, {self.num_bins} bins, unit {self.unit})"
+        )
+
+    @property
+    def num_ranks(self) -> int:
+        """Number of ranks, M."""
+        return len(self.values)
+
+    @property
+    def num_bins(self) -> int:
+        """Number of coarse bins, d."""
+        return len(self.bin_edges)
+
+    @property
+    def levels(self) -> np.ndarray:
+        """``(M,)`` float64: where the ranks stand on the number line."""
+        return np.array(self.values if self.positions is None else self.positions, np.float64)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Levels of the lowest and the highest rank; labels lie between them."""
+        return float(self.levels[0]), float(self.levels[-1])
+
+    def nearest_rank(self, values: ArrayLike) -> np.ndarray:
+        """Settle values on ranks.
+
+        Args:
+            values: numbers on the number line, of any shape. Beyond the ends counts as the end.
+
+        Returns:
+            Indices of the nearest ranks, int64, same shape. Halfway goes to the higher rank.
+
+        Raises:
+            ValueError: a value is NaN.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("quality").nearest_rank([1.2, 2.5, 4.9, 7.0])
+            array([0, 2, 4, 4])
+        """
+        levels = self.levels
+        return np.searchsorted((levels[:-1] + levels[1:]) / 2, _numbers(values), side="right")
+
+    def bin_of(self, values: ArrayLike) -> np.ndarray:
+        """Sort values into the coarse bins.
+
+        Args:
+            values: numbers on the number line, of any shape. Beyond the ends counts as the end.
+
+        Returns:
+            Bin indices, int64, same shape. A value on an edge belongs to the bin above it.
+
+        Raises:
+            ValueError: a value is NaN.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("ageing").bin_of([4, 13, 34.9, 65, 90])
+            array([0, 1, 2, 4, 4])
+        """
+        return np.searchsorted(np.array(self.bin_edges[1:]), _numbers(values), side="right")
+
+    def bin_midpoints(self) -> np.ndarray:
+        """Give one point on the number line for each bin.
+
+        Returns:
+            ``(d,)`` float64: the middle between a bin's lower edge and the next, ``maximum``
+            closing the last. A bin that holds a single rank stands on that rank.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("ageing").bin_midpoints()
+            array([ 6.5, 16. , 27. , 50. , 77.5])
+            >>> load_task("dating").bin_midpoints()
+            array([0., 1., 2., 3., 4.])
+        """
+        edges = np.array([*self.bin_edges, self.maximum], np.float64)
+        middles = (edges[:-1] + edges[1:]) / 2
+        bins = self.bin_of(self.levels)
+        single = np.bincount(bins, minlength=self.num_bins) == 1
+        middles[single] = self.levels[single[bins]]
+        return middles
+
+    def prompts(self, template: int = 0, **fillers: str) -> list[str]:
+        """Write one prompt for each rank.
+
+        Args:
+            template: index into ``templates``.
+            fillers: word for a placeholder, any word at all; those left out take the first of
+                their words, and those that this template does not use change nothing.
+
+        Returns:
+            M prompts in the order of the ranks.
+
+        Raises:
+            ValueError: the task has no such template or placeholder.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("counting").prompts(object="cats")[:3]
+            ['a photo of one cats', 'a photo of two cats', 'a photo of three cats']
+        """
+        return self._fill("templates", template, self.words, fillers)
+
+    def bin_prompts(self, template: int = 0, **fillers: str) -> list[str]:
+        """Write one prompt for each coarse bin.
+
+        Args:
+            template: index into ``bin_templates``.
+            fillers: as for `prompts`.
+
+        Returns:
+            d prompts in the order of the bins.
+
+        Raises:
+            ValueError: as `prompts`.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("counting").bin_prompts(object="cats")[1:3]
+            ['a photo of a few cats', 'a photo of several cats']
+        """
+        return self._fill("bin_templates", template, self.bin_phrases, fillers)
+
+    def fillings(self, template: int = 0) -> list[dict[str, str]]:
+        """List every way to fill a template, to average over names or to measure their spread.
+
+        Args:
+            template: index into ``templates``.
+
+        Returns:
+            Keyword arguments for `prompts`, one dict for each combination of the words of
+            those placeholders that the template uses; ``[{}]`` if it uses none.
+
+        Raises:
+            ValueError: the task has no such template.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> task = load_task("counting")
+            >>> prompts = [task.prompts(**filling) for filling in task.fillings()]
+            >>> len(prompts) == len(task.fillers["object"])
+            True
+        """
+        text = self._template("templates", template)
+        used = [name for name in self.fillers if name in task_rules.placeholders(text)]
+        combinations = product(*(self.fillers[name] for name in used))
+        return [dict(zip(used, words, strict=True)) for words in combinations]
+
+    def parse(self, label: object, where: str = "") -> float:
+        """Read a label from a file.
+
+        Args:
+            label: a number or its text, a rank's name or a rank's word; case does not matter.
+                For named ranks a number is a position and must belong to a rank.
+            where: file and row, for the message: ``"labels.csv, row 12"``.
+
+        Returns:
+            The label on the number line.
+
+        Raises:
+            ValueError: missing, unknown or out of range.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> task = load_task("counting")
+            >>> task.parse("7"), task.parse(7.0), task.parse("Seven")
+            (7.0, 7.0, 7.0)
+            >>> task.parse(21, where="labels.csv, row 12")
+            Traceback (most recent call last):
+            ValueError: labels.csv, row 12: label 21 is outside task 'counting', which ...
+        """
+        return task_rules.parse(self, label, where)
+
+    def label_of(self, rank: int) -> str:
+        """Name a rank, for axes and tables.
+
+        Args:
+            rank: rank index.
+
+        Returns:
+            Its name, or its number as text.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("dating").label_of(2), load_task("quality").label_of(0)
+            ('1950s', '1')
+        """
+        return task_rules.as_text(self.values[rank])
+
+    def read(self, probabilities: ArrayLike, reading: Reading | None = None) -> Prediction:
+        """Turn probabilities over ranks into predictions.
+
+        Args:
+            probabilities: ``(N, M)``, rows summing to 1 to within 0.01 (half precision will
+                do); they are made to sum to 1 exactly.
+            reading: "expectation" or "argmax"; None takes the task's own.
+
+        Returns:
+            The predictions; labels are the ranks nearest to the values.
+
+        Raises:
+            ValueError: another shape, a negative or undefined number, a row that does not sum
+                to 1, or an unknown reading.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> task = load_task("dating")
+            >>> prediction = task.read([[0.0, 0.5, 0.2, 0.2, 0.1]])
+            >>> prediction.value, prediction.label
+            (array([1.9]), array([2.]))
+            >>> task.read([[0.0, 0.5, 0.2, 0.2, 0.1]], reading="argmax").value
+            array([1.])
+        """
+        reading = task_rules.known_reading(self.reading if reading is None else reading)
+        probabilities = task_rules.distributions(probabilities, self.num_ranks)
+        levels = self.levels
+        if reading == "argmax":
+            value = levels[probabilities.argmax(axis=1)]
+        else:
+            value = probabilities @ levels
+        return Prediction(value, levels[self.nearest_rank(value)], probabilities)
+
+    def read_values(self, values: ArrayLike) -> Prediction:
+        """Turn predicted values, say those of a regressor, into predictions.
+
+        Args:
+            values: ``(N,)`` on the number line; they may lie beyond the ends and stay so.
+
+        Returns:
+            The predictions, without probabilities; labels are the nearest ranks.
+
+        Raises:
+            ValueError: a value is not finite.
+
+        Example:
+            >>> from ordlib.tasks import load_task
+            >>> load_task("counting").read_values([2.6, 31.0]).label
+            array([ 3., 20.])
+        """
+        return Prediction(values, self.levels[self.nearest_rank(values)])
+
+    def _template(self, field: str, index: int) -> str:
+        templates = getattr(self, field)
+        try:
+            return templates[index]
+        except IndexError:
+            raise ValueError(
+                f"task {self.name!r} has no {field}[{index}]; it has {len(templates)}, from 0 on"
+            ) from None
+
+    def _fill(self, field: str, index: int, words: tuple, fillers: dict[str, str]) -> list[str]:
+        text = self._template(field, index)
+        unknown = sorted(set(fillers) - set(self.fillers))
+        if unknown:
+            raise ValueError(
+                f"task {self.name!r} has no placeholder {unknown[0]!r} to fill; "
+                f"it has {', '.join(self.fillers) or 'none'}"
+            )
+        chosen = {name: choices[0] for name, choices in self.fillers.items()} | fillers
+        return [text.format(rank=word, **chosen) for word in words]
+
+
+def _numbers(values: ArrayLike) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    if np.isnan(values).any():
+        row = np.argwhere(np.isnan(values))[0].tolist()
+        raise ValueError(f"value {row} is NaN, which is nearest to no rank")
+    return values

@@ -1,0 +1,50 @@
+"""What every method returns for a set of pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predictions of N pictures on a task's number line.
+
+    Attributes:
+        value: ``(N,)`` float64, the predicted values, in the task's unit and possibly between
+            ranks.
+        label: ``(N,)`` float64, each value settled on a rank: the level of that rank.
+            ``task.nearest_rank(label)`` gives its index, ``task.label_of(index)`` its name.
+        probabilities: ``(N, M)`` float64 over the ranks, rows summing to 1, or None for
+            methods that have none.
+
+    Raises:
+        ValueError: shapes do not fit, or a number is not finite.
+
+    Example:
+        >>> prediction = Prediction(value=[1.2, 3.9], label=[1, 4])
+        >>> len(prediction), prediction.label
+        (2, array([1., 4.]))
+    """
+
+    value: np.ndarray
+    label: np.ndarray
+    probabilities: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for field, dimensions in (("value", 1), ("label", 1), ("probabilities", 2)):
+            given = getattr(self, field)
+            if given is None and field == "probabilities":
+                continue
+            array = np.asarray(given, dtype=np.float64)
+            if array.ndim != dimensions or len(array) != np.size(self.value):
+                raise ValueError(
+                    f"{field} of a Prediction has shape {array.shape}; it needs one row for each "
+                    f"of the {np.size(self.value)} values, in {dimensions} dimension(s)"
+                )
+            if not np.isfinite(array).all():
+                row = int(np.argwhere(~np.isfinite(array))[0, 0])
+                raise ValueError(f"{field}[{row}] of a Prediction is not finite: {array[row]}")
+            object.__setattr__(self, field, array)
+
+    def __len__(self) -> int:
+        return len(self.value)

@@ -1,0 +1,265 @@
+"""What makes a task's definition right, and labels and probabilities that fit it.
+
+`OrdinalTask` calls these; every message names the field and its value, and says what to do.
+"""
+
+import math
+import string
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from numbers import Integral, Real
+from reprlib import Repr
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+READINGS = ("expectation", "argmax")
+_repr = Repr()
+_repr.maxtuple = _repr.maxlist = 8
+_repr.maxstring = _repr.maxother = 80
+
+
+def complete(definition: Mapping) -> dict:
+    """Check the fields of a task and fill in those that were left out.
+
+    Args:
+        definition: every field of an `OrdinalTask` by name, None where left out.
+
+    Returns:
+        The fields, with sequences as tuples.
+
+    Raises:
+        ValueError: the first thing that is wrong.
+    """
+    try:
+        return _complete(definition)
+    except ValueError as error:
+        raise ValueError(f"OrdinalTask {definition['name']!r}: {error}") from None
+
+
+def _complete(given: Mapping) -> dict:
+    for field in ("name", "unit"):
+        _text(field, given[field])
+    values = _values(given["values"])
+    positions = _positions(given["positions"], values)
+    words = given["words"]
+    words = tuple(map(as_text, values)) if words is None else _phrases("words", words, len(values))
+    fillers = _fillers(given["fillers"])
+    templates = _templates("templates", given["templates"], fillers)
+    bin_templates = given["bin_templates"]
+    if bin_templates is None:
+        bin_templates = templates
+    bin_templates = _templates("bin_templates", bin_templates, fillers)
+    for name in fillers:
+        if not any(name in placeholders(text) for text in templates + bin_templates):
+            _fail("fillers", given["fillers"], f"no template has {{{name}}}; use it or drop it")
+    known_reading(given["reading"])
+    return {
+        **given,
+        "values": values,
+        "positions": positions,
+        "words": words,
+        "templates": templates,
+        "fillers": fillers,
+        "bin_templates": bin_templates,
+        **_bins(given, positions or values, words),
+    }
+
+
+def as_text(value: float | str) -> str:
+    """Write a rank's value as a person would: 2.0 as "2", a name as it is."""
+    return value if isinstance(value, str) else repr(value).removesuffix(".0")
+
+
+def placeholders(template: str) -> set[str]:
+    """List the names in braces of a template."""
+    return {name for _, name, *_ in string.Formatter().parse(template) if name is not None}
+
+
+def known_reading(reading: str) -> str:
+    """Return ``reading`` if it is one; else raise ValueError."""
+    if reading not in READINGS:
+        _fail("reading", reading, f"unknown; choose one of {READINGS}")
+    return reading
+
+
+def _values(given: object) -> tuple:
+    values = _sequence("values", given)
+    if len(values) < 2:
+        _fail("values", given, f"{len(values)} rank(s); an order needs at least 2")
+    if not any(isinstance(value, str) for value in values):
+        return _increasing("values", values)
+    if not all(isinstance(value, str) for value in values):
+        _fail("values", given, "mixes names and numbers; use one kind (names may have positions)")
+    return _phrases("values", values, len(values))
+
+
+def _positions(given: object, values: tuple) -> tuple | None:
+    if not isinstance(values[0], str):
+        if given is not None:
+            _fail("positions", given, "only for named ranks: numbers stand where they are; drop it")
+        return None
+    if given is None:
+        return tuple(range(len(values)))
+    positions = _increasing("positions", _sequence("positions", given))
+    return _counted("positions", positions, len(values), "rank")
+
+
+def _bins(given: Mapping, levels: tuple, words: tuple) -> dict:
+    edges, phrases, maximum = given["bin_edges"], given["bin_phrases"], given["maximum"]
+    if edges is None:
+        edges = (levels[0], *((low + high) / 2 for low, high in pairwise(levels)))
+        phrases = words if phrases is None else _phrases("bin_phrases", phrases, len(edges))
+    else:
+        edges = _increasing("bin_edges", _sequence("bin_edges", edges))
+        _check_edges(edges, levels)
+        if phrases is None:
+            _fail("bin_phrases", phrases, f"give a phrase for each of the {len(edges)} bins")
+        phrases = _phrases("bin_phrases", phrases, len(edges), "bin")
+    maximum = levels[-1] if maximum is None else _number("maximum", maximum)
+    if maximum < levels[-1]:
+        _fail("maximum", maximum, f"below the highest rank, {levels[-1]}; it closes the last bin")
+    return {"bin_edges": edges, "bin_phrases": phrases, "maximum": maximum}
+
+
+def _check_edges(edges: tuple, levels: tuple) -> None:
+    if len(edges) < 2:
+        _fail("bin_edges", edges, "one bin tells nothing apart; give 2 or more, or leave it out")
+    if len(edges) > len(levels):
+        _fail("bin_edges", edges, f"{len(edges)} bins for {len(levels)} ranks; use fewer")
+    if edges[0] > levels[0]:
+        _fail("bin_edges", edges, f"the lowest rank, {levels[0]}, has no bin: lower the first edge")
+    if edges[-1] > levels[-1]:
+        _fail("bin_edges", edges, f"the last bin starts above the highest rank, {levels[-1]}")
+
+
+def _fillers(given: object) -> dict:
+    if not isinstance(given, Mapping):
+        _fail("fillers", given, 'must be a mapping: {"object": ("stars", "cats")}')
+    for name in given:
+        if not isinstance(name, str) or not name.isidentifier() or name in ("rank", "template"):
+            _fail("fillers", given, f"{name!r} cannot name a placeholder; choose another word")
+    return {name: _phrases(f"fillers[{name!r}]", words, None) for name, words in given.items()}
+
+
+def _templates(field: str, given: object, fillers: Mapping) -> tuple:
+    templates = _sequence(field, given)
+    if not templates:
+        _fail(field, given, 'give at least one, such as "a photo of {rank}"')
+    for index, template in enumerate(templates):
+        here = f"{field}[{index}]"
+        _text(here, template)
+        try:
+            parts = list(string.Formatter().parse(template))
+        except ValueError as error:
+            _fail(here, template, f"{error}; write {{{{ and }}}} for braces that stay")
+        names = placeholders(template)
+        if "rank" not in names:
+            _fail(here, template, "has no {rank}, so all ranks would have the same prompt")
+        for name in sorted(names - {"rank"} - set(fillers)):
+            _fail(here, template, f"unknown placeholder {{{name}}}; give its words in fillers")
+        if any(spec or conversion for _, _, spec, conversion in parts):
+            _fail(here, template, "placeholders are plain: {rank}, without : or !")
+    return templates
+
+
+def _sequence(field: str, given: object) -> tuple:
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        _fail(field, given, "must be a tuple or list; for a single entry write (entry,)")
+    return tuple(given)
+
+
+def _text(field: str, given: object) -> str:
+    if not isinstance(given, str) or not given.strip():
+        _fail(field, given, "must be a text that is not empty")
+    return given
+
+
+def _number(field: str, given: object) -> float:
+    if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
+        _fail(field, given, "must be a number")
+    if not math.isfinite(given):
+        _fail(field, given, "must be finite")
+    return int(given) if isinstance(given, Integral) else float(given)
+
+
+def _increasing(field: str, given: tuple) -> tuple:
+    numbers = tuple(_number(f"{field}[{index}]", value) for index, value in enumerate(given))
+    for low, high in pairwise(numbers):
+        if low == high:
+            _fail(field, given, f"holds {high} twice; give each once")
+        if low > high:
+            _fail(field, given, f"{high} follows {low}; list them from lowest to highest")
+    return numbers
+
+
+def _phrases(field: str, given: object, count: int | None, of: str = "rank") -> tuple:
+    phrases = tuple(
+        _text(f"{field}[{index}]", text) for index, text in enumerate(_sequence(field, given))
+    )
+    if not phrases:
+        _fail(field, given, "is empty; give at least one word")
+    seen = set()
+    for phrase in phrases:
+        if phrase.casefold() in seen:
+            _fail(field, given, f"holds {phrase!r} twice (case does not count); give each once")
+        seen.add(phrase.casefold())
+    return phrases if count is None else _counted(field, phrases, count, of)
+
+
+def _counted(field: str, given: tuple, count: int, of: str) -> tuple:
+    if len(given) != count:
+        _fail(field, given, f"{len(given)} given for {count} {of}s; give one for each {of}")
+    return given
+
+
+def _fail(field: str, value: object, problem: str) -> None:
+    raise ValueError(f"{field} = {_repr.repr(value)}: {problem}")
+
+
+def parse(task, label: object, where: str) -> float:
+    """Read a label; see `OrdinalTask.parse`."""
+    here = f"{where}: " if where else ""
+    if label is None or (isinstance(label, float) and math.isnan(label)):
+        raise ValueError(f"{here}the label is missing ({label})")
+    levels, text = task.levels, str(label).strip().casefold()
+    for texts in (map(as_text, task.values), task.words):
+        known = [known.casefold() for known in texts]
+        if text in known:
+            return float(levels[known.index(text)])
+    named = task.positions is not None
+    try:
+        number = math.nan if isinstance(label, bool | np.bool_) else float(text)
+    except ValueError:
+        number = math.nan
+    outside = not levels[0] <= number <= levels[-1]
+    if math.isnan(number) or outside or (named and number not in levels):
+        kind = "no rank of" if math.isnan(number) or named else "outside"
+        raise ValueError(f"{here}label {label!r} is {kind} task {task.name!r}, {_offer(task)}")
+    return number
+
+
+def _offer(task) -> str:
+    if task.positions is not None:
+        return f"which has {', '.join(task.values)}"
+    return f"which goes from {as_text(task.values[0])} to {as_text(task.values[-1])}"
+
+
+def distributions(probabilities: ArrayLike, ranks: int) -> np.ndarray:
+    """Check ``(N, M)`` probabilities over ranks and make their rows sum to 1 exactly.
+
+    Raises:
+        ValueError: another shape, a negative or undefined number, or a sum far from 1.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if probabilities.ndim != 2 or probabilities.shape[1] != ranks:
+        raise ValueError(f"probabilities must be (N, {ranks}), not {probabilities.shape}")
+    sums = probabilities.sum(axis=1)
+    good = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= 0.01)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"probabilities[{row}] is no distribution over the ranks: its sum is {sums[row]:.4g}, "
+            f"its lowest entry {probabilities[row].min():.4g}; apply softmax to logits first"
+        )
+    return probabilities / sums[:, None]
