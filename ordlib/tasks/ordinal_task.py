@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ordlib import task_rules
-from ordlib.prediction import Prediction
+from ..prediction import Prediction
+from . import rules
 
 Reading = Literal["expectation", "argmax"]
 
@@ -71,7 +71,7 @@ class OrdinalTask:
     reading: Reading = "expectation"
 
     def __post_init__(self) -> None:
-        for name, value in task_rules.complete(vars(self)).items():
+        for name, value in rules.complete(vars(self)).items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -222,7 +222,7 @@ class OrdinalTask:
             True
         """
         text = self._template("templates", template)
-        used = [name for name in self.fillers if name in task_rules.placeholders(text)]
+        used = [name for name in self.fillers if name in rules.placeholders(text)]
         combinations = product(*(self.fillers[name] for name in used))
         return [dict(zip(used, words, strict=True)) for words in combinations]
 
@@ -249,7 +249,7 @@ class OrdinalTask:
             Traceback (most recent call last):
             ValueError: labels.csv, row 12: label 21 is outside task 'counting', which ...
         """
-        return task_rules.parse(self, label, where)
+        return rules.parse(self, label, where)
 
     def label_of(self, rank: int) -> str:
         """Name a rank, for axes and tables.
@@ -265,7 +265,7 @@ class OrdinalTask:
             >>> load_task("dating").label_of(2), load_task("quality").label_of(0)
             ('1950s', '1')
         """
-        return task_rules.as_text(self.values[rank])
+        return rules.as_text(self.values[rank])
 
     def read(self, probabilities: ArrayLike, reading: Reading | None = None) -> Prediction:
         """Turn probabilities over ranks into predictions.
@@ -291,8 +291,8 @@ class OrdinalTask:
             >>> task.read([[0.0, 0.5, 0.2, 0.2, 0.1]], reading="argmax").value
             array([1.])
         """
-        reading = task_rules.known_reading(self.reading if reading is None else reading)
-        probabilities = task_rules.distributions(probabilities, self.num_ranks)
+        reading = rules.known_reading(self.reading if reading is None else reading)
+        probabilities = rules.distributions(probabilities, self.num_ranks)
         levels = self.levels
         if reading == "argmax":
             value = levels[probabilities.argmax(axis=1)]

@@ -8,11 +8,8 @@ papers or releases do not say.
 
 from types import MappingProxyType
 
-from ordlib.ordinal_task import OrdinalTask
-from ordlib.prediction import Prediction
-from ordlib.world.vocabulary import COLOURS, OBJECTS, number_words
-
-__all__ = ["DEFINITIONS", "OrdinalTask", "Prediction", "load_task"]
+from ..world.vocabulary import COLOURS, OBJECTS, number_words
+from .ordinal_task import OrdinalTask
 
 # NumCLIP's release: bins 0-12, 13-18, 19-34, 35-64, 65+, and their words [code].
 _AGE_BINS = {
@@ -29,7 +26,7 @@ _AGE_TEMPLATES = (
 _DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
 # One bin for each label [code]; NumCLIP never released its words for them: these are ours, with
 # no numeral in them.
-_ERAS = ("talkies era", "wartime years", "postwar years", "space race years", "disco era")
+_ERAS = ("talkies era", "wartime years", "postwar years", "space age", "disco era")
 _OPINIONS = ("bad", "poor", "fair", "good", "excellent")
 _OPINION_TEMPLATES = (
     "a photo of {rank} quality",

@@ -1,0 +1,27 @@
+"""How good an ordinal prediction is, and how sure we are of it.
+
+Errors and correlations are measured on the number line (`mae`, `spearman`, `pearson`), agreement
+on rank indices (`accuracy`, `off_by_one_accuracy`, `quadratic_kappa`). Whatever is undefined,
+such as the correlation with a constant, is ``nan``: no warning, no invented zero.
+"""
+
+from .agreement import accuracy, mae, off_by_one_accuracy, quadratic_kappa
+from .intervals import Interval, bootstrap
+from .order import pairwise_accuracy, pearson, spearman
+from .ordinality import Ordinality, ordinality_score
+from .scores import score
+
+__all__ = [
+    "Interval",
+    "Ordinality",
+    "accuracy",
+    "bootstrap",
+    "mae",
+    "off_by_one_accuracy",
+    "ordinality_score",
+    "pairwise_accuracy",
+    "pearson",
+    "quadratic_kappa",
+    "score",
+    "spearman",
+]

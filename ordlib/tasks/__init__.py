@@ -1,0 +1,7 @@
+"""What an ordinal task is, and the tasks that come with ordlib."""
+
+from ..prediction import Prediction
+from .builtin import load_task
+from .ordinal_task import OrdinalTask
+
+__all__ = ["OrdinalTask", "Prediction", "load_task"]
