@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,3 +49,32 @@ class Prediction:
 
     def __len__(self) -> int:
         return len(self.value)
+
+
+def distributions(probabilities: ArrayLike, ranks: int) -> np.ndarray:
+    """Check ``(N, M)`` probabilities over ranks and make their rows sum to 1 exactly.
+
+    Args:
+        probabilities: as a model gave them; rows may miss 1 by 0.01, as in half precision.
+        ranks: M.
+
+    Returns:
+        ``(N, M)`` float64.
+
+    Raises:
+        ValueError: another shape, a negative or undefined number, or a sum far from 1.
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if probabilities.ndim != 2 or probabilities.shape[1] != ranks:
+        raise ValueError(
+            f"probabilities must be (N, {ranks}), a column for each rank, not {probabilities.shape}"
+        )
+    sums = probabilities.sum(axis=1)
+    good = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= 0.01)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"probabilities[{row}] is no distribution over the ranks: its sum is {sums[row]:.4g}, "
+            f"its lowest entry {probabilities[row].min():.4g}; apply softmax to logits first"
+        )
+    return probabilities / sums[:, None]

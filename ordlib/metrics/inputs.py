@@ -32,6 +32,6 @@ def rank_indices(truth: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np
     return truth.astype(np.int64), predicted.astype(np.int64)
 
 
-def constant(values: np.ndarray) -> bool:
-    """Tell whether all values are the same."""
-    return bool((values == values[0]).all())
+def constant(values: np.ndarray, rounding: float = 0.0) -> bool:
+    """Tell whether all values are the same, but for a share ``rounding`` of the largest."""
+    return bool(np.ptp(values) <= rounding * np.abs(values).max())

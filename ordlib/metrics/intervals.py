@@ -53,7 +53,8 @@ def bootstrap(
         seed: the same seed gives the same interval.
 
     Returns:
-        Estimate on all rows, and the interval. Its ends are ``nan`` if no draw gave a number.
+        Estimate on all rows, and the interval. Its ends are ``nan`` if no draw gave a number, or
+        if there is only one row or group: it cannot tell how others would vary.
 
     Raises:
         ValueError: no array, no rows, other lengths, or ``samples`` or ``level`` out of range.
@@ -76,13 +77,15 @@ def bootstrap(
         raise ValueError(
             f"samples must be at least 1 and level between 0 and 1, not {samples} and {level}"
         )
+    estimate = float(statistic(*columns))
+    if len(units) == 1:
+        return Interval(estimate, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
     draws = np.full(samples, np.nan)
     for draw in range(samples):
         chosen = rng.integers(len(units), size=len(units))
         rows = np.concatenate([units[unit] for unit in chosen]) if groups is not None else chosen
         draws[draw] = statistic(*(column[rows] for column in columns))
-    estimate = float(statistic(*columns))
     draws = draws[np.isfinite(draws)]
     if draws.size == 0:
         return Interval(estimate, float("nan"), float("nan"))

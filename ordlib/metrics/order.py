@@ -40,7 +40,7 @@ def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
         predicted: ``(N,)`` predicted values or scores, in any unit.
 
     Returns:
-        -1 to 1. ``nan`` if either side is constant, to rounding.
+        -1 to 1. ``nan`` if either side is constant, but for rounding.
 
     Raises:
         ValueError: as `mae`.
@@ -50,7 +50,7 @@ def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
         1.0
     """
     truth, predicted = numbers(truth, predicted)
-    if constant(truth) or constant(predicted):
+    if constant(truth, rounding=1e-12) or constant(predicted, rounding=1e-12):
         return float("nan")
     return float(stats.pearsonr(truth, predicted).statistic)
 

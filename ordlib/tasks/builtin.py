@@ -20,7 +20,7 @@ _AGE_BINS = {
 # OrdinalCLIP's release starts from the first template [code]; the others are ours.
 _AGE_TEMPLATES = (
     "age estimation: the age of the person is {rank}",
-    "a photo of a person who is {rank} years old",
+    "a photo of a person, {rank} years old",
     "the person is {rank} years old",
 )
 _DECADES = ("1930s", "1940s", "1950s", "1960s", "1970s")
@@ -80,7 +80,8 @@ _QUALITY = {
     "templates": _OPINION_TEMPLATES,
 }
 
-# MORPH II: ages 16 to 77 are written into L2RCLIP's release [code]; the closing maximum is ours.
+# MORPH II: ages 16 to 77 are written into L2RCLIP's release [code] (OrdinalCLIP's has 101 ranks
+# for the same pictures); the closing maximum is ours.
 _MORPH = {
     "unit": "years",
     "values": tuple(range(16, 78)),
@@ -113,7 +114,7 @@ _ADIENCE = {
         "forty eight to fifty three",
         "over sixty",
     ),
-    "templates": ("a photo of a person who is {rank} years old",),
+    "templates": ("a photo of a person, {rank} years old",),
     "bin_phrases": (
         "baby",
         "small child",

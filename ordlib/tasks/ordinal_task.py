@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..prediction import Prediction
-from . import rules
+from ..prediction import Prediction, distributions
+from . import labels, rules, templates
 
 Reading = Literal["expectation", "argmax"]
 
@@ -179,7 +179,13 @@ class OrdinalTask:
             >>> load_task("counting").prompts(object="cats")[:3]
             ['a photo of one cats', 'a photo of two cats', 'a photo of three cats']
         """
-        return self._fill("templates", template, self.words, fillers)
+        return templates.fill(
+            templates.pick(self.templates, template, "templates", self.name),
+            self.words,
+            self.fillers,
+            fillers,
+            self.name,
+        )
 
     def bin_prompts(self, template: int = 0, **fillers: str) -> list[str]:
         """Write one prompt for each coarse bin.
@@ -199,7 +205,13 @@ class OrdinalTask:
             >>> load_task("counting").bin_prompts(object="cats")[1:3]
             ['a photo of a few cats', 'a photo of several cats']
         """
-        return self._fill("bin_templates", template, self.bin_phrases, fillers)
+        return templates.fill(
+            templates.pick(self.bin_templates, template, "bin_templates", self.name),
+            self.bin_phrases,
+            self.fillers,
+            fillers,
+            self.name,
+        )
 
     def fillings(self, template: int = 0) -> list[dict[str, str]]:
         """List every way to fill a template, to average over names or to measure their spread.
@@ -208,8 +220,8 @@ class OrdinalTask:
             template: index into ``templates``.
 
         Returns:
-            Keyword arguments for `prompts`, one dict for each combination of the words of
-            those placeholders that the template uses; ``[{}]`` if it uses none.
+            Keyword arguments for `prompts` and `bin_prompts`, one dict for each combination of
+            the words of those placeholders that the template uses; ``[{}]`` if it uses none.
 
         Raises:
             ValueError: the task has no such template.
@@ -221,10 +233,8 @@ class OrdinalTask:
             >>> len(prompts) == len(task.fillers["object"])
             True
         """
-        text = self._template("templates", template)
-        used = [name for name in self.fillers if name in rules.placeholders(text)]
-        combinations = product(*(self.fillers[name] for name in used))
-        return [dict(zip(used, words, strict=True)) for words in combinations]
+        text = templates.pick(self.templates, template, "templates", self.name)
+        return templates.fillings(text, self.fillers)
 
     def parse(self, label: object, where: str = "") -> float:
         """Read a label from a file.
@@ -247,9 +257,12 @@ class OrdinalTask:
             (7.0, 7.0, 7.0)
             >>> task.parse(21, where="labels.csv, row 12")
             Traceback (most recent call last):
-            ValueError: labels.csv, row 12: label 21 is outside task 'counting', which ...
+            ValueError: labels.csv, row 12: label 21 is outside the ranks; task 'counting' ...
         """
-        return rules.parse(self, label, where)
+        try:
+            return labels.parse(label, self._known, self.name, self.positions is not None)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
     def label_of(self, rank: int) -> str:
         """Name a rank, for axes and tables.
@@ -292,7 +305,7 @@ class OrdinalTask:
             array([1.])
         """
         reading = rules.known_reading(self.reading if reading is None else reading)
-        probabilities = rules.distributions(probabilities, self.num_ranks)
+        probabilities = distributions(probabilities, self.num_ranks)
         levels = self.levels
         if reading == "argmax":
             value = levels[probabilities.argmax(axis=1)]
@@ -319,25 +332,9 @@ class OrdinalTask:
         """
         return Prediction(values, self.levels[self.nearest_rank(values)])
 
-    def _template(self, field: str, index: int) -> str:
-        templates = getattr(self, field)
-        try:
-            return templates[index]
-        except IndexError:
-            raise ValueError(
-                f"task {self.name!r} has no {field}[{index}]; it has {len(templates)}, from 0 on"
-            ) from None
-
-    def _fill(self, field: str, index: int, words: tuple, fillers: dict[str, str]) -> list[str]:
-        text = self._template(field, index)
-        unknown = sorted(set(fillers) - set(self.fillers))
-        if unknown:
-            raise ValueError(
-                f"task {self.name!r} has no placeholder {unknown[0]!r} to fill; "
-                f"it has {', '.join(self.fillers) or 'none'}"
-            )
-        chosen = {name: choices[0] for name, choices in self.fillers.items()} | fillers
-        return [text.format(rank=word, **chosen) for word in words]
+    @cached_property
+    def _known(self) -> dict[str, float]:
+        return labels.levels_by_text(self.values, self.words, self.levels)
 
 
 def _numbers(values: ArrayLike) -> np.ndarray:

@@ -1,17 +1,17 @@
-"""What makes a task's definition right, and labels and probabilities that fit it.
+"""What makes the definition of a task right.
 
-`OrdinalTask` calls these; every message names the field and its value, and says what to do.
+`OrdinalTask` calls `complete`; every message names the field and its value, and says what to do.
 """
 
 import math
-import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from itertools import pairwise
 from numbers import Integral, Real
 from reprlib import Repr
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+from .templates import placeholders
 
 READINGS = ("expectation", "argmax")
 _repr = Repr()
@@ -69,11 +69,6 @@ def _complete(given: Mapping) -> dict:
 def as_text(value: float | str) -> str:
     """Write a rank's value as a person would: 2.0 as "2", a name as it is."""
     return value if isinstance(value, str) else repr(value).removesuffix(".0")
-
-
-def placeholders(template: str) -> set[str]:
-    """List the names in braces of a template."""
-    return {name for _, name, *_ in string.Formatter().parse(template) if name is not None}
 
 
 def known_reading(reading: str) -> str:
@@ -150,22 +145,19 @@ def _templates(field: str, given: object, fillers: Mapping) -> tuple:
         here = f"{field}[{index}]"
         _text(here, template)
         try:
-            parts = list(string.Formatter().parse(template))
+            names = placeholders(template)
         except ValueError as error:
-            _fail(here, template, f"{error}; write {{{{ and }}}} for braces that stay")
-        names = placeholders(template)
+            _fail(here, template, f"{error}; placeholders are plain words in braces")
         if "rank" not in names:
             _fail(here, template, "has no {rank}, so all ranks would have the same prompt")
         for name in sorted(names - {"rank"} - set(fillers)):
             _fail(here, template, f"unknown placeholder {{{name}}}; give its words in fillers")
-        if any(spec or conversion for _, _, spec, conversion in parts):
-            _fail(here, template, "placeholders are plain: {rank}, without : or !")
     return templates
 
 
 def _sequence(field: str, given: object) -> tuple:
-    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-        _fail(field, given, "must be a tuple or list; for a single entry write (entry,)")
+    if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
+        _fail(field, given, "must be a tuple or list in order; for a single entry write (entry,)")
     return tuple(given)
 
 
@@ -215,51 +207,3 @@ def _counted(field: str, given: tuple, count: int, of: str) -> tuple:
 
 def _fail(field: str, value: object, problem: str) -> None:
     raise ValueError(f"{field} = {_repr.repr(value)}: {problem}")
-
-
-def parse(task, label: object, where: str) -> float:
-    """Read a label; see `OrdinalTask.parse`."""
-    here = f"{where}: " if where else ""
-    if label is None or (isinstance(label, float) and math.isnan(label)):
-        raise ValueError(f"{here}the label is missing ({label})")
-    levels, text = task.levels, str(label).strip().casefold()
-    for texts in (map(as_text, task.values), task.words):
-        known = [known.casefold() for known in texts]
-        if text in known:
-            return float(levels[known.index(text)])
-    named = task.positions is not None
-    try:
-        number = math.nan if isinstance(label, bool | np.bool_) else float(text)
-    except ValueError:
-        number = math.nan
-    outside = not levels[0] <= number <= levels[-1]
-    if math.isnan(number) or outside or (named and number not in levels):
-        kind = "no rank of" if math.isnan(number) or named else "outside"
-        raise ValueError(f"{here}label {label!r} is {kind} task {task.name!r}, {_offer(task)}")
-    return number
-
-
-def _offer(task) -> str:
-    if task.positions is not None:
-        return f"which has {', '.join(task.values)}"
-    return f"which goes from {as_text(task.values[0])} to {as_text(task.values[-1])}"
-
-
-def distributions(probabilities: ArrayLike, ranks: int) -> np.ndarray:
-    """Check ``(N, M)`` probabilities over ranks and make their rows sum to 1 exactly.
-
-    Raises:
-        ValueError: another shape, a negative or undefined number, or a sum far from 1.
-    """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.ndim != 2 or probabilities.shape[1] != ranks:
-        raise ValueError(f"probabilities must be (N, {ranks}), not {probabilities.shape}")
-    sums = probabilities.sum(axis=1)
-    good = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= 0.01)
-    if not good.all():
-        row = int(np.argmin(good))
-        raise ValueError(
-            f"probabilities[{row}] is no distribution over the ranks: its sum is {sums[row]:.4g}, "
-            f"its lowest entry {probabilities[row].min():.4g}; apply softmax to logits first"
-        )
-    return probabilities / sums[:, None]
