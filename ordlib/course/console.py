@@ -1,0 +1,109 @@
+"""What a run says on the terminal: a live line per notebook, or plain lines in a log."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ordlib.course.running import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
+
+Watch = Callable[[str, int, int], None]
+_STYLE = {"ok": "green", "failed": "bold red", "not run": "dim"}
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Watch]:
+    """Show where a run is.
+
+    Args:
+        console: a terminal gets a line that ticks; anything else one line per notebook.
+
+    Yields:
+        A watcher to call with (name, number of the cell, number of cells).
+    """
+    if not console.is_terminal:
+        yield (
+            lambda name, cell, cells: (
+                say(console, f"{name}: running {cells} cells") if cell == 1 else None
+            )
+        )
+        return
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("cell {task.completed} of {task.total}"),
+        TimeElapsedColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True) as shown:
+        lines = {}
+
+        def watch(name: str, cell: int, cells: int) -> None:
+            if name not in lines:
+                for line in lines.values():
+                    shown.remove_task(line)
+                lines.clear()
+                lines[name] = shown.add_task(name)
+            shown.update(lines[name], completed=cell, total=cells)
+
+        yield watch
+
+
+def tell(console: Console, outcome: Outcome) -> None:
+    """Say what became of a notebook, and if it failed, where and why."""
+    seconds = "" if outcome.seconds is None else f"{outcome.seconds:6.1f} s"
+    line = f"{outcome.name}: {outcome.status:8}{seconds}"
+    say(console, line.rstrip(), _STYLE[outcome.status])
+    if outcome.failure:
+        say(console, f"  {outcome.failure}", "red")
+
+
+def summary(console: Console, outcomes: Sequence[Outcome], index: Path) -> None:
+    """Print the table of a run, what it cost against the budgets, and where to look."""
+    width = max([len(outcome.name) for outcome in outcomes] + [len("notebook")])
+    say(console, f"\n{'notebook':{width}}  status    cells  seconds")
+    for outcome in outcomes:
+        seconds = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
+        line = f"{outcome.name:{width}}  {outcome.status:8}  {outcome.cells:5}  {seconds:>7}"
+        say(console, line, _STYLE[outcome.status])
+    for line in budget_lines(outcomes):
+        say(console, line)
+    say(console, f"\nOpen {index.resolve()}")
+
+
+def budget_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """Compare the times with the course's budgets; this informs and never fails a run.
+
+    Args:
+        outcomes: what became of each notebook.
+
+    Returns:
+        One line on the slowest notebook and one on the whole.
+
+    Example:
+        >>> for line in budget_lines([Outcome("00_start_here", 30, seconds=42.0)]):
+        ...     print(line)
+        Budget per notebook, 60 s: within it; the slowest is 00_start_here with 42 s.
+        Budget of the course, 480 s: within it, with 42 s.
+    """
+    timed = [outcome for outcome in outcomes if outcome.seconds is not None]
+    if not timed:
+        return []
+    slowest = max(timed, key=lambda outcome: outcome.seconds)
+    total = sum(outcome.seconds for outcome in timed)
+    return [
+        f"Budget per notebook, {NOTEBOOK_BUDGET} s: {_verdict(slowest.seconds, NOTEBOOK_BUDGET)}; "
+        f"the slowest is {slowest.name} with {slowest.seconds:.0f} s.",
+        f"Budget of the course, {COURSE_BUDGET} s: {_verdict(total, COURSE_BUDGET)}, "
+        f"with {total:.0f} s.",
+    ]
+
+
+def _verdict(seconds: float, budget: float) -> str:
+    return "within it" if seconds <= budget else "OVER IT"
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """Print text as it is: no markup, no colours guessed, no lines broken."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

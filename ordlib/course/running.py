@@ -1,0 +1,98 @@
+"""Running the notebooks one after the other, whatever becomes of each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+
+from ordlib.course import numbers, parameters
+from ordlib.course.engine import Failure, execute
+
+NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 8 * 60  # seconds on two CPU cores
+CELL_LIMIT = 300  # seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one notebook.
+
+    Args:
+        name: file name without suffix.
+        cells: how many cells it has, as written.
+        seconds: how long it took; None if it was not run.
+        failure: where and why it stopped, or None.
+        notebook: the executed notebook; None if it was not run.
+        results: the numbers it saved, by name.
+    """
+
+    name: str
+    cells: int
+    seconds: float | None = None
+    failure: Failure | None = None
+    notebook: Path | None = None
+    results: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """``"ok"``, ``"failed"`` or ``"not run"``."""
+        if self.seconds is None:
+            return "not run"
+        return "failed" if self.failure else "ok"
+
+
+def run(
+    notebooks: Sequence[Path],
+    output: Path,
+    *,
+    values: Mapping[str, str] | None = None,
+    keep_going: bool = False,
+    timeout: int = CELL_LIMIT,
+    watch: Callable[[str, int, int], None] = lambda name, cell, cells: None,
+) -> Iterator[Outcome]:
+    """Execute notebooks with papermill, each in a kernel and a folder of its own.
+
+    Args:
+        notebooks: what to run, in this order.
+        output: gets NAME.ipynb, results/NAME.json, and files/NAME/, the folder in which
+            the notebook runs and where whatever it writes stays.
+        values: parameters for all of them, as typed on the command line.
+        keep_going: go on after a failure; else the rest is reported as not run.
+        timeout: seconds that one cell may take.
+        watch: called with (name, number of the cell, number of cells) before each cell.
+
+    Returns:
+        An iterator that runs the next notebook and yields what became of it.
+
+    Raises:
+        ValueError: unknown or ill-typed parameter, before anything runs.
+    """
+    output = Path(output)
+    given = parameters.checked(notebooks, values or {})
+    return _each(notebooks, output, given, keep_going, timeout, watch)
+
+
+def _each(notebooks, output, given, keep_going, timeout, watch) -> Iterator[Outcome]:
+    stopped = False
+    for path in notebooks:
+        name, cells = path.stem, len(nbformat.read(path, as_version=4).cells)
+        if stopped:
+            yield Outcome(name, cells)
+            continue
+        folder, results = output / "files" / name, output / "results"
+        for needed in (folder, results):
+            needed.mkdir(parents=True, exist_ok=True)
+        (results / f"{name}.json").unlink(missing_ok=True)
+        executed = output / f"{name}.ipynb"
+        seconds, failure = execute(
+            path,
+            executed,
+            results=results,
+            folder=folder,
+            parameters=given[path],
+            timeout=timeout,
+            watch=lambda cell, of, name=name: watch(name, cell, of),
+        )
+        saved = numbers.load_results(results / f"{name}.json")
+        yield Outcome(name, cells, seconds, failure, executed, saved)
+        stopped = failure is not None and not keep_going

@@ -1,0 +1,130 @@
+"""A small project with a good notebook, for the tests of the course's machinery."""
+
+import shutil
+from pathlib import Path
+
+from ordlib.course import address
+
+REPOSITORY = "https://github.com/OWNER/ordlib"
+NAME = "00_demo"
+
+_SETUP = address.setup_cell(REPOSITORY).replace("    %pip", "    # %pip")
+GOOD = f"""# %% [markdown]
+# # 00 · A demo
+#
+# {address.badge(REPOSITORY, NAME)}
+#
+# **After this you can** add, and check that you can.
+#
+# | prerequisites | to read | to run, CPU | to run, Colab T4 |
+# |---|---|---|---|
+# | none | 3 minutes | 1 minute | 1 minute |
+
+# %%
+{_SETUP}
+
+# %% tags=["parameters"]
+backbone: str = "pico-clip"  # which CLIP
+seed: int = 0  # of everything random
+device: str = "auto"  # where it runs
+budget: str = "quick"  # or "full"
+
+# %%
+# NBVAL_CHECK_OUTPUT
+1 + 1
+
+# %%
+# NBVAL_CHECK_OUTPUT
+1 + 2
+
+# %%
+# NBVAL_CHECK_OUTPUT
+1 + 3
+
+# %%
+# NBVAL_CHECK_OUTPUT
+1 + 4
+
+# %%
+# NBVAL_CHECK_OUTPUT
+1 + 5
+
+# %%
+from IPython.display import Image, display
+from PIL import Image as Picture
+
+display(Picture.new("RGB", (1280, 320), (11, 110, 153)))
+
+# %%
+from ipywidgets import interact
+
+_ = interact(lambda x: None, x=3)
+
+# %%
+results = notebook.Results("{NAME}")
+results["mae"] = 0.1234567
+results["accuracy.of all"] = 0.456
+results["seed"] = seed
+results.save()
+
+# %% [markdown]
+# The MAE is 9.99<!--=mae--> stars, the accuracy 7<!--=accuracy.of all--> %.
+#
+# ![a star](pictures/star.png) and [the source](source/{NAME}.py), [here](#here).
+#
+# <details><summary>Hint</summary>
+#
+# Add.
+# </details>
+
+# %%
+def double(x):
+    return ...
+
+
+double(2)
+
+# %%
+### BEGIN SOLUTION
+def double(x):
+    return 2 * x
+
+
+double(2)
+### END SOLUTION
+
+# %%
+def halve(x):
+    ### BEGIN SOLUTION
+    half = x / 2
+    return half
+    ### END SOLUTION
+
+
+halve(2)
+
+# %% [markdown]
+# Good.
+#
+# <!-- ### BEGIN SOLUTION -->
+# Halving undoes doubling.
+# <!-- ### END SOLUTION -->
+"""
+
+
+def make_project(root: Path, **sources: str) -> Path:
+    """Write a project with text sources and return its notebooks folder."""
+    home = root / "notebooks"
+    for folder in ("source", "pictures"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    (home / "pictures" / "star.png").write_bytes(b"")
+    (root / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{REPOSITORY}"\n')
+    for name, text in (sources or {NAME: GOOD}).items():
+        (home / "source" / f"{name}.py").write_text(text, encoding="utf-8")
+    return home
+
+
+def copy_project(home: Path, root: Path) -> Path:
+    """Copy a project into another folder and return its notebooks folder."""
+    shutil.copytree(home.parent, root, dirs_exist_ok=True)
+    return root / "notebooks"
