@@ -82,7 +82,7 @@ class Grammar:
                 )
             case {"by": field, "words": cases}:
                 cases = {word: self.one_of(texts) for word, texts in cases.items()}
-                return _by_field(self._field(field, template), cases, name)
+                return _by_field(self._field(field, template), cases)
             case {"from": low, "to": high, "digits": digits}:
                 span = high - low + 1
                 return lambda record, value, draw: _number(low + int(draw() * span), digits, draw)
@@ -120,17 +120,12 @@ def _by_label(edges: list[float], bins: list[Say], noise: float) -> Say:
     return say
 
 
-def _by_field(field: Say, cases: dict[str, Say], name: str) -> Say:
-    """Say the words under what a field of the record holds."""
-
-    def say(record: dict[str, str], value: float, draw: Draw) -> str:
-        word = field(record, value, draw)
-        case = cases.get(word) or cases.get("*")
-        if case is None:
-            raise ValueError(f"slot {name!r} has no words for {word!r}, only for {list(cases)}")
-        return case(record, value, draw)
-
-    return say
+def _by_field(field: Say, cases: dict[str, Say]) -> Say:
+    """Say the words under what a field of the record holds, or under "*"."""
+    other = cases["*"]
+    return lambda record, value, draw: cases.get(field(record, value, draw), other)(
+        record, value, draw
+    )
 
 
 def _number(number: int, digits: float, draw: Draw) -> str:
