@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .faces import mouth_height, nose_tip
 from .bodies import shoulder_line
+from .faces import mouth_height, nose_tip
 from .pen import CIRCLE, Pen, fade, mix
 from .people import Look
 
@@ -63,7 +63,12 @@ def _dummy(pen: Pen, look: Look) -> None:
 def _bow(pen: Pen, look: Look) -> None:
     x, y = 0.42 * look.cues["head_width"], -0.98
     for side in (-1, 1):
-        wing = [(x, y), (x + side * 0.2, y - 0.17), (x + side * 0.3, y - 0.02), (x + side * 0.2, y + 0.15)]
+        wing = [
+            (x, y),
+            (x + side * 0.2, y - 0.17),
+            (x + side * 0.3, y - 0.02),
+            (x + side * 0.2, y + 0.15),
+        ]
         pen.shape(wing, look.accent)
     pen.ellipse(x, y, 0.08, 0.09, mix(look.accent, _DARK, 0.25))
 
@@ -115,7 +120,11 @@ def _beret(pen: Pen, look: Look) -> None:
     wide, edge = _crown_line(look)
     side = 1 if look.who.seeds[5] < 0.5 else -1
     shape = [(-side * 0.95 * wide, edge - 0.12), (-side * 0.9 * wide, -0.9), (0, -1.14)]
-    shape += [(side * 0.95 * wide, -1.05), (side * 1.32 * wide, -0.7), (side * 1.0 * wide, edge - 0.12)]
+    shape += [
+        (side * 0.95 * wide, -1.05),
+        (side * 1.32 * wide, -0.7),
+        (side * 1.0 * wide, edge - 0.12),
+    ]
     pen.shape([*shape, (0, edge - 0.2)], look.accent)
     pen.stroke([(0, -1.12), (0.04 * side, -1.24)], 0.07, look.accent, 0.9)
 
@@ -126,7 +135,9 @@ def _flat_cap(pen: Pen, look: Look) -> None:
     dome = [(-1.02 * wide, edge), (-0.95 * wide, -0.86), (0, -1.12), (0.95 * wide, -0.86)]
     pen.shape([*dome, (1.02 * wide, edge), (0, edge - 0.04)], tweed)
     peak = [(-0.86 * wide, edge - 0.02), (0, edge - 0.1), (0.86 * wide, edge - 0.02)]
-    pen.shape([*peak, (0.5 * wide, edge + 0.12), (-0.5 * wide, edge + 0.12)], mix(tweed, _DARK, 0.3))
+    pen.shape(
+        [*peak, (0.5 * wide, edge + 0.12), (-0.5 * wide, edge + 0.12)], mix(tweed, _DARK, 0.3)
+    )
 
 
 def _straw_hat(pen: Pen, look: Look) -> None:
@@ -158,9 +169,13 @@ def _headscarf(pen: Pen, look: Look) -> None:
     inner = np.array([(0, -0.66), (0.6 * width, -0.5), (0.85 * width, -0.1), (0.8 * width, 0.4)])
     inner = np.concatenate([inner, [(0.5 * width, 0.88), (0, 1.03)]])
     hole = np.concatenate([inner, inner[-2:0:-1] * (-1, 1)])
-    pen.shape([(-0.9 * width, 0.7), (0.9 * width, 0.7), (width, base + 0.35), (0, base + 0.5), (-width, base + 0.35)], dark)
     pen.frame(rim, hole, look.accent)
-    pen.stroke([(-0.5 * width, 0.92), (0, 1.14), (0.7 * width, 0.86)], 0.06, fade(dark, 0.8))
+    pen.frame(hole * (1.05, 1.04), hole, fade(dark, 0.6))
+    fold = base + 0.12
+    pen.stroke([(-0.8 * width, 0.9), (0, fold + 0.08), (0.95 * width, 0.6)], 0.05, fade(dark, 0.8))
+    pen.stroke(
+        [(-0.5 * width, fold + 0.1), (0.2, fold + 0.22), (width, 0.95)], 0.04, fade(dark, 0.6)
+    )
 
 
 def _earrings(pen: Pen, look: Look) -> None:
@@ -205,14 +220,26 @@ def _scarf(pen: Pen, look: Look) -> None:
     tail = [(0.12, base + 0.2), (0.5, base + 0.2), (0.56, base + 1.2), (0.2, base + 1.25)]
     pen.polygon(np.array(tail), dark)
     wrap = [(-neck - 0.16, base - 0.12), (0, base - 0.02), (neck + 0.16, base - 0.12)]
-    pen.shape([*wrap, (neck + 0.14, base + 0.22), (0, base + 0.38), (-neck - 0.14, base + 0.22)], look.accent)
-    pen.stroke([(-neck - 0.1, base + 0.05), (0, base + 0.17), (neck + 0.1, base + 0.05)], 0.05, fade(dark, 0.9))
+    pen.shape(
+        [*wrap, (neck + 0.14, base + 0.22), (0, base + 0.38), (-neck - 0.14, base + 0.22)],
+        look.accent,
+    )
+    pen.stroke(
+        [(-neck - 0.1, base + 0.05), (0, base + 0.17), (neck + 0.1, base + 0.05)],
+        0.05,
+        fade(dark, 0.9),
+    )
 
 
 def _balloon(pen: Pen, look: Look) -> None:
     side = 1 if look.who.seeds[5] < 0.5 else -1
     x = side * 1.52
-    pen.stroke([(x, -0.3), (x - side * 0.1, 0.5), (x, 1.6), (x - side * 0.2, 3)], 0.035, (120, 110, 120), 0.95)
+    pen.stroke(
+        [(x, -0.3), (x - side * 0.1, 0.5), (x, 1.6), (x - side * 0.2, 3)],
+        0.035,
+        (120, 110, 120),
+        0.95,
+    )
     pen.ellipse(x, -0.72, 0.34, 0.42, look.accent)
     pen.polygon(np.array([(x - 0.07, -0.24), (x + 0.07, -0.24), (x, -0.34)]), look.accent)
     pen.ellipse(x - 0.11, -0.86, 0.09, 0.13, fade(_LIGHT, 0.5))
@@ -220,11 +247,15 @@ def _balloon(pen: Pen, look: Look) -> None:
 
 def _walking_stick(pen: Pen, look: Look) -> None:
     side = 1 if look.who.seeds[5] < 0.5 else -1
-    x, y = side * 1.3, shoulder_line(look) + 0.5
-    wood = (140, 92, 58)
-    pen.stroke([(x, y + 3), (x, y + 0.2), (x - side * 0.12, y), (x - side * 0.34, y + 0.04)], 0.12, wood, 0.95)
-    pen.ellipse(x - side * 0.14, y + 0.08, 0.2, 0.17, look.skin)
-    pen.stroke([(x - side * 0.26, y + 0.1), (x - side * 0.02, y + 0.12)], 0.04, fade(look.line, 0.5))
+    x, y = side * 1.12, shoulder_line(look) + 0.62
+    wood, cloth = (150, 98, 60), mix(look.cloth, _DARK, 0.18)
+    crook = [(x, y + 2), (x, y - 0.1), (x - side * 0.06, y - 0.36), (x - side * 0.24, y - 0.42)]
+    pen.stroke([*crook, (x - side * 0.38, y - 0.28), (x - side * 0.38, y - 0.16)], 0.13, wood, 0.9)
+    pen.stroke([(x + side * 0.5, y + 0.9), (x + side * 0.08, y + 0.22)], 0.46, cloth, 0.85)
+    pen.ellipse(x, y + 0.06, 0.2, 0.19, look.skin)
+    for row in (-0.06, 0.04, 0.14):
+        finger = [(x - side * 0.17, y + row + 0.03), (x + side * 0.02, y + row + 0.03)]
+        pen.stroke(finger, 0.03, fade(look.line, 0.5))
 
 
 _ON_HEAD = {

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .hair import is_bald
 from .people import draw_individual, look_at
 from .picture import Picture
 from .portrait import paint
@@ -28,12 +27,11 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
     look = look_at(draw_individual(rng), age)
     image, ink = paint(look, side)
     who, words = look.who, look.words
-    bald = is_bald(look)
     worn = words["accessory"] or words["glasses"]
     record: dict[str, str | float] = {
         "person": words["person"],
-        "hair": "bald" if bald else look.hair_word,
-        "hairstyle": "a bald head" if bald else words["hairstyle"],
+        "hair": look.hair_word,
+        "hairstyle": words["hairstyle"],
         "accessory": worn,
         "glasses": words["glasses"],
         "beard": words["beard"],

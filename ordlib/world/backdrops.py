@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from .palettes import BACKGROUNDS
-from .pen import Pen, fade, mix
+from .pen import CIRCLE, Pen, fade, mix
 from .people import Individual
 
 
@@ -20,9 +20,7 @@ def paint_backdrop(size: int, who: Individual) -> Image.Image:
     """
     start, end, accent = BACKGROUNDS[who.background]
     a, b, c, d = who.seeds[9:13]
-    corners = np.array(
-        [[start, mix(start, end, a)], [mix(start, end, b), end]], dtype=np.uint8
-    )
+    corners = np.array([[start, mix(start, end, a)], [mix(start, end, b), end]], dtype=np.uint8)
     if c < 0.5:
         corners = corners[:, ::-1]
     image = Image.fromarray(np.ascontiguousarray(corners)).resize(
@@ -43,7 +41,9 @@ def _halo(pen: Pen, who: Individual, accent: tuple) -> None:
 
 def _hills(pen: Pen, who: Individual, accent: tuple) -> None:
     a = who.seeds[13]
-    pen.shape([(-0.2, 0.72), (0.2, 0.5 + 0.1 * a), (0.6, 0.7), (0.6, 1.2), (-0.2, 1.2)], fade(accent, 0.5))
+    pen.shape(
+        [(-0.2, 0.72), (0.2, 0.5 + 0.1 * a), (0.6, 0.7), (0.6, 1.2), (-0.2, 1.2)], fade(accent, 0.5)
+    )
     pen.shape([(0.3, 0.75), (0.8, 0.55 - 0.1 * a), (1.2, 0.7), (1.2, 1.3), (0.3, 1.3)], accent)
 
 
@@ -55,20 +55,44 @@ def _dots(pen: Pen, who: Individual, accent: tuple) -> None:
 
 
 def _arch(pen: Pen, who: Individual, accent: tuple) -> None:
-    pen.ellipse(0.5, 0.42, 0.34, 0.34, accent)
-    pen.polygon(np.array([(0.16, 0.42), (0.84, 0.42), (0.84, 1.1), (0.16, 1.1)]), accent)
+    vault = CIRCLE[16:] * 0.36 + (0.5, 0.42)
+    pen.polygon(np.concatenate([vault, [(0.86, 0.42), (0.86, 1.1), (0.14, 1.1)]]), accent)
 
 
 def _leaves(pen: Pen, who: Individual, accent: tuple) -> None:
-    for x, y, lean in ((0.04, 0.62, 0.1), (0.12, 0.86, 0.16), (0.96, 0.58, -0.1), (0.9, 0.84, -0.16)):
+    for x, y, lean in (
+        (0.04, 0.62, 0.1),
+        (0.12, 0.86, 0.16),
+        (0.96, 0.58, -0.1),
+        (0.9, 0.84, -0.16),
+    ):
         tip = (x + lean, y - 0.3)
         bend = (0.6 * x + 0.4 * tip[0], y - 0.16)
         pen.shape([(x, y), (bend[0] - 0.06, bend[1]), tip, (bend[0] + 0.06, bend[1])], accent)
 
 
 def _clouds(pen: Pen, who: Individual, accent: tuple) -> None:
-    for x, y, r in ((0.12, 0.2, 0.07), (0.2, 0.17, 0.085), (0.29, 0.21, 0.06), (0.8, 0.34, 0.07), (0.89, 0.31, 0.08)):
+    for x, y, r in (
+        (0.12, 0.2, 0.07),
+        (0.2, 0.17, 0.085),
+        (0.29, 0.21, 0.06),
+        (0.8, 0.34, 0.07),
+        (0.89, 0.31, 0.08),
+    ):
         pen.ellipse(x, y, r, r, accent[:3])
-    
 
-_SHAPES = (_disc, _halo, _hills, _dots, _arch, _leaves, _clouds)
+
+def _rays(pen: Pen, who: Individual, accent: tuple) -> None:
+    for first, second in zip(CIRCLE[::4], CIRCLE[2::4], strict=True):
+        pen.polygon(np.add([(0, 0), first, second], (0.5, 0.6)), fade(accent, 0.45))
+
+
+def _window(pen: Pen, who: Individual, accent: tuple) -> None:
+    left = 0.06 if who.seeds[13] < 0.5 else 0.62
+    for x in (left, left + 0.17):
+        for y in (0.08, 0.27):
+            corners = [(x, y), (x + 0.15, y), (x + 0.15, y + 0.17), (x, y + 0.17)]
+            pen.polygon(np.array(corners), accent)
+
+
+_SHAPES = (_disc, _halo, _hills, _dots, _arch, _leaves, _clouds, _rays, _window)

@@ -59,6 +59,8 @@ def paint_clothes(pen: Pen, look: Look) -> None:
     for side in (-1, 1):
         arm = [(side * 0.74 * wide, base + 0.95), (side * 0.78 * wide, base + 1.5)]
         pen.stroke([*arm, (side * 0.76 * wide, base + 2.6)], 0.06, fade(dark, 0.8), 0.2)
+    pen.soft(0.56 * wide, base + 1.5, 0.48 * wide, 1.0, dark, 0.35)
+    pen.soft(0, base + 0.1, 1.2 * neck, 0.5, dark, 0.35)
     PAINTERS.get(garment, _paint_ribbing)(pen, look, collar, dark)
 
 
@@ -83,7 +85,9 @@ def _paint_dungarees(pen: Pen, look: Look, collar: np.ndarray, dark: tuple) -> N
     for side in (-1, 1):
         strap = [(side * 0.62 * wide, base + 0.1), (side * 0.72 * half + side * 0.1, base + 0.75)]
         pen.stroke([*strap, (side * 0.8 * half, base + 0.9)], 0.17, denim, 0.95)
-    pen.polygon([(-half, base + 0.72), (half, base + 0.72), (half * 1.2, 5), (-half * 1.2, 5)], denim)
+    pen.polygon(
+        [(-half, base + 0.72), (half, base + 0.72), (half * 1.2, 5), (-half * 1.2, 5)], denim
+    )
     for side in (-1, 1):
         pen.ellipse(side * 0.78 * half, base + 0.82, 0.07, 0.07, (248, 214, 120))
 
@@ -120,7 +124,10 @@ def _paint_open_front(pen: Pen, look: Look, collar: np.ndarray, dark: tuple) -> 
     base, neck = shoulder_line(look), look.cues["neck_width"]
     inner = _LIGHT if look.who.clothes != "white" else look.accent
     deep = base + 1.15
-    pen.polygon([(-1.08 * neck, base - 0.04), (0, base + 0.26), (1.08 * neck, base - 0.04), (0, deep)], inner)
+    pen.polygon(
+        [(-1.08 * neck, base - 0.04), (0, base + 0.26), (1.08 * neck, base - 0.04), (0, deep)],
+        inner,
+    )
     lapel = look.words["garment"] == "a jacket"
     for side in (-1, 1):
         if lapel:

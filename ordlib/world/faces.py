@@ -48,6 +48,7 @@ def paint_face(pen: Pen, look: Look) -> None:
     lower = points[3:8]
     inner = lower * (0.86, 0.93) + (0.0, -0.02)
     pen.shape(np.concatenate([lower, inner[::-1]]), fade(look.shade, 0.55))
+    pen.soft(-0.2 * width, -0.36, 0.62 * width, 0.5, (255, 246, 232), 0.16)
     y = cue["eye_height"] + 0.36
     for side in (-1, 1):
         pen.soft(
@@ -162,17 +163,18 @@ def _paint_mouth(pen: Pen, look: Look) -> None:
     curve = 0.085 if mood == "smiling" else 0.03
     full = 0.09 * cue["lips"]
     pen.shape(
-        [(-0.62 * half, y + 0.3 * curve), (0, y + 0.2 * curve), (0.62 * half, y + 0.3 * curve)]
-        + [(0.3 * half, y + curve + full), (-0.3 * half, y + curve + full)],
+        [
+            (-0.62 * half, y + 0.3 * curve),
+            (0, y + 0.2 * curve),
+            (0.62 * half, y + 0.3 * curve),
+            (0.3 * half, y + curve + full),
+            (-0.3 * half, y + curve + full),
+        ],
         fade(look.lip, 0.75),
     )
-    pen.stroke(
-        [(-half, y - 0.35 * curve), (-0.5 * half, y + 0.55 * curve), (0, y + 0.85 * curve)]
-        + [(0.5 * half, y + 0.55 * curve), (half, y - 0.35 * curve)],
-        0.05,
-        dark,
-        0.55,
-    )
+    left, dip = (-half, y - 0.35 * curve), (-0.5 * half, y + 0.55 * curve)
+    right, rise = (half, y - 0.35 * curve), (0.5 * half, y + 0.55 * curve)
+    pen.stroke([left, dip, (0, y + 0.85 * curve), rise, right], 0.05, dark, 0.55)
 
 
 def _paint_lines(pen: Pen, look: Look) -> None:
@@ -185,7 +187,7 @@ def _paint_lines(pen: Pen, look: Look) -> None:
         if ink > 0:
             y, half = brow - 0.14 - 0.1 * row, (0.42 - 0.05 * row) * width / 0.8
             bend = [(-half, y + 0.015), (-0.4 * half, y - 0.02), (0, y), (0.4 * half, y - 0.02)]
-            pen.stroke([*bend, (half, y + 0.015)], 0.034, fade(look.line, 0.6 * ink), 0.3)
+            pen.stroke([*bend, (half, y + 0.015)], 0.042, fade(look.line, 0.7 * ink), 0.3)
     tip, mouth = nose_tip(look), mouth_height(look)
     for side in (-1, 1):
         x = side * cue["eye_spacing"]
@@ -194,31 +196,36 @@ def _paint_lines(pen: Pen, look: Look) -> None:
             if ink > 0:
                 start = (x + side * 1.35 * size, eyes + 0.035 * row + 0.02)
                 end = (x + side * (1.35 * size + 0.13), eyes + 0.11 * row + 0.02)
-                pen.stroke([start, end], 0.032, fade(look.line, 0.65 * ink), 0.3)
+                pen.stroke([start, end], 0.042, fade(look.line, 0.7 * ink), 0.3)
         bag = cue["eye_bags"]
         if bag > 0:
             y = eyes + 1.02 * size
             arc = [(x - 0.9 * size, y - 0.02), (x, y + 0.075), (x + 0.9 * size, y - 0.02)]
             pen.shape([*arc, (x, y + 0.01)], fade(look.shade, 0.5 * min(bag, 1)))
-            pen.stroke(arc, 0.036, fade(look.line, 0.6 * min(bag, 1)), 0.3)
+            pen.stroke(arc, 0.042, fade(look.line, 0.65 * min(bag, 1)), 0.3)
         fold = cue["smile_lines"]
         if fold > 0:
             start = (side * 1.15 * cue["nose_width"], tip - 0.03)
             end = (side * (0.34 + 0.03 * fold), tip + (0.45 + 0.55 * fold) * (mouth - tip) + 0.06)
             bend = (0.6 * start[0] + 0.4 * end[0] + side * 0.05, 0.5 * (start[1] + end[1]))
-            pen.stroke([start, bend, end], 0.042, fade(look.line, 0.75 * min(fold, 1)), 0.25)
+            pen.stroke([start, bend, end], 0.05, fade(look.line, 0.8 * min(fold, 1)), 0.25)
         hollow = cue["cheek_lines"]
         if hollow > 0:
             x = side * 0.66 * width
             line = [(x, tip + 0.0), (x * 0.96, tip + 0.14), (x * 0.84, tip + 0.26)]
-            pen.stroke(line, 0.038, fade(look.line, 0.5 * min(hollow, 1)), 0.2)
+            pen.stroke(line, 0.044, fade(look.line, 0.6 * min(hollow, 1)), 0.2)
     jowl = cue["jowls"]
     if jowl > 0:
         for side in (-1, 1):
             line = [(side * 0.36, mouth + 0.08), (side * 0.42, mouth + 0.17)]
-            pen.stroke([*line, (side * 0.38, mouth + 0.24)], 0.036, fade(look.line, 0.5 * jowl))
+            pen.stroke([*line, (side * 0.38, mouth + 0.24)], 0.044, fade(look.line, 0.6 * jowl))
     spots = cue["age_spots"]
-    for x, y, r in ((0.55, -0.5, 0.035), (-0.48, -0.58, 0.025), (0.66, 0.2, 0.03), (-0.6, 0.32, 0.03)):
+    for x, y, r in (
+        (0.55, -0.5, 0.035),
+        (-0.48, -0.58, 0.025),
+        (0.66, 0.2, 0.03),
+        (-0.6, 0.32, 0.03),
+    ):
         if spots > 0.05:
             pen.ellipse(x * width / 0.8, y, r, 0.8 * r, fade(look.line, 0.4 * min(spots, 1)))
 
@@ -237,7 +244,12 @@ def _paint_beard(pen: Pen, look: Look) -> None:
     outer = face[4:11] * (grow, grow)
     outer[:, 1] = np.maximum(outer[:, 1], 0.2)
     tip = nose_tip(look)
-    inner = [(-0.8 * cue["head_width"], 0.44), (-0.42, mouth - 0.06), (-0.2, tip + 0.09), (0, tip + 0.1)]
+    inner = [
+        (-0.8 * cue["head_width"], 0.44),
+        (-0.42, mouth - 0.06),
+        (-0.2, tip + 0.09),
+        (0, tip + 0.1),
+    ]
     inner += [(0.2, tip + 0.09), (0.42, mouth - 0.06), (0.8 * cue["head_width"], 0.44)]
     pen.shape(np.concatenate([outer, inner]), colour)
     if beard == "a beard":

@@ -80,23 +80,13 @@ def _front(look: Look, kind: str, side: float) -> np.ndarray:
         line = [(0.88, brow), (0.7, high), (0.35, high - 0.12), (0, high - 0.1)]
         line += [(-0.35, high - 0.12), (-0.7, high), (-0.88, brow)]
     inner = np.array(line)
-    inner[:, 1] = _recede(inner, recession(look))
+    inner[:, 1] = _recede(inner, cue["recession"])
     rim = max(side, brow + 0.04)
     inner[:, 0] *= width
     ends = np.array([[0.9 * width, rim - 0.02], [-0.9 * width, rim - 0.02]])
     if look.who.seeds[5] < 0.5:
         inner = inner[::-1] * (-1, 1)
     return np.concatenate([ends[:1], inner, ends[1:]])
-
-
-def recession(look: Look) -> float:
-    """Return how far the hairline has drawn back, 0 to 1: far for some men, little for women."""
-    return min(look.cues["recession"] * (1.0 if look.who.sex > 0.75 else 0.3), 1.0)
-
-
-def is_bald(look: Look) -> bool:
-    """Return whether only the sides are left."""
-    return recession(look) > 0.72
 
 
 def _recede(line: np.ndarray, share: float) -> np.ndarray:
@@ -134,7 +124,7 @@ def paint_back(pen: Pen, look: Look) -> None:
     """Paint the hair behind neck and shoulders."""
     name = look.words["hairstyle"]
     style = STYLES.get(name)
-    if style is None or is_bald(look) or look.words["accessory"] == "a headscarf":
+    if style is None:
         return
     dark, width = mix(look.hair, _DARK, 0.22), look.cues["head_width"]
     volume = _volume(look, style)
@@ -167,13 +157,8 @@ def paint_back(pen: Pen, look: Look) -> None:
 def paint_front(pen: Pen, look: Look) -> None:
     """Paint the hair that frames the face."""
     name = look.words["hairstyle"]
-    if look.words["accessory"] == "a headscarf":
-        return
-    if is_bald(look):
-        _paint_sides(pen, look)
-        return
-    if name == "a tuft of hair":
-        _paint_tuft(pen, look)
+    if name not in STYLES:
+        _BARE.get(name, _paint_nothing)(pen, look)
         return
     style = STYLES[name]
     volume = _volume(look, style)
@@ -187,6 +172,8 @@ def paint_front(pen: Pen, look: Look) -> None:
         for x, y in beads:
             pen.ellipse(0.97 * x, y + 0.03, radius, radius, hair)
     outer, inner = _curve(rim), _curve(front)
+    shadow = np.concatenate([inner, np.add(inner[::-1], (0, 0.07))])
+    pen.polygon(shadow, fade(look.line, 0.18))
     pen.polygon(np.concatenate([outer, inner]), hair)
     if style.curls:
         for x, y in inner[8:-8:8]:
@@ -208,7 +195,14 @@ def paint_front(pen: Pen, look: Look) -> None:
 def _paint_sides(pen: Pen, look: Look) -> None:
     width = look.cues["head_width"]
     for side in (-1, 1):
-        points = [(0.88, -0.56), (1.07, -0.4), (1.12, -0.08), (1.06, 0.14), (0.93, 0.08), (0.9, -0.2)]
+        points = [
+            (0.88, -0.56),
+            (1.07, -0.4),
+            (1.12, -0.08),
+            (1.06, 0.14),
+            (0.93, 0.08),
+            (0.9, -0.2),
+        ]
         pen.shape(np.array(points) * (side * width, 1), look.hair)
     pen.soft(-0.25, -0.72, 0.3, 0.18, (255, 255, 255), 0.35)
 
@@ -217,9 +211,9 @@ def _paint_tuft(pen: Pen, look: Look) -> None:
     width = look.cues["head_width"]
     cap = [(-0.5 * width, -0.86), (0, -1.04), (0.5 * width, -0.86), (0.2, -0.84), (-0.2, -0.84)]
     pen.shape(cap, fade(look.hair, 0.6))
-    for lean in (-0.16, 0.02, 0.18):
-        lock = [(0.3 * lean, -0.88), (lean, -1.12), (1.6 * lean + 0.06, -1.2)]
-        pen.stroke([*lock, (1.7 * lean + 0.12, -1.08)], 0.08, look.hair, 0.2)
+    for lean in (-0.2, 0.0, 0.2):
+        lock = [(0.3 * lean, -0.9), (0.9 * lean, -1.1), (1.7 * lean + 0.05, -1.2)]
+        pen.stroke(lock, 0.1, look.hair, 0.25)
 
 
 def _paint_plaits(pen: Pen, look: Look) -> None:
@@ -230,3 +224,10 @@ def _paint_plaits(pen: Pen, look: Look) -> None:
             pen.ellipse(side * (width + 0.05 + 0.02 * row), y, 0.13 - 0.008 * row, 0.13, look.hair)
         pen.ellipse(side * (width + 0.17), 1.28, 0.08, 0.06, look.accent)
         pen.ellipse(side * (width + 0.18), 1.38, 0.09, 0.11, look.hair)
+
+
+def _paint_nothing(pen: Pen, look: Look) -> None:
+    """Leave the hair under the scarf."""
+
+
+_BARE = {"a bald head": _paint_sides, "a tuft of hair": _paint_tuft}

@@ -146,9 +146,7 @@ class Pen:
         side *= (0.5 * width * _taper(len(curve), blunt) / length)[:, None]
         self.polygon(np.concatenate([curve + side, (curve - side)[::-1]]), colour)
 
-    def soft(
-        self, x: float, y: float, rx: float, ry: float, colour: Colour, alpha: float
-    ) -> None:
+    def soft(self, x: float, y: float, rx: float, ry: float, colour: Colour, alpha: float) -> None:
         """Lay a spot that fades out towards its rim (its own axes are not turned)."""
         cx, cy = self.place(np.array([[x, y]]))[0]
         width, height = max(2, round(2 * rx * self.scale)), max(2, round(2 * ry * self.scale))

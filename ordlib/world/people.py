@@ -1,5 +1,6 @@
 """Who is portrayed: what a person is born with, and how the same person looks at an age."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ class Choice:
         sex: 0 for women, 1 for men, 0.5 for anybody.
         peak, width: where in life it is commonest and how far that reaches (see ``stage``).
         weight: how common it is at its peak.
+        start: stage of life before which it does not occur.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Choice:
     peak: float = 0.5
     width: float = 9.0
     weight: float = 1.0
+    start: float = -1.0
 
 
 HAIRSTYLES = (
@@ -89,16 +92,16 @@ GLASSES = (
 )
 BEARDS = (
     Choice("", 0.5, weight=4.0),
-    Choice("stubble", 1.0, 0.6, 0.1, 1.4),
-    Choice("a moustache", 1.0, 0.8, 0.2, 1.2),
-    Choice("a beard", 1.0, 0.72, 0.2, 2.0),
-    Choice("a goatee", 1.0, 0.62, 0.14, 0.7),
+    Choice("stubble", 1.0, 0.6, 0.1, 1.4, 0.47),
+    Choice("a moustache", 1.0, 0.8, 0.2, 1.2, 0.49),
+    Choice("a beard", 1.0, 0.72, 0.2, 2.0, 0.49),
+    Choice("a goatee", 1.0, 0.62, 0.14, 0.7, 0.49),
 )
 PERSONS = (
     Choice("person", 0.5, weight=0.8),
-    Choice("woman", 0.0, 0.75, 0.26, 5.0),
-    Choice("man", 1.0, 0.75, 0.26, 5.0),
-    Choice("baby", 0.5, 0.04, 0.09, 8.0),
+    Choice("woman", 0.0, 0.7, 0.4, 6.0),
+    Choice("man", 1.0, 0.7, 0.4, 6.0),
+    Choice("baby", 0.5, 0.04, 0.08, 6.0),
     Choice("child", 0.5, 0.26, 0.14, 2.0),
     Choice("girl", 0.0, 0.32, 0.16, 4.0),
     Choice("boy", 1.0, 0.32, 0.16, 4.0),
@@ -227,17 +230,15 @@ def choose(table: tuple[Choice, ...], tastes: np.ndarray, now: float, sex: float
     Tastes are Gumbel numbers, so over many people each entry comes as often as it weighs,
     while one person changes only now and then over the years.
     """
-    weights = np.array(
-        [
-            choice.weight
-            * np.exp(-0.5 * ((now - choice.peak) / choice.width) ** 2)
-            * max(1 - 1.6 * abs(sex - choice.sex), 0.0)
-            if choice.sex != 0.5
-            else choice.weight * np.exp(-0.5 * ((now - choice.peak) / choice.width) ** 2)
-            for choice in table
-        ]
-    )
+    weights = np.array([_weight(choice, now, sex) for choice in table])
     return table[int(np.argmax(np.log(weights + 1e-9) + tastes))].name
+
+
+def _weight(choice: Choice, now: float, sex: float) -> float:
+    if now < choice.start:
+        return 0.0
+    fits = 1.0 if choice.sex == 0.5 else max(1 - 1.6 * abs(sex - choice.sex), 0.0)
+    return choice.weight * fits * math.exp(-0.5 * ((now - choice.peak) / choice.width) ** 2)
 
 
 def look_at(who: Individual, age: float) -> Look:
@@ -251,11 +252,17 @@ def look_at(who: Individual, age: float) -> Look:
         Everything the painters need.
     """
     cues = cues_at(age, who.deviations, who.sex)
+    # Hairlines draw far back for men only.
+    cues["recession"] *= 1.0 if who.sex > 0.75 else 0.3
     now = float(stage(age))
     words = {
         name: choose(table, who.tastes[name], now + who.drift[name], who.sex)
         for name, table in TABLES.items()
     }
+    if words["accessory"] == "a headscarf":
+        words["hairstyle"] = "covered hair"
+    elif cues["recession"] > 0.72:
+        words["hairstyle"] = "a bald head"
     natural, grey = palettes.HAIRS[who.hair], min(cues["grey"], 1.0)
     towards = mix(palettes.GREY, palettes.WHITE, who.seeds[0] * 0.5 + 0.5 * grey)
     hair = mix(natural, towards, grey)
@@ -265,12 +272,12 @@ def look_at(who: Individual, age: float) -> Look:
         who=who,
         cues=cues,
         words=words,
-        hair_word=_hair_word(who, grey),
+        hair_word=_hair_word(who, words["hairstyle"], grey),
         skin=skin,
         shade=shade,
-        line=mix(skin, (84, 26, 30), 0.42),
+        line=mix(skin, (70, 18, 28), 0.42 + 0.025 * who.skin),
         blush=mix(skin, (226, 84, 88), 0.55),
-        lip=mix(skin, (176, 56, 66), 0.55),
+        lip=mix(skin, (184, 58, 72), 0.55),
         hair=hair,
         brow=mix(mix(natural, (60, 44, 40), 0.4), towards, 0.75 * grey),
         eye=palettes.EYES[who.eyes],
@@ -279,7 +286,9 @@ def look_at(who: Individual, age: float) -> Look:
     )
 
 
-def _hair_word(who: Individual, grey: float) -> str:
+def _hair_word(who: Individual, hairstyle: str, grey: float) -> str:
+    if hairstyle in ("a bald head", "covered hair"):
+        return "bald" if hairstyle == "a bald head" else "covered"
     if grey < 0.45:
         return who.hair
     return "white" if grey > 0.8 and who.seeds[0] > 0.4 else "grey"
