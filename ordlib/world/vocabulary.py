@@ -104,22 +104,40 @@ OBJECTS = (
 
 COLOURS = {
     "red": (214, 40, 44),
-    "orange": (243, 130, 28),
+    "orange": (240, 120, 22),
     "yellow": (250, 209, 50),
-    "green": (44, 150, 72),
+    "green": (34, 142, 66),
     "blue": (36, 98, 208),
     "purple": (126, 58, 176),
-    "pink": (242, 112, 168),
+    "pink": (238, 92, 154),
     "brown": (124, 76, 42),
     "black": (28, 28, 32),
     "white": (250, 250, 247),
 }
 
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_SMALL = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def number_words(n: int) -> str:
