@@ -44,15 +44,18 @@ class Evaluation:
         """Return one row a metric: the estimate, and the low and high end of its interval."""
         return pd.DataFrame(
             [tuple(self.intervals[metric]) for metric in self.metrics],
-            index=pd.Index(self.metrics, name=self.name),
+            index=pd.Index(self.metrics, name="metric"),
             columns=["estimate", "low", "high"],
         )
 
     def __repr__(self) -> str:
-        return f"{self.name}, {len(self.truth)} pictures\n{self.table().round(3).to_string()}"
+        return f"{self._title()}\n{self.table().round(3).to_string()}"
 
     def _repr_html_(self) -> str:
-        return self.table().round(3).to_html()
+        return f"<p>{self._title()}</p>\n{self.table().round(3).to_html()}"
+
+    def _title(self) -> str:
+        return f"{self.name}: {len(self.truth)} pictures, mae in {self.unit}"
 
 
 def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) -> Evaluation:

@@ -85,7 +85,7 @@ class ImageData:
     def __repr__(self) -> str:
         low, high = self.values.min(), self.values.max()
         return (
-            f"ImageData({self.task.name}, {self.split}: {len(self)} pictures, "
+            f"ImageData({self.task.name}, {self.split}: {len(self)} picture{'s'[: len(self) > 1]}, "
             f"labels {low:g} to {high:g})"
         )
 

@@ -6,14 +6,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Only plain picture formats: Pillow would hand an EPS file, for one, to an outside program.
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (
-    *(".bmp", ".gif", ".jpg", ".jpeg", ".jp2", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".jp2"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
-MODES = (
-    *("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"),
-    *("I", "I;16", "I;16B", "I;16L"),
-)
+COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
+# How Pillow gives 16-bit grey; which of them depends on its version and the format.
+GREY_16_MODES = ("I", "I;16", "I;16B", "I;16L")
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -49,7 +49,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Turn any picture into RGB: upright, see-through parts on white, 16 bits scaled to 8.
 
     Args:
-        image: any of ``MODES``.
+        image: any of ``COLOUR_MODES`` and ``GREY_16_MODES``.
 
     Returns:
         An RGB picture, 8 bits a channel.
@@ -59,8 +59,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         (255, 255, 255)
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        # Pillow gives 16-bit grey as "I" or "I;16", and would clip instead of scale it.
+    if image.mode in GREY_16_MODES:
+        # Pillow itself would clip to 255 and turn nearly everything white.
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -78,18 +78,18 @@ def picture_fault(path: Path) -> str | None:
         path: an existing file.
 
     Returns:
-        What is wrong and what to do, or None.
+        What is wrong with it, or None.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "notes.png"
         >>> _ = path.write_text("no picture")
         >>> picture_fault(path)
-        'is not a picture in a format that is read (BMP, GIF, JPEG, JPEG2000, ...)'
+        'is not a picture of a kind that is read (BMP, GIF, JPEG, JPEG2000, ...)'
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            if image.mode not in MODES:
+            if image.mode not in COLOUR_MODES + GREY_16_MODES:
                 return f"has pixels of kind {image.mode!r}; save it as 8-bit RGB"
             if image.format == "PNG":
                 image.verify()
@@ -100,10 +100,10 @@ def picture_fault(path: Path) -> str | None:
     except UnidentifiedImageError:
         if path.stat().st_size == 0:
             return "is an empty file"
-        return f"is not a picture in a format that is read ({', '.join(FORMATS)})"
+        return f"is not a picture of a kind that is read ({', '.join(FORMATS)})"
     # As in read_picture: a broken file may raise anything.
     except Exception as error:
-        return f"is damaged: {error}"
+        return f"cannot be read: {error}"
     return None
 
 

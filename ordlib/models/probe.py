@@ -73,7 +73,8 @@ class FeatureRegressor(ABC):
         """
         if self._regressor is None:
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(train) first")
-        return self.task.read_values(self._regressor.predict(self._features(data)))
+        values = self._regressor.predict(self._features(data))
+        return self.task.read_values(values.clip(*self.task.range))
 
     def _features(self, data: ImageData) -> np.ndarray:
         features = np.asarray(self.encode(data), dtype=np.float64)
