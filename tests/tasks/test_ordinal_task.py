@@ -1,0 +1,233 @@
+import dataclasses
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ordlib.tasks import OrdinalTask, Prediction, load_task
+
+steady = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+STARS = OrdinalTask(name="stars", unit="stars", values=(1, 2, 3, 4, 5))
+PRICES = OrdinalTask(
+    name="prices",
+    unit="euros",
+    values=(1, 2.5, 10, 100),
+    templates=("it costs {rank} in the {place}", "{rank}"),
+    fillers={"place": ("shop", "market")},
+    bin_edges=(0, 5),
+    bin_phrases=("cheap", "dear"),
+    bin_templates=("{rank} wares of the {place}",),
+    maximum=200,
+)
+STAGES = OrdinalTask(
+    name="stages", unit="months", values=("early", "middle", "late"), positions=(0, 3, 12)
+)
+
+
+@st.composite
+def tasks(draw):
+    levels = draw(st.lists(st.integers(-1000, 1000), min_size=2, max_size=30, unique=True))
+    scale = draw(st.sampled_from([1, 0.25, 7.5]))
+    return OrdinalTask(name="any", unit="units", values=[scale * level for level in sorted(levels)])
+
+
+numbers = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20)
+
+
+def test_what_is_left_out_is_filled_in():
+    assert STARS.words == ("1", "2", "3", "4", "5")
+    assert STARS.bin_phrases == STARS.words
+    assert STARS.bin_edges == (1, 1.5, 2.5, 3.5, 4.5)
+    assert (STARS.num_ranks, STARS.num_bins, STARS.maximum) == (5, 5, 5)
+    assert STARS.bin_templates == STARS.templates == ("{rank}",)
+    named = OrdinalTask(name="size", unit="steps", values=("s", "m", "l"))
+    assert (named.positions, named.words) == ((0, 1, 2), ("s", "m", "l"))
+
+
+def test_levels_and_range_are_floats_on_the_number_line():
+    assert STAGES.levels.tolist() == [0.0, 3.0, 12.0]
+    assert STAGES.levels.dtype == np.float64
+    assert STAGES.range == (0.0, 12.0)
+    assert PRICES.range == (1.0, 100.0)
+
+
+def test_two_ranks_are_enough():
+    task = OrdinalTask(name="pair", unit="steps", values=("no", "yes"))
+    assert task.nearest_rank([0.49, 0.5, 0.51]).tolist() == [0, 1, 1]
+    assert task.read([[0.25, 0.75]]).value.tolist() == [0.75]
+
+
+@steady
+@given(tasks(), numbers)
+def test_nearest_rank_is_the_naive_one(task, values):
+    for value, rank in zip(values, task.nearest_rank(values), strict=True):
+        distances = [abs(value - level) for level in task.levels]
+        assert distances[rank] == pytest.approx(min(distances), abs=1e-9)
+
+
+@steady
+@given(tasks(), numbers)
+def test_nearest_rank_is_idempotent_and_increasing(task, values):
+    ranks = task.nearest_rank(np.sort(values))
+    assert (np.diff(ranks) >= 0).all()
+    assert (task.nearest_rank(task.levels[ranks]) == ranks).all()
+    assert (task.nearest_rank(task.levels) == np.arange(task.num_ranks)).all()
+
+
+@steady
+@given(tasks(), numbers)
+def test_bins_of_one_rank_each_agree_with_nearest_rank(task, values):
+    assert (task.bin_of(values) == task.nearest_rank(values)).all()
+    assert task.bin_midpoints() == pytest.approx(task.levels)
+
+
+def test_shapes_are_kept():
+    assert STARS.nearest_rank(3.2).shape == ()
+    assert STARS.nearest_rank([[1, 2], [3, 9]]).tolist() == [[0, 1], [2, 4]]
+    assert STARS.bin_of(np.ones((2, 3, 4))).shape == (2, 3, 4)
+    assert STARS.nearest_rank([1.0]).dtype == np.int64
+
+
+@pytest.mark.parametrize("method", ["nearest_rank", "bin_of"])
+def test_nan_belongs_to_no_rank(method):
+    with pytest.raises(ValueError, match=r"value \[1\] is NaN"):
+        getattr(STARS, method)([1.0, float("nan")])
+
+
+def test_bin_of_is_the_naive_one():
+    task = load_task("ageing")
+    for age in task.levels:
+        naive = max(index for index, edge in enumerate(task.bin_edges) if age >= edge)
+        assert task.bin_of(age) == naive
+    assert PRICES.bin_of([-3, 0, 4.99, 5, 1000]).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_bin_midpoints_close_with_the_maximum():
+    assert PRICES.bin_midpoints().tolist() == [2.5, 102.5]
+    single = dataclasses.replace(PRICES, bin_edges=(0, 50))
+    assert single.bin_midpoints().tolist() == [25.0, 100.0]
+
+
+def test_prompts_use_first_words_unless_told():
+    assert PRICES.prompts()[1] == "it costs 2.5 in the shop"
+    assert PRICES.prompts(place="fair")[3] == "it costs 100 in the fair"
+    assert PRICES.prompts(template=1, place="fair") == ["1", "2.5", "10", "100"]
+    assert PRICES.bin_prompts(place="market") == [
+        "cheap wares of the market",
+        "dear wares of the market",
+    ]
+
+
+def test_words_with_braces_are_left_alone():
+    task = OrdinalTask(
+        name="braces", unit="steps", values=("{a}", "{b}"), templates=("{{{rank}}}",)
+    )
+    assert task.prompts() == ["{{a}}", "{{b}}"]
+
+
+def test_fillings_run_over_every_combination():
+    assert PRICES.fillings() == [{"place": "shop"}, {"place": "market"}]
+    assert PRICES.fillings(template=1) == [{}]
+    counting = load_task("counting")
+    colourful = [index for index, text in enumerate(counting.templates) if "{colour}" in text]
+    combinations = counting.fillings(colourful[0])
+    assert len(combinations) == len(counting.fillers["object"]) * len(counting.fillers["colour"])
+    assert len({tuple(filling.items()) for filling in combinations}) == len(combinations)
+
+
+def test_wrong_prompts_are_refused():
+    with pytest.raises(ValueError, match=r"'prices' has no templates\[2\]; it has 2"):
+        PRICES.prompts(template=2)
+    with pytest.raises(ValueError, match=r"'prices' has no bin_templates\[1\]; it has 1"):
+        PRICES.bin_prompts(template=1)
+    with pytest.raises(ValueError, match="no placeholder 'colour' to fill; it has 'place'"):
+        PRICES.prompts(colour="red")
+    with pytest.raises(ValueError, match="no placeholder 'colour' to fill; it has none"):
+        STARS.prompts(colour="red")
+
+
+def test_labels_of_ranks_read_well():
+    floats = OrdinalTask(name="halves", unit="points", values=(1.0, 1.5, 2.0))
+    assert [floats.label_of(rank) for rank in range(3)] == ["1", "1.5", "2"]
+    assert [STAGES.label_of(rank) for rank in range(3)] == ["early", "middle", "late"]
+
+
+def test_expectation_settles_on_the_nearest_rank():
+    prediction = PRICES.read([[0.5, 0.0, 0.5, 0.0]])
+    assert prediction.value.tolist() == [5.5]
+    assert prediction.label.tolist() == [2.5]
+
+
+def test_argmax_takes_a_rank():
+    task = dataclasses.replace(PRICES, reading="argmax")
+    prediction = task.read([[0.5, 0.0, 0.4, 0.1]])
+    assert prediction.value.tolist() == prediction.label.tolist() == [1.0]
+    assert task.read([[0.5, 0.0, 0.5, 0.0]], reading="expectation").value.tolist() == [5.5]
+
+
+@steady
+@given(tasks(), st.integers(0, 1000))
+def test_read_is_the_naive_expectation(task, seed):
+    rows = np.random.default_rng(seed).dirichlet(np.ones(task.num_ranks), size=4)
+    prediction = task.read(rows.astype(np.float16))
+    naive = [sum(p * level for p, level in zip(row, task.levels, strict=True)) for row in rows]
+    span = task.range[1] - task.range[0]
+    assert prediction.value == pytest.approx(np.array(naive), abs=2e-3 * span)
+    assert prediction.probabilities.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-12)
+    assert set(prediction.label) <= set(task.levels)
+
+
+WRONG_PROBABILITIES = {
+    "another number of ranks": ([[0.5, 0.5]], r"\(N, 5\), a column for each rank, not \(1, 2\)"),
+    "one row without its axis": ([0.2] * 5, r"\(N, 5\)"),
+    "logits": ([[0.2] * 5, [26.0, 25, 24, 23, 22]], r"probabilities\[1\].*sum is 120.*softmax"),
+    "negative": ([[1.5, -0.5, 0, 0, 0]], r"probabilities\[0\].*lowest entry -0.5"),
+    "NaN": ([[float("nan")] * 5], r"probabilities\[0\] is no distribution"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_PROBABILITIES)
+def test_read_refuses_what_is_no_distribution(case):
+    rows, message = WRONG_PROBABILITIES[case]
+    with pytest.raises(ValueError, match=message):
+        STARS.read(rows)
+
+
+def test_read_refuses_an_unknown_reading():
+    with pytest.raises(ValueError, match="reading = 'mode'"):
+        STARS.read([[0.2] * 5], reading="mode")
+
+
+def test_read_values_keeps_values_and_settles_labels():
+    prediction = STARS.read_values([0.2, 3.4, 9.0])
+    assert isinstance(prediction, Prediction)
+    assert prediction.value.tolist() == [0.2, 3.4, 9.0]
+    assert prediction.label.tolist() == [1.0, 3.0, 5.0]
+    assert prediction.probabilities is None
+
+
+@pytest.mark.parametrize("task", [STARS, PRICES, STAGES, load_task("counting")], ids=repr)
+def test_a_task_survives_json_and_pickle(task):
+    fields = json.loads(json.dumps(dataclasses.asdict(task)))
+    assert OrdinalTask(**fields) == task
+    assert pickle.loads(pickle.dumps(task)) == task
+    assert hash(OrdinalTask(**fields)) == hash(task)
+
+
+def test_a_task_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STARS.name = "other"
+    STARS.levels[0] = 99
+    assert STARS.levels[0] == 1
+
+
+def test_nothing_warns():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task = load_task("ageing")
+        task.read(np.full((3, 90), 1 / 90))
+        task.bin_midpoints()
