@@ -59,7 +59,8 @@ class Faults:
 
     def place(self, index: int, field: str) -> str:
         """Name an entry's field as its reader finds it: "row 7, column 'age'"."""
-        return f"{self.listing.rows[index] or self.listing.paths[index]}, {field}"
+        row = self.listing.rows[index]
+        return f"{row}, {field}" if row else field
 
     def add(self, index: int, text: str) -> None:
         """Note a fault of an entry."""
@@ -67,7 +68,8 @@ class Faults:
 
     def raise_any(self) -> None:
         """Raise ``ValueError`` with the first ten faults, if there are any."""
-        texts = [text for index in sorted(self.texts) for text in self.texts[index]]
+        # Pictures of a subfolder share its name, and what is wrong with it.
+        texts = list(dict.fromkeys(text for row in sorted(self.texts) for text in self.texts[row]))
         if not texts:
             return
         told = "".join(f"\n  {text}" for text in texts[:FAULTS_TOLD])

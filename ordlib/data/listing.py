@@ -2,7 +2,6 @@
 
 import csv
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,20 +19,29 @@ class Listing:
 
     Attributes:
         source: what was read, for messages: a file or a folder.
-        rows: where each entry stands, for messages: "row 7", or "" in class-named subfolders.
-        paths: N paths as written.
-        labels: N labels as written.
-        path_field, label_field: what the two are called there: "column 'age'".
-        records: N rows of all columns, as text.
+        rows: where each entry stands, for messages: "row 7"; "" in class-named subfolders.
+        records: N rows of all columns, as text without blanks around it.
+        path_column, label_column: the two columns that matter.
+        path_field, label_field: what they are called in messages: "column 'age'".
     """
 
     source: str
     rows: list[str]
-    paths: list[str]
-    labels: list[str]
+    records: pd.DataFrame
+    path_column: str
+    label_column: str
     path_field: str
     label_field: str
-    records: pd.DataFrame
+
+    @property
+    def paths(self) -> list[str]:
+        """N paths as written."""
+        return self.records[self.path_column].tolist()
+
+    @property
+    def labels(self) -> list[str]:
+        """N labels as written."""
+        return self.records[self.label_column].tolist()
 
     def column(self, name: str) -> pd.Series:
         """Return a column of the table, or raise ``ValueError`` naming those there are."""
@@ -56,7 +64,7 @@ def read_listing(root: Path, labels: Path | None, image_column: str, label_colum
         The entries, in the order of the file; subfolders in alphabetical order.
 
     Raises:
-        ValueError: nothing listed, a missing column, text that is not UTF-8, uneven rows.
+        ValueError: nothing listed, a missing column, text that is not UTF-8, a row too long.
     """
     if labels is None:
         return read_classes(root)
@@ -76,7 +84,7 @@ def read_table(file: Path, image_column: str, label_column: str) -> Listing:
         The entries; rows are counted as a spreadsheet does, the header being row 1.
 
     Raises:
-        ValueError: a missing column, no rows, text that is not UTF-8, uneven rows.
+        ValueError: a missing column, no rows, text that is not UTF-8, a row too long.
 
     Example:
         >>> import tempfile
@@ -86,43 +94,13 @@ def read_table(file: Path, image_column: str, label_column: str) -> Listing:
         >>> listing.rows, listing.paths, listing.labels
         (['row 2'], ['a.jpg'], ['31'])
     """
-    text = _read_text(file)
-    header = text.partition("\n")[0]
-    try:
-        with warnings.catch_warnings():
-            # Without this a row with too many fields would be cut short.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                io.StringIO(text),
-                sep=max(",;\t", key=header.count),
-                dtype=str,
-                keep_default_na=False,
-                skip_blank_lines=False,
-                index_col=False,
-            )
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(
-            f"{file} is empty; it should name its columns and list pictures"
-        ) from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
-        raise ValueError(f"{file} is not an even table: {error}") from error
-    table = table.fillna("").apply(lambda column: column.str.strip())
-    table.columns = table.columns.str.strip()
-    table = table[(table != "").any(axis=1)]
-    listing = Listing(
-        source=str(file),
-        rows=[f"row {index + 2}" for index in table.index],
-        paths=[],
-        labels=[],
-        path_field=f"column {image_column!r}",
-        label_field=f"column {label_column!r}",
-        records=table.reset_index(drop=True),
-    )
-    paths, labels = listing.column(image_column), listing.column(label_column)
-    if table.empty:
+    rows, records = _parse_table(file)
+    fields = (f"column {image_column!r}", f"column {label_column!r}")
+    listing = Listing(str(file), rows, records, image_column, label_column, *fields)
+    for name in (image_column, label_column):
+        listing.column(name)
+    if not rows:
         raise ValueError(f"{file} lists no pictures below its header")
-    listing.paths.extend(paths)
-    listing.labels.extend(labels)
     return listing
 
 
@@ -151,10 +129,9 @@ def read_list(file: Path) -> Listing:
     if not lines:
         raise ValueError(f"{file} is empty; it should hold lines of a path and a label")
     # A line of one word is a path whose label is missing.
-    fields = [(*line.rsplit(maxsplit=1), "")[:2] for _, line in lines]
-    return _listing(
-        str(file), [f"line {number}" for number, _ in lines], *zip(*fields, strict=True)
-    )
+    entries = [(*line.rsplit(maxsplit=1), "")[:2] for _, line in lines]
+    rows = [f"line {number}" for number, _ in lines]
+    return _listing(str(file), rows, entries, ("path", "label"))
 
 
 def read_classes(root: Path) -> Listing:
@@ -200,12 +177,37 @@ def read_classes(root: Path) -> Listing:
         for folder, pictures in found.items()
         for path in pictures
     ]
-    return _listing(str(root), [""] * len(entries), *zip(*entries, strict=True))
+    return _listing(str(root), [""] * len(entries), entries, ("picture", "subfolder"))
 
 
-def _listing(source: str, rows: list[str], paths: tuple[str], labels: tuple[str]) -> Listing:
-    records = pd.DataFrame({"path": paths, "label": labels}, dtype=str)
-    return Listing(source, rows, list(paths), list(labels), "path", "label", records)
+def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
+    """Read the names of the rows and all cells; by hand, for faults that name their row."""
+    text = _read_text(file)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{file} is no proper table: {error}; look at its quotes") from error
+    if not lines:
+        raise ValueError(f"{file} is empty; it should name its columns and list pictures")
+    lines = [[cell.strip() for cell in line] for line in lines]
+    header = lines[0]
+    if len(set(header)) < len(header):
+        raise ValueError(f"{file} has two columns of one name: {', '.join(map(repr, header))}")
+    rows = {number: line for number, line in enumerate(lines[1:], start=2) if any(line)}
+    for number, line in rows.items():
+        if len(line) > len(header):
+            raise ValueError(
+                f"{file}, row {number} has {len(line)} fields under {len(header)} columns; "
+                f"put text that holds {delimiter!r} in quotes"
+            )
+    cells = [line + [""] * (len(header) - len(line)) for line in rows.values()]
+    return [f"row {number}" for number in rows], pd.DataFrame(cells, columns=header, dtype=str)
+
+
+def _listing(source: str, rows: list[str], entries: list, fields: tuple[str, str]) -> Listing:
+    records = pd.DataFrame(entries, columns=["path", "label"], dtype=str)
+    return Listing(source, rows, records, "path", "label", *fields)
 
 
 def _is_picture(path: Path) -> bool:
