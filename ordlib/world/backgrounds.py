@@ -72,11 +72,10 @@ def draw_background(rng: np.random.Generator, colours: list[str], side: int) -> 
     """
     kind = str(rng.choice(list(_PAINTERS), p=_SHARES))
     grounds = fitting_grounds(tuple(colours))
-    name = grounds[rng.integers(len(grounds))]
+    name = grounds[0] if kind == "photo" else grounds[rng.integers(len(grounds))]
     own, noise = rng.spawn(2)
     ground = GROUNDS[name]
     if kind == "photo":
-        ground = max((GROUNDS[g] for g in grounds), key=lambda rgb: _gap(rgb, colours))
         scene, field = _photo(own, ground, colours, side)
         return Background(field, kind, "", scene, ground)
     field = _PAINTERS[kind](own, noise, np.float32(ground), side)
@@ -91,24 +90,30 @@ def fitting_grounds(colours: tuple[str, ...]) -> tuple[str, ...]:
         colours: names out of ``vocabulary.COLOURS``.
 
     Returns:
-        Names out of ``GROUNDS``; none where the colours leave no room between them.
+        Names out of ``GROUNDS``, the best one first; none where the colours leave no room.
 
     Example:
         >>> "navy" in fitting_grounds(("white",)), "cream" in fitting_grounds(("white",))
         (True, False)
     """
-    return tuple(name for name, ground in GROUNDS.items() if _gap(ground, colours) >= LIGHTER)
+    gaps = {name: _gap(_lightness(ground), colours) for name, ground in GROUNDS.items()}
+    far = [name for name in gaps if gaps[name] >= LIGHTER]
+    return tuple(sorted(far, key=lambda name: -gaps[name]))
 
 
-def _gap(ground: np.ndarray | tuple, colours: list[str] | tuple[str, ...]) -> float:
-    """Return the least difference in lightness between any of the ground and any colour."""
-    shades = np.array([_lightness(COLOURS[colour]) for colour in colours])
-    return float(np.abs(_lightness(ground)[..., None] - shades).min())
+def _gap(lightness: np.ndarray, colours: list[str] | tuple[str, ...]) -> float:
+    """Return the least difference between any of the lightnesses and any colour's."""
+    return min(float(np.abs(lightness - _shades()[colour]).min()) for colour in colours)
 
 
 def _lightness(colour: np.ndarray | tuple) -> np.ndarray:
     """Return Lab lightness, 0 to 100. What differs in hue alone is hard to see when small."""
     return rgb2lab(np.asarray(colour) / 255.0)[..., 0]
+
+
+@cache
+def _shades() -> dict[str, float]:
+    return {name: float(_lightness(rgb)) for name, rgb in COLOURS.items()}
 
 
 def _plain(own: np.random.Generator, noise: np.random.Generator, ground: np.ndarray, side: int):
@@ -174,7 +179,7 @@ def _photo(own: np.random.Generator, ground: tuple, colours: list[str], side: in
     small = np.asarray(blurred.reduce(8), dtype=np.float32)
     for wash in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         shown = small * (1 - wash) + np.float32(ground) * wash
-        if _gap(shown, colours) >= LIGHTER - 5:
+        if _gap(_lightness(shown), colours) >= LIGHTER - 5:
             break
     wide = blurred.resize((side, side), Image.Resampling.BICUBIC)
     field = np.asarray(wide, dtype=np.float32) * (1 - wash) + np.float32(ground) * wash

@@ -91,12 +91,19 @@ def render_many(
     Returns:
         Images ``(N, side, side, 3)`` uint8, labels ``(N,)`` float64, and the records.
 
+    Raises:
+        ValueError: unknown address, no indices, or a negative one.
+
     Example:
         >>> images, values, records = render_many("counting", "val", range(2), 64, workers=1)
         >>> images.shape, len(records)
         ((2, 64, 64, 3), 2)
     """
     check_address(task, split, side)
+    if len(indices) == 0:
+        raise ValueError(f"no pictures of {task}/{split} to render: ask for one or more")
+    if min(indices) < 0:
+        raise ValueError(f"{task}/{split}: index {min(indices)} is negative; pictures count from 0")
     chunks = [indices[i : i + CHUNK] for i in range(0, len(indices), CHUNK)]
     workers = 1 if len(chunks) < 2 else workers or _cores()
     jobs = (delayed(_render_chunk)(task, split, chunk, side) for chunk in chunks)
@@ -121,7 +128,7 @@ def render_split(
         The rendered split; ``images`` is a read-only memory map.
 
     Raises:
-        ValueError: unknown address, or no size given for "pretrain".
+        ValueError: unknown address, no size given for "pretrain", or a size below one.
 
     Example:
         >>> render_split("counting", "val", side=64, size=2).images.shape
@@ -131,6 +138,8 @@ def render_split(
     if size is None and split not in SPLIT_SIZES:
         raise ValueError("the pretrain split has no end: say how many pictures with size=")
     size = SPLIT_SIZES[split] if size is None else size
+    if size < 1:
+        raise ValueError(f"size {size} is below one picture")
     key = f"{task}-{split}-{size}-{side}-{world_digest()}"
     folder = cache_dir() / "world" / key
     if not folder.is_dir():
@@ -152,7 +161,7 @@ def render_split(
 def world_digest() -> str:
     """Name everything that determines the pictures: this package's source and its libraries."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    libraries = ("numpy", "pillow", "matplotlib", "scikit-image", "scikit-learn")
+    libraries = ("numpy", "pillow", "matplotlib", "scikit-image", "scikit-learn", "scipy")
     return digest(*sources, *(version(name) for name in libraries))
 
 
