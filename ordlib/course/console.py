@@ -82,7 +82,7 @@ def budget_lines(outcomes: Sequence[Outcome]) -> list[str]:
         One line on the slowest notebook and one on the whole.
 
     Example:
-        >>> for line in budget_lines([Outcome("00_start_here", 30, seconds=42.0)]):
+        >>> for line in budget_lines([Outcome(Path("00_start_here.ipynb"), 30, seconds=42.0)]):
         ...     print(line)
         Budget per notebook, 60 s: within it; the slowest is 00_start_here with 42 s.
         Budget of the course, 480 s: within it, with 42 s.

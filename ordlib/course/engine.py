@@ -47,6 +47,8 @@ class ThisPython(AsyncKernelManager):
     def kernel_spec(self) -> KernelSpec:
         """The kernelspec of the running Python, whatever is registered elsewhere."""
         launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # What it would log is about networks, but it listens to this machine only.
+        launch.append("--log-level=CRITICAL")
         return KernelSpec(argv=launch, display_name="Python 3", language="python")
 
 

@@ -58,7 +58,7 @@ def _checked_for(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
     values = {}
     for name, text in texts.items():
         if name not in known:
-            raise ValueError(f"{path.name} has no parameter {name!r}; {_known(name, known)}.")
+            raise ValueError(f"{path.name} has no parameter {name!r}; {_known(name, known)}")
         declared = known[name]["inferred_type_name"]
         values[name] = text if declared == "str" else typed(text)
         wrong_bool = isinstance(values[name], bool) and declared != "bool"
@@ -73,6 +73,6 @@ def _checked_for(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
 
 def _known(name: str, known: Mapping[str, object]) -> str:
     if not known:
-        return "it has no cell tagged 'parameters'"
+        return "it has no cell tagged 'parameters'."
     guess = get_close_matches(name, known, n=1)
-    return f"it has {', '.join(known)}" + (f". Did you mean {guess[0]!r}?" if guess else "")
+    return f"it has {', '.join(known)}." + (f" Did you mean {guess[0]!r}?" if guess else "")

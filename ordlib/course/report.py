@@ -56,10 +56,12 @@ def write_index(outcomes: Sequence[Outcome], output: Path) -> Path:
 
 def _card(outcome: Outcome, output: Path) -> dict[str, object]:
     card = {"outcome": outcome, "title": outcome.name, "number": "", "headlines": []}
-    if outcome.notebook is None or not outcome.notebook.is_file():
-        return card
-    notebook = nbformat.read(outcome.notebook, as_version=4)
-    card["page"] = write_page(outcome.notebook, Path(output) / f"{outcome.name}.html").name
+    if outcome.executed is None:
+        notebook = nbformat.read(outcome.source, as_version=4)
+        return card | _heading(notebook)
+    notebook = nbformat.read(outcome.executed, as_version=4)
+    page, home = Path(output) / f"{outcome.name}.html", outcome.source.parent
+    card["page"] = write_page(outcome.executed, page, home, outcome.results).name
     card["thumbnail"] = thumbnail(notebook)
     card["headlines"] = headlines(notebook, outcome.results)
     return card | _heading(notebook)

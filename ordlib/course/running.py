@@ -18,20 +18,25 @@ class Outcome:
     """What became of one notebook.
 
     Args:
-        name: file name without suffix.
+        source: the notebook as it stands in the project.
         cells: how many cells it has, as written.
         seconds: how long it took; None if it was not run.
         failure: where and why it stopped, or None.
-        notebook: the executed notebook; None if it was not run.
+        executed: the executed notebook; None if it was not run.
         results: the numbers it saved, by name.
     """
 
-    name: str
+    source: Path
     cells: int
     seconds: float | None = None
     failure: Failure | None = None
-    notebook: Path | None = None
+    executed: Path | None = None
     results: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The notebook's file name without suffix."""
+        return self.source.stem
 
     @property
     def status(self) -> str:
@@ -75,15 +80,15 @@ def run(
 def _each(notebooks, output, given, keep_going, timeout, watch) -> Iterator[Outcome]:
     stopped = False
     for path in notebooks:
-        name, cells = path.stem, len(nbformat.read(path, as_version=4).cells)
+        cells = len(nbformat.read(path, as_version=4).cells)
         if stopped:
-            yield Outcome(name, cells)
+            yield Outcome(path, cells)
             continue
-        folder, results = output / "files" / name, output / "results"
+        folder, results = output / "files" / path.stem, output / "results"
         for needed in (folder, results):
             needed.mkdir(parents=True, exist_ok=True)
-        (results / f"{name}.json").unlink(missing_ok=True)
-        executed = output / f"{name}.ipynb"
+        (results / f"{path.stem}.json").unlink(missing_ok=True)
+        executed = output / path.name
         seconds, failure = execute(
             path,
             executed,
@@ -91,8 +96,8 @@ def _each(notebooks, output, given, keep_going, timeout, watch) -> Iterator[Outc
             folder=folder,
             parameters=given[path],
             timeout=timeout,
-            watch=lambda cell, of, name=name: watch(name, cell, of),
+            watch=lambda cell, of, name=path.stem: watch(name, cell, of),
         )
-        saved = numbers.load_results(results / f"{name}.json")
-        yield Outcome(name, cells, seconds, failure, executed, saved)
+        saved = numbers.load_results(results / f"{path.stem}.json")
+        yield Outcome(path, cells, seconds, failure, executed, saved)
         stopped = failure is not None and not keep_going
