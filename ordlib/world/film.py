@@ -21,14 +21,16 @@ ERAS = {
     "exposure": ((0.00, -0.03, -0.02, 0.02, 0.03), 0.09, -0.25, 0.25),
     "fading": ((0.15, 0.12, 0.06, 0.08, 0.16), 0.055, 0.0, 0.32),
     "yellowing": ((0.50, 0.42, 0.30, 0.22, 0.28), 0.20, 0.0, 1.0),
-    "grain": ((0.080, 0.066, 0.046, 0.040, 0.054), 0.020, 0.01, 0.15),
+    "grain": ((0.052, 0.044, 0.032, 0.028, 0.037), 0.013, 0.006, 0.10),
     "softness": ((0.0062, 0.0052, 0.0036, 0.0028, 0.0040), 0.0015, 0.0008, 0.011),
     "halation": ((0.26, 0.24, 0.22, 0.16, 0.26), 0.09, 0.0, 0.5),
     "vignette": ((0.40, 0.34, 0.26, 0.18, 0.24), 0.13, 0.0, 0.75),
     "wear": ((0.42, 0.36, 0.26, 0.18, 0.14), 0.20, 0.0, 1.0),
     "leak": ((0.00, 0.02, 0.05, 0.12, 0.16), 0.22, 0.0, 0.7),
 }
-GRAIN_SIDE = 192
+# Share of pictures taken on black-and-white film.
+MONOCHROME = (0.24, 0.17, 0.10, 0.06, 0.03)
+GRAIN_SIDE, DYE_SIDE = 160, 64
 LUMA = np.float32([0.299, 0.587, 0.114])
 
 
@@ -36,7 +38,7 @@ def draw_look(rng: np.random.Generator, decade: int) -> dict[str, float]:
     """Draw how a picture of a decade looks.
 
     Args:
-        rng: draws one number for each quantity of ``ERAS``, whatever the decade.
+        rng: draws the same number of values whatever the decade.
         decade: 0 (1930s) to 4 (1970s).
 
     Returns:
@@ -47,11 +49,14 @@ def draw_look(rng: np.random.Generator, decade: int) -> dict[str, float]:
         >>> look["grain"] >= 0.01, list(look) == list(ERAS)
         (True, True)
     """
-    errors = rng.standard_normal(len(ERAS))
-    return {
+    errors, monochrome = rng.standard_normal(len(ERAS)), rng.random() < MONOCHROME[decade]
+    look = {
         name: float(np.clip(typical[decade] + spread * error, low, high))
         for (name, (typical, spread, low, high)), error in zip(ERAS.items(), errors, strict=True)
     }
+    if monochrome:
+        look["saturation"] *= 0.08
+    return look
 
 
 def develop(picture: np.ndarray, look: dict[str, float], rng: np.random.Generator) -> np.ndarray:
@@ -83,7 +88,8 @@ def _lens(picture: np.ndarray, look: dict[str, float]) -> np.ndarray:
     """Soften, darken the corners, and let the highlights glow."""
     side = len(picture)
     image = _image(picture).filter(ImageFilter.GaussianBlur(look["softness"] * side))
-    bright = image.resize((48, 48), Image.Resampling.BOX).point(lambda v: max(0, v - 165) * 2)
+    bright = np.float32(image.resize((48, 48), Image.Resampling.BOX))
+    bright = Image.fromarray((2 * np.maximum(bright - 165, 0)).astype(np.uint8))
     glow = bright.filter(ImageFilter.GaussianBlur(2.5)).resize(image.size, Image.Resampling.BICUBIC)
     picture = np.float32(image) / 255
     picture += look["halation"] * np.float32(glow) / 255 * np.float32([0.75, 0.42, 0.25])
@@ -115,7 +121,7 @@ def _grain(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np
     """Add clumps of silver and dye, strongest in the middle tones."""
     side = len(picture)
     fine = rng.standard_normal((GRAIN_SIDE, GRAIN_SIDE), dtype=np.float32)
-    dye = rng.standard_normal((3, GRAIN_SIDE // 2, GRAIN_SIDE // 2), dtype=np.float32)
+    dye = rng.standard_normal((3, DYE_SIDE, DYE_SIDE), dtype=np.float32)
     field = 1.5 * _resized(fine, side)[..., None]
     field = field + 0.55 * np.stack([_resized(plane, side) for plane in dye], -1)
     grey = np.clip(picture @ LUMA, 0, 1)[..., None]
