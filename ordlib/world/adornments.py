@@ -29,7 +29,7 @@ def paint_glasses(pen: Pen, look: Look) -> None:
             glint = [(side * x - 0.5 * size, y + 0.1), (side * x + 0.1, y - 0.5 * tall)]
             pen.stroke(glint, 0.06, fade(_LIGHT, 0.4), 0.5)
         else:
-            pen.ellipse(side * x, y, size, tall, fade((255, 255, 255), 0.18))
+            pen.ellipse(side * x, y, size, tall, fade((255, 255, 255), 0.1))
         ring = np.concatenate([CIRCLE, CIRCLE[:1]]) * (size, tall) + (side * x, y)
         inner = np.concatenate([CIRCLE, CIRCLE[:1]]) * (size - 0.045, tall - 0.045) + (side * x, y)
         pen.polygon(np.concatenate([ring, inner[::-1]]), rim)
@@ -87,33 +87,44 @@ def _crown_line(look: Look) -> tuple[float, float]:
     return cue["head_width"] + 0.06, min(cue["eye_height"] - cue["eye_size"] - 0.3, -0.42)
 
 
+def _dome(wide: float, edge: float, top: float) -> np.ndarray:
+    """Return the upper half of an ellipse: the body of a hat."""
+    half = np.concatenate([CIRCLE[16:], CIRCLE[:1]])
+    return half * (wide, edge - top) + (0, edge)
+
+
 def _cap(pen: Pen, look: Look) -> None:
     wide, edge = _crown_line(look)
     dark = mix(look.accent, _DARK, 0.3)
-    dome = [(-wide, edge + 0.03), (-0.92 * wide, -0.85), (0, -1.2), (0.92 * wide, -0.85)]
-    pen.shape([*dome, (wide, edge + 0.03), (0, edge - 0.05)], look.accent)
+    pen.polygon(_dome(wide, edge + 0.03, -1.18), look.accent)
     side = 1 if look.who.seeds[5] < 0.5 else -1
-    peak = [(-0.8 * side * wide, edge), (0, edge - 0.1), (side * 1.0 * wide, edge - 0.06)]
-    peak += [(side * 1.38 * wide, edge + 0.1), (side * 0.8 * wide, edge + 0.1), (0, edge + 0.08)]
+    for x in (-0.4, 0.4):
+        seam = [(0, -1.17), (x * wide, -0.85), (1.25 * x * wide, edge)]
+        pen.stroke(seam, 0.03, fade(dark, 0.6), 0.8)
+    peak = [(-0.75 * side * wide, edge), (0, edge - 0.1), (side * 0.98 * wide, edge - 0.07)]
+    peak += [(side * 1.42 * wide, edge + 0.08), (side * 0.8 * wide, edge + 0.1), (0, edge + 0.07)]
     pen.shape(peak, dark)
-    pen.ellipse(0, -1.17, 0.07, 0.05, dark)
+    pen.ellipse(0, -1.18, 0.07, 0.045, dark)
 
 
 def _party_hat(pen: Pen, look: Look) -> None:
-    cone = np.array([(-0.42, -0.84), (0, -1.62), (0.42, -0.84), (0, -0.76)])
+    cone = np.array([(-0.42, -0.84), (0, -1.46), (0.42, -0.84), (0, -0.76)])
     pen.polygon(cone, look.accent)
-    for x, y in ((-0.16, -0.95), (0.14, -1.0), (-0.02, -1.2), (0.05, -1.4)):
+    for x, y in ((-0.16, -0.95), (0.14, -1.0), (-0.03, -1.14), (0.04, -1.29)):
         pen.ellipse(x, y, 0.055, 0.055, _LIGHT)
-    pen.ellipse(0, -1.62, 0.11, 0.11, _GOLD)
+    pen.ellipse(0, -1.47, 0.1, 0.1, _GOLD)
 
 
 def _woolly_hat(pen: Pen, look: Look) -> None:
     wide, edge = _crown_line(look)
-    dome = [(-wide, edge), (-0.95 * wide, -0.9), (0, -1.28), (0.95 * wide, -0.9), (wide, edge)]
-    pen.shape([*dome, (0, edge)], look.accent)
-    pen.ellipse(0, -1.3, 0.16, 0.15, mix(look.accent, _LIGHT, 0.6))
-    band = [(-1.04 * wide, edge - 0.06), (0, edge - 0.16), (1.04 * wide, edge - 0.06)]
+    pen.polygon(_dome(wide, edge, -1.26), look.accent)
+    pen.ellipse(0, -1.3, 0.17, 0.15, mix(look.accent, _LIGHT, 0.6))
+    band = [(-1.05 * wide, edge - 0.02), (0, edge - 0.08), (1.05 * wide, edge - 0.02)]
     pen.stroke(band, 0.24, mix(look.accent, _LIGHT, 0.3), 0.95)
+    for x in np.linspace(-0.85, 0.85, 9):
+        y = edge - 0.08 + 0.06 * abs(x)
+        line = [(x * wide, y - 0.09), (x * wide, y + 0.09)]
+        pen.stroke(line, 0.03, fade(look.accent, 0.5), 0.8)
 
 
 def _beret(pen: Pen, look: Look) -> None:
@@ -132,8 +143,7 @@ def _beret(pen: Pen, look: Look) -> None:
 def _flat_cap(pen: Pen, look: Look) -> None:
     wide, edge = _crown_line(look)
     tweed = mix(look.accent, (120, 106, 92), 0.6)
-    dome = [(-1.02 * wide, edge), (-0.95 * wide, -0.86), (0, -1.12), (0.95 * wide, -0.86)]
-    pen.shape([*dome, (1.02 * wide, edge), (0, edge - 0.04)], tweed)
+    pen.polygon(_dome(1.04 * wide, edge, -1.1), tweed)
     peak = [(-0.86 * wide, edge - 0.02), (0, edge - 0.1), (0.86 * wide, edge - 0.02)]
     pen.shape(
         [*peak, (0.5 * wide, edge + 0.12), (-0.5 * wide, edge + 0.12)], mix(tweed, _DARK, 0.3)
@@ -232,8 +242,8 @@ def _scarf(pen: Pen, look: Look) -> None:
 
 
 def _balloon(pen: Pen, look: Look) -> None:
-    side = 1 if look.who.seeds[5] < 0.5 else -1
-    x = side * 1.52
+    side = 1 if look.who.x < 0 else -1
+    x = side * 1.45
     pen.stroke(
         [(x, -0.3), (x - side * 0.1, 0.5), (x, 1.6), (x - side * 0.2, 3)],
         0.035,

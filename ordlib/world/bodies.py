@@ -59,7 +59,7 @@ def paint_clothes(pen: Pen, look: Look) -> None:
     for side in (-1, 1):
         arm = [(side * 0.74 * wide, base + 0.95), (side * 0.78 * wide, base + 1.5)]
         pen.stroke([*arm, (side * 0.76 * wide, base + 2.6)], 0.06, fade(dark, 0.8), 0.2)
-    pen.soft(0.56 * wide, base + 1.5, 0.48 * wide, 1.0, dark, 0.35)
+    pen.soft(0.54 * wide, base + 1.9, 0.5 * wide, 1.6, dark, 0.35)
     pen.soft(0, base + 0.1, 1.2 * neck, 0.5, dark, 0.35)
     PAINTERS.get(garment, _paint_ribbing)(pen, look, collar, dark)
 
@@ -69,12 +69,14 @@ def _paint_ribbing(pen: Pen, look: Look, collar: np.ndarray, dark: tuple) -> Non
 
 
 def _paint_stripes(pen: Pen, look: Look) -> None:
-    wide, base = look.cues["shoulders"], shoulder_line(look)
+    base, right = shoulder_line(look), _torso(look)[:7]
     light = look.accent if look.who.clothes == "white" else _LIGHT
-    for row in range(4):
-        y = base + 0.5 + 0.28 * row
-        half = 0.93 * wide
-        pen.stroke([(-half, y + 0.04), (0, y - 0.05), (half, y + 0.04)], 0.12, light, 0.95)
+    for top in base + 0.48 + 0.3 * np.arange(5):
+        rows = np.array([top, top + 0.07, top + 0.14])
+        edge = np.interp(rows, right[:, 1], right[:, 0])
+        side = np.stack([edge, rows + 0.03], 1)
+        band = np.concatenate([[(0, top - 0.04)], side, [(0, top + 0.12)], side[::-1] * (-1, 1)])
+        pen.polygon(band, light)
 
 
 def _paint_dungarees(pen: Pen, look: Look, collar: np.ndarray, dark: tuple) -> None:
@@ -85,11 +87,9 @@ def _paint_dungarees(pen: Pen, look: Look, collar: np.ndarray, dark: tuple) -> N
     for side in (-1, 1):
         strap = [(side * 0.62 * wide, base + 0.1), (side * 0.72 * half + side * 0.1, base + 0.75)]
         pen.stroke([*strap, (side * 0.8 * half, base + 0.9)], 0.17, denim, 0.95)
-    pen.polygon(
-        [(-half, base + 0.72), (half, base + 0.72), (half * 1.2, 5), (-half * 1.2, 5)], denim
-    )
+    pen.polygon([(-half, base + 0.6), (half, base + 0.6), (half * 1.2, 5), (-half * 1.2, 5)], denim)
     for side in (-1, 1):
-        pen.ellipse(side * 0.78 * half, base + 0.82, 0.07, 0.07, (248, 214, 120))
+        pen.ellipse(side * 0.78 * half, base + 0.7, 0.07, 0.07, (248, 214, 120))
 
 
 def _paint_hood(pen: Pen, look: Look, collar: np.ndarray, dark: tuple) -> None:

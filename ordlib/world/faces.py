@@ -88,8 +88,8 @@ def _paint_eye(pen: Pen, look: Look, side: int) -> None:
         return
     open_ = 1.0 - 0.22 * cue["eyelids"]
     tall = 0.98 * size * open_
-    pen.ellipse(x, y, 1.06 * size, tall, (255, 253, 249))
-    iris = 0.74 * min(size, 0.2)
+    pen.ellipse(x, y, 1.06 * size, tall, (252, 247, 240))
+    iris = 0.78 * min(size, 0.2)
     pen.ellipse(x, y + 0.03 * size, iris, min(iris, tall), look.eye)
     pen.ellipse(x, y + 0.03 * size, 0.66 * iris, min(0.66 * iris, tall), dark)
     pen.ellipse(x + 0.3 * iris, y - 0.32 * iris, 0.3 * iris, 0.3 * iris, (255, 255, 255))

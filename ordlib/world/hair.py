@@ -101,8 +101,8 @@ def _rim(look: Look, volume: float, side: float) -> np.ndarray:
     width = look.cues["head_width"] + volume
     half = [
         (width - 0.35 * volume, side),
-        (width + 0.01, min(side - 0.2, 0.0)),
-        (0.97 * width, -0.42),
+        (width + 0.01, min(side - 0.12, 0.0)),
+        (0.97 * width, min(side - 0.24, -0.42)),
         (0.74 * width, -0.80 - 0.55 * volume),
         (0.38 * width, -0.97 - 0.9 * volume),
     ]
@@ -182,9 +182,12 @@ def paint_front(pen: Pen, look: Look) -> None:
         top = [(-0.62, -0.72), (-0.5, -1.12), (0.05, -1.3), (0.62, -1.12), (0.66, -0.8)]
         pen.shape([*top, (0.1, -0.78)], hair)
     if name == "messy hair" and look.words["accessory"] not in HATS:
-        for x, lean in ((-0.4, -0.14), (0.0, 0.06), (0.36, 0.16)):
-            spike = [(x - 0.17, -0.98), (x + lean, -1.3), (x + 0.17, -0.98)]
-            pen.polygon(np.array(spike), hair)
+        lean = 0.14 if look.who.seeds[5] < 0.5 else -0.14
+        for x, rise in ((-0.45, 0.1), (-0.2, 0.2), (0.08, 0.24), (0.34, 0.18), (0.52, 0.06)):
+            base = -1.06 + 0.5 * x * x
+            lock = [(x - 0.19, base + 0.14), (x - 0.08 + 0.4 * lean, base - 0.6 * rise)]
+            tip = (x + 1.3 * lean, base - rise)
+            pen.shape([*lock, tip, (x + 0.19, base + 0.12)], hair)
     if name == "plaits":
         _paint_plaits(pen, look)
     if not style.curls and volume > 0.04:

@@ -16,10 +16,10 @@ class Choice:
 
     Attributes:
         name: what the painters know it by, and what the record says.
-        sex: 0 for women, 1 for men, 0.5 for anybody.
+        sex: 0 for women only, 1 for men only, 0.5 for anybody.
         peak, width: where in life it is commonest and how far that reaches (see ``stage``).
         weight: how common it is at its peak.
-        start: stage of life before which it does not occur.
+        start, end: stages of life between which it occurs at all.
     """
 
     name: str
@@ -28,11 +28,12 @@ class Choice:
     width: float = 9.0
     weight: float = 1.0
     start: float = -1.0
+    end: float = 2.0
 
 
 HAIRSTYLES = (
-    Choice("a tuft of hair", 0.5, 0.0, 0.10, 9.0),
-    Choice("fine baby hair", 0.5, 0.02, 0.11, 6.0),
+    Choice("a tuft of hair", 0.5, 0.0, 0.10, 9.0, end=0.24),
+    Choice("fine baby hair", 0.5, 0.02, 0.11, 6.0, end=0.27),
     Choice("a bowl cut", 0.5, 0.27, 0.14, 1.2),
     Choice("pigtails", 0.0, 0.25, 0.10, 3.0),
     Choice("plaits", 0.0, 0.32, 0.16, 1.2),
@@ -48,16 +49,16 @@ HAIRSTYLES = (
     Choice("a buzz cut", 1.0, 0.55, 0.3, 0.8),
     Choice("an afro", 0.5, 0.48, 0.3, 0.7),
     Choice("curly hair", 0.5, 0.55, 0.45, 1.0),
-    Choice("a perm", 0.0, 0.92, 0.14, 2.0),
+    Choice("a perm", 0.0, 0.92, 0.14, 2.0, start=0.6),
 )
 ACCESSORIES = (
     Choice("", weight=9.0),
-    Choice("a dummy", 0.5, 0.04, 0.07, 9.0),
-    Choice("a bib", 0.5, 0.06, 0.07, 5.0),
+    Choice("a dummy", 0.5, 0.04, 0.07, 9.0, end=0.22),
+    Choice("a bib", 0.5, 0.06, 0.07, 5.0, end=0.24),
     Choice("a bow", 0.0, 0.2, 0.14, 3.0),
     Choice("a balloon", 0.5, 0.2, 0.12, 2.0),
     Choice("a party hat", 0.5, 0.3, 0.2, 0.9),
-    Choice("a cap", 0.8, 0.42, 0.16, 1.6),
+    Choice("a cap", 0.5, 0.42, 0.16, 1.6),
     Choice("headphones", 0.5, 0.5, 0.12, 2.0),
     Choice("a woolly hat", 0.5, 0.4, 0.3, 0.9),
     Choice("a headscarf", 0.0, 0.6, 0.35, 1.0),
@@ -70,7 +71,7 @@ ACCESSORIES = (
     Choice("a bow tie", 1.0, 0.66, 0.3, 0.8),
     Choice("a tie", 1.0, 0.68, 0.14, 1.6),
     Choice("a flower", 0.0, 0.5, 0.4, 0.7),
-    Choice("a walking stick", 0.5, 0.97, 0.1, 2.4),
+    Choice("a walking stick", 0.5, 0.97, 0.1, 2.4, start=0.74),
 )
 GARMENTS = (
     Choice("a T-shirt", 0.5, 0.4, 0.3, 1.4),
@@ -79,9 +80,9 @@ GARMENTS = (
     Choice("a hoodie", 0.5, 0.42, 0.14, 1.5),
     Choice("a jumper", 0.5, 0.6, 0.4, 1.1),
     Choice("a polo neck", 0.5, 0.7, 0.3, 0.9),
-    Choice("a shirt", 0.6, 0.68, 0.3, 1.5),
-    Choice("a jacket", 0.8, 0.66, 0.16, 1.6),
-    Choice("a cardigan", 0.3, 0.86, 0.16, 2.0),
+    Choice("a shirt", 0.5, 0.68, 0.3, 1.5),
+    Choice("a jacket", 0.5, 0.66, 0.16, 1.6),
+    Choice("a cardigan", 0.5, 0.86, 0.16, 2.0),
 )
 GLASSES = (
     Choice("", weight=5.0),
@@ -92,10 +93,10 @@ GLASSES = (
 )
 BEARDS = (
     Choice("", 0.5, weight=4.0),
-    Choice("stubble", 1.0, 0.6, 0.1, 1.4, 0.47),
-    Choice("a moustache", 1.0, 0.8, 0.2, 1.2, 0.49),
-    Choice("a beard", 1.0, 0.72, 0.2, 2.0, 0.49),
-    Choice("a goatee", 1.0, 0.62, 0.14, 0.7, 0.49),
+    Choice("stubble", 1.0, 0.6, 0.1, 1.4, 0.5),
+    Choice("a moustache", 1.0, 0.8, 0.2, 1.2, 0.51),
+    Choice("a beard", 1.0, 0.72, 0.2, 2.0, 0.51),
+    Choice("a goatee", 1.0, 0.62, 0.14, 0.7, 0.51),
 )
 PERSONS = (
     Choice("person", 0.5, weight=0.8),
@@ -208,7 +209,7 @@ def draw_individual(rng: np.random.Generator) -> Individual:
         sex=float(rng.choice([0.0, 1.0, 0.5], p=[0.46, 0.46, 0.08])),
         deviations=np.clip(rng.standard_normal((len(CUES), 3)), -2.2, 2.2),
         tastes={name: rng.gumbel(size=len(table)) for name, table in TABLES.items()},
-        drift={name: 0.05 * float(rng.standard_normal()) for name in TABLES},
+        drift={name: 0.05 * float(np.clip(rng.standard_normal(), -1.8, 1.8)) for name in TABLES},
         skin=skin,
         hair=list(palettes.HAIRS)[
             int(rng.choice(len(palettes.HAIRS), p=hair_weights / hair_weights.sum()))
@@ -235,10 +236,9 @@ def choose(table: tuple[Choice, ...], tastes: np.ndarray, now: float, sex: float
 
 
 def _weight(choice: Choice, now: float, sex: float) -> float:
-    if now < choice.start:
+    if choice.sex not in (0.5, sex) or not choice.start <= now <= choice.end:
         return 0.0
-    fits = 1.0 if choice.sex == 0.5 else max(1 - 1.6 * abs(sex - choice.sex), 0.0)
-    return choice.weight * fits * math.exp(-0.5 * ((now - choice.peak) / choice.width) ** 2)
+    return choice.weight * math.exp(-0.5 * ((now - choice.peak) / choice.width) ** 2)
 
 
 def look_at(who: Individual, age: float) -> Look:
@@ -263,6 +263,8 @@ def look_at(who: Individual, age: float) -> Look:
         words["hairstyle"] = "covered hair"
     elif cues["recession"] > 0.72:
         words["hairstyle"] = "a bald head"
+    if words["accessory"] in ("a tie", "a bow tie") and words["garment"] != "a jacket":
+        words["garment"] = "a shirt"
     natural, grey = palettes.HAIRS[who.hair], min(cues["grey"], 1.0)
     towards = mix(palettes.GREY, palettes.WHITE, who.seeds[0] * 0.5 + 0.5 * grey)
     hair = mix(natural, towards, grey)

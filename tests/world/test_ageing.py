@@ -1,0 +1,191 @@
+"""Portraits: readable from many cues together, from none alone, and the same at every size."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.stats import spearmanr
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+
+from ordlib.world import render
+from ordlib.world.ageing import draw
+from ordlib.world.backdrops import paint_backdrop
+from ordlib.world.canvas import canvas_size, finish
+from ordlib.world.cues import CUES, cues_at, stage
+from ordlib.world.hair import STYLES
+from ordlib.world.people import BEARDS, TABLES, choose, draw_individual, look_at
+from ordlib.world.portrait import paint
+
+WRITTEN_BY_YEARS = [name for name, cue in CUES.items() if cue.rare is not None]
+
+
+@pytest.fixture(scope="module")
+def train():
+    return [render("ageing", "train", index, 64) for index in range(2000)]
+
+
+@pytest.fixture(scope="module")
+def ages(train):
+    return np.array([picture.value for picture in train])
+
+
+@pytest.fixture(scope="module")
+def records(train):
+    return pd.DataFrame([picture.record for picture in train])
+
+
+def people(count, start=0):
+    return [draw_individual(np.random.default_rng(seed)) for seed in range(start, start + count)]
+
+
+def test_every_age_occurs_about_equally_often(ages):
+    counts = np.bincount(ages.astype(int), minlength=91)[1:]
+    assert counts.min() >= 8
+    assert counts.max() <= 42
+    assert set(np.unique(ages)) == set(range(1, 91))
+
+
+def test_no_recorded_number_orders_the_ages(records, ages):
+    numbers = records.select_dtypes("number")
+    assert len(numbers.columns) >= 30
+    leaks = numbers.apply(lambda column: abs(spearmanr(column, ages).statistic))
+    assert leaks.max() < 0.55, leaks.sort_values().tail(5).to_dict()
+
+
+def test_no_recorded_word_orders_the_ages(records, ages):
+    words = records.select_dtypes(exclude="number")
+    for name in words:
+        means = pd.Series(ages).groupby(words[name].to_numpy()).mean()
+        assert abs(spearmanr(words[name].map(means), ages).statistic) < 0.6, name
+
+
+def test_all_cues_together_tell_the_age(records, ages):
+    numbers = records[list(CUES)].to_numpy()
+    model = HistGradientBoostingRegressor(max_iter=60, random_state=0)
+    model.fit(numbers[:1400], ages[:1400])
+    assert spearmanr(model.predict(numbers[1400:]), ages[1400:]).statistic > 0.85
+
+
+def test_thumbnails_alone_do_not(train, ages):
+    small = [Image.fromarray(p.image).resize((12, 12), Image.Resampling.BOX) for p in train]
+    pixels = np.stack([np.asarray(picture) for picture in small]).reshape(len(train), -1) / 255
+    model = Ridge(alpha=30).fit(pixels[:1400], ages[:1400])
+    assert spearmanr(model.predict(pixels[1400:]), ages[1400:]).statistic < 0.75
+
+
+def test_words_are_plain_and_state_no_age(records):
+    words = records.select_dtypes(exclude="number")
+    for name in ("person", "hair", "hairstyle", "accessory", "clothes", "mood", "garment"):
+        assert name in words
+    for entry in pd.unique(words.to_numpy().ravel()):
+        assert re.fullmatch(r"[A-Za-z \-]*", entry), entry
+        assert "year" not in entry
+
+
+def test_same_picture_at_every_side():
+    for index in range(8):
+        small, large = (render("ageing", "val", index, side) for side in (64, 256))
+        assert small.value == large.value
+        reduced = Image.fromarray(large.image).resize((64, 64), Image.Resampling.BOX)
+        difference = np.abs(np.asarray(reduced).astype(int) - small.image)
+        assert difference.mean() < 2
+        for name, value in small.record.items():
+            assert large.record[name] == pytest.approx(value, abs=0.02) or value == ""
+
+
+def test_same_generator_same_picture():
+    first, second = (draw(np.random.default_rng(7), "train", 96) for _ in range(2))
+    assert np.array_equal(first.image, second.image)
+    assert first.record == second.record
+
+
+def test_children_have_neither_lines_nor_grey_hair_nor_beards():
+    for who in people(300):
+        for age in (1, 6, 12):
+            look = look_at(who, age)
+            assert look.words["beard"] == ""
+            assert look.words["hairstyle"] != "a bald head"
+            for name in WRITTEN_BY_YEARS:
+                assert look.cues[name] == 0, (name, age)
+
+
+def test_on_average_the_years_do_what_they_do():
+    means = {
+        age: pd.DataFrame([look_at(who, age).cues for who in people(200)]).mean()
+        for age in (2, 12, 30, 60, 88)
+    }
+    for name in WRITTEN_BY_YEARS:
+        assert means[12][name] < means[60][name] < means[88][name], name
+    for name in ("eye_size", "eye_height", "cheeks", "head_width"):
+        assert means[2][name] > means[12][name] > means[30][name], name
+    for name in ("shoulders", "nose_length", "neck_length"):
+        assert means[2][name] < means[12][name] < means[30][name], name
+
+
+def test_the_signs_of_age_are_independent_of_each_other():
+    lines = pd.DataFrame([look_at(who, 80).cues for who in people(600)])[WRITTEN_BY_YEARS]
+    lines = lines.drop(columns="recession")  # differs between women and men
+    correlations = lines.corr().to_numpy()[~np.eye(lines.shape[1], dtype=bool)]
+    assert np.abs(correlations).max() < 0.2
+
+
+def test_cues_stay_inside_their_bounds_for_the_most_unusual_people():
+    for age in (1, 20, 55, 90):
+        for extreme in (-2.2, 2.2):
+            values = cues_at(age, np.full((len(CUES), 3), extreme), sex=1.0)
+            for name, value in values.items():
+                assert CUES[name].floor <= value <= CUES[name].ceiling
+
+
+def test_stage_rises_all_life_long_and_slows_down():
+    steps = np.diff(stage(np.arange(1, 91)))
+    assert (steps > 0).all()
+    assert steps[:10].min() > steps[-30:].max()
+
+
+def test_choices_come_as_often_as_they_weigh():
+    rng = np.random.default_rng(0)
+    now, sex = 0.7, 1.0
+    drawn = [choose(BEARDS, rng.gumbel(size=len(BEARDS)), now, sex) for _ in range(4000)]
+    weights = {b.name: b.weight * np.exp(-0.5 * ((now - b.peak) / b.width) ** 2) for b in BEARDS}
+    for name, weight in weights.items():
+        expected = weight / sum(weights.values())
+        assert drawn.count(name) / len(drawn) == pytest.approx(expected, abs=0.025)
+
+
+def test_a_person_changes_only_now_and_then():
+    changes = []
+    for who in people(60):
+        styles = [look_at(who, age).words["hairstyle"] for age in range(1, 91)]
+        changes.append(sum(a != b for a, b in zip(styles[1:], styles, strict=False)))
+    assert 1 <= np.mean(changes) <= 6
+
+
+@pytest.mark.parametrize("accessory", [choice.name for choice in TABLES["accessory"]])
+def test_every_accessory_shows_and_nothing_is_cut_off_at_the_top(accessory):
+    position = [choice.name for choice in TABLES["accessory"]].index(accessory)
+    choice = TABLES["accessory"][position]
+    for who in people(12, start=50):
+        if choice.sex not in (0.5, who.sex):
+            continue
+        tastes = {name: taste.copy() for name, taste in who.tastes.items()}
+        tastes["accessory"][position] = 500.0
+        who = replace(who, tastes=tastes, drift=dict.fromkeys(who.drift, 0.0), zoom=1.12, y=-0.03)
+        age = float(np.interp(min(choice.peak, 0.96), stage(np.arange(1, 91)), np.arange(1, 91)))
+        look = look_at(who, age)
+        assert look.words["accessory"] == accessory
+        picture = paint(look, 64)[0]
+        empty = finish(paint_backdrop(canvas_size(64), who), 64)
+        assert np.array_equal(picture[0], empty[0])
+        if accessory and accessory != "a headscarf":
+            bare = replace(look, words=look.words | {"accessory": ""})
+            assert (paint(bare, 64)[0] != picture).any(2).sum() > 8
+
+
+def test_every_hairstyle_is_drawn():
+    drawn = set(STYLES) | {"a tuft of hair", "a bald head", "covered hair"}
+    assert {choice.name for choice in TABLES["hairstyle"]} <= drawn
