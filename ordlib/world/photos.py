@@ -6,7 +6,7 @@ occurs nowhere else, neither in pretraining nor as a background.
 
 import warnings
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -25,11 +25,13 @@ SCENES = (
     Scene("astronaut", "an astronaut", "train"),
     Scene("motorcycle", "a motorcycle", "train"),
     Scene("rocket", "a rocket", "train"),
-    Scene("flower", "a flower", "train"),
+    Scene("coins", "old coins", "train"),
     Scene("retina", "a retina", "train"),
     Scene("immunohistochemistry", "a tissue sample", "train"),
+    Scene("hubble_deep_field", "a galaxy field", "train"),
     Scene("grace_hopper", "an officer", "val"),
-    Scene("hubble_deep_field", "a galaxy field", "val"),
+    Scene("camera", "a photographer", "val"),
+    Scene("flower", "a flower", "val"),
     Scene("chelsea", "a cat", "test"),
     Scene("coffee", "a cup of coffee", "test"),
     Scene("china", "a palace", "test"),
@@ -53,7 +55,7 @@ def scenes(split: str) -> tuple[Scene, ...]:
     return tuple(scene for scene in SCENES if scene.split == home)
 
 
-@lru_cache(maxsize=None)
+@cache
 def photograph(name: str) -> Image.Image:
     """Load a bundled photograph.
 
@@ -74,7 +76,10 @@ def photograph(name: str) -> Image.Image:
         raise ValueError(f"no photograph {name!r}; there are {', '.join(s.name for s in SCENES)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Image.fromarray(np.ascontiguousarray(_load(name)[..., :3])).convert("RGB")
+        pixels = _load(name)
+        return Image.fromarray(pixels if pixels.ndim == 2 else pixels[..., :3].copy()).convert(
+            "RGB"
+        )
 
 
 def _load(name: str) -> np.ndarray:
