@@ -66,7 +66,7 @@ def audit(task: str, side: int = 96, size: int | None = None) -> Audit:
         ValueError: no such task.
 
     Example:
-        >>> found = audit("counting", side=64, size=60)
+        >>> found = audit("counting", side=64, size=50)
         >>> found.baselines.index.tolist()
         [('training median', 'val'), ('training median', 'test'), ('pixel ridge', 'val'),
          ('pixel ridge', 'test'), ('pixel trees', 'val'), ('pixel trees', 'test')]
@@ -95,7 +95,7 @@ def leaks(data: ImageData) -> pd.DataFrame:
         Column ``spearman`` (-1 to 1, nan for a constant), indexed by quantity, strongest first.
 
     Example:
-        >>> leaks(load_data("counting", "train", side=64, size=60)).columns.tolist()
+        >>> leaks(load_data("counting", "train", side=64, size=50)).columns.tolist()
         ['spearman']
     """
     numbers = data.records.select_dtypes("number")

@@ -80,7 +80,7 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
     Example:
         >>> from ordlib.data import load_data
         >>> from ordlib.models.pixels import PixelRidge
-        >>> data = load_data("counting", "train", side=64, size=60)
+        >>> data = load_data("counting", "train", side=64, size=50)
         >>> result = evaluate(PixelRidge(data.task).fit(data), data, samples=100)
         >>> list(result.metrics)
         ['mae', 'accuracy', 'off_by_one', 'kappa', 'spearman', 'pearson', 'pairwise']

@@ -85,7 +85,7 @@ def picture_fault(path: Path) -> str | None:
         >>> path = Path(tempfile.mkdtemp()) / "notes.png"
         >>> _ = path.write_text("no picture")
         >>> picture_fault(path)
-        'is not a picture of a kind that is read (BMP, GIF, JPEG, JPEG2000, ...)'
+        'is damaged or of a kind that is not read (not one of BMP, GIF, ...)'
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -100,7 +100,7 @@ def picture_fault(path: Path) -> str | None:
     except UnidentifiedImageError:
         if path.stat().st_size == 0:
             return "is an empty file"
-        return f"is not a picture of a kind that is read ({', '.join(FORMATS)})"
+        return f"is damaged or of a kind that is not read (not one of {', '.join(FORMATS)})"
     # As in read_picture: a broken file may raise anything.
     except Exception as error:
         return f"cannot be read: {error}"

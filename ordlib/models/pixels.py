@@ -25,9 +25,9 @@ class PixelRidge(LinearProbe):
 
     Example:
         >>> from ordlib.data import load_data
-        >>> train = load_data("counting", "train", side=64, size=60)
+        >>> train = load_data("counting", "train", side=64, size=50)
         >>> PixelRidge(train.task).fit(train).predict(train).value.shape
-        (60,)
+        (50,)
     """
 
     def __init__(self, task: OrdinalTask) -> None:
@@ -42,9 +42,9 @@ class PixelTrees(FeatureRegressor):
 
     Example:
         >>> from ordlib.data import load_data
-        >>> train = load_data("counting", "train", side=64, size=60)
+        >>> train = load_data("counting", "train", side=64, size=50)
         >>> PixelTrees(train.task).fit(train).predict(train).value.shape
-        (60,)
+        (50,)
     """
 
     def __init__(self, task: OrdinalTask) -> None:

@@ -105,11 +105,11 @@ class LinearProbe(FeatureRegressor):
 
     Example:
         >>> from ordlib.data import load_data
-        >>> train = load_data("counting", "train", side=64, size=60)
+        >>> train = load_data("counting", "train", side=64, size=50)
         >>> probe = LinearProbe(lambda data: data.images.mean((1, 2)), train.task)
         >>> prediction = probe.fit(train).predict(train)
         >>> prediction.value.shape, prediction.probabilities is None
-        ((60,), True)
+        ((50,), True)
     """
 
     def _make_regressor(self, train: ImageData) -> Pipeline:
