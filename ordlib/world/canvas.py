@@ -1,4 +1,4 @@
-"""Drawing helpers that all painters share: canvas size, gradients, soft noise, the last downsampling."""
+"""Drawing helpers that all painters share: sizes, gradients, soft noise, the last downsampling."""
 
 import numpy as np
 from PIL import Image
