@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .pen import SOFT_DISC, Colour, spline_matrix
+from .pen import Colour, spline_matrix
 
 Point = tuple[float, float]
 
@@ -107,4 +107,7 @@ class Brush:
 
 @lru_cache(maxsize=64)
 def _spot(fortieths: int) -> Image.Image:
-    return SOFT_DISC.point([value * fortieths // 40 for value in range(256)])
+    """Return a disc that fades out, its opacity in the middle in fortieths."""
+    axis = np.linspace(-1, 1, 64)
+    fade = np.clip(1 - np.hypot(axis[None], axis[:, None]), 0, 1)
+    return Image.fromarray((255 / 40 * fortieths * fade**2 * (3 - 2 * fade)).astype(np.uint8))
