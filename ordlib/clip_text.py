@@ -53,6 +53,15 @@ def tokenize(
 
     Raises:
         ValueError: no prompts, a prompt too long, or one with a sign the tokenizer lacks.
+
+    Example:
+        >>> from transformers import CLIPTokenizer
+        >>> words = ["a</w>", "b</w>", "c</w>", "<|startoftext|>", "<|endoftext|>"]
+        >>> numbers = {word: i for i, word in enumerate(words)}
+        >>> tokenizer = CLIPTokenizer(vocab=numbers, merges=[])
+        >>> tokenize(tokenizer, ["a c", "a b c"], context_length=77).ids
+        tensor([[3, 0, 2, 4, 4],
+                [3, 0, 1, 2, 4]])
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts:
@@ -88,6 +97,14 @@ def encode_embeddings(model: CLIPModel, embeddings: torch.Tensor) -> torch.Tenso
 
     Returns:
         ``(M, T, W)`` tokens after the final layer norm, not projected.
+
+    Example:
+        >>> from transformers import CLIPConfig
+        >>> small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> text, vision = {**small, "vocab_size": 9}, {**small, "image_size": 32}
+        >>> model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision))
+        >>> encode_embeddings(model, torch.zeros(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
     tower = model.text_model
     hidden = tower.embeddings(inputs_embeds=embeddings)

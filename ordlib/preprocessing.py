@@ -26,6 +26,12 @@ class Preprocessor:
     Args:
         folder: checkpoint; without a preprocessor file, OpenAI's settings are used.
         side: pixels of the model's input.
+
+    Example:
+        >>> preprocess = Preprocessor(Path("a-folder-without-settings"), side=32)
+        >>> pixels = preprocess([Image.new("RGB", (96, 64), "white")])
+        >>> pixels.shape, [round(float(x), 2) for x in pixels[0, :, 0, 0]]
+        (torch.Size([1, 3, 32, 32]), [1.93, 2.07, 2.15])
     """
 
     def __init__(self, folder: Path, side: int) -> None:
@@ -36,15 +42,13 @@ class Preprocessor:
             self._processor = PROCESSOR(
                 size={"shortest_edge": side}, crop_size={"height": side, "width": side}
             )
-        self.side = side
         settings = self._processor.to_dict()
-        names = ("size", "crop_size", "resample", "image_mean", "image_std", "rescale_factor")
-        self.key = digest(*(f"{name}={settings.get(name)}" for name in names))
-        lengths = [_lengths(settings.get(name)) for name in ("size", "crop_size")]
-        self._keeps_squares = lengths == [{side}, {side}]
-        mean, std = settings["image_mean"], settings["image_std"]
-        self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
-        self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        sizes = [_lengths(settings[name]) for name in ("size", "crop_size")]
+        mean, std = ([float(x) for x in settings[name]] for name in ("image_mean", "image_std"))
+        self.side = side
+        self.key = digest(sizes, int(settings["resample"]), mean, std, settings["rescale_factor"])
+        self._keeps = all(set(size.values()) == {side} for size in sizes)
+        self._mean, self._std = (torch.tensor(x).view(3, 1, 1) for x in (mean, std))
         self._scale = settings["rescale_factor"]
 
     def __call__(
@@ -62,7 +66,7 @@ class Preprocessor:
             ``(N, 3, side, side)`` float32.
 
         Raises:
-            ValueError: no pictures, or an array that is no uint8 picture.
+            ValueError: no pictures, or an array that is no uint8 picture (says which).
         """
         if len(images) == 0:
             raise ValueError("there are no pictures to preprocess")
@@ -74,10 +78,15 @@ class Preprocessor:
     def _fit(self, image: Image.Image | np.ndarray, row: int) -> np.ndarray:
         """Return a picture scaled and cropped, ``(side, side, 3)`` uint8."""
         array = _rgb(image, row)
-        if self._keeps_squares and array.shape[:2] == (self.side, self.side):
+        if self._keeps and array.shape[:2] == (self.side, self.side):
             return array
         done = self._processor(
-            Image.fromarray(array), do_rescale=False, do_normalize=False, return_tensors="np"
+            array,
+            do_rescale=False,
+            do_normalize=False,
+            # Said, or a picture three pixels high would be taken for one of three channels.
+            input_data_format="channels_last",
+            return_tensors="np",
         )["pixel_values"][0]
         return done.transpose(1, 2, 0).astype(np.uint8)
 
@@ -97,5 +106,6 @@ def _rgb(image: Image.Image | np.ndarray, row: int) -> np.ndarray:
     return np.asarray(Image.fromarray(array).convert("RGB"))
 
 
-def _lengths(size: dict | None) -> set[int]:
-    return {length for length in dict(size or {}).values() if length is not None}
+def _lengths(size: dict) -> dict[str, int]:
+    """Spell a size in one way: transformers' versions differ in what they leave empty."""
+    return {name: int(length) for name, length in sorted(dict(size).items()) if length}

@@ -1,14 +1,17 @@
 """Small CLIP checkpoints with random weights, made on the spot."""
 
+import json
 from pathlib import Path
 
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
+from transformers.utils import logging
 
 from ordlib.preprocessing import PROCESSOR
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+WORDS = ("star", "photo", "of", "one", "two", "three")
 
 
 def byte_tokenizer(size: int) -> CLIPTokenizer:
@@ -17,20 +20,34 @@ def byte_tokenizer(size: int) -> CLIPTokenizer:
     As in OpenAI's, the end token has the largest number.
     """
     letters = list(bytes_to_unicode().values())
-    tokens = letters + [letter + "</w>" for letter in letters]
-    merges = []
-    for word in ("star", "photo", "of", "one", "two", "three"):
-        left = word[0]
-        for i, letter in enumerate(word[1:], 2):
-            right = letter + ("</w>" if i == len(word) else "")
-            merges.append((left, right))
-            left += right
-            tokens.append(left)
+    tokens, merges = letters + [letter + "</w>" for letter in letters], []
+    for word in WORDS:
+        parts = [*word[:-1], word[-1] + "</w>"]
+        for i in range(1, len(parts)):
+            merges.append(("".join(parts[:i]), parts[i]))
+            tokens.append("".join(parts[: i + 1]))
     tokens = list(dict.fromkeys(tokens))
-    merges = list(dict.fromkeys(merges))
     tokens += [f"<filler{i}>" for i in range(size - len(tokens) - 2)]
-    vocabulary = {token: i for i, token in enumerate([*tokens, START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+    numbers = {token: i for i, token in enumerate([*tokens, START, END])}
+    return CLIPTokenizer(vocab=numbers, merges=list(dict.fromkeys(merges)), model_max_length=77)
+
+
+@torch.no_grad()
+def randomise(model: CLIPModel) -> CLIPModel:
+    """Fill a model of the meta device, in half precision: quicker to make and to save."""
+    model = model.half().to_empty(device="cpu")
+    # One pool for all: its length is a prime, so that no two rows of a matrix are alike.
+    pool = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0)).half()
+    for i, (name, parameter) in enumerate(model.named_parameters()):
+        if parameter.ndim < 2 and name != "vision_model.embeddings.class_embedding":
+            parameter.fill_(2.6592 if name == "logit_scale" else float(name.endswith("weight")))
+            continue
+        # Wide enough that a random tower tells one input from another.
+        scale = 1.0 if "token_embedding" in name else 1.5 * parameter[0].numel() ** -0.5
+        scaled = pool.roll(7919 * i) * scale
+        for piece in parameter.view(-1).split(len(pool)):
+            piece.copy_(scaled[: len(piece)])
+    return model
 
 
 def build_clip(
@@ -46,17 +63,15 @@ def build_clip(
         "pad_token_id": tokenizer.pad_token_id,
     }
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=width)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.device("meta"):
         model = CLIPModel(config)
-        # Random towers map everything to nearly one point; larger words tell prompts apart.
-        model.text_model.embeddings.token_embedding.weight.data.normal_()
-    model.save_pretrained(folder)
+    logging.disable_progress_bar()
+    randomise(model).save_pretrained(folder)
+    logging.enable_progress_bar()
     tokenizer.save_pretrained(folder)
     side = vision["image_size"]
-    PROCESSOR(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
-    ).save_pretrained(folder)
+    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    PROCESSOR(**size).save_pretrained(folder)
     return folder
 
 
@@ -69,6 +84,20 @@ def build_tiny_clip(folder: Path, end: int | None = None) -> Path:
 
 
 def build_vit_b_32(folder: Path) -> Path:
-    """OpenAI's ViT-B/32 geometry with the wrong end token of its config."""
+    """OpenAI's ViT-B/32 as its page has it: the wrong end token, files in the old formats."""
     vision = {"image_size": 224, "patch_size": 32}
-    return build_clip(folder, {}, vision, width=512, vocabulary=49408, end=2)
+    build_clip(folder, {}, vision, width=512, vocabulary=49408, end=2)
+    settings = {"crop_size": 224, "size": 224, "resample": 3, "do_resize": True}
+    settings |= {"do_center_crop": True, "do_normalize": True}
+    settings["feature_extractor_type"] = "CLIPFeatureExtractor"
+    settings["image_mean"] = [0.48145466, 0.4578275, 0.40821073]
+    settings["image_std"] = [0.26862954, 0.26130258, 0.27577711]
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in model["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer.json").unlink()
+    return folder

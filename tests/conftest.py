@@ -1,11 +1,12 @@
 """No test may reach the network; checkpoints are made once and shared by all workers."""
 
 import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("ORDLIB_CACHE", str(Path(__file__).parents[1] / "build" / "cache"))
+
+import numpy as np
 import pytest
 from clips import build_tiny_clip, build_vit_b_32
 
@@ -33,3 +34,11 @@ def tiny_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vit_b_32_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random checkpoint of OpenAI's ViT-B/32 geometry, with ``eos_token_id`` = 2."""
     return _shared(tmp_path_factory, "vit-b-32", build_vit_b_32)
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[np.ndarray]:
+    """Seven pictures of noise and edges, 64 pixels square."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
+    return list(blocks.repeat(8, axis=1).repeat(8, axis=2))

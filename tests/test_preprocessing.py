@@ -1,0 +1,103 @@
+"""Pixels against Pillow and numpy alone, and against transformers' whole processor."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ordlib.preprocessing import PROCESSOR, Preprocessor
+
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
+STD = np.array([0.26862954, 0.26130258, 0.27577711])
+SIZES = [(64, 64), (96, 96), (80, 120), (50, 64), (33, 200)]
+
+
+def by_hand(image: Image.Image, side: int) -> np.ndarray:
+    image = image.convert("RGB")
+    width, height = image.size
+    short = min(width, height)
+    size = (
+        (side, int(side * height / width)) if width == short else (int(side * width / height), side)
+    )
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    array = np.asarray(image.crop((left, top, left + side, top + side)), dtype=np.float64) / 255
+    return ((array - MEAN) / STD).transpose(2, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def preprocess(tiny_clip_folder):
+    return Preprocessor(tiny_clip_folder, 64)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in SIZES]
+
+
+def test_equals_pillow_and_numpy(preprocess, images):
+    reference = np.stack([by_hand(Image.fromarray(image), 64) for image in images])
+    pixels = preprocess(images)
+    assert (pixels.dtype, pixels.shape) == (torch.float32, (5, 3, 64, 64))
+    assert pixels.is_contiguous()
+    assert np.abs(pixels.numpy() - reference).max() < 1e-5
+
+
+@pytest.mark.parametrize("row", range(len(SIZES)))
+def test_equals_the_whole_processor(preprocess, images, tiny_clip_folder, row):
+    processor = PROCESSOR.from_pretrained(tiny_clip_folder)
+    reference = processor(Image.fromarray(images[row]), return_tensors="pt")["pixel_values"]
+    assert torch.allclose(preprocess([images[row]]), reference, atol=1e-5)
+
+
+def test_arrays_and_pictures_give_the_same(preprocess, images):
+    pictures = [Image.fromarray(image) for image in images]
+    assert torch.equal(preprocess(pictures), preprocess(images))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_takes_any_kind_of_picture(preprocess, images, mode):
+    image = Image.fromarray(images[1]).convert(mode)
+    assert np.abs(preprocess([image])[0].numpy() - by_hand(image, 64)).max() < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 4), (70, 64), (3, 3, 3)])
+def test_takes_grey_and_transparent_arrays(preprocess, shape):
+    array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    reference = by_hand(Image.fromarray(array), 64)
+    assert np.abs(preprocess([array])[0].numpy() - reference).max() < 1e-5
+
+
+def test_a_black_picture_is_scaled_like_any_other(preprocess):
+    black = preprocess([np.zeros((64, 64, 3), np.uint8), np.zeros((90, 64, 3), np.uint8)])
+    assert np.allclose(black[:, :, 5, 5], -MEAN / STD, atol=1e-6)
+
+
+def test_resizes_then_crops_where_the_two_sizes_differ(tmp_path, images):
+    size = {"shortest_edge": 72}
+    PROCESSOR(size=size, crop_size={"height": 64, "width": 64}).save_pretrained(tmp_path)
+    reference = PROCESSOR.from_pretrained(tmp_path)(images[0], return_tensors="pt")["pixel_values"]
+    assert torch.allclose(Preprocessor(tmp_path, 64)([images[0]]), reference, atol=1e-5)
+
+
+def test_the_key_names_the_settings(tmp_path, tiny_clip_folder, vit_b_32_folder):
+    openai = Preprocessor(tmp_path, 224).key
+    assert Preprocessor(vit_b_32_folder, 224).key == openai
+    assert Preprocessor(tiny_clip_folder, 64).key != openai
+    PROCESSOR(image_mean=[0.5, 0.5, 0.5]).save_pretrained(tmp_path)
+    assert Preprocessor(tmp_path, 224).key != openai
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "no pictures"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3))], r"picture 1 is a float64 array"),
+        ([np.zeros((3, 8, 8), np.uint8)], r"shape \(3, 8, 8\)"),
+        ([np.zeros(8, np.uint8)], r"shape \(8,\)"),
+    ],
+)
+def test_refuses_what_is_no_picture(preprocess, images, message):
+    with pytest.raises(ValueError, match=message):
+        preprocess(images)
