@@ -1,0 +1,133 @@
+"""Two real runs, of notebooks as small as can be."""
+
+import json
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from ordlib.course import parameters, report, running
+from ordlib.course.cleaning import METADATA
+
+PARAMETERS = 'seed: int = 0  # of everything\nbudget: str = "quick"  # or "full"\nrate: float = 0.1'
+SAVE = """
+import json, os, pathlib, sys
+numbers = {"seed": seed, "mae": 0.25, "budget": budget, "python": sys.executable}
+pathlib.Path(os.environ["ORDLIB_RESULTS"], "NAME.json").write_text(json.dumps(numbers))
+pathlib.Path("note.txt").write_text("written by the notebook")
+"""
+
+
+def write(folder, name, *codes):
+    tagged = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    title = new_markdown_cell(f"# {name[:2]} · Title of {name}\n\nMAE 9.9<!--=mae-->")
+    cells = [title, tagged, *(new_code_cell(code.replace("NAME", name)) for code in codes)]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    write(folder, "00_good", SAVE)
+    write(folder, "01_bad", SAVE, "rank = 21\nraise ValueError('rank 21 is not in 1..20')")
+    write(folder, "02_slow", "import time; time.sleep(600)")
+    write(folder, "03_never", SAVE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stopped(project):
+    """A run that stops at its first failure."""
+    output, seen = project / "stopped", []
+    paths = [project / f"{name}.ipynb" for name in ("00_good", "01_bad", "03_never")]
+    outcomes = running.run(paths, output, values={"seed": "7"}, watch=lambda *at: seen.append(at))
+    outcomes = list(outcomes)
+    return outcomes, seen, report.write_index(outcomes, output)
+
+
+def test_a_run_stops_at_the_first_failure_and_keeps_what_ran(project, stopped):
+    outcomes, _, _ = stopped
+    assert [outcome.status for outcome in outcomes] == ["ok", "failed", "not run"]
+    output = project / "stopped"
+    assert (output / "00_good.ipynb").is_file()
+    assert (output / "01_bad.ipynb").is_file()
+    assert not (output / "03_never.ipynb").exists()
+
+
+def test_the_failing_cell_is_numbered_as_in_the_project(stopped):
+    failure = stopped[0][1].failure
+    assert str(failure) == "cell 4 (rank = 21): ValueError: rank 21 is not in 1..20"
+
+
+def test_parameters_results_and_files_go_where_they_belong(project, stopped):
+    saved = json.loads((project / "stopped" / "results" / "00_good.json").read_text())
+    assert saved == {"seed": 7, "mae": 0.25, "budget": "quick", "python": sys.executable}
+    assert stopped[0][0].results == {"seed": 7, "mae": 0.25}
+    assert (project / "stopped" / "files" / "00_good" / "note.txt").is_file()
+    committed = nbformat.read(project / "00_good.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in committed.cells)
+
+
+def test_the_watcher_hears_of_every_cell(stopped):
+    good = [at for at in stopped[1] if at[0] == "00_good"]
+    assert good == [("00_good", cell, 4) for cell in (1, 2, 3, 4)]  # one is papermill's own
+
+
+def test_the_index_has_a_card_for_each_and_links_that_exist(project, stopped):
+    index = stopped[2]
+    html = index.read_text()
+    for text in ("Title of 00_good", "Title of 01_bad", "Title of 03_never", "not run"):
+        assert text in html
+    assert "Cell 4: rank = 21<br>ValueError: rank 21 is not in 1..20" in html
+    assert "<dt>mae</dt><dd>0.2</dd>" in html or "<dt>mae</dt><dd>0.3</dd>" in html
+    links = [link.partition("#")[0] for link in report.re.findall(r'href="([^"]+)"', html)]
+    assert len(links) == 2 * 3
+    assert all((index.parent / link).is_file() for link in links)
+    assert "http" not in html  # opens from disk, fetches nothing
+
+
+def test_the_page_quotes_this_run(project, stopped):
+    html = (project / "stopped" / "00_good.html").read_text()
+    assert "MAE 0.2" in html
+    assert "9.9" not in html.partition("<main>")[2]
+
+
+def test_keeping_going(project):
+    paths = [project / f"{name}.ipynb" for name in ("01_bad", "00_good")]
+    outcomes = running.run(paths, project / "kept", keep_going=True)
+    assert [outcome.status for outcome in outcomes] == ["failed", "ok"]
+
+
+def test_a_cell_has_a_limit(project):
+    (slow,) = running.run([project / "02_slow.ipynb"], project / "limited", timeout=1)
+    assert slow.status == "failed"
+    assert slow.failure.cell == 3
+    assert "longer than the limit of 1 s" in slow.failure.error
+    assert slow.seconds < 300
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"sed": "1"}, r"00_good\.ipynb has no parameter 'sed'; it has seed, budget, rate\. Did"),
+        ({"zzz": "1"}, r"it has seed, budget, rate\.$"),
+        ({"seed": "x"}, "'seed' takes a value of type int"),
+        ({"seed": "True"}, "'seed' takes a value of type int"),
+        ({"seed": "1.5"}, "'seed' takes a value of type int"),
+        ({"rate": "much"}, "'rate' takes a value of type float"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_runs(project, tmp_path, values, says):
+    with pytest.raises(ValueError, match=says):
+        running.run([project / "00_good.ipynb"], tmp_path / "out", values=values)
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_are_typed_as_the_notebook_declares(project):
+    path = project / "00_good.ipynb"
+    values = parameters.checked([path], {"seed": "3", "rate": "2", "budget": "2024"})[path]
+    assert values == {"seed": 3, "rate": 2, "budget": "2024"}
+    assert parameters.checked([path], {"rate": "1e-3"})[path] == {"rate": 0.001}

@@ -1,0 +1,112 @@
+"""From text to notebook and back; one test waits for a kernel."""
+
+import shutil
+from pathlib import Path
+
+import jupytext.cli
+import nbformat
+import pytest
+from course_demo import GOOD, NAME, REPOSITORY, make_project
+
+from ordlib.course import address, cleaning, documents, sources
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory):
+    home = make_project(tmp_path_factory.mktemp("rebuilt"))
+    return home, sources.rebuild(home / "source" / f"{NAME}.py", timeout=120)
+
+
+def test_magics_are_live_and_the_setup_cell_survives_both_ways(tmp_path):
+    path = make_project(tmp_path) / "source" / f"{NAME}.py"
+    notebook = sources.build(path)
+    assert notebook.cells[1].source == address.setup_cell(REPOSITORY)
+    text = jupytext.writes(notebook, fmt="py:percent")
+    compile(text, "source", "exec")  # the text is Python: formatters and editors can read it
+    (again := tmp_path / "again.py").write_text(text)
+    assert [c.source for c in sources.build(again).cells] == [c.source for c in notebook.cells]
+
+
+def test_solution_cells_fold_in_jupyterlab_and_colab(tmp_path):
+    notebook = sources.build(make_project(tmp_path) / "source" / f"{NAME}.py")
+    folded = [c for c in notebook.cells if "BEGIN SOLUTION" in c.source and c.cell_type == "code"]
+    assert len(folded) == 2
+    for cell in folded:
+        assert cell.metadata["jupyter"] == {"source_hidden": True}
+        assert cell.metadata["cellView"] == "form"
+        assert cell.source.startswith("# @title Solution\n")
+    others = [cell for cell in notebook.cells if cell not in folded]
+    assert not any("jupyter" in cell.metadata for cell in others)
+
+
+def test_cell_ids_follow_from_content(tmp_path):
+    def ids(name, text):
+        home = make_project(tmp_path / name, **{NAME: text})
+        return [cell.id for cell in sources.build(home / "source" / f"{NAME}.py").cells]
+
+    first = ids("a", GOOD)
+    assert len(set(first)) == len(first)
+    assert ids("b", GOOD.replace("9.99<!--", "0.12<!--")) == first
+    assert ids("c", GOOD + "\n# %%\n1 + 1\n")[: len(first)] == first
+
+
+def test_rebuilding_writes_everything_and_it_is_good(rebuilt):
+    home, written = rebuilt
+    names = [path.relative_to(home).as_posix() for path in written]
+    expected = [f"results/{NAME}.json", f"source/{NAME}.py", f"{NAME}.ipynb", f"labs/{NAME}.ipynb"]
+    assert names == expected
+    assert documents.check_notebook(home / f"{NAME}.ipynb") == []
+
+
+def test_quoted_numbers_are_fresh_in_source_and_notebook(rebuilt):
+    home, _ = rebuilt
+    quote = "0.12<!--=mae--> stars, the accuracy 46<!--=accuracy.of all--> %"
+    assert quote in (home / "source" / f"{NAME}.py").read_text()
+    assert quote in (home / f"{NAME}.ipynb").read_text()
+
+
+def test_no_noise_stays(rebuilt):
+    notebook = nbformat.read(rebuilt[0] / f"{NAME}.ipynb", as_version=4)
+    assert notebook.metadata == cleaning.METADATA
+    assert all(set(cell.metadata) <= set(cleaning.CELL_METADATA) for cell in notebook.cells)
+    shown = [o for c in notebook.cells for o in c.get("outputs", [])]
+    assert not any(cleaning.WIDGET in output.get("data", {}) for output in shown)
+    notes = [o for o in shown if o.get("data", {}).get("text/plain") == cleaning.WIDGET_NOTE]
+    assert len(notes) == 1
+    assert any("image/png" in output.get("data", {}) for output in shown)
+
+
+def test_progress_bars_go_and_other_output_stays():
+    def output(text, name):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    cell = nbformat.v4.new_code_cell("1")
+    bar = output("100%|####| 10/10 [00:01<00:00]", "stderr")
+    cell.outputs = [bar, output("40%|x|", "stdout"), output("UserWarning", "stderr")]
+    kept = cleaning.clean(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs
+    assert [o.text for o in kept] == ["40%|x|", "UserWarning"]
+
+
+def test_a_failing_source_is_named_and_nothing_is_written(tmp_path):
+    home = make_project(tmp_path, **{NAME: "# %%\n1\n\n# %%\nx = 1\nraise KeyError('seven')\n"})
+    with pytest.raises(ValueError, match=r"00_demo\.py, cell 2 \(x = 1\): KeyError: 'seven'"):
+        sources.rebuild(home / "source" / f"{NAME}.py")
+    assert [path.name for path in home.iterdir() if path.suffix == ".ipynb"] == []
+
+
+def test_jupytext_pairs_the_two_files(tmp_path):
+    """The project's jupytext.toml leads from one to the other, and leaves labs alone."""
+    home = make_project(tmp_path)
+    shutil.copy(ROOT / "jupytext.toml", tmp_path)
+    source = home / "source" / f"{NAME}.py"
+    notebook = sources.build(source)
+    sources.write_notebook(home / f"{NAME}.ipynb", notebook)
+    notebook.cells[0].source += "\n\nEdited in Jupyter."
+    jupytext.write(notebook, home / f"{NAME}.ipynb")
+    jupytext.cli.jupytext(["--quiet", "--sync", f"{home / NAME}.ipynb"])
+    text = source.read_text()
+    assert "# Edited in Jupyter." in text
+    assert "    # %pip install" in text
+    assert "source_hidden" not in text

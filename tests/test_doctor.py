@@ -1,0 +1,119 @@
+import re
+import urllib.error
+from collections import namedtuple
+from contextlib import nullcontext
+
+import pytest
+
+import ordlib
+from ordlib import doctor as doctor_module
+from ordlib.doctor import Check, Report, doctor
+
+
+def line(report: Report, name: str) -> str:
+    return next(str(check) for check in report.checks if check.name == name)
+
+
+def test_the_public_name_can_be_called_although_the_module_has_it_too():
+    assert ordlib.doctor(network=False, paths=False).ok
+    assert str(doctor_module(network=False, paths=False)) == str(doctor(False, False))
+
+
+def test_without_network_and_paths_it_reads_the_same_everywhere(monkeypatch, tmp_path):
+    before = str(doctor(network=False, paths=False))
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
+    real = doctor_module.version
+    monkeypatch.setattr(doctor_module, "version", lambda name: real(name) + ".post1")
+    assert str(doctor(network=False, paths=False)) == before
+    assert not re.search(r"/|\bcpu\b|cuda|GB", before)
+    assert set(re.findall(r"\[\w+\]", before)) == {"[OK]"}
+
+
+def test_it_prints_as_text_in_a_notebook():
+    report = Report((Check("disk", "full", "empty it"), Check("torch", ">=2.6")))
+    assert repr(report) == "[FIX] disk: full\n      -> empty it\n[OK]  torch: >=2.6"
+    assert not report.ok
+
+
+def test_versions_missing_and_too_old(monkeypatch):
+    def version(name):
+        if name == "peft":
+            raise doctor_module.PackageNotFoundError(name)
+        return {"torch": "1.13", "numpy": "2.1rc1"}.get(name, "99")
+
+    monkeypatch.setattr(doctor_module, "version", version)
+    report = doctor(network=False, paths=False)
+    assert not report.ok
+    assert line(report, "torch") == (
+        '[FIX] torch: 1.13, >=2.6 is needed\n      -> pip install "torch>=2.6"'
+    )
+    assert line(report, "peft").startswith("[FIX] peft: missing, >=0.18 is needed")
+    assert line(report, "numpy") == "[OK]  numpy: >=2.0"
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
+    assert '%pip install "torch>=2.6", then Runtime' in line(doctor(False, False), "torch")
+
+
+def test_python_out_of_range(monkeypatch):
+    monkeypatch.setattr(doctor_module.platform, "python_version", lambda: "3.10.4")
+    assert line(doctor(False, False), "Python") == (
+        "[FIX] Python: >=3.11,<3.14\n      -> install a Python that is >=3.11,<3.14"
+    )
+
+
+def test_no_gpu_is_no_fault(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert line(doctor(network=False), "device").startswith("[OK]  device: cpu")
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
+    assert "Runtime > Change runtime type > T4" in line(doctor(network=False), "device")
+
+
+def test_full_and_locked_disks(monkeypatch, tmp_path):
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "not" / "yet"))
+    assert line(doctor(network=False), "cache of ordlib").startswith("[OK]")
+    assert not (tmp_path / "not").exists()
+    usage = namedtuple("usage", "free")(1e9)
+    monkeypatch.setattr(doctor_module.shutil, "disk_usage", lambda path: usage)
+    report = doctor(network=False)
+    assert "1 GB free\n      -> free 2 GB there, or set the environment variable ORDLIB_CACHE" in (
+        line(report, "cache of ordlib")
+    )
+    assert "HF_HOME" in line(report, "cache of the hub")
+
+    def locked(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor_module.tempfile, "TemporaryFile", locked)
+    assert "cannot be written (Permission denied)" in line(doctor(False), "cache of ordlib")
+
+
+def test_the_hub(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "switched off by HF_HUB_OFFLINE=1" in line(doctor(paths=False), "Hugging Face hub")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+    def unreachable(url, timeout):
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr(doctor_module.urllib.request, "urlopen", unreachable)
+    report = doctor(paths=False)
+    assert "does not answer" in line(report, "Hugging Face hub")
+    assert "pico-clip" in line(report, "Hugging Face hub")
+    answer = lambda url, timeout: nullcontext()  # noqa: E731
+    monkeypatch.setattr(doctor_module.urllib.request, "urlopen", answer)
+    assert line(doctor(paths=False), "Hugging Face hub") == "[OK]  Hugging Face hub: reachable"
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_little_memory(monkeypatch, ok):
+    import psutil
+
+    memory = namedtuple("memory", "available")(3e9 if ok else 1e9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert line(doctor(network=False), "memory").startswith("[OK]" if ok else "[FIX]")
