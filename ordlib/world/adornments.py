@@ -258,7 +258,8 @@ def _balloon(pen: Pen, look: Look) -> None:
 def _walking_stick(pen: Pen, look: Look) -> None:
     side = 1 if look.who.seeds[5] < 0.5 else -1
     x, y = side * 1.12, shoulder_line(look) + 0.62
-    wood, cloth = (150, 98, 60), mix(look.cloth, _DARK, 0.18)
+    wood = (98, 62, 44) if look.who.clothes in ("brown", "orange") else (150, 98, 60)
+    cloth = mix(look.cloth, _DARK, 0.18)
     crook = [(x, y + 2), (x, y - 0.1), (x - side * 0.06, y - 0.36), (x - side * 0.24, y - 0.42)]
     pen.stroke([*crook, (x - side * 0.38, y - 0.28), (x - side * 0.38, y - 0.16)], 0.13, wood, 0.9)
     pen.stroke([(x + side * 0.5, y + 0.9), (x + side * 0.08, y + 0.22)], 0.46, cloth, 0.85)

@@ -51,14 +51,13 @@ _TURN = np.linspace(0, 2 * np.pi, 33)[:-1]
 CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
 
 
-def _soft_disc(size: int = 64) -> Image.Image:
+@lru_cache(maxsize=64)
+def _soft_disc(alpha: float, size: int = 64) -> Image.Image:
+    """Return a mask that is ``alpha`` in the middle and fades to nothing at the rim."""
     axis = np.linspace(-1, 1, size)
     distance = np.hypot(axis[None], axis[:, None])
-    fade = np.clip(1 - distance, 0, 1)
-    return Image.fromarray((255 * fade * fade * (3 - 2 * fade)).astype(np.uint8))
-
-
-SOFT_DISC = _soft_disc()
+    near = np.clip(1 - distance, 0, 1)
+    return Image.fromarray((255 * alpha * near * near * (3 - 2 * near)).astype(np.uint8))
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -150,8 +149,8 @@ class Pen:
         """Lay a spot that fades out towards its rim (its own axes are not turned)."""
         cx, cy = self.place(np.array([[x, y]]))[0]
         width, height = max(2, round(2 * rx * self.scale)), max(2, round(2 * ry * self.scale))
-        spot = SOFT_DISC.resize((width, height), Image.Resampling.BILINEAR)
-        spot = spot.point([int(value * alpha) for value in range(256)])
+        disc = _soft_disc(round(alpha, 2))
+        spot = disc.resize((width, height), Image.Resampling.BILINEAR)
         self.image.paste(colour[:3], (round(cx - width / 2), round(cy - height / 2)), spot)
 
     def frame(self, rim: np.ndarray, hole: np.ndarray, colour: Colour) -> None:

@@ -284,8 +284,14 @@ def look_at(who: Individual, age: float) -> Look:
         brow=mix(mix(natural, (60, 44, 40), 0.4), towards, 0.75 * grey),
         eye=palettes.EYES[who.eyes],
         cloth=palettes.CLOTHES[who.clothes],
-        accent=list(palettes.CLOTHES.values())[int(who.seeds[1] * len(palettes.CLOTHES))],
+        accent=_accent(who),
     )
+
+
+def _accent(who: Individual) -> Colour:
+    """Return the colour of what is worn with the clothes: never their own."""
+    others = [colour for word, colour in palettes.CLOTHES.items() if word != who.clothes]
+    return others[int(who.seeds[1] * len(others))]
 
 
 def _hair_word(who: Individual, hairstyle: str, grey: float) -> str:

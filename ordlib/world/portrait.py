@@ -1,7 +1,6 @@
 """Paint a portrait: everything in its order, from the background to the hat."""
 
 import numpy as np
-from PIL import Image
 
 from . import adornments, bodies, faces, hair
 from .backdrops import paint_backdrop
@@ -33,11 +32,6 @@ def paint(look: Look, side: int) -> tuple[np.ndarray, float]:
     _paint_person(head, body, look)
     covered = (np.asarray(canvas)[::4, ::4] != empty).any(2).mean()
     return finish(canvas, side), float(covered)
-
-
-def contact_sheet(rows: list[list[np.ndarray]]) -> Image.Image:
-    """Return rows of pictures as one picture."""
-    return Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in rows]))
 
 
 def _paint_person(head: Pen, body: Pen, look: Look) -> None:
