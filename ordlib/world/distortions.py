@@ -40,7 +40,7 @@ def noise(picture: np.ndarray, severity: float, rng: np.random.Generator) -> np.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.
-        severity: 0 (untouched) to 1 (a standard deviation of 100 grey levels at 128 pixels).
+        severity: 0 (untouched) to 1 (a standard deviation of 85 grey levels at 128 pixels).
         rng: draws the same field at every side.
 
     Returns:
@@ -52,7 +52,7 @@ def noise(picture: np.ndarray, severity: float, rng: np.random.Generator) -> np.
     """
     field = rng.standard_normal((GRAIN_SIDE, GRAIN_SIDE, 4), dtype=np.float32)
     field = 0.85 * field[..., :1] + 0.55 * field[..., 1:]
-    strength = 100 * severity**1.2
+    strength = 85 * severity**1.2
     return np.clip(picture + strength * _resized(field, len(picture)), 0, 255)
 
 
@@ -63,7 +63,7 @@ def compress(picture: np.ndarray, severity: float) -> np.ndarray:
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.
-        severity: 0 (quality 80) to 1 (quality 3).
+        severity: 0 (quality 95) to 1 (quality 3).
 
     Returns:
         The compressed picture, 0 to 255.
@@ -76,7 +76,7 @@ def compress(picture: np.ndarray, severity: float) -> np.ndarray:
     side = len(picture)
     small = _image(picture).resize((JPEG_SIDE, JPEG_SIDE), Image.Resampling.BOX)
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=round(3 + 77 * (1 - severity) ** 2.4), subsampling=2)
+    small.save(file, "JPEG", quality=round(3 + 92 * (1 - severity) ** 3), subsampling=2)
     blocky, small = (
         np.float32(image.resize((side, side), Image.Resampling.BILINEAR))
         for image in (Image.open(file), small)
@@ -108,7 +108,7 @@ def fade(picture: np.ndarray, severity: float) -> np.ndarray:
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.
-        severity: 0 (untouched) to 1 (a tenth of the contrast left, grey).
+        severity: 0 (untouched) to 1 (a sixth of the contrast left, grey).
 
     Returns:
         The picture, 0 to 255.
@@ -122,7 +122,7 @@ def fade(picture: np.ndarray, severity: float) -> np.ndarray:
     grey = (picture @ LUMA)[..., None]
     muted = grey + (1 - severity) * (picture - grey)
     haze = grey.mean() + 0.5 * severity * (205 - grey.mean())
-    return np.clip(haze + (1 - 0.9 * severity) * (muted - grey.mean()), 0, 255)
+    return np.clip(haze + (1 - 0.84 * severity) * (muted - grey.mean()), 0, 255)
 
 
 def _image(picture: np.ndarray) -> Image.Image:

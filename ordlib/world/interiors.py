@@ -138,7 +138,7 @@ def stage(brush: Brush, rng: Generator, edge: float, style: float) -> None:
         brush.box(x, 0.2, x + 0.045, edge - 0.02, tone)
     brush.box(0.22, edge - 0.045, 0.81, edge + 0.01, shade(pick(rng, WOOD), 0.8))
     for x in np.linspace(0.3, 0.73, int(rng.integers(3, 6))):
-        person(brush.at(x, edge - 0.045, 0.22), rng, style, (44, 40, 52))
+        person(brush.at(x, edge - 0.045, 0.22), rng, style, (216, 204, 182))
         brush.line([(x - 0.02, edge - 0.17), (x + 0.035, edge - 0.12)], 0.014, (226, 178, 84))
 
 

@@ -46,7 +46,7 @@ def tree(brush: Brush, rng: Generator, leaf: Colour, light: Colour) -> None:
     """Plant a tree, one unit tall: broad, slender, or a fir."""
     kind, trunk = rng.random(), mix((92, 72, 58), leaf, 0.25)
     brush.soft(0.08, 0, 0.32, 0.05, (20, 22, 24), 0.5)
-    bright, dark = mix(leaf, light, 0.35), shade(leaf, 0.72)
+    bright, dark = mix(leaf, light, 0.22), shade(leaf, 0.72)
     if kind < 0.25:
         brush.box(-0.025, -0.2, 0.025, 0, trunk)
         for step in range(4):

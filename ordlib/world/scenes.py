@@ -26,8 +26,8 @@ PAINTERS = (
     fairground, cinema, shop_window, portrait, still_life, flowers, dance_hall, living_room,
 )  # fmt: skip
 # Photographs that could be of any decade; both belong to the training split.
-PHOTOGRAPHS = ("motorcycle", "flower")
-PHOTOGRAPH_SHARE = 0.08
+PHOTOGRAPHS = ("motorcycle", "coins")
+PHOTOGRAPH_SHARE = 0.06
 
 
 def draw_scene(rng: np.random.Generator, decade: int, side: int) -> tuple[str, np.ndarray]:
