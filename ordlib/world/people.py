@@ -199,6 +199,11 @@ def draw_individual(rng: np.random.Generator) -> Individual:
 
     Returns:
         The person.
+
+    Example:
+        >>> who = draw_individual(np.random.default_rng(0))
+        >>> who.clothes in palettes.CLOTHES
+        True
     """
     skin = int(rng.integers(len(palettes.SKINS)))
     fair = skin < 4
@@ -250,6 +255,12 @@ def look_at(who: Individual, age: float) -> Look:
 
     Returns:
         Everything the painters need.
+
+    Example:
+        >>> who = draw_individual(np.random.default_rng(0))
+        >>> child, adult = look_at(who, 4), look_at(who, 40)
+        >>> child.skin == adult.skin, child.cues["shoulders"] < adult.cues["shoulders"]
+        (True, True)
     """
     cues = cues_at(age, who.deviations, who.sex)
     # Hairlines draw far back for men only.

@@ -21,6 +21,13 @@ def paint(look: Look, side: int) -> tuple[np.ndarray, float]:
 
     Returns:
         The picture, ``(side, side, 3)`` uint8, and the share of it that the person covers.
+
+    Example:
+        >>> from ordlib.world.people import draw_individual, look_at
+        >>> who = draw_individual(np.random.default_rng(0))
+        >>> picture, ink = paint(look_at(who, 30), 64)
+        >>> picture.shape, 0.2 < ink < 0.8
+        ((64, 64, 3), True)
     """
     size, who = canvas_size(side), look.who
     canvas = paint_backdrop(size, who)
