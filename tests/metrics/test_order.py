@@ -83,7 +83,9 @@ def test_a_constant_has_no_correlation_and_does_not_warn(rows):
         assert np.isnan(metric(rising, same))
         assert np.isnan(metric(same, rising))
     assert np.isnan(pairwise_accuracy(same, rising))
-    assert np.isnan(pearson(np.arange(3), [1, 1 + 4e-16, 1]))
+    almost = [1, 1 + 4e-16, 1]
+    assert np.isnan(pearson(np.arange(3), almost))
+    assert np.isnan(pearson(almost, np.arange(3)))
 
 
 def test_a_constant_prediction_is_a_coin():
