@@ -167,10 +167,10 @@ def paint_front(pen: Pen, look: Look) -> None:
     if name in ("a buzz cut", "fine baby hair"):
         hair = fade(hair, 0.72)
     if style.curls:
-        beads = _curve(rim)[2:-2:5]
-        radius = style.curls * (0.6 if look.words["accessory"] in HATS else 1.0)
-        for x, y in beads:
-            pen.ellipse(0.97 * x, y + 0.03, radius, radius, hair)
+        hatted = look.words["accessory"] in HATS
+        for x, y in _curve(rim)[2:-2:5]:
+            if y > -0.4 or not hatted:  # a hat presses the curls on top flat
+                pen.ellipse(0.97 * x, y + 0.03, style.curls, style.curls, hair)
     outer, inner = _curve(rim), _curve(front)
     shadow = np.concatenate([inner, np.add(inner[::-1], (0, 0.07))])
     pen.polygon(shadow, fade(look.line, 0.18))
