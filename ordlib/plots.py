@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 from .data import ImageData
 from .tasks import OrdinalTask
@@ -41,7 +42,7 @@ def theme() -> None:
     plt.rcParams.update(
         {
             "figure.figsize": (7, 4),
-            "figure.dpi": 80,
+            "figure.dpi": 72,
             "savefig.bbox": "tight",
             "axes.titlelocation": "left",
             "axes.spines.top": False,
@@ -144,11 +145,11 @@ def confusion(
     )
     few = task.num_ranks <= 6
     sns.heatmap(
-        table, vmin=0, vmax=1, cmap="Blues", square=True, annot=few, fmt=".2f", ax=ax,
+        table, vmin=0, cmap="Blues", square=True, annot=few, fmt=".2f", ax=ax,
         cbar_kws={"label": "share of the row"},
     )  # fmt: skip
     for axis in (ax.xaxis, ax.yaxis):
-        _name_ranks(axis, task, 10, centred=True)
+        _name_ranks(axis, task, 10, np.arange(task.num_ranks) + 0.5)
     ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel="predicted", ylabel="true")
     return ax
@@ -188,11 +189,16 @@ def predicted_against_true(
         ylabel=f"predicted ({task.unit})",
         aspect="equal",
     )
+    for axis in (ax.xaxis, ax.yaxis):
+        _name_ranks(axis, task, 8, task.levels)
     return ax
 
 
-def _name_ranks(axis, task: OrdinalTask, most: int, centred: bool = False) -> None:
-    """Label an axis of rank indices with the ranks' own names, no more than fit."""
-    step = -(-task.num_ranks // most)
-    shown = np.arange(0, task.num_ranks, step)
-    axis.set_ticks(shown + (0.5 if centred else 0), [task.label_of(i) for i in shown])
+def _name_ranks(axis: Axis, task: OrdinalTask, most: int, places: np.ndarray | None = None) -> None:
+    """Label an axis with the ranks' own names, no more than fit.
+
+    ``places`` says where the ranks stand on it; by default at 0, 1, ..., M - 1.
+    """
+    places = np.arange(task.num_ranks) if places is None else places
+    shown = range(0, task.num_ranks, -(-task.num_ranks // most))
+    axis.set_ticks([places[i] for i in shown], [task.label_of(i) for i in shown])

@@ -1,0 +1,107 @@
+"""Checks of notebook 00."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..metrics import accuracy, mae
+from ..tasks import OrdinalTask
+from .verdict import called, diagnosing
+
+TRUTH = np.array([3, 5, 2, 6, 1, 4, 7, 0, 8, 9, 6, 2])
+# Chosen so that every likely mistake gives a number of its own: 3 hits, 4 misses by one,
+# 2 far above, 3 far below.
+ERROR = np.array([0, 0, 0, 1, 1, -1, -1, 2, -3, -3, -3, 3])
+PREDICTED = TRUTH + ERROR
+
+
+@diagnosing
+def off_by_one(function: Callable) -> str | None:
+    """Exact hits and misses by one rank to either side count, nothing else does.
+
+    Args:
+        function: takes two ``(N,)`` integer arrays, returns a share of 0 to 1.
+
+    Returns:
+        A :class:`~ordlib.checks.Verdict`.
+    """
+    answer = called(function, TRUTH, PREDICTED)
+    if np.ndim(answer) > 0:
+        return f"return one number, not an array of shape {np.shape(answer)}: take the mean"
+    error = ERROR
+    mistakes = {
+        float(np.mean(error == 0)): "that is plain accuracy: a miss by one must count as right",
+        float(np.mean(abs(error) == 1)): "you count the misses by one, but not the exact hits",
+        float(np.mean(error <= 1)): "a miss far below slips through: take the absolute difference",
+        float(np.mean(error >= -1)): "a miss far above slips through: take the absolute difference",
+        float(np.sum(abs(error) <= 1)): "that is a count: divide by the number of pictures",
+        100 * float(np.mean(abs(error) <= 1)): "give a share from 0 to 1, not a percentage",
+        float(np.mean(abs(error))): "that is the mean absolute error: compare it with 1 first",
+        float(np.mean(abs(error) > 1)): "you count the failures: turn the comparison round",
+        float(np.mean(abs(error) <= 2)): "two ranks off is too far: use <= 1",
+    }
+    right = float(np.mean(abs(error) <= 1))
+    if not np.isclose(answer, right):
+        for wrong, diagnosis in mistakes.items():
+            if np.isclose(answer, wrong):
+                return diagnosis
+        return f"for errors {error.tolist()} the answer is {right:.3f}, yours is {answer:.3f}"
+    if not np.isclose(called(function, TRUTH + 7, PREDICTED + 7), right):
+        return "adding 7 to both arrays must change nothing: look at differences only"
+    return None
+
+
+@diagnosing
+def two_predictors(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> str | None:
+    """Equal accuracy, different MAE: how wrong the misses are is what accuracy cannot see.
+
+    Args:
+        truth: ``(N,)`` true counts.
+        first, second: ``(N,)`` predictions of two imaginary models.
+
+    Returns:
+        A :class:`~ordlib.checks.Verdict`.
+    """
+    truth, answers = np.asarray(truth), {"first": np.asarray(first), "second": np.asarray(second)}
+    for name, answer in answers.items():
+        if answer.shape != truth.shape:
+            return f"{name} has shape {answer.shape}; give one number for each of {len(truth)}"
+        if np.any((answer < 1) | (answer > 20)) or np.any(answer != np.round(answer)):
+            return f"{name} holds something that is not a whole number from 1 to 20"
+    hits = [accuracy(truth, answer) for answer in answers.values()]
+    errors = [mae(truth, answer) for answer in answers.values()]
+    if hits[0] != hits[1]:
+        return f"the accuracies differ: {hits[0]:.2f} and {hits[1]:.2f}; hit equally often"
+    if hits[0] == 1:
+        return "both are perfect, so both MAE are 0: let each miss somewhere"
+    if errors[0] == errors[1]:
+        return f"both MAE are {errors[0]:.2f}: let one of the two miss by more"
+    return None
+
+
+@diagnosing
+def own_task(task: OrdinalTask) -> str | None:
+    """A task of your own: ranks in words, unequal steps, coarse bins. Everything else follows.
+
+    Args:
+        task: the learner's.
+
+    Returns:
+        A :class:`~ordlib.checks.Verdict`.
+    """
+    if not isinstance(task, OrdinalTask):
+        return f"that is a {type(task).__name__}: build an OrdinalTask(...)"
+    if task.num_ranks < 4:
+        return f"{task.num_ranks} ranks are few: give at least four"
+    steps = np.diff(task.levels)
+    if np.allclose(steps, steps[0]):
+        return (
+            f"all steps are {steps[0]:g}: choose values (or positions of named ranks) that are "
+            "not equally far apart"
+        )
+    digits = [word for word in task.words if any(c.isdigit() for c in word)]
+    if digits:
+        return f"write the ranks in words, as a caption would: {digits[0]!r} holds a digit"
+    if task.num_bins < 2:
+        return "add bin_edges and bin_phrases: two coarse bins or more"
+    return None

@@ -1,0 +1,61 @@
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ordlib.storage import cache_dir, digest, replacing
+
+
+def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
+    assert cache_dir() == tmp_path
+    monkeypatch.delenv("ORDLIB_CACHE")
+    assert cache_dir() == Path.home() / ".cache" / "ordlib"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def fail():
+        with replacing(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_target_is_untouched_until_the_block_ends(tmp_path):
+    target = tmp_path / "deep" / "a.txt"
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+
+
+def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path):
+    target = tmp_path / "split"
+
+    def write(_):
+        with replacing(target) as temporary:
+            temporary.mkdir()
+            (temporary / "a").write_text("x" * 10_000)
+            (temporary / "b").write_text("y")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert sorted(p.name for p in target.iterdir()) == ["a", "b"]
+    assert [p.name for p in tmp_path.iterdir()] == ["split"]
+
+
+def test_digest_depends_on_content_and_boundaries(tmp_path):
+    file = tmp_path / "f"
+    file.write_text("ab")
+    assert digest(file) == digest(b"ab")
+    assert digest("a", "b") != digest("ab")
+    naive = hashlib.sha256((2).to_bytes(8, "little") + b"ab").hexdigest()[:16]
+    assert digest("ab") == naive
