@@ -168,8 +168,14 @@ def address(
 def audit(
     task: Annotated[str, typer.Argument(help="counting, dating, ageing or quality.")],
 ) -> None:
-    """Look for shortcuts in a task: what its records and plain pixels give away."""
+    """Look for shortcuts in a task: what its records and plain pixels give away.
+
+    The exit code is 1 if a recorded number orders the labels beyond the limit.
+    """
     with _plain_errors():
         from ordlib.audit import audit as look
 
-        typer.echo(look(task))
+        found = look(task)
+        typer.echo(str(found))
+    if not found.passed:
+        raise typer.Exit(1)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
 
 import nbformat
 import pytest
@@ -95,6 +96,16 @@ def test_doctor_exits_1_only_if_something_needs_a_fix(monkeypatch):
     monkeypatch.setattr(doctor, "doctor", report(Check("disk", "full", "empty it")))
     ill = invoke("doctor")
     assert (ill.exit_code, asked) == (1, [False, True])
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_audit_exits_1_if_labels_leak(monkeypatch, passed):
+    audit = ModuleType("ordlib.audit")
+    audit.audit = lambda task: SimpleNamespace(passed=passed, task=task)
+    monkeypatch.setitem(sys.modules, "ordlib.audit", audit)
+    result = invoke("audit", "counting")
+    assert result.exit_code == (0 if passed else 1)
+    assert "task='counting'" in result.output
 
 
 def test_address_says_what_it_wrote(tmp_path):

@@ -35,6 +35,7 @@ def project(tmp_path_factory):
     write(folder, "01_bad", SAVE, "rank = 21\nraise ValueError('rank 21 is not in 1..20')")
     write(folder, "02_slow", "import time; time.sleep(600)")
     write(folder, "03_never", SAVE)
+    write(folder, "04_dies", "import os; os._exit(1)")
     return folder
 
 
@@ -107,6 +108,12 @@ def test_a_cell_has_a_limit(project):
     assert slow.failure.cell == 3
     assert "longer than the limit of 1 s" in slow.failure.error
     assert slow.seconds < 300
+
+
+def test_a_dead_python_is_named(project):
+    (dead,) = running.run([project / "04_dies.ipynb"], project / "dead")
+    assert dead.failure.cell == 3
+    assert "the Python behind the notebook died" in dead.failure.error
 
 
 @pytest.mark.parametrize(
