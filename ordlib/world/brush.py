@@ -92,7 +92,8 @@ class Brush:
         # Halves of the two pixels lie outside their centres: cut them off for a full blend.
         box = (0, 0.5, 1, 1.5)
         blend = column.resize((1, lower - upper), Image.Resampling.BILINEAR, box=box)
-        self.image.paste(blend.resize((right - left, lower - upper)), (left, upper))
+        blend = blend.resize((right - left, lower - upper), Image.Resampling.NEAREST)
+        self.image.paste(blend, (left, upper))
 
     def _pixel(self, x: float, y: float) -> Point:
         return (self.x + self.mirror * self.scale * x, self.y + self.scale * y)

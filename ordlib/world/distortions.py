@@ -28,7 +28,7 @@ def blur(picture: np.ndarray, severity: float) -> np.ndarray:
     Example:
         >>> edge = np.zeros((64, 64, 3), np.float32)
         >>> edge[:, 32:] = 255
-        >>> 0 < blur(edge, 0.5)[0, 31, 0] < 255
+        >>> bool(0 < blur(edge, 0.5)[0, 31, 0] < 255)
         True
     """
     radius = 0.030 * severity * len(picture)
@@ -47,7 +47,8 @@ def noise(picture: np.ndarray, severity: float, rng: np.random.Generator) -> np.
         The noisy picture, clipped to 0 to 255.
 
     Example:
-        >>> noise(np.full((64, 64, 3), 128, np.float32), 0.5, np.random.default_rng(0)).std() > 5
+        >>> grey = np.full((64, 64, 3), 128, np.float32)
+        >>> bool(noise(grey, 0.5, np.random.default_rng(0)).std() > 5)
         True
     """
     field = rng.standard_normal((GRAIN_SIDE, GRAIN_SIDE, 4), dtype=np.float32)

@@ -312,5 +312,5 @@ def aeroplane(brush: Brush, rng: Generator, mood: Mood, style: float) -> str:
     jet = style > 2.4
     mirror = bool(rng.random() < 0.5)
     plane = brush.at(rng.uniform(0.4, 0.6), rng.uniform(0.28, 0.46), rng.uniform(0.55, 0.8), mirror)
-    (airliner if jet else propeller_plane)(plane, pick(rng, PAINTS), mood)
+    (airliner if jet else propeller_plane)(plane, shade(pick(rng, PAINTS), 0.8), mood)
     return "a jet airliner in the sky" if jet else "a propeller aeroplane in the sky"
