@@ -48,8 +48,9 @@ class Preprocessor:
         self.side = side
         self.key = digest(sizes, int(settings["resample"]), mean, std, settings["rescale_factor"])
         self._keeps = all(set(size.values()) == {side} for size in sizes)
-        self._mean, self._std = (torch.tensor(x).view(3, 1, 1) for x in (mean, std))
-        self._scale = settings["rescale_factor"]
+        mean, std = (torch.tensor(x, dtype=torch.float64).view(3, 1, 1) for x in (mean, std))
+        self._factor = (settings["rescale_factor"] / std).float()
+        self._shift = (-mean / std).float()
 
     def __call__(
         self, images: Sequence[Image.Image | np.ndarray], device: torch.device | str = "cpu"
@@ -71,9 +72,9 @@ class Preprocessor:
         if len(images) == 0:
             raise ValueError("there are no pictures to preprocess")
         fitted = np.stack([self._fit(image, row) for row, image in enumerate(images)])
-        pixels = torch.from_numpy(fitted).to(device).permute(0, 3, 1, 2)
-        pixels = pixels.to(torch.float32) * self._scale
-        return (pixels - self._mean.to(device)).div_(self._std.to(device)).contiguous()
+        # Turned and sent to the device as bytes: a quarter of the traffic.
+        pixels = torch.from_numpy(fitted).permute(0, 3, 1, 2).contiguous().to(device).float()
+        return pixels.mul_(self._factor.to(device)).add_(self._shift.to(device))
 
     def _fit(self, image: Image.Image | np.ndarray, row: int) -> np.ndarray:
         """Return a picture scaled and cropped, ``(side, side, 3)`` uint8."""

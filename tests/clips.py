@@ -1,6 +1,7 @@
 """Small CLIP checkpoints with random weights, made on the spot."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -14,14 +15,14 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 WORDS = ("star", "photo", "of", "one", "two", "three")
 
 
-def byte_tokenizer(size: int) -> CLIPTokenizer:
-    """A tokenizer that knows every byte, a few words, and fillers up to ``size`` tokens.
+def byte_tokenizer(size: int, words: Iterable[str] = WORDS) -> CLIPTokenizer:
+    """A tokenizer that knows every byte, some words, and fillers up to ``size`` tokens.
 
     As in OpenAI's, the end token has the largest number.
     """
     letters = list(bytes_to_unicode().values())
     tokens, merges = letters + [letter + "</w>" for letter in letters], []
-    for word in WORDS:
+    for word in words:
         parts = [*word[:-1], word[-1] + "</w>"]
         for i in range(1, len(parts)):
             merges.append(("".join(parts[:i]), parts[i]))
@@ -51,13 +52,17 @@ def randomise(model: CLIPModel) -> CLIPModel:
 
 
 def build_clip(
-    folder: Path, text: dict, vision: dict, width: int, vocabulary: int, end: int | None = None
+    folder: Path,
+    tokenizer: CLIPTokenizer,
+    text: dict,
+    vision: dict,
+    width: int,
+    end: int | None = None,
 ) -> Path:
     """Save a random CLIP with processor and tokenizer; ``end`` fakes the config's end token."""
-    tokenizer = byte_tokenizer(vocabulary)
     text = {
         **text,
-        "vocab_size": vocabulary,
+        "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id if end is None else end,
         "pad_token_id": tokenizer.pad_token_id,
@@ -80,13 +85,13 @@ def build_tiny_clip(folder: Path, end: int | None = None) -> Path:
     layers = {"num_hidden_layers": 2, "num_attention_heads": 4}
     text = {"hidden_size": 32, "intermediate_size": 64, **layers}
     vision = {"hidden_size": 40, "intermediate_size": 80, "image_size": 64, "patch_size": 16}
-    return build_clip(folder, text, vision | layers, width=24, vocabulary=600, end=end)
+    return build_clip(folder, byte_tokenizer(600), text, vision | layers, width=24, end=end)
 
 
-def build_vit_b_32(folder: Path) -> Path:
+def build_vit_b_32(folder: Path, words: Iterable[str] = WORDS) -> Path:
     """OpenAI's ViT-B/32 as its page has it: the wrong end token, files in the old formats."""
     vision = {"image_size": 224, "patch_size": 32}
-    build_clip(folder, {}, vision, width=512, vocabulary=49408, end=2)
+    build_clip(folder, byte_tokenizer(49408, words), {}, vision, width=512, end=2)
     settings = {"crop_size": 224, "size": 224, "resample": 3, "do_resize": True}
     settings |= {"do_center_crop": True, "do_normalize": True}
     settings["feature_extractor_type"] = "CLIPFeatureExtractor"
