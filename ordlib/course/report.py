@@ -1,7 +1,5 @@
 """The page one looks at after a run: a card for each notebook."""
 
-import base64
-import io
 import os
 import platform
 import re
@@ -14,15 +12,14 @@ from pathlib import Path
 import jinja2
 import nbformat
 from nbformat import NotebookNode
-from PIL import Image
 
 from ordlib.course import numbers
 from ordlib.course.pages import write_page
+from ordlib.course.pictures import thumbnail
 from ordlib.course.running import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
 from ordlib.storage import replacing
 
 HEADLINES = 4
-THUMBNAIL = (640, 360)  # pixels, at twice the size it is shown
 
 
 def write_index(outcomes: Sequence[Outcome], output: Path) -> Path:
@@ -104,23 +101,3 @@ def headlines(notebook: NotebookNode, results: dict[str, float]) -> list[tuple[s
     quoted = dict(reversed(quoted.items())) or {key: f"{results[key]:.3g}" for key in results}
     named = [(re.sub(r"[._]+", " ", key), shown) for key, shown in quoted.items()]
     return named[:HEADLINES]
-
-
-def thumbnail(notebook: NotebookNode) -> str:
-    """Shrink the first picture that a notebook shows to a data address.
-
-    Args:
-        notebook: executed notebook.
-
-    Returns:
-        ``data:image/png;base64,...``, or an empty text if no cell shows a PNG.
-    """
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-                picture.thumbnail(THUMBNAIL)
-                small = io.BytesIO()
-                picture.save(small, "PNG", optimize=True)
-                return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
-    return ""

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from ordlib.course import labs, numbers
 from ordlib.course.cleaning import METADATA, clean
 from ordlib.course.engine import Watch, execute
+from ordlib.course.pictures import first_picture
 from ordlib.storage import digest, replacing
 
 # JupyterLab folds a cell by its metadata alone. Colab folds it by "cellView" too, but only
@@ -52,8 +53,8 @@ def rebuild(source: Path, *, timeout: int | None = None, watch: Watch | None = N
         watch: called with (number of the cell, number of cells) before each cell.
 
     Returns:
-        What was written: the notebook, its results, its lab, and the source if a number
-        in its prose has changed.
+        What was written: the notebook, its results, its first picture, its lab, and the
+        source if a number in its prose has changed.
 
     Raises:
         ValueError: when a cell fails (nothing is written then), or when prose quotes a
@@ -70,6 +71,8 @@ def rebuild(source: Path, *, timeout: int | None = None, watch: Watch | None = N
         raise ValueError(f"{source.name}: " + "; ".join(wrong) + ".")
     if (after := numbers.refresh(before, quoted)) != before:
         paths.append(_write(source, after))
+    if picture := first_picture(executed):
+        paths.append(_write(home / "results" / f"{name}.png", picture))
     notebook = _with_outputs(build(source), executed)
     paths.append(write_notebook(home / f"{name}.ipynb", clean(notebook)))
     paths.append(write_notebook(home / "labs" / f"{name}.ipynb", labs.make_lab(notebook, name)))
@@ -111,7 +114,7 @@ def write_notebook(path: Path, notebook: NotebookNode) -> Path:
     return _write(path, nbformat.writes(notebook) + "\n")
 
 
-def _write(path: Path, text: str) -> Path:
+def _write(path: Path, content: str | bytes) -> Path:
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     return path

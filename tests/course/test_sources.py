@@ -7,6 +7,7 @@ import jupytext.cli
 import nbformat
 import pytest
 from course_demo import GOOD, NAME, REPOSITORY, make_project
+from PIL import Image
 
 from ordlib.course import address, cleaning, documents, sources
 
@@ -55,8 +56,9 @@ def test_cell_ids_follow_from_content(tmp_path):
 def test_rebuilding_writes_everything_and_it_is_good(rebuilt):
     home, written = rebuilt
     names = [path.relative_to(home).as_posix() for path in written]
-    expected = [f"results/{NAME}.json", f"source/{NAME}.py", f"{NAME}.ipynb", f"labs/{NAME}.ipynb"]
-    assert names == expected
+    made = ["results/{}.json", "source/{}.py", "results/{}.png", "{}.ipynb", "labs/{}.ipynb"]
+    assert names == [path.format(NAME) for path in made]
+    assert Image.open(home / f"results/{NAME}.png").width > 100
     assert documents.check_notebook(home / f"{NAME}.ipynb") == []
 
 
