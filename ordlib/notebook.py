@@ -1,6 +1,7 @@
 """What every notebook starts with and ends with: a quiet, seeded session and its results."""
 
 import json
+import math
 import os
 import random
 from pathlib import Path
@@ -66,6 +67,8 @@ class Results(dict):
             value = value.item()
         if not isinstance(value, int | float | str):
             raise TypeError(f"result {key!r} is a {type(value).__name__}: give a number or text")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"result {key!r} is {value}: save only what has a value")
         # Six digits: more than any text quotes, few enough to be the same on every machine.
         super().__setitem__(key, round(value, 6) if isinstance(value, float) else value)
 

@@ -46,3 +46,9 @@ def test_results_default_to_build(tmp_path, monkeypatch):
 def test_results_refuse_what_is_no_number():
     with pytest.raises(TypeError, match="'curve' is a list"):
         notebook.Results("demo")["curve"] = [1, 2]
+
+
+@pytest.mark.parametrize("number", [float("nan"), np.inf])
+def test_results_refuse_what_has_no_value(number):
+    with pytest.raises(ValueError, match="'mae' is"):
+        notebook.Results("demo")["mae"] = number
