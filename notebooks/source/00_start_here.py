@@ -16,8 +16,7 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ordlib/blob/main/notebooks/00_start_here.ipynb)
 #
 # **After this you can** tell ordinal regression from its two neighbours, read an
-# `OrdinalTask`, compute six metrics by hand and choose among them, and work the labs of
-# this course.
+# `OrdinalTask`, compute six metrics by hand, and work the labs of this course.
 #
 # | prerequisites | to read | to run, CPU | to run, Colab T4 |
 # |---|---|---|---|
@@ -61,7 +60,7 @@ results = notebook.Results("00_start_here")
 # distances, like numbers.
 #
 # This course asks why CLIP, which tells a cat from a dog, cannot tell three cats from five,
-# and then teaches it. It uses four tasks. Their pictures are drawn or cropped on your
+# and how to teach it. It uses four tasks. Their pictures are drawn or cropped on your
 # machine, so nothing has to be downloaded; they mirror the data sets of the papers.
 #
 # | task | label | mirrors |
@@ -104,9 +103,10 @@ fig.tight_layout()
 # patience. The other three are judgements: every single cue (a grey hair, a brown tint, a
 # little blur) is unreliable, and only many cues together tell. That is deliberate.
 #
-# **If you see X instead.** *Strips of a single colour*: an old cache; run
-# `ordlib doctor`, which says where it lies, and delete it. *It takes minutes*: the pictures
-# are being drawn for the first time; the second run reads them from disk.
+# **If you see X instead.** *A progress bar for a minute*: the pictures are being drawn for
+# the first time; the second run reads them from disk. *No space left on device*: they take
+# about 300 MB; `ordlib doctor` says where they lie, and the variable `ORDLIB_CACHE` moves
+# them.
 
 # %% [markdown]
 # ## What a task is
@@ -156,7 +156,7 @@ pd.DataFrame({"truth": truth, "model A": model_a, "model B": model_b}).T
 # Model A is right four times and ten off twice. Model B is never right and never more than
 # one off. Each metric is one line of NumPy:
 #
-# * **MAE**, the mean absolute error, in the task's unit: $\frac1N \sum_i |\hat y_i - y_i|$;
+# * **MAE**, the mean absolute error, in the task's unit: how far off, on average;
 # * **accuracy**: the share of pictures whose nearest rank is the true one;
 # * **off-by-one accuracy**: the share at most one rank off;
 # * **pairwise accuracy**: of all pairs of pictures with different labels, the share put in
@@ -254,8 +254,8 @@ table.round(2)
 
 # %% [markdown]
 # **What you should see.** *Counting:* the thumbnail is nearly worthless, an MAE of
-# 4.68<!--=counting.ridge.mae--> where a constant has 4.83<!--=counting.middle.mae-->. Edges
-# are not: the trees come to 2.75<!--=counting.trees.mae--> objects, because more objects
+# 4.7<!--=counting.ridge.mae--> where a constant has 4.8<!--=counting.middle.mae-->. Edges
+# are not: the trees come to 2.7<!--=counting.trees.mae--> objects, because more objects
 # have more outline. Counts in real photographs have that shortcut too; whatever we teach
 # CLIP later has to beat it. *Dating:* tint and grain are the task, so pixels help
 # (Spearman 0.62<!--=dating.trees.spearman-->), but the five film looks overlap.
@@ -276,8 +276,11 @@ table.round(2)
 #
 # A metric over 400 pictures is an estimate. `evaluate` draws the pictures again a thousand
 # times, with replacement, and gives the middle 95 % of what the metric then was. Where
-# pictures share something, whole groups are drawn: quality's crops come from only a few
-# photographs, so its intervals are wide, and should be.
+# pictures share something, whole groups are drawn. Quality's validation crops come from
+# three photographs, so three photographs are drawn: far too few to trust its intervals.
+#
+# **Before you run the next cell:** from the table above, where would you dare to call a
+# winner?
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.2))
@@ -297,8 +300,12 @@ fig.tight_layout()
 # *Figure 2. Mean absolute error of three predictors on each task's validation split, with
 # 95 % bootstrap intervals.*
 #
-# **What you should see.** Trees and ridge overlap on ageing and nearly so on dating: with
-# 400 pictures, do not crown a winner there.
+# **What you should see.** Trees and ridge overlap on ageing and on dating: with 400
+# pictures, do not crown a winner there. On counting the trees are clear of both.
+
+# %% [markdown]
+# **Before you run the next cell:** the trees are 2.7<!--=counting.trees.mae--> objects off
+# on average. Are they equally wrong about three objects and about twenty?
 
 # %%
 truth, task = val["counting"].values, val["counting"].task
@@ -313,9 +320,9 @@ fig.tight_layout()
 # *Figure 3. Pixel trees on counting. Left: each dot is a picture, the dashed line is
 # perfection. Right: the same as a confusion matrix, each row summing to one.*
 #
-# **What you should see.** A cloud that leans the right way but is flat at the ends: few
-# pictures get an answer near 1 or near 20. A model that is unsure and wants a small error
-# hides in the middle. You will meet this *shrinkage* with every method.
+# **What you should see.** A cloud that leans the right way and widens: one and two are
+# nearly certain, twenty is never said. A model that is unsure and wants a small error hides
+# in the middle. You will meet this *shrinkage* with every method.
 #
 # ## Play: what moves which metric?
 #
@@ -338,7 +345,7 @@ widgets.explore_predictor(truth, task)
 # And a second one, to get to know the pictures: choose a task and move through its ranks.
 
 # %%
-_ = widgets.draw_rank(val["ageing"], rank=69)
+_ = widgets.draw_rank(val["counting"], rank=6)
 
 # %%
 widgets.explore_world(val)
@@ -361,9 +368,9 @@ ordlib.doctor(network=False, paths=False)
 #
 # Every notebook has exercises. Each has a difficulty (● to ●●●), a time box, a hint that
 # you can unfold, a stub to fill in, and a **check** that tells you what is wrong, not just
-# that it is. The cell below each stub is a folded solution; look when the time is up, not
-# before. In `notebooks/labs/` there are the same notebooks without solutions. A check never
-# stops the notebook:
+# that it is. The full notebooks have a folded solution below each stub; look when
+# the time is up, not before. In `notebooks/labs/` stand the same notebooks without
+# solutions. A check never stops the notebook:
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -394,8 +401,8 @@ def off_by_one_solved(truth, predicted):
     return (abs(predicted - truth) <= 1).mean()
 
 
-### END SOLUTION
 check.off_by_one(off_by_one_solved)
+### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 2 · The same accuracy, another error ●● 10 minutes
@@ -421,8 +428,8 @@ check.two_predictors(ten, careful, careless)
 ### BEGIN SOLUTION
 careful = ten + np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
 careless = ten + np.array([19, 0, 0, 0, 0, 0, 0, 0, 0, -19])
-### END SOLUTION
 check.two_predictors(ten, careful, careless)
+### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 3 · A task of your own ●● 15 minutes
@@ -457,8 +464,8 @@ mine = OrdinalTask(
     bin_edges=(0, 50),
     bin_phrases=("gentle wind", "dangerous wind"),
 )
-### END SOLUTION
 check.own_task(mine)
+### END SOLUTION
 
 # %% [markdown]
 # ## What to take away
@@ -471,7 +478,7 @@ check.own_task(mine)
 # **To read.** McCullagh, *Regression models for ordinal data* (1980), where it began.
 # Gutiérrez and others, *Ordinal regression methods: survey and experimental study* (2016).
 #
-# **Where next.** Notebook 01 asks CLIP the four questions, and CLIP fails at the first one.
+# **Where next.** Notebook 01 (in preparation) asks CLIP these four questions.
 
 # %%
 results.save()
