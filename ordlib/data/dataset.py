@@ -109,9 +109,11 @@ class ImageData:
             IndexError: a position that does not exist.
 
         Example:
-            >>> data = load_data("counting", "val", side=64, size=6)  # doctest: +SKIP
-            >>> data.subset(data.values > 10)                         # doctest: +SKIP
-            ImageData(counting, val: 3 pictures, labels 11 to 20)
+            >>> from ordlib.data import load_data
+            >>> data = load_data("counting", "train", side=64, size=50)
+            >>> many = data.subset(data.values > 10, "many")
+            >>> many.split, many.values.min() > 10
+            ('many', np.True_)
         """
         chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else int)]
         stored = isinstance(self.images, np.ndarray)
