@@ -24,7 +24,7 @@ def generator(task: str, split: str, index: int) -> np.random.Generator:
 
     Example:
         >>> a, b = generator("counting", "val", 3), generator("counting", "val", 3)
-        >>> a.integers(1000) == b.integers(1000)
+        >>> bool(a.integers(1000) == b.integers(1000))
         True
     """
     if index < 0:
