@@ -21,8 +21,8 @@ course: $(READY)
 test: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadgroup
-	@HF_HUB_OFFLINE=1 $(BIN)/pytest --nbval-lax --nbval-cell-timeout=180 \
-		--nbval-sanitize-with tests/nbval.cfg -p no:doctest notebooks/*.ipynb
+	@HF_HUB_OFFLINE=1 $(BIN)/pytest -o addopts=-q --nbval-lax --nbval-cell-timeout=300 \
+		notebooks/*.ipynb
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .plots import theme
-from .storage import replacing
+from .storage import cache_dir, replacing
 
 BUDGETS = ("quick", "full")
 
@@ -73,8 +73,8 @@ class Results(dict):
         super().__setitem__(key, round(value, 6) if isinstance(value, float) else value)
 
     def save(self) -> None:
-        """Write ``NAME.json`` into ``$ORDLIB_RESULTS``, or ``build/results`` without it."""
-        folder = Path(os.environ.get("ORDLIB_RESULTS") or "build/results")
+        """Write ``NAME.json`` where the course runner asks for it, else into the cache."""
+        folder = Path(os.environ.get("ORDLIB_RESULTS") or cache_dir() / "results")
         with replacing(folder / f"{self.name}.json") as temporary:
             temporary.write_text(json.dumps(dict(self), indent=2, sort_keys=True) + "\n")
 

@@ -36,11 +36,11 @@ def test_results_go_where_the_course_says(tmp_path, monkeypatch):
     assert text.index('"a"') < text.index('"b"')
 
 
-def test_results_default_to_build(tmp_path, monkeypatch):
+def test_results_default_to_the_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("ORDLIB_RESULTS", raising=False)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
     notebook.Results("demo").save()
-    assert (tmp_path / "build" / "results" / "demo.json").exists()
+    assert (tmp_path / "results" / "demo.json").exists()
 
 
 def test_results_refuse_what_is_no_number():
