@@ -9,6 +9,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from ..data import ImageData
 from ..prediction import Prediction
@@ -55,7 +56,11 @@ class FeatureRegressor(ABC):
                 f"the model predicts {self.task.name!r}, the pictures are labelled with "
                 f"{train.task.name!r}"
             )
-        self._regressor = self._make_regressor(train).fit(self._features(train), train.values)
+        features = self._features(train)
+        # A few thousand rows are too few to share out: on a busy machine the threads of a
+        # second core waited for each other, and a fit of 2 seconds took 20.
+        with threadpool_limits(1):
+            self._regressor = self._make_regressor(train).fit(features, train.values)
         return self
 
     def predict(self, data: ImageData) -> Prediction:
