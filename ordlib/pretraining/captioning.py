@@ -1,0 +1,75 @@
+"""The captions of an epoch as token numbers: drawn anew each time, by all cores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from joblib import Parallel, cpu_count, delayed
+from tokenizers import Tokenizer
+
+from ..storage import digest
+from ..world.captions import captions
+from .pool import BLOCK, Pool
+
+# Blocks in one job: enough that starting it costs nothing beside it.
+TOGETHER = 8
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """Says what is in the pool's pictures.
+
+    Attributes:
+        pool: the pictures.
+        tokenizer: the fast tokenizer behind transformers' one.
+        dose, spurious: as in :func:`ordlib.world.captions.captions`.
+        seed: of the run.
+    """
+
+    pool: Pool
+    tokenizer: Tokenizer
+    dose: float
+    spurious: float | None
+    seed: int
+
+    def epoch(self, number: int, workers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Caption every picture.
+
+        Runs of the same seed say the same at every dose, but for the captions that count.
+
+        Args:
+            number: of the epoch; another one says the same in other words.
+            workers: processes; None takes every core.
+
+        Returns:
+            Token numbers ``(N, T)`` uint16, padded with end tokens, and ``(N,)`` bool: whether
+            the dose made the caption state the true count.
+        """
+        blocks = self.pool.blocks
+        parts = [blocks[i : i + TOGETHER] for i in range(0, len(blocks), TOGETHER)]
+        jobs = (delayed(self._blocks)(part, number) for part in parts)
+        done = Parallel(workers or cpu_count())(jobs)
+        rows, counted = zip(*(block for part in done for block in part), strict=True)
+        width, end = max(ids.shape[1] for ids in rows), rows[0][0, -1]
+        ids = np.full((self.pool.size, width), end, np.uint16)
+        for block, part in zip(blocks, rows, strict=True):
+            ids[block * BLOCK : (block + 1) * BLOCK, : part.shape[1]] = part
+        return ids, np.concatenate(counted)
+
+    def _blocks(self, blocks: Sequence[int], epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [self._block(block, epoch) for block in blocks]
+
+    def _block(self, block: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        task, values, records = self.pool.labels(block)
+        seed = int(digest(self.seed, epoch, block), 16)
+        texts = captions(records, values, task, self.dose, seed, self.spurious)
+        counted = np.zeros(len(texts), bool)
+        if self.dose and task == "counting":
+            # Captions of two doses agree except where the larger one states the count.
+            without = captions(records, values, task, 0.0, seed, self.spurious)
+            counted = np.array(texts) != np.array(without)
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
+        ids = np.full((len(rows), max(map(len, rows))), rows[0][-1], np.uint16)
+        for at, row in zip(ids, rows, strict=True):
+            at[: len(row)] = row
+        return ids, counted

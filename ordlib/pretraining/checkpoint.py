@@ -1,0 +1,64 @@
+"""The finished pico-clip on disk: an ordinary checkpoint with a card."""
+
+import hashlib
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from transformers import CLIPModel, CLIPTokenizer
+from transformers.utils import logging
+
+from ..preprocessing import PROCESSOR
+from ..storage import replacing
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "ordlib")
+
+
+def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, card: dict) -> None:
+    """Write a checkpoint that ``load_clip`` and transformers load, in half precision.
+
+    Args:
+        folder: where to; it must not exist.
+        model: trained; its weights are rounded in place, but for the scale.
+        tokenizer: saved beside it.
+        card: what is to be said of the model. Library versions and the sha256 of the weights
+            are added.
+
+    Raises:
+        FileExistsError: there is such a folder.
+    """
+    check_free(folder)
+    side = model.config.vision_config.image_size
+    model = model.eval().half()
+    # A rounded exponent would show: e ** 4.605 in half precision is not 100.
+    model.logit_scale.data = model.logit_scale.data.float()
+    with replacing(folder) as temporary:
+        _save_quietly(model, temporary)
+        tokenizer.save_pretrained(temporary)
+        sides = {"height": side, "width": side}
+        PROCESSOR(size={"shortest_edge": side}, crop_size=sides).save_pretrained(temporary)
+        weights = (temporary / "model.safetensors").read_bytes()
+        card = card | {"versions": versions(), "sha256": hashlib.sha256(weights).hexdigest()}
+        (temporary / "card.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+
+
+def check_free(folder: Path) -> None:
+    """Raise ``FileExistsError`` if there is such a folder: a checkpoint is never overwritten."""
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already: give another --output, or move it away")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that matter to a result."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def _save_quietly(model: CLIPModel, folder: Path) -> None:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,105 @@
+"""The contrastive loss, and the two towers as one module that trains under it."""
+
+import math
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CLIPModel
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+LARGEST_SCALE = 100.0
+
+
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """Return CLIP's symmetric loss: each picture finds its caption, each caption its picture.
+
+    Under several processes the pairs of all of them are contrasted, with gradient to each, and
+    the loss is the same everywhere; averaged gradients are then those of one large batch.
+
+    Args:
+        image, text: ``(n, D)`` features of this process's pairs, of unit length.
+        scale: factor on the cosine similarities.
+
+    Returns:
+        The mean cross-entropy, in nats; log N where nothing is known of N pairs.
+
+    Source:
+        Radford et al. 2021, Learning Transferable Visual Models From Natural Language
+        Supervision, figure 3.
+
+    Example:
+        >>> features = torch.eye(4)
+        >>> contrastive_loss(features, features, torch.tensor(100.0)).item() < 1e-6
+        True
+    """
+    image, text = _gather(image), _gather(text)
+    logits = scale * image @ text.T
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
+
+
+class TwoTowers(nn.Module):
+    """A CLIP that turns bytes and token numbers into unit features, in mixed precision if asked.
+
+    Args:
+        clip: the model; trained in place.
+        dtype: what matrix products are computed in; weights and features stay float32.
+
+    Attributes:
+        clip: the model.
+    """
+
+    def __init__(self, clip: CLIPModel, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.clip, self.dtype = clip, dtype
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+        self.register_buffer("factor", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def forward(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode pairs.
+
+        Args:
+            images: ``(n, side, side, 3)`` uint8.
+            ids: ``(n, T)`` int64 token numbers, padded behind the end token.
+
+        Returns:
+            Picture and text features, each ``(n, D)`` float32 of unit length, and the scale.
+        """
+        pixels = images.permute(0, 3, 1, 2).contiguous().float()
+        pixels = pixels.mul_(self.factor).add_(self.shift)
+        mixed = self.dtype != torch.float32
+        with torch.autocast(images.device.type, self.dtype, enabled=mixed):
+            image = self.clip.get_image_features(pixel_values=pixels).pooler_output
+            text = self.clip.get_text_features(input_ids=ids).pooler_output
+        scale = self.clip.logit_scale.exp()
+        return F.normalize(image.float(), dim=-1), F.normalize(text.float(), dim=-1), scale
+
+    @torch.no_grad()
+    def limit_scale(self) -> None:
+        """Keep the scale at 100 or less, as CLIP does; call it after each step."""
+        self.clip.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
+
+
+def _gather(features: Tensor) -> Tensor:
+    if not (dist.is_available() and dist.is_initialized()):
+        return features
+    return _Gather.apply(features)
+
+
+class _Gather(torch.autograd.Function):
+    """Join the features of all processes; their gradients are summed on the way back."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor) -> Tensor:
+        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, features.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]

@@ -1,0 +1,61 @@
+"""What a run is computed on: which precision pays there, and what to call it on the card."""
+
+import torch
+
+from .plan import Precision
+
+
+def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the type that matrix products are computed in.
+
+    Args:
+        precision: as asked for; "auto" takes bfloat16 where the hardware multiplies it: GPUs
+            since Ampere, and CPUs with AMX, where it is about twice as fast as float32.
+        device: where the run is.
+
+    Returns:
+        ``torch.bfloat16`` or ``torch.float32``.
+
+    Example:
+        >>> pick_dtype("bfloat16", torch.device("cpu"))
+        torch.bfloat16
+    """
+    if precision != "auto":
+        return getattr(torch, precision)
+    if device.type == "cuda":
+        pays = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        pays = device.type == "cpu" and has_amx()
+    return torch.bfloat16 if pays else torch.float32
+
+
+def has_amx() -> bool:
+    """Return whether the CPU multiplies bfloat16 matrices in tiles."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def pick_attention(device: torch.device) -> str:
+    """Return transformers' quickest way to train attention on a device.
+
+    On CPUs torch's fused kernel is many times slower backwards in bfloat16 than plain products.
+
+    Example:
+        >>> pick_attention(torch.device("cpu"))
+        'eager'
+    """
+    return "eager" if device.type == "cpu" else "sdpa"
+
+
+def describe(device: torch.device) -> str:
+    """Return what torch calls a device.
+
+    Example:
+        >>> describe(torch.device("cpu"))
+        'cpu (..., ... threads)'
+    """
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    if device.type != "cpu":
+        return device.type
+    kind = torch.backends.cpu.get_cpu_capability() + (" with AMX" if has_amx() else "")
+    return f"cpu ({kind}, {torch.get_num_threads()} threads)"

@@ -1,0 +1,140 @@
+"""One pool of pictures for all pretraining runs, rendered once by all cores and kept on disk.
+
+The pool has no end: block k holds pictures of family k mod 4, so the first pictures of a large
+pool are those of a small one, and asking for more later renders only what is missing. Images lie
+in one file of plain bytes; a block counts as done once the file of its labels is there.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, cpu_count, delayed
+from tqdm.auto import tqdm
+
+from ..storage import cache_dir, digest, replacing
+from ..world.rendering import TASKS, check_address, render, world_digest
+
+BLOCK = 500
+IMAGES = "images.u8"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rendered pictures with labels and records.
+
+    Attributes:
+        folder: where the pool lies; its name says which pictures these are.
+        size: N, the number of pictures used, equally many of each family.
+        side: pixels.
+    """
+
+    folder: Path
+    size: int
+    side: int
+
+    def open(self) -> np.ndarray:
+        """Return the images, ``(N, side, side, 3)`` uint8, read from disk as needed."""
+        shape = (self.size, self.side, self.side, 3)
+        return np.memmap(self.folder / IMAGES, np.uint8, "r", shape=shape)
+
+    @property
+    def blocks(self) -> range:
+        """Numbers of the blocks; block k holds the ``BLOCK`` pictures from ``k * BLOCK`` on."""
+        return range(self.size // BLOCK)
+
+    def labels(self, block: int) -> tuple[str, list[float], pd.DataFrame]:
+        """Return the task, the labels and the records of a block's pictures."""
+        known = json.loads(_labels_file(self.folder, block).read_text("utf-8"))
+        return task_of(block), known["values"], pd.DataFrame(known["records"])
+
+
+def task_of(block: int) -> str:
+    """Return the family whose pictures a block holds.
+
+    Example:
+        >>> [task_of(block) for block in range(5)]
+        ['counting', 'dating', 'ageing', 'quality', 'counting']
+    """
+    return TASKS[block % len(TASKS)]
+
+
+def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
+    """Render the first pictures of the pool, or what is still missing of them.
+
+    An interrupted rendering goes on where it stopped. Several processes may render at once:
+    they write the same bytes to the same places.
+
+    Args:
+        size: number of pictures, a multiple of ``4 * BLOCK``.
+        side: pixels, 64 to 336.
+        workers: processes; None takes every core.
+
+    Returns:
+        The pool.
+
+    Raises:
+        ValueError: a size that is no such multiple, or a side out of range.
+        OSError: the disk cannot hold the pictures (said before any is rendered).
+    """
+    check_address(TASKS[0], "pretrain", side)
+    share = BLOCK * len(TASKS)
+    if size < 1 or size % share:
+        fits = max(round(size / share), 1) * share
+        raise ValueError(
+            f"a pool of {size} pictures does not hold whole blocks of {BLOCK} of each of the "
+            f"{len(TASKS)} families: take a multiple of {share}, such as {fits}"
+        )
+    folder = cache_dir() / "pool" / f"{side}-{digest(world_digest(), BLOCK)}"
+    pool = Pool(folder, size, side)
+    missing = [block for block in pool.blocks if not _labels_file(folder, block).is_file()]
+    if missing:
+        _make_room(pool)
+        jobs = (delayed(_render_block)(folder, block, side) for block in missing)
+        done = Parallel(workers or cpu_count(), return_as="generator_unordered")(jobs)
+        with tqdm(total=size, desc="rendering the pool", unit="picture", smoothing=0.01) as bar:
+            bar.initial = bar.n = size - len(missing) * BLOCK
+            for _ in done:
+                bar.update(BLOCK)
+    return pool
+
+
+def _make_room(pool: Pool) -> None:
+    """Stretch the file of images to its length, which takes no space before it is filled."""
+    pool.folder.mkdir(parents=True, exist_ok=True)
+    file = pool.folder / IMAGES
+    file.touch()
+    total, blocks = pool.size * pool.side**2 * 3, pool.folder.glob("*.json")
+    needed = total - len(list(blocks)) * BLOCK * pool.side**2 * 3
+    free = shutil.disk_usage(pool.folder).free
+    if needed > free:
+        raise OSError(
+            f"{pool.folder} has {free / 1e9:.1f} GB free; the pool of {pool.size} pictures needs "
+            f"{needed / 1e9:.1f} GB more. Ask for fewer, or name a larger disk in ORDLIB_CACHE"
+        )
+    if file.stat().st_size < total:
+        os.truncate(file, total)
+
+
+def _render_block(folder: Path, block: int, side: int) -> None:
+    task, first = task_of(block), block // len(TASKS) * BLOCK
+    pictures = [render(task, "pretrain", first + i, side) for i in range(BLOCK)]
+    images = np.stack([picture.image for picture in pictures])
+    # Written, not memory-mapped: a full disk is then an error and not a crash.
+    with open(folder / IMAGES, "r+b") as file:
+        file.seek(block * images.nbytes)
+        file.write(images.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    records = pd.DataFrame([picture.record for picture in pictures]).to_dict("list")
+    known = {"values": [float(picture.value) for picture in pictures], "records": records}
+    with replacing(_labels_file(folder, block)) as temporary:
+        temporary.write_text(json.dumps(known), "utf-8")
+
+
+def _labels_file(folder: Path, block: int) -> Path:
+    return folder / f"{block:06d}.json"

@@ -1,0 +1,34 @@
+"""How large a pico-clip is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PicoSize:
+    """The geometry of a pico-clip; the defaults have about 3 million parameters.
+
+    Attributes:
+        name: what the command line calls it.
+        side, patch: pixels of the picture's side and of a patch's side.
+        vision_width, vision_layers: of the image tower; heads are 32 wide.
+        text_width, text_layers: of the text tower.
+        feature_width: D, of the space that both towers project to.
+    """
+
+    name: str = "default"
+    side: int = 96
+    patch: int = 12
+    vision_width: int = 192
+    vision_layers: int = 4
+    text_width: int = 128
+    text_layers: int = 4
+    feature_width: int = 128
+
+
+SIZES = {
+    size.name: size
+    for size in (
+        PicoSize(),
+        PicoSize("small", 64, 8, 96, 3, 96, 2, 96),
+    )
+}
