@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
-from ordlib.backbone import ClipBackbone
-from ordlib.clip import load_clip
+from ordlib.clip import ClipBackbone, load_clip
 from ordlib.tasks import load_task
 from tests.clips import build_vit_b_32
 

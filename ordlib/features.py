@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .backbone import ClipBackbone
+from .clip import ClipBackbone
 from .storage import cache_dir, digest, replacing
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 from transformers.utils import logging
 
-from ordlib.preprocessing import PROCESSOR
+from ordlib.clip.preprocessing import PROCESSOR
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORDS = ("star", "photo", "of", "one", "two", "three")

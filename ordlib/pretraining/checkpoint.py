@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
-from ..preprocessing import PROCESSOR
+from ..clip.preprocessing import PROCESSOR
 from ..storage import replacing
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "ordlib")

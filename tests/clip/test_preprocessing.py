@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ordlib.preprocessing import PROCESSOR, Preprocessor
+from ordlib.clip.preprocessing import PROCESSOR, Preprocessor
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])
@@ -85,8 +85,9 @@ def test_the_key_names_the_settings(tmp_path, tiny_clip_folder, vit_b_32_folder)
     openai = Preprocessor(tmp_path, 224).key
     assert Preprocessor(vit_b_32_folder, 224).key == openai
     assert Preprocessor(tiny_clip_folder, 64).key != openai
-    PROCESSOR(image_mean=[0.5, 0.5, 0.5]).save_pretrained(tmp_path)
-    assert Preprocessor(tmp_path, 224).key != openai
+    for other in ({"image_mean": [0.5, 0.5, 0.5]}, {"crop_size": {"height": 200, "width": 200}}):
+        PROCESSOR(**other).save_pretrained(tmp_path)
+        assert Preprocessor(tmp_path, 224).key != openai
 
 
 @pytest.mark.parametrize(

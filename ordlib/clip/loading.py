@@ -15,8 +15,6 @@ from .checkpoints import find_checkpoint
 from .devices import pick_device
 from .preprocessing import Preprocessor
 
-__all__ = ["ClipBackbone", "load_clip"]
-
 
 def load_clip(
     name: str | os.PathLike,

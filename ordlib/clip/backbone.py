@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from .checkpoints import hash_weights
-from .clip_text import Tokens, Words, encode_embeddings, tokenize
 from .preprocessing import Preprocessor
+from .text import Tokens, Words, encode_embeddings, tokenize
 
 Images = Sequence[Image.Image | np.ndarray]
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ordlib import checkpoints, hub
-from ordlib.checkpoints import find_checkpoint, hash_weights
-from ordlib.clip import load_clip
+from ordlib.clip import checkpoints, hub, load_clip
+from ordlib.clip.checkpoints import find_checkpoint, hash_weights
 
 
 @pytest.fixture

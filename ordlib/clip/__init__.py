@@ -1,0 +1,6 @@
+"""CLIP access: any transformers checkpoint in, features and tokens of pictures and prompts out."""
+
+from .backbone import ClipBackbone
+from .loading import load_clip
+
+__all__ = ["ClipBackbone", "load_clip"]
