@@ -60,8 +60,10 @@ def test_the_seed_decides():
 
 
 def test_as_many_groups_as_splits_fill_them_all():
-    parts = split_indices(np.zeros(12, int), SHARES, np.repeat(["a", "b", "c"], [10, 1, 1]))
-    assert [len(part) for part in parts.values()] == [10, 1, 1]
+    for sizes in ([10, 1, 1], [1, 1, 1], [5, 5, 5]):
+        groups = np.repeat(["a", "b", "c"], sizes)
+        parts = split_indices(np.zeros(len(groups), int), SHARES, groups)
+        assert [len(part) for part in parts.values()] == sizes
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def make(count=80, side=96, seed=0, groups=None, task="counting"):
 def features(data):
     rng = np.random.default_rng(len(data))
     noise = rng.normal(size=(len(data), 6))
-    return np.column_stack([1000 * data.values + rng.normal(0, 500, len(data)), noise])
+    return np.column_stack([1000 * data.values + rng.normal(0, 9000, len(data)), noise])
 
 
 def naive_ridge(x, y, penalty):
@@ -51,6 +51,7 @@ def test_the_probe_is_ridge_with_the_penalty_that_leaves_one_out_best():
         ]
         errors.append(np.mean(np.square(misses)))
     best = probe.PENALTIES[int(np.argmin(errors))]
+    assert probe.PENALTIES[0] < best < probe.PENALTIES[-1]
     predicted = LinearProbe(features, data.task).fit(data).predict(data)
     expected = naive_ridge(x, y, best)(x).clip(1, 20)
     np.testing.assert_allclose(predicted.value, expected, atol=1e-8)
