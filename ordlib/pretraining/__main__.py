@@ -9,8 +9,14 @@ from .plan import Plan, Precision
 from .sizes import SIZES, PicoSize
 
 DEFAULTS = Plan()
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
+@app.command()
 def main(
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the checkpoint goes.")],
     dose: Annotated[
@@ -70,4 +76,4 @@ def _size(name: str) -> PicoSize:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

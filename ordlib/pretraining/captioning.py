@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from ..storage import digest
 from ..world.captions import captions
-from .pool import BLOCK, Pool
+from .pool import Pool
 
 # Blocks in one job: enough that starting it costs nothing beside it.
 TOGETHER = 8
@@ -50,11 +50,7 @@ class Captioner:
         jobs = (delayed(self._blocks)(part, number) for part in parts)
         done = Parallel(workers or cpu_count())(jobs)
         rows, counted = zip(*(block for part in done for block in part), strict=True)
-        width, end = max(ids.shape[1] for ids in rows), rows[0][0, -1]
-        ids = np.full((self.pool.size, width), end, np.uint16)
-        for block, part in zip(blocks, rows, strict=True):
-            ids[block * BLOCK : (block + 1) * BLOCK, : part.shape[1]] = part
-        return ids, np.concatenate(counted)
+        return _stack(rows), np.concatenate(counted)
 
     def _blocks(self, blocks: Sequence[int], epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
         return [self._block(block, epoch) for block in blocks]
@@ -68,8 +64,16 @@ class Captioner:
             # Captions of two doses agree except where the larger one states the count.
             without = captions(records, values, task, 0.0, seed, self.spurious)
             counted = np.array(texts) != np.array(without)
-        rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
-        ids = np.full((len(rows), max(map(len, rows))), rows[0][-1], np.uint16)
-        for at, row in zip(ids, rows, strict=True):
-            at[: len(row)] = row
-        return ids, counted
+        rows = [[encoding.ids] for encoding in self.tokenizer.encode_batch_fast(texts)]
+        return _stack([np.array(row, np.uint16) for row in rows]), counted
+
+
+def _stack(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join rows of different lengths, padded with the end token that stands last in each."""
+    width, end = max(part.shape[1] for part in parts), parts[0][0, -1]
+    total = np.full((sum(map(len, parts)), width), end, np.uint16)
+    at = 0
+    for part in parts:
+        total[at : at + len(part), : part.shape[1]] = part
+        at += len(part)
+    return total

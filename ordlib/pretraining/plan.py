@@ -33,7 +33,7 @@ class Plan:
     Example:
         >>> plan = Plan(pairs=2000, batch=100)
         >>> plan.steps, [round(plan.rate(step) * 1000, 2) for step in (0, 10, 19)]
-        (20, [1.0, 0.54, 0.01])
+        (20, [1.0, 0.5, 0.01])
         >>> Plan(dose=50)
         Traceback (most recent call last):
         ValueError: dose = 50: must be a share, 0 to 1

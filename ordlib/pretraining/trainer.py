@@ -11,10 +11,11 @@ from torch.optim import AdamW
 from transformers import CLIPModel
 
 from .batches import Batch, Batches
-from .contrast import TwoTowers, contrastive_loss
+from .contrast import contrastive_loss
 from .hardware import pick_attention, pick_dtype
 from .plan import Plan
 from .state import Progress, load_state, save_state
+from .towers import TwoTowers
 
 # As for CLIP (Radford et al. 2021, table 18), with half its weight decay.
 BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.1

@@ -1,0 +1,47 @@
+"""A pool of 64 pictures and a model of one layer, small enough to train in a second."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from ordlib.pretraining import pool as pools
+from ordlib.pretraining.plan import Plan
+from ordlib.pretraining.pool import Pool, render_pool
+from ordlib.pretraining.sizes import PicoSize
+
+TINY = PicoSize("tiny", 64, 16, 32, 1, 32, 1, 24)
+
+
+@pytest.fixture(scope="session")
+def _pool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pool")
+
+
+@pytest.fixture(scope="module")
+def pool(_pool_cache: Path) -> Iterator[Pool]:
+    """Sixteen pictures of each family; while it is in use, blocks are that small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORDLIB_CACHE", str(_pool_cache))
+        patch.setattr(pools, "BLOCK", 16)
+        yield render_pool(64, 64, workers=1)
+
+
+@pytest.fixture(scope="session")
+def plan() -> Plan:
+    """Three epochs of four batches."""
+    return Plan(
+        dose=0.5, size=TINY, pictures=64, pairs=12 * 16, batch=16, learning_rate=3e-3, seed=3
+    )
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_trace() -> Iterator[None]:
+    """One thread in here; and accelerate forgets what these tests told it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    AcceleratorState._reset_state(reset_partial_state=True)

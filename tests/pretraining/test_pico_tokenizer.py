@@ -1,0 +1,62 @@
+import random
+
+import pytest
+from transformers import AutoTokenizer
+
+from ordlib.pretraining.tokenizer import build_tokenizer, train_tokenizer
+from ordlib.tasks import load_task
+from ordlib.world.captions import captions
+from ordlib.world.rendering import TASKS
+
+
+@pytest.fixture(scope="module")
+def tokenizer(pool):
+    return build_tokenizer(pool)
+
+
+def solid(text: str) -> str:
+    return text.replace(" ", "").lower()
+
+
+@pytest.mark.parametrize("dose", [0, 1])
+def test_captions_come_back(tokenizer, pool, dose):
+    for block in pool.blocks:
+        task, values, records = pool.labels(block)
+        for caption in captions(records, values, task, dose, seed=99):
+            ids = tokenizer(caption)["input_ids"]
+            assert (ids[0], ids[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+            assert solid(tokenizer.decode(ids, skip_special_tokens=True)) == solid(caption)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_each_word_of_a_task_is_one_token(tokenizer, name):
+    task = load_task(name)
+    texts = [*task.prompts(), *task.bin_prompts(), *sum(task.fillers.values(), ())]
+    words = {word for text in texts for word in text.replace(",", " ").replace(":", " ").split()}
+    for word in words - set(map(str, task.values)):
+        assert tokenizer.tokenize(word) == [f"{word.lower()}</w>"]
+
+
+@pytest.mark.parametrize("text", ["Zürich, 3 Möwen!", "日本", "<|x|> @#", "supercalifragilistic"])
+def test_any_text_survives(tokenizer, text):
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.eos_token_id not in ids[1:-1]
+    assert solid(tokenizer.decode(ids, skip_special_tokens=True)) == solid(text)
+
+
+def test_saved_and_loaded_it_is_the_same(tokenizer, pool, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    task, values, records = pool.labels(0)
+    texts = captions(records, values, task, 0.5)
+    assert loaded(texts)["input_ids"] == tokenizer(texts)["input_ids"]
+    assert loaded.model_max_length == 77
+    assert (loaded.bos_token_id, loaded.eos_token_id) == (len(loaded) - 2, len(loaded) - 1)
+    assert loaded.pad_token_id == loaded.eos_token_id
+
+
+def test_training_depends_on_counts_alone():
+    texts = [f"{a} {b}" for a in ("star", "stars", "cat", "cats") for b in ("ab", "ba", "bb")] * 3
+    first = train_tokenizer(texts).backend_tokenizer.to_str()
+    random.Random(0).shuffle(texts)
+    assert train_tokenizer(texts).backend_tokenizer.to_str() == first

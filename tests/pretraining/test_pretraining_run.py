@@ -1,0 +1,162 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import CLIPModel
+from typer.testing import CliRunner
+
+from ordlib import load_clip
+from ordlib.pretraining import run as runs
+from ordlib.pretraining import trainer
+from ordlib.pretraining.__main__ import app
+from ordlib.pretraining.plan import Plan
+from ordlib.pretraining.run import command, pretrain
+
+
+class Stop(Exception):
+    """What interrupts a run."""
+
+
+def stop_at(step: int):
+    def watch(progress):
+        if progress.step == step:
+            raise Stop
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def whole(pool, plan, tmp_path_factory):
+    """The folder of a run without interruption."""
+    return pretrain(plan, tmp_path_factory.mktemp("runs") / "pico", workers=1)
+
+
+def read_card(folder) -> dict:
+    return json.loads((folder / "card.json").read_text())
+
+
+def test_the_loss_falls(whole):
+    losses = [loss for _, loss in read_card(whole)["losses"]]
+    assert len(losses) == 12
+    assert np.mean(losses[:2]) > np.log(16) - 0.1
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.1
+
+
+def test_the_checkpoint_is_an_ordinary_clip(whole, pool, plan):
+    clip = load_clip(whole, "cpu")
+    pictures = pool.open()[:8].copy()
+    features = clip.encode_images(list(pictures))
+    assert features.shape == (8, 24)
+    assert features.isfinite().all()
+    assert clip.encode_prompts(["three red stars", "a portrait"]).isfinite().all()
+    raw = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
+    std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+    torch.testing.assert_close(clip.preprocess(list(pictures)), (raw - mean) / std)
+
+
+def test_weights_are_stored_in_half_but_for_the_scale(whole):
+    kinds = {name: tensor.dtype for name, tensor in load_file(whole / "model.safetensors").items()}
+    assert kinds.pop("logit_scale") == torch.float32
+    assert set(kinds.values()) == {torch.float16}
+
+
+def test_the_card_tells_what_was_done(whole, plan):
+    card = read_card(whole)
+    assert card["sha256"] == hashlib.sha256((whole / "model.safetensors").read_bytes()).hexdigest()
+    assert (card["steps"], card["pairs"], card["seed"], card["dose"]) == (12, 192, 3, 0.5)
+    assert card["command"] == command(plan, "pico")
+    # Three epochs of sixteen counting pictures, of whose captions about half count.
+    assert 12 <= card["counting_captions"]["number"] <= 36
+    assert card["counting_captions"]["share_of_all"] == card["counting_captions"]["number"] / 192
+    assert card["device"].startswith("cpu")
+    assert card["versions"]["torch"] == torch.__version__
+    assert not whole.with_name("pico.state.safetensors").exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_interrupted_it_ends_in_the_same_bits(pool, plan, tmp_path, precision):
+    plan = replace(plan, precision=precision)
+    straight = pretrain(plan, tmp_path / "straight", workers=1)
+    broken, steps = tmp_path / "broken", []
+    for step in (2, 7):
+        with pytest.raises(Stop):
+            pretrain(plan, broken, save_minutes=0, workers=1, watch=stop_at(step))
+    pretrain(plan, broken, workers=1, watch=lambda progress: steps.append(progress.step))
+    assert steps == [8, 9, 10, 11, 12]
+    files = [folder / "model.safetensors" for folder in (straight, broken)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    cards = [read_card(folder) for folder in (straight, broken)]
+    for fact in ("losses", "counting_captions", "steps", "sha256"):
+        assert cards[0][fact] == cards[1][fact]
+
+
+def test_another_plan_does_not_go_on_from_a_state(pool, plan, tmp_path):
+    with pytest.raises(Stop):
+        pretrain(plan, tmp_path / "x", save_minutes=0, workers=1, watch=stop_at(1))
+    with pytest.raises(ValueError, match=r"dose was 0\.5 there and is 0\.1 now"):
+        pretrain(replace(plan, dose=0.1), tmp_path / "x", workers=1)
+
+
+def test_a_checkpoint_is_never_overwritten(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "render_pool", None)  # not even reached
+    with pytest.raises(FileExistsError, match="exists already"):
+        pretrain(plan, tmp_path)
+
+
+def test_a_diverging_run_stops_and_keeps_its_last_state(pool, plan, tmp_path, monkeypatch):
+    with pytest.raises(Stop):
+        pretrain(plan, tmp_path / "x", save_minutes=0, workers=1, watch=stop_at(1))
+    state = tmp_path / "x.state.safetensors"
+    before = state.read_bytes()
+    lost = lambda *_: torch.tensor(float("nan"), requires_grad=True)  # noqa: E731
+    monkeypatch.setattr(trainer, "contrastive_loss", lost)
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 2: lower"):
+        pretrain(plan, tmp_path / "x", save_minutes=0, workers=1)
+    assert state.read_bytes() == before
+
+
+def test_seeds_and_doses_begin_alike_or_not(pool, plan, tmp_path, monkeypatch):
+    begun: list[CLIPModel] = []
+    build = runs.build_model
+    monkeypatch.setattr(runs, "build_model", lambda *a: begun.append(build(*a)) or begun[-1])
+    monkeypatch.setattr(trainer.Trainer, "fit", _no_fit)
+    for number, change in enumerate(({}, {"dose": 0.0}, {"seed": 4})):
+        with pytest.raises(Stop):
+            pretrain(replace(plan, **change), tmp_path / str(number), workers=1)
+    weights = [model.text_projection.weight for model in begun]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def _no_fit(*_, **__):
+    raise Stop
+
+
+def test_the_command_on_the_card_is_understood(plan, monkeypatch, tmp_path):
+    asked = {}
+
+    def record(plan: Plan, output, **_):
+        asked.update(plan=plan)
+        return output
+
+    monkeypatch.setattr(runs, "pretrain", record)
+    plan = Plan(dose=0.003, spurious=0.4, seed=2, learning_rate=3e-4, precision="float32")
+    words = command(plan, "my_pico").split()
+    assert words[:3] == ["python", "-m", "ordlib.pretraining"]
+    assert words[-1] == "my_pico"
+    result = CliRunner().invoke(app, words[3:])
+    assert result.exit_code == 0, result.output
+    assert asked["plan"] == plan
+
+
+@pytest.mark.parametrize("words", [["--size", "huge"], ["--dose", "50"], ["--pictures", "1001"]])
+def test_bad_options_are_one_line_and_exit_code_1(words, tmp_path):
+    result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "x")])
+    assert result.exit_code == 1
+    assert len(result.output.strip().splitlines()) == 1
+    assert words[0].removeprefix("--")[:4] in result.output
