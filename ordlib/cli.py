@@ -166,16 +166,22 @@ def address(
 
 @app.command()
 def audit(
-    task: Annotated[str, typer.Argument(help="counting, dating, ageing or quality.")],
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(help="counting, dating, ageing, quality; none means all four."),
+    ] = None,
 ) -> None:
-    """Look for shortcuts in a task: what its records and plain pixels give away.
+    """Look for shortcuts in the tasks: what their records and plain pixels give away.
 
     The exit code is 1 if a recorded number orders the labels beyond the limit.
     """
     with _plain_errors():
         from ordlib.audit import audit as look
+        from ordlib.world import TASKS
 
-        found = look(task)
-        typer.echo(str(found))
-    if not found.passed:
+        found = []
+        for task in tasks or TASKS:
+            found.append(look(task))
+            typer.echo(f"{found[-1]}\n")
+    if not all(each.passed for each in found):
         raise typer.Exit(1)

@@ -106,6 +106,8 @@ def test_audit_exits_1_if_labels_leak(monkeypatch, passed):
     result = invoke("audit", "counting")
     assert result.exit_code == (0 if passed else 1)
     assert "task='counting'" in result.output
+    assert "task='quality'" not in result.output
+    assert "task='quality'" in invoke("audit").output
 
 
 def test_address_says_what_it_wrote(tmp_path):

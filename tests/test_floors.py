@@ -13,7 +13,7 @@ FLOORS = [
     {"storage", "prediction"}, {"metrics"}, {"world"}, {"tasks"}, {"data"},
     {"clip"}, {"features"},
     {"models"},
-    {"evaluation", "audit"},
+    {"evaluation", "audit", "pretraining"},
     {"plots"}, {"widgets", "notebook", "checks"},
     {"course", "doctor"}, {"cli"},
 ]  # fmt: skip
