@@ -122,7 +122,7 @@ def draw_rank(data: ImageData, rank: int, most: int = 8, ax: Axes | None = None)
         ax.set_title(f"{data.task.name}: no picture is labelled {name}")
         return ax
     ax = contact_sheet([data[i] for i in found], columns=most, ax=ax)
-    ax.set_title(f"{data.task.name}: {name} {data.task.unit}")
+    ax.set_title(f"{data.task.name}: {name}")
     return ax
 
 

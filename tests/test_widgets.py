@@ -45,7 +45,7 @@ def test_draw_predictor_reports_the_metrics():
 
 
 def test_draw_rank_says_when_there_is_nothing(data):
-    assert "counting: 2 objects" in title(widgets.draw_rank(data, 1))
+    assert "counting: 2" in title(widgets.draw_rank(data, 1))
     assert "no picture is labelled 7" in title(widgets.draw_rank(data, 6))
 
 

@@ -41,7 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ordlib import evaluate, load_data, load_task, metrics, plots, widgets
+from ordlib import OrdinalTask, evaluate, load_data, load_task, metrics, plots, widgets
 from ordlib.checks import start_here as check
 from ordlib.models.pixels import PixelRidge, PixelTrees
 
@@ -52,10 +52,10 @@ results = notebook.Results("00_start_here")
 # ## Four questions that have more than one wrong answer
 #
 # *How many? Which decade? How old? How good?* The answers to such questions stand in an
-# **order**, and that changes what a mistake is. If seven stars are in a picture, "eight" is
+# **order**, and that changes what a mistake is. If seven cats are in a picture, "eight" is
 # a slip and "nineteen" is nonsense. A **classifier** does not see the difference: its loss
 # treats every wrong class alike. A **regressor** sees it, but believes that labels are
-# points on an even ruler, and that 3.7 stars is a fine thing to say. **Ordinal regression**
+# points on an even ruler, and that 3.7 cats is a fine thing to say. **Ordinal regression**
 # lies between: the answers are separate *ranks*, like classes, and they have an order and
 # distances, like numbers.
 #
@@ -103,7 +103,7 @@ fig.tight_layout()
 # patience. The other three are judgements: every single cue (a grey hair, a brown tint, a
 # little blur) is unreliable, and only many cues together tell. That is deliberate.
 #
-# **If you see X instead.** *A progress bar for a minute*: the pictures are being drawn for
+# **If you see something else.** *A progress bar for a minute*: the pictures are being drawn for
 # the first time; the second run reads them from disk. *No space left on device*: they take
 # about 300 MB; `ordlib doctor` says where they lie, and the variable `ORDLIB_CACHE` moves
 # them.
@@ -124,23 +124,37 @@ print(counting.prompts(object="umbrellas")[:3])
 print(dict(zip(counting.bin_edges, counting.bin_phrases)))
 
 # %% [markdown]
-# The same four things, for four very different tasks. Note that decades are *names* that
-# stand one decade apart, and that quality has float labels: 3.4 is a fine label, and its
-# *rank* is the nearest of the five words.
+# "One umbrellas" is on purpose: the noun is always plural, or grammar alone would give the
+# count of one away.
+#
+# Our four tasks, stated in the same way. Decades are *names* that stand one decade apart.
+# Quality has float labels: an opinion of 3.4 points is a fine label, and its *rank* is the
+# nearest of the five words.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 rows = {}
-for name in [*names, "adience"]:
+for name in names:
     task = load_task(name)
     first, *_, last = task.words
     rows[name] = [task.num_ranks, task.unit, first, last, task.num_bins]
 pd.DataFrame(rows, index=["ranks", "unit", "first word", "last word", "bins"]).T
 
 # %% [markdown]
-# `adience` is a real data set's task: eight age groups that are neither equally wide nor
-# equally far apart. No method in `ordlib` assumes that ranks are evenly spaced.
-#
+# Ranks need not be evenly spaced. A butterfly is an egg for five days and a caterpillar for
+# fifteen; a day before hatching, "chrysalis" is a smaller mistake than "egg":
+
+# %%
+# NBVAL_CHECK_OUTPUT
+butterfly = OrdinalTask(
+    name="butterfly",
+    unit="days",
+    values=("egg", "caterpillar", "chrysalis", "butterfly"),
+    positions=(0, 5, 20, 32),
+)
+[butterfly.label_of(rank) for rank in butterfly.nearest_rank([2, 3, 12, 13, 31])]
+
+# %% [markdown]
 # ## Six metrics, by hand
 #
 # Six pictures, two imaginary models. **Before you read on:** which model would you rather
@@ -154,7 +168,7 @@ pd.DataFrame({"truth": truth, "model A": model_a, "model B": model_b}).T
 
 # %% [markdown]
 # Model A is right four times and ten off twice. Model B is never right and never more than
-# one off. Each metric is one line of NumPy:
+# one off. Each metric is a line or two of NumPy:
 #
 # * **MAE**, the mean absolute error, in the task's unit: how far off, on average;
 # * **accuracy**: the share of pictures whose nearest rank is the true one;
@@ -162,7 +176,8 @@ pd.DataFrame({"truth": truth, "model A": model_a, "model B": model_b}).T
 # * **pairwise accuracy**: of all pairs of pictures with different labels, the share put in
 #   the right order, ties counting one half;
 # * **Spearman** correlation: the correlation of the places in the two orders;
-# * **quadratic-weighted kappa**: agreement beyond chance, where a miss costs its square.
+# * **quadratic-weighted kappa**: a miss costs its square, and 0 is what the same answers
+#   would be worth if they were dealt to the pictures at random.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -171,12 +186,14 @@ def by_hand(predicted):
     i, j = np.triu_indices(len(truth), 1)
     order = np.sign(predicted[i] - predicted[j]) * np.sign(truth[i] - truth[j])
     places = [np.argsort(np.argsort(x)) for x in (truth, predicted)]
+    by_chance = ((predicted[:, None] - truth[None, :]) ** 2).mean()
     return {
         "mae": abs(error).mean(),
         "accuracy": (error == 0).mean(),
         "off_by_one": (abs(error) <= 1).mean(),
         "pairwise": ((1 + order) / 2).mean(),
         "spearman": np.corrcoef(*places)[0, 1],
+        "kappa": 1 - (error**2).mean() / by_chance,
     }
 
 
@@ -184,8 +201,9 @@ hand = pd.DataFrame({"model A": by_hand(model_a), "model B": by_hand(model_b)}).
 hand.round(3)
 
 # %% [markdown]
-# By library, the same and kappa. `score` takes the task along, because only the task knows
-# which rank is nearest and in which unit an error is counted.
+# By library, the same. `score` takes the task along, because only the task knows which rank
+# is nearest and in which unit an error is counted; `read_values` keeps the value for the
+# MAE and settles it on the nearest rank for accuracy.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -196,27 +214,43 @@ library = pd.DataFrame(
     }
 ).T
 assert np.allclose(library[hand.columns], hand)
-library[[*hand.columns, "kappa"]].round(3)
+library[hand.columns].round(3)
 
 # %%
+# Numbers that the text quotes are kept, so that a test can compare the two.
 for model in library.index:
     for metric in ("mae", "accuracy"):
         results[f"{model}.{metric}"] = library.loc[model, metric]
 
 # %% [markdown]
 # **What you should see.** Accuracy prefers model A, 0.67<!--=model A.accuracy--> against
-# 0.00<!--=model B.accuracy-->. MAE prefers model B,
-# 1.00<!--=model B.mae--> against 3.33<!--=model A.mae--> objects. Neither is wrong; they
-# answer different questions. If a miscount by ten sinks a ship, take B.
+# 0.00<!--=model B.accuracy-->. MAE prefers model B, 1.00<!--=model B.mae--> against
+# 3.33<!--=model A.mae--> objects. Neither is wrong; they answer different questions. If
+# only the exact number pays, take A. If a miscount by ten sinks a ship, take B.
+#
+# Why a library at all, then? **Before you run the next cell:** model C says "nine" to every
+# picture. What is its Spearman correlation with the truth?
+
+# %%
+# NBVAL_CHECK_OUTPUT
+model_c = np.full(6, 9)
+print(f"by hand {by_hand(model_c)['spearman']:.2f}, by library", end=" ")
+print(metrics.spearman(truth, model_c))
 
 # %% [markdown]
+# Our line of NumPy gives places to things that are all the same, and finds an order where
+# there is none. A constant puts nothing in order, so the correlation does not exist, and
+# the library says NaN rather than inventing a number. Ties are where home-made metrics go
+# wrong.
+#
 # ## How far do plain pixels get?
 #
 # Before any CLIP, an honest question: does a task have a *shortcut*? Two baselines look at
-# pixels without understanding them. **Pixel ridge** sees a 12 x 12 thumbnail and colour
-# histograms and draws a straight line; **pixel trees** see histograms and edge energies and
-# grow boosted trees. And a third predictor sees nothing: it always says the **middle** of the
-# training labels.
+# pixels without understanding them. **Pixel ridge** sees a 12 x 12 thumbnail and the
+# histogram of each colour, and weighs them in one sum. **Pixel trees** see the histograms
+# and how strong the edges are at four scales, and ask many small yes-or-no questions
+# (boosted trees). And a third predictor sees nothing: it always says the **median** of the
+# training labels, the constant with the smallest MAE.
 #
 # **Before you run the next cell:** for which task will pixels do best: counting, dating,
 # ageing or quality?
@@ -253,34 +287,33 @@ for (name, label), row in table.iterrows():
 table.round(2)
 
 # %% [markdown]
-# **What you should see.** *Counting:* the thumbnail is nearly worthless, an MAE of
-# 4.7<!--=counting.ridge.mae--> where a constant has 4.8<!--=counting.middle.mae-->. Edges
-# are not: the trees come to 2.7<!--=counting.trees.mae--> objects, because more objects
-# have more outline. Counts in real photographs have that shortcut too; whatever we teach
-# CLIP later has to beat it. *Dating:* tint and grain are the task, so pixels help
-# (Spearman 0.62<!--=dating.trees.spearman-->), but the five film looks overlap.
-# *Ageing:* still about 16.7<!--=ageing.trees.mae--> years off, because age lies in
-# the features of a face and not in its colours. *Quality:* the ridge is no better than the
-# constant. It has learnt the training *photographs*, and validation shows other ones.
+# **What you should see.** By Spearman, *counting* (0.78<!--=counting.trees.spearman-->) and
+# *quality* (0.75<!--=quality.trees.spearman-->), and both by the trees. More objects have
+# more outline; blur and noise live in the edges. The ridge, which sees no edges, is close
+# to the constant in both: an MAE of 4.7<!--=counting.ridge.mae--> objects against
+# 4.8<!--=counting.middle.mae-->, and of 0.99<!--=quality.ridge.mae--> points against
+# 1.01<!--=quality.middle.mae-->. *Dating* is helped by tint and grain
+# (0.62<!--=dating.trees.spearman-->), which are the task itself, but the film looks
+# overlap. In *ageing* a quarter of the error goes, since grey hair is a colour;
+# 16.7<!--=ageing.trees.mae--> years remain.
 #
-# Then look at accuracy on counting, where the two kinds of metric quarrel again: the
-# constant is exactly right on 6<!--=counting.middle.accuracy--> % of the pictures and the
-# ridge on 4<!--=counting.ridge.accuracy--> %, although the ridge is closer on average.
+# Pictures of counted things have this shortcut in real life, too. Whatever we teach CLIP
+# about number has to beat 2.75<!--=counting.trees.mae--> objects.
 #
-# **If you see X instead.** *Spearman of the constant is NaN*: that is right; a constant
-# puts nothing in order, and an undefined number should not be printed as a zero. *The
-# ridge is best at counting*: then colours or sizes give the count away in your version of
-# the world; `ordlib audit counting` finds out which.
+# **If you see something else.** *The ridge is the best at counting*: then colours or sizes
+# give the count away in your version of the world; `ordlib audit counting` finds out which.
+# *Everything equals the middle row*: labels and pictures have been shuffled apart.
 #
 # ## One number is not enough: intervals
 #
 # A metric over 400 pictures is an estimate. `evaluate` draws the pictures again a thousand
 # times, with replacement, and gives the middle 95 % of what the metric then was. Where
 # pictures share something, whole groups are drawn. Quality's validation crops come from
-# three photographs, so three photographs are drawn: far too few to trust its intervals.
+# three photographs, so three photographs are drawn: far too few to trust its intervals,
+# which look narrower than they deserve.
 #
 # **Before you run the next cell:** from the table above, where would you dare to call a
-# winner?
+# winner between ridge and trees?
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(11, 3.2))
@@ -300,11 +333,34 @@ fig.tight_layout()
 # *Figure 2. Mean absolute error of three predictors on each task's validation split, with
 # 95 % bootstrap intervals.*
 #
-# **What you should see.** Trees and ridge overlap on ageing and on dating: with 400
-# pictures, do not crown a winner there. On counting the trees are clear of both.
+# On counting, trees and ridge are far apart. On dating and ageing their bars overlap. A
+# draw? **Think before you read on:** both models saw the *same* pictures. A picture that is
+# hard for one is hard for the other, and that shared luck is in both bars. It cancels in
+# the **difference**, so bootstrap that:
+
+# %%
+def gap(name, first, second):
+    """How much larger the first model's MAE is, picture by picture."""
+    values = [evaluations[name, label].prediction.value for label in (first, second)]
+    worse, better = (abs(value - val[name].values) for value in values)
+    return metrics.bootstrap(np.mean, worse - better, groups=val[name].groups)
+
+
+gaps = {name: gap(name, "ridge", "trees") for name in names[:3]}
+for name, interval in gaps.items():
+    results[f"gap.{name}"], results[f"gap.{name}.low"] = interval[:2]
+pd.DataFrame(gaps, index=["ridge - trees", "low", "high"]).T.round(2)
 
 # %% [markdown]
-# **Before you run the next cell:** the trees are 2.7<!--=counting.trees.mae--> objects off
+# **What you should see.** On dating the trees are better after all, by
+# 0.07<!--=gap.dating--> decades, and the interval of the difference leaves out zero, its
+# low end being 0.02<!--=gap.dating.low-->. On ageing it holds zero well inside: a draw, as
+# far as 400 pictures can tell. Bars that overlap prove nothing; differences do.
+#
+# And look back at the accuracies on counting, 6<!--=counting.middle.accuracy--> % for the
+# constant against 4<!--=counting.ridge.accuracy--> % for the ridge: would you bet on it?
+#
+# **Before you run the next cell:** the trees are 2.75<!--=counting.trees.mae--> objects off
 # on average. Are they equally wrong about three objects and about twenty?
 
 # %%
@@ -319,10 +375,19 @@ fig.tight_layout()
 # %% [markdown]
 # *Figure 3. Pixel trees on counting. Left: each dot is a picture, the dashed line is
 # perfection. Right: the same as a confusion matrix, each row summing to one.*
-#
-# **What you should see.** A cloud that leans the right way and widens: one and two are
-# nearly certain, twenty is never said. A model that is unsure and wants a small error hides
-# in the middle. You will meet this *shrinkage* with every method.
+
+# %%
+for count in (1, 3, 20):
+    error = (trees.value - truth)[truth == count]
+    bias, size = error.mean(), abs(error).mean()
+    results[f"bias.{count}"], results[f"error.{count}"] = abs(bias), size
+    print(f"true count {count:2}: bias {bias:+.1f}, mean absolute error {size:.1f}")
+
+# %% [markdown]
+# **What you should see.** A single object is nearly safe, 0.6<!--=error.1--> off. Three are
+# answered 2.5<!--=bias.3--> too high on average, twenty 4.1<!--=bias.20--> too low: both
+# are pulled to the middle, and twenty is never said. A model that is unsure and wants a
+# small error hides in the middle. You will meet this *shrinkage* with every method.
 #
 # ## Play: what moves which metric?
 #
@@ -333,19 +398,34 @@ _ = widgets.draw_predictor(truth, task, bias=0, spread=2, hits=0.3)
 
 # %% [markdown]
 # *Figure 4. An imaginary model: three in ten exactly right, the rest off by a normal error
-# of two objects.*
+# of two objects, no answer outside 1 to 20. Its accuracy is above 0.30, because a near miss
+# is settled on the true rank.*
 #
-# Now with sliders. Find out: which metric does a constant **bias** leave untouched? How
-# large may the **spread** get before Spearman notices? What do exact hits buy?
+# Now with sliders. Set the exact hits to 0 first. Which metrics does a constant **bias**
+# leave nearly untouched? How large may the **spread** get before Spearman notices? Then:
+# what do exact hits buy?
 
 # %%
 widgets.explore_predictor(truth, task)
 
 # %% [markdown]
-# And a second one, to get to know the pictures: choose a task and move through its ranks.
+# <details><summary>What we found</summary>
+#
+# A bias moves everything but Spearman and pairwise accuracy, which see only the order (and
+# those a little, since answers stop at 1 and 20). Spearman is lenient with spread: at two
+# objects it is still about 0.95, when only about a fifth of the answers are right. Exact
+# hits buy accuracy at once and Spearman hardly at all.
+# </details>
+#
+# And a second explorer, to get to know the pictures: choose a task and move through its
+# ranks. Ranks count from 0, so rank 6 of counting is seven objects.
 
 # %%
 _ = widgets.draw_rank(val["counting"], rank=6)
+
+# %% [markdown]
+# *Figure 5. Validation pictures of one rank: seven objects each, of any kind, size and
+# layout.*
 
 # %%
 widgets.explore_world(val)
@@ -397,6 +477,7 @@ check.off_by_one(off_by_one)
 
 # %%
 ### BEGIN SOLUTION
+# The mean of a comparison is a share: True counts as one, False as nothing.
 def off_by_one_solved(truth, predicted):
     return (abs(predicted - truth) <= 1).mean()
 
@@ -408,13 +489,13 @@ check.off_by_one(off_by_one_solved)
 # ### Exercise 2 · The same accuracy, another error ●● 10 minutes
 #
 # Invent the predictions of two models on these ten pictures (whole numbers from 1 to 20),
-# so that both are right equally often and yet one has a smaller MAE. Then make the MAE of
-# one *ten times* that of the other. Is there a limit?
+# so that both are right equally often and yet the MAE of one is *ten times* that of the
+# other. Is there a limit?
 #
 # <details><summary>Hint</summary>
 #
-# Let both be right on the same seven pictures. On the other three, one model may be off by
-# one; the other has a whole ruler to be wrong on.
+# Let both be right on the same eight pictures. On the other two, one model may be off by
+# one; the other has a whole ruler to be wrong on, if you choose the right two pictures.
 # </details>
 
 # %%
@@ -426,9 +507,10 @@ check.two_predictors(ten, careful, careless)
 
 # %%
 ### BEGIN SOLUTION
-careful = ten + np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
-careless = ten + np.array([19, 0, 0, 0, 0, 0, 0, 0, 0, -19])
-check.two_predictors(ten, careful, careless)
+# Only at the two ends of the ruler can a miss be 19 steps; the smallest miss is one.
+careful_solved = ten + np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
+careless_solved = ten + np.array([19, 0, 0, 0, 0, 0, 0, 0, 0, -19])
+check.two_predictors(ten, careful_solved, careless_solved)
 ### END SOLUTION
 
 # %% [markdown]
@@ -436,26 +518,27 @@ check.two_predictors(ten, careful, careless)
 #
 # Think of pictures of yours that have an order: ripeness of fruit, stages of a disease,
 # T-shirt sizes, the Beaufort scale. Write it as an `OrdinalTask` with at least four ranks
-# that are *not* equally far apart, words that a caption would use, and at least two coarse
-# bins. The same task object will later train every method of the course.
+# that are *not* equally far apart, words that a caption would use, and a few coarse bins,
+# at least two and fewer than ranks. The same task object will later train every method of
+# the course.
 #
 # <details><summary>Hint</summary>
 #
-# Ranks may be names: `values=("calm", "breeze", "gale", "storm")` with
-# `positions=(0, 20, 70, 100)` in km/h. `bin_edges` are the lower ends of the bins on the
-# same ruler, and each bin needs one of the `bin_phrases`.
+# Start from the butterfly above. `bin_edges` are the lower ends of the bins on the same
+# ruler as `positions`, numbers and not names, and each bin needs one of the `bin_phrases`:
+# `bin_edges=(0, 20)` and `bin_phrases=("crawling", "waiting to fly")`, for example. A
+# definition that makes no sense raises an error at once, and the error says what to mend.
 # </details>
 
 # %%
-from ordlib import OrdinalTask
-
 mine = ...
 
 check.own_task(mine)
 
 # %%
 ### BEGIN SOLUTION
-mine = OrdinalTask(
+# Storms are rare and far off; for many uses "gentle or dangerous" is enough.
+mine_solved = OrdinalTask(
     name="wind",
     unit="km/h",
     values=("calm", "breeze", "gale", "storm"),
@@ -464,7 +547,7 @@ mine = OrdinalTask(
     bin_edges=(0, 50),
     bin_phrases=("gentle wind", "dangerous wind"),
 )
-check.own_task(mine)
+check.own_task(mine_solved)
 ### END SOLUTION
 
 # %% [markdown]
@@ -472,7 +555,8 @@ check.own_task(mine)
 #
 # * Ordinal labels have an order **and** distances. State them once, in an `OrdinalTask`.
 # * Accuracy says how often, MAE how far, Spearman and pairwise accuracy only whether the
-#   order is right. Report at least one of each kind, with an interval.
+#   order is right. Report at least one of each kind, with an interval, and compare two
+#   models by the interval of their difference.
 # * Look at a constant and at plain pixels first. What they reach is not understanding.
 #
 # **To read.** McCullagh, *Regression models for ordinal data* (1980), where it began.

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..metrics import accuracy, mae
 from ..tasks import OrdinalTask
-from .verdict import called, diagnosing
+from .verdict import Verdict, called, diagnosing
 
 TRUTH = np.array([3, 5, 2, 6, 1, 4, 7, 0, 8, 9, 6, 2])
 # Chosen so that every likely mistake gives a number of its own: 3 hits, 4 misses by one,
 # 2 far above, 3 far below.
-ERROR = np.array([0, 0, 0, 1, 1, -1, -1, 2, -3, -3, -3, 3])
+ERROR = np.array([0, 0, 0, 1, 1, 1, -1, 2, -3, -3, -3, 3])
 PREDICTED = TRUTH + ERROR
 
 
@@ -30,6 +29,9 @@ def off_by_one(function: Callable) -> str | None:
         return f"return one number, not an array of shape {np.shape(answer)}: take the mean"
     error = ERROR
     mistakes = {
+        float(np.mean(error)): "misses above and below cancel: take the absolute difference",
+        float(np.mean(-error)): "misses above and below cancel: take the absolute difference",
+        float(np.mean(abs(error)) <= 1): "compare each error with 1 first, then take the mean",
         float(np.mean(error == 0)): "that is plain accuracy: a miss by one must count as right",
         float(np.mean(abs(error) == 1)): "you count the misses by one, but not the exact hits",
         float(np.mean(error <= 1)): "a miss far below slips through: take the absolute difference",
@@ -52,31 +54,37 @@ def off_by_one(function: Callable) -> str | None:
 
 
 @diagnosing
-def two_predictors(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> str | None:
-    """Equal accuracy, different MAE: how wrong the misses are is what accuracy cannot see.
+def two_predictors(
+    truth: np.ndarray, careful: np.ndarray, careless: np.ndarray
+) -> str | Verdict | None:
+    """Equal accuracy, ten times the error: how wrong misses are is what accuracy cannot see.
 
     Args:
         truth: ``(N,)`` true counts.
-        first, second: ``(N,)`` predictions of two imaginary models.
+        careful, careless: ``(N,)`` predictions of two imaginary models, in any order.
 
     Returns:
         A :class:`~ordlib.checks.Verdict`.
     """
-    truth, answers = np.asarray(truth), {"first": np.asarray(first), "second": np.asarray(second)}
+    truth = np.asarray(truth)
+    answers = {"careful": np.asarray(careful), "careless": np.asarray(careless)}
     for name, answer in answers.items():
         if answer.shape != truth.shape:
             return f"{name} has shape {answer.shape}; give one number for each of {len(truth)}"
         if np.any((answer < 1) | (answer > 20)) or np.any(answer != np.round(answer)):
             return f"{name} holds something that is not a whole number from 1 to 20"
-    hits = [accuracy(truth, answer) for answer in answers.values()]
-    errors = [mae(truth, answer) for answer in answers.values()]
+    hits = [np.mean(answer == truth) for answer in answers.values()]
+    small, large = sorted(int(np.sum(abs(answer - truth))) for answer in answers.values())
     if hits[0] != hits[1]:
         return f"the accuracies differ: {hits[0]:.2f} and {hits[1]:.2f}; hit equally often"
     if hits[0] == 1:
         return "both are perfect, so both MAE are 0: let each miss somewhere"
-    if errors[0] == errors[1]:
-        return f"both MAE are {errors[0]:.2f}: let one of the two miss by more"
-    return None
+    errors = " and ".join(f"{total / len(truth):.2f}" for total in (small, large))
+    told = f"equal accuracy, MAE {errors}: {large / small:.3g} times"
+    if large < 10 * small:
+        return f"{told}. Ten times is asked for: let one miss by little and the other by much"
+    most = "which is the limit" if large >= 19 * small else "and the limit is 19"
+    return Verdict("passed", f"{told}, {most}: one step against the whole ruler.")
 
 
 @diagnosing
@@ -102,6 +110,6 @@ def own_task(task: OrdinalTask) -> str | None:
     digits = [word for word in task.words if any(c.isdigit() for c in word)]
     if digits:
         return f"write the ranks in words, as a caption would: {digits[0]!r} holds a digit"
-    if task.num_bins < 2:
-        return "add bin_edges and bin_phrases: two coarse bins or more"
+    if task.num_bins == task.num_ranks:
+        return "add bin_edges and bin_phrases: coarse bins, two or more and fewer than ranks"
     return None

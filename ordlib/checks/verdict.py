@@ -36,7 +36,7 @@ class Verdict:
         )
 
 
-def diagnosing(check: Callable[..., str | None]) -> Callable[..., Verdict]:
+def diagnosing(check: Callable[..., str | Verdict | None]) -> Callable[..., Verdict]:
     """Turn a function that returns a diagnosis, or None if all is well, into a check.
 
     The check never raises: an unfinished answer (None or ``...``) is "not started", and an
@@ -44,7 +44,8 @@ def diagnosing(check: Callable[..., str | None]) -> Callable[..., Verdict]:
     passed exercise is told.
 
     Args:
-        check: takes the learner's answers; returns what is wrong, or None.
+        check: takes the learner's answers; returns what is wrong, or None, or a whole verdict
+            where praise has numbers in it.
 
     Returns:
         A function of the same arguments that returns a :class:`Verdict`.
@@ -67,9 +68,11 @@ three dots by your answer and run the cell again)
         try:
             complaint = check(*answers)
         except Unfinished:
-            return Verdict("not started", "your function returns nothing yet")
+            return Verdict("not started", "your function returns nothing: is a return missing?")
         except Exception as error:
             return Verdict("not yet", f"your answer raised {type(error).__name__}: {error}")
+        if isinstance(complaint, Verdict):
+            return complaint
         if complaint:
             return Verdict("not yet", complaint)
         return Verdict("passed", (check.__doc__ or "").strip().splitlines()[0])

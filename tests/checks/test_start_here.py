@@ -21,6 +21,8 @@ WRONG = {
     "too far": lambda t, p: np.mean(abs(t - p) <= 2),
     "not an array": lambda t, p: abs(t - p) <= 1,
     "differences only": lambda t, p: right(t, p) if t.min() == 0 else 0.0,
+    "above and below cancel": lambda t, p: np.mean(t - p),
+    "compare each error": lambda t, p: abs(t - p).mean() <= 1,
     "raised ZeroDivisionError": lambda t, p: 1 / 0,
     "the answer is": lambda t, p: 0.123,
 }
@@ -55,7 +57,8 @@ MISS = np.eye(10, dtype=int)[0]
         (TEN + 0.5 * MISS, TEN, "whole number"),
         (TEN, TEN + MISS, "accuracies differ: 1.00 and 0.90"),
         (TEN, TEN, "perfect"),
-        (TEN + MISS, TEN + MISS, "both MAE are 0.10"),
+        (TEN + MISS, TEN + MISS, "MAE 0.10 and 0.10: 1 times. Ten times is asked for"),
+        (TEN + MISS, TEN + 9 * MISS, "9 times"),
     ],
 )
 def test_two_predictors_diagnoses(first, second, diagnosis):
@@ -65,7 +68,10 @@ def test_two_predictors_diagnoses(first, second, diagnosis):
 
 
 def test_two_predictors_accepts_a_right_answer():
-    assert check.two_predictors(TEN, TEN + MISS, TEN + 2 * MISS).state == "passed"
+    ten_times = check.two_predictors(TEN, TEN + MISS, TEN + 10 * MISS)
+    assert ten_times.state == "passed"
+    assert "10 times, and the limit is 19" in ten_times.message
+    assert "which is the limit" in check.two_predictors(TEN, TEN + 19 * MISS, TEN + MISS).message
 
 
 def task(**changes):
@@ -89,6 +95,7 @@ def test_own_task_accepts_a_right_answer():
         (task(positions=(0, 1, 2, 3), bin_edges=(0, 2)), "all steps are 1"),
         (task(words=("calm", "breeze", "gale 8", "storm")), "'gale 8' holds a digit"),
         (load_task("counting"), "all steps are 1"),
+        (task(bin_edges=None, bin_phrases=None), "coarse bins"),
     ],
 )
 def test_own_task_diagnoses(answer, diagnosis):
