@@ -13,8 +13,14 @@ from ordlib import load_clip
 from ordlib.pretraining import run as runs
 from ordlib.pretraining import trainer
 from ordlib.pretraining.__main__ import app
+from ordlib.pretraining.batches import Batches
+from ordlib.pretraining.captioning import Captioner
+from ordlib.pretraining.contrast import contrastive_loss
+from ordlib.pretraining.model import build_model
 from ordlib.pretraining.plan import Plan
 from ordlib.pretraining.run import command, pretrain
+from ordlib.pretraining.tokenizer import build_tokenizer
+from ordlib.pretraining.towers import TwoTowers
 
 
 class Stop(Exception):
@@ -93,6 +99,28 @@ def test_interrupted_it_ends_in_the_same_bits(pool, plan, tmp_path, precision):
     cards = [read_card(folder) for folder in (straight, broken)]
     for fact in ("losses", "counting_captions", "steps", "sha256"):
         assert cards[0][fact] == cards[1][fact]
+
+
+def test_a_plain_loop_gives_the_same_weights(pool, plan, tmp_path):
+    plan = replace(plan, precision="float32")
+    found = load_file(pretrain(plan, tmp_path / "x", workers=1) / "model.safetensors")
+    tokenizer = build_tokenizer(pool)
+    captioner = Captioner(pool, tokenizer.backend_tokenizer, plan.dose, None, plan.seed)
+    clip = build_model(plan.size, tokenizer, plan.seed)
+    decayed = [p for p in clip.parameters() if p.ndim > 1]
+    others = [{"params": [p for p in clip.parameters() if p.ndim < 2], "weight_decay": 0}]
+    optimizer = torch.optim.AdamW([{"params": decayed}, *others], betas=(0.9, 0.98), eps=1e-6)
+    optimizer.param_groups[0]["weight_decay"] = 0.1
+    for step, batch in enumerate(Batches(plan, captioner, workers=1).start(0)):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate(step)
+        loss = contrastive_loss(*TwoTowers(clip)(batch.images, batch.ids))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
+        optimizer.step()
+    for name, tensor in clip.state_dict().items():
+        torch.testing.assert_close(found[name].float(), tensor, rtol=1e-3, atol=2e-4)
 
 
 def test_another_plan_does_not_go_on_from_a_state(pool, plan, tmp_path):
