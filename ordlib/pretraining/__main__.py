@@ -66,7 +66,9 @@ def main(
     except (ValueError, OSError, FloatingPointError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"{folder} holds the checkpoint; ordlib.load_clip({str(folder)!r}) loads it")
+    # Of several processes only one shows its progress.
+    if bar.line is not None:
+        typer.echo(f"{folder} holds the checkpoint; ordlib.load_clip({str(folder)!r}) loads it")
 
 
 def _size(name: str) -> PicoSize:
