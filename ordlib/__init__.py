@@ -15,6 +15,7 @@ _HOME = {
     "LinearProbe": "models.probe",
     "OrdinalTask": "tasks",
     "Prediction": "tasks",
+    "ZeroShot": "models.zero_shot",
     "doctor": "doctor",
     "evaluate": "evaluation",
     "load_clip": "clip",
