@@ -41,8 +41,9 @@ def main(
 ) -> None:
     """Pretrain a small CLIP on rendered pictures and their captions.
 
-    Interrupted, the same command goes on where it was. Several processes: put `accelerate launch
-    -m` in the place of `python -m`.
+    Interrupted, the same command goes on where it was. For several GPUs, say `accelerate launch`
+    instead of `python`. On a CPU with other work to do, OMP_NUM_THREADS=1 and a batch of 256 make
+    the most of a core.
     """
     from .bar import ProgressBar
     from .run import pretrain
