@@ -1,5 +1,6 @@
 # Two commands for everybody:  make course  and  make test.  Each sets itself up first.
-# Everything they make lies in .venv/ and build/; `make clean` removes both.
+# Everything they make lies in .venv/ and build/ (and the package's ordlib.egg-info/);
+# `make clean` removes all of it.
 
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -7,6 +8,9 @@ READY := .venv/ready
 export ORDLIB_CACHE ?= $(CURDIR)/build/cache
 export IPYTHONDIR ?= $(CURDIR)/build/ipython
 export MPLCONFIGDIR ?= $(CURDIR)/build/matplotlib
+export RUFF_CACHE_DIR ?= $(CURDIR)/build/ruff
+export HYPOTHESIS_STORAGE_DIRECTORY ?= $(CURDIR)/build/hypothesis
+course test notebooks: export JUPYTER_DATA_DIR ?= $(CURDIR)/build/jupyter
 
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python` overrides.
 FITS := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
@@ -34,7 +38,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv build ordlib.egg-info
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c $(FITS) 2>/dev/null || { echo "ordlib needs Python 3.11, 3.12 or 3.13: \

@@ -139,7 +139,7 @@ def doctor(
 ) -> None:
     """Say what is well here, and what to do about the rest.
 
-    The exit code is 1 if anything is [FIX]. A missing GPU is not: the course needs none.
+    The exit code is 1 if anything is [FIX]. A missing GPU or hub is not: the course needs neither.
     """
     from ordlib.doctor import doctor as examine
 

@@ -167,17 +167,18 @@ def _hub() -> Check:
     from huggingface_hub import constants
 
     name = "Hugging Face hub"
-    fix = (
-        "only backbones other than the bundled pico-clip need it: check the connection or "
-        "proxy, or copy a checkpoint's folder here and give its path as backbone"
+    # Not a fault: the course needs it for nothing, only who wants a real CLIP does.
+    hint = (
+        "needed only to fetch a real CLIP: check the connection or proxy, or bring a "
+        "checkpoint's folder here and give its path as backbone"
     )
     if constants.HF_HUB_OFFLINE:
-        return Check(name, "switched off by HF_HUB_OFFLINE=1", "unset it, or " + fix)
+        return Check(name, f"switched off by HF_HUB_OFFLINE=1; {hint}")
     try:
         with urllib.request.urlopen(constants.ENDPOINT, timeout=5):
             return Check(name, "reachable")
     except OSError as error:
-        return Check(name, f"{constants.ENDPOINT} does not answer ({error})", fix)
+        return Check(name, f"{constants.ENDPOINT} does not answer ({error}); {hint}")
 
 
 class _Callable(ModuleType):

@@ -75,7 +75,7 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
         of the intervals are ``nan``: one group tells nothing of others.
 
     Raises:
-        ValueError: another number of predictions than pictures.
+        ValueError: a model of another task, or another number of predictions than pictures.
 
     Example:
         >>> from ordlib.data import load_data
@@ -87,6 +87,12 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
         >>> result.table().columns.tolist()
         ['estimate', 'low', 'high']
     """
+    own = getattr(model, "task", data.task)
+    if own.name != data.task.name:
+        raise ValueError(
+            f"the model predicts {own.name!r}, the pictures are labelled with {data.task.name!r}: "
+            "give pictures of the model's task"
+        )
     prediction = model.predict(data)
     if len(prediction) != len(data):
         raise ValueError(

@@ -44,7 +44,8 @@ def test_a_run_from_the_command_line(home, tmp_path):
     good = invoke("run", "00", "-p", "rank", "20", "--output", "out")
     assert good.exit_code == 0, good.output
     assert "00_rank: ok" in good.output
-    assert "Budget per notebook, 60 s: within it" in good.output
+    assert "The budgets hold for the committed parameters" in good.output
+    assert "Budget per notebook, 60 s: within it" in invoke("run", "--output", "plain").output
     assert f"Open {tmp_path.resolve() / 'out' / 'index.html'}" in good.output
     assert (tmp_path / "out" / "00_rank.html").is_file()
     bad = invoke("run", "-p", "rank=21", "--output", "out")
@@ -60,8 +61,9 @@ def test_a_run_from_the_command_line(home, tmp_path):
         (["run", "-p", "rnk", "3"], "no parameter 'rnk'; it has rank. Did you mean 'rank'?"),
         (["run", "-p", "rank", "many"], "takes a value of type int"),
         (["run", "07"], "No notebook begins with '07'; there are 00_rank"),
-        (["run", "--notebooks", "nowhere"], "There is no notebook here yet"),
-        (["notebooks"], "There is no notebook here yet"),
+        (["run", "--output", "notebooks"], "holds the notebooks themselves"),
+        (["run", "--notebooks", "nowhere"], "There is no notebook there"),
+        (["notebooks"], "There is no notebook there"),
         (["address"], "No pyproject.toml"),
     ],
 )

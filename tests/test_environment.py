@@ -84,11 +84,12 @@ def test_environment_explains_every_package():
 # must leave these as they are.
 COLAB = {
     "accelerate": "1.14.0", "huggingface-hub": "1.27.0", "ipython": "7.34.0",
-    "ipywidgets": "7.7.1", "joblib": "1.5.3", "packaging": "26.3", "psutil": "5.9.5",
-    "rich": "13.9.4", "threadpoolctl": "3.6.0", "tokenizers": "0.22.2", "matplotlib": "3.10.0", "numpy": "2.1.3", "pandas": "2.2.3",
-    "peft": "0.20.0", "pillow": "11.3.0", "safetensors": "0.8.0", "scikit-image": "0.25.2",
-    "scikit-learn": "1.6.1", "scipy": "1.16.3", "seaborn": "0.13.2", "torch": "2.11.0",
-    "tqdm": "4.67.3", "transformers": "5.15.0", "typer": "0.27.1",
+    "ipywidgets": "7.7.1", "joblib": "1.5.3", "matplotlib": "3.10.0", "numpy": "2.1.3",
+    "packaging": "26.3", "pandas": "2.2.3", "peft": "0.20.0", "pillow": "11.3.0",
+    "psutil": "5.9.5", "rich": "13.9.4", "safetensors": "0.8.0", "scikit-image": "0.25.2",
+    "scikit-learn": "1.6.1", "scipy": "1.16.3", "seaborn": "0.13.2", "threadpoolctl": "3.6.0",
+    "tokenizers": "0.22.2", "torch": "2.11.0", "tqdm": "4.67.3", "transformers": "5.15.0",
+    "typer": "0.27.1",
 }  # fmt: skip
 
 

@@ -83,3 +83,10 @@ def test_table_and_display():
 def test_as_many_predictions_as_pictures():
     with pytest.raises(ValueError, match="Fixed gave 5 predictions for 120 pictures"):
         evaluate(Fixed(VALUES[:5]), make())
+
+
+def test_a_model_of_another_task_is_refused():
+    model = Fixed(VALUES)
+    model.task = load_task("ageing")
+    with pytest.raises(ValueError, match="predicts 'ageing', .* labelled with 'counting'"):
+        evaluate(model, make())

@@ -32,7 +32,7 @@ except ModuleNotFoundError:
 
 # %% tags=["parameters"]
 backbone: str = "pico-clip"  # CLIP checkpoint, for the notebooks after this one
-seed: int = 0  # of everything random below
+seed: int = 0  # of everything random below, here the bootstrap
 device: str = "auto"  # where a backbone runs: "auto", "cpu", "cuda" or "mps"
 budget: str = "quick"  # "quick", or "full" for larger pictures
 
@@ -276,7 +276,7 @@ evaluations = {}
 for name in names:
     for label, kind in predictors.items():
         fitted = kind(val[name].task).fit(train[name])
-        evaluations[name, label] = evaluate(fitted, val[name])
+        evaluations[name, label] = evaluate(fitted, val[name], seed=seed)
 
 # %%
 shown = ["mae", "accuracy", "off_by_one", "kappa", "spearman", "pairwise"]
@@ -343,7 +343,8 @@ def gap(name, first, second):
     """How much larger the first model's MAE is, picture by picture."""
     values = [evaluations[name, label].prediction.value for label in (first, second)]
     worse, better = (abs(value - val[name].values) for value in values)
-    return metrics.bootstrap(np.mean, worse - better, groups=val[name].groups)
+    groups = val[name].groups
+    return metrics.bootstrap(np.mean, worse - better, groups=groups, seed=seed)
 
 
 gaps = {name: gap(name, "ridge", "trees") for name in names[:3]}
@@ -557,7 +558,10 @@ check.own_task(mine_solved)
 # * Accuracy says how often, MAE how far, Spearman and pairwise accuracy only whether the
 #   order is right. Report at least one of each kind, with an interval, and compare two
 #   models by the interval of their difference.
-# * Look at a constant and at plain pixels first. What they reach is not understanding.
+# * Look at a constant and at plain pixels first. Boosted trees on edges and colours come
+#   within 2.75<!--=counting.trees.mae--> objects, 0.84<!--=dating.trees.mae--> decades,
+#   16.7<!--=ageing.trees.mae--> years and 0.67<!--=quality.trees.mae--> points, and that is
+#   not understanding. It is what understanding has to beat.
 #
 # **To read.** McCullagh, *Regression models for ordinal data* (1980), where it began.
 # Gutiérrez and others, *Ordinal regression methods: survey and experimental study* (2016).

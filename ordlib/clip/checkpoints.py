@@ -34,6 +34,8 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
         FileNotFoundError: no checkpoint 'no-such-clip': ...
     """
     name = os.fspath(name)
+    if not name:
+        raise FileNotFoundError("no checkpoint '': give a bundled name, a hub id or a folder")
     for folder in (BUNDLED / name, Path(name).expanduser()):
         if folder.is_dir():
             check_kind(folder)

@@ -69,7 +69,8 @@ def fetch(name: str, files: list[str], revision: str | None = None) -> Path:
     except Exception as error:
         if getattr(error, "errno", None):
             raise
-        raise FileNotFoundError(explain(name, revision, error)) from error
+        # The message holds the cause; a hundred lines of HTTP library would bury it.
+        raise FileNotFoundError(explain(name, revision, error)) from None
 
 
 def explain(name: str, revision: str | None, error: Exception) -> str:

@@ -92,6 +92,8 @@ def budget_lines(outcomes: Sequence[Outcome]) -> list[str]:
         return []
     slowest = max(timed, key=lambda outcome: outcome.seconds)
     total = sum(outcome.seconds for outcome in timed)
+    if any(outcome.changed for outcome in timed):
+        return ["The budgets hold for the committed parameters; these were others."]
     return [
         f"Budget per notebook, {NOTEBOOK_BUDGET} s: {_verdict(slowest.seconds, NOTEBOOK_BUDGET)}; "
         f"the slowest is {slowest.name} with {slowest.seconds:.0f} s.",

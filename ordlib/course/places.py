@@ -59,7 +59,7 @@ def choose(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
     """
     paths = sorted(paths, key=lambda path: path.name)
     if not paths:
-        raise ValueError("There is no notebook here yet.")
+        raise ValueError("There is no notebook there: name the folder with --notebooks FOLDER.")
     prefixes = [Path(name).name.removesuffix(".ipynb").removesuffix(".py") for name in names]
     for prefix in prefixes:
         if not any(path.stem.startswith(prefix) for path in paths):

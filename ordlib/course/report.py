@@ -76,7 +76,9 @@ def _heading(notebook: NotebookNode) -> dict[str, str]:
 
 
 def headlines(notebook: NotebookNode, results: dict[str, float]) -> list[tuple[str, str]]:
-    """Choose the numbers worth a card: those that the notebook's text quotes, in its order.
+    """Choose the numbers worth a card: those that the last text with numbers quotes.
+
+    That is the notebook's own summary, where it has one.
 
     Args:
         notebook: executed notebook.
@@ -91,7 +93,8 @@ def headlines(notebook: NotebookNode, results: dict[str, float]) -> list[tuple[s
         >>> headlines(nbformat.v4.new_notebook(cells=[cell]), {"a": 1, "ridge.mae": 2.345})
         [('ridge mae', '2.3')]
     """
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    prose = next((text for text in reversed(texts) if numbers.QUOTE.search(text)), "")
     fresh = numbers.refresh(prose, results)
     quoted = {
         match["key"]: match["number"] + (match["percent"] or match["after"] or "")

@@ -24,6 +24,7 @@ class Outcome:
         failure: where and why it stopped, or None.
         executed: the executed notebook; None if it was not run.
         results: the numbers it saved, by name.
+        changed: whether it ran with other parameters than the committed ones.
     """
 
     source: Path
@@ -32,6 +33,7 @@ class Outcome:
     failure: Failure | None = None
     executed: Path | None = None
     results: Mapping[str, float] = field(default_factory=dict)
+    changed: bool = False
 
     @property
     def name(self) -> str:
@@ -70,11 +72,23 @@ def run(
         An iterator that runs the next notebook and yields what became of it.
 
     Raises:
-        ValueError: unknown or ill-typed parameter, before anything runs.
+        ValueError: unknown or ill-typed parameter, or an output folder that holds the
+            notebooks themselves or is a file; before anything runs.
     """
     output = Path(output)
+    _refuse_output(output, notebooks)
     given = parameters.checked(notebooks, values or {})
     return _each(notebooks, output, given, keep_going, timeout, watch)
+
+
+def _refuse_output(output: Path, notebooks: Sequence[Path]) -> None:
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output} is a file; give a folder, such as build/course.")
+    if any(path.resolve().parent == output.resolve() for path in notebooks):
+        raise ValueError(
+            f"--output {output} holds the notebooks themselves, which a run would overwrite; "
+            "give another folder, such as build/course."
+        )
 
 
 def _each(notebooks, output, given, keep_going, timeout, watch) -> Iterator[Outcome]:
@@ -99,5 +113,5 @@ def _each(notebooks, output, given, keep_going, timeout, watch) -> Iterator[Outc
             watch=lambda cell, of, name=path.stem: watch(name, cell, of),
         )
         saved = numbers.load_results(results / f"{path.stem}.json")
-        yield Outcome(path, cells, seconds, failure, executed, saved)
+        yield Outcome(path, cells, seconds, failure, executed, saved, bool(given[path]))
         stopped = failure is not None and not keep_going

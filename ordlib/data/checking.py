@@ -75,6 +75,8 @@ class Faults:
         told = "".join(f"\n  {text}" for text in texts[:FAULTS_TOLD])
         more = len(texts) - FAULTS_TOLD
         rest = f"\n  and {more} more" if more > 0 else ""
+        if len(self.texts) == len(self.listing.paths) > 1:
+            rest += "\n  Every entry is at fault: are the folder, the columns and the task right?"
         count = f"{len(texts)} fault{'s' if len(texts) > 1 else ''}"
         raise ValueError(f"{self.listing.source} has {count}:{told}{rest}")
 

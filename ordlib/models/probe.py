@@ -49,8 +49,13 @@ class FeatureRegressor(ABC):
             The model itself.
 
         Raises:
+            TypeError: several splits in a dict instead of one.
             ValueError: labels of another task, or features that are not finite ``(N, D)``.
         """
+        if isinstance(train, dict):
+            raise TypeError(
+                f"fit takes one split, not a dict of them: give data['train'] (of {[*train]})"
+            )
         if train.task.name != self.task.name:
             raise ValueError(
                 f"the model predicts {self.task.name!r}, the pictures are labelled with "

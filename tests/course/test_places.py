@@ -24,7 +24,7 @@ def test_notebooks_are_chosen_by_prefix_in_course_order(names, chosen):
 def test_a_name_that_fits_none_is_named_with_what_there_is():
     with pytest.raises(ValueError, match="begins with '3'; there are 00_a, 01_b, 02_c, 10_d"):
         places.choose(THERE, ["00", "3"])
-    with pytest.raises(ValueError, match="no notebook here"):
+    with pytest.raises(ValueError, match="no notebook there"):
         places.choose([], [])
 
 

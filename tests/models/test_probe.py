@@ -135,3 +135,9 @@ def test_pictures_of_any_size_are_scaled(tmp_path):
     data = ImageData(task, paths, np.array([1.0, 2.0]), pd.DataFrame({"n": [0, 1]}), "k", "all")
     assert pixels.pixels_of(data).shape == (2, 96, 96, 3)
     np.testing.assert_array_equal(*pixels.thumbnail_features(data))
+
+
+def test_a_dict_of_splits_is_refused_with_the_way_out():
+    model = LinearProbe(lambda data: np.zeros((len(data), 1)), load_task("counting"))
+    with pytest.raises(TypeError, match=r"give data\['train'\] \(of \['train', 'val'\]\)"):
+        model.fit({"train": None, "val": None})
