@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ordlib.world import SPLIT_SIZES, TASKS, render, render_many, render_split
+from ordlib.world import SPLIT_SIZES, TASKS, render, render_many, render_split, rendering
 
 SPLITS = ("pretrain", "train", "val", "test")
 SCRIPT = """
@@ -175,3 +176,13 @@ def test_two_processes_may_write_at_once(cache):
     assert [folder.name for folder in folders] == [said[0].split()[0]]
     images, values, _ = render_many("counting", "val", range(60), 64)
     assert said[0].split()[1:] == [str(images.sum(dtype="int64")), str(values.sum()), "60"]
+
+
+def test_captions_can_be_edited_without_drawing_anew():
+    folder = Path(rendering.__file__).parent
+    assert all(path.is_file() for path in rendering.CAPTIONING)
+    painters = set(folder.glob("*.py")) - set(rendering.CAPTIONING)
+    captioning = {path.stem for path in rendering.CAPTIONING}
+    for path in painters:
+        imports = [line for line in path.read_text().splitlines() if "import" in line.split()]
+        assert not any(f".{name} import" in line for line in imports for name in captioning)
