@@ -112,8 +112,6 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
 def _intervals(
     scores: dict[str, float], data: ImageData, prediction: Prediction, samples: int, seed: int
 ) -> dict[str, Interval]:
-    if data.groups is not None and len(np.unique(data.groups)) == 1:
-        return {name: Interval(number, np.nan, np.nan) for name, number in scores.items()}
     truth, value = data.values, prediction.value
     ranks, labels = data.ranks, data.task.nearest_rank(prediction.label)
     misses = np.abs(ranks - labels)

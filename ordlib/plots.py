@@ -22,18 +22,15 @@ PALETTE = {
     "sky": "#56B4E9",
     "yellow": "#F0E442",
     "grey": "#7A7A7A",
+    "black": "#000000",
 }
 METHOD_COLOURS = {
+    "middle": PALETTE["black"],
     "pixel ridge": PALETTE["grey"],
     "pixel trees": PALETTE["purple"],
-    "zero-shot": PALETTE["red"],
     "linear probe": PALETTE["sky"],
-    "CORN": PALETTE["yellow"],
-    "CoOp": PALETTE["orange"],
-    "NumCLIP": PALETTE["blue"],
-    "L2RCLIP": PALETTE["green"],
+    "zero-shot": PALETTE["red"],
 }
-RANKS = "viridis"
 
 
 def theme() -> None:

@@ -64,9 +64,5 @@ def test_many_ranks_get_few_tick_labels():
     assert 5 <= len(ax.get_xticklabels()) <= 12
 
 
-def luminance(colour):
-    return plots.sns.desaturate(colour, 0)[0]
-
-
 def test_every_method_has_a_colour_of_its_own():
     assert len(set(plots.METHOD_COLOURS.values())) == len(plots.METHOD_COLOURS)

@@ -62,11 +62,6 @@ def soft_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
     return np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def to_image(field: np.ndarray) -> Image.Image:
-    """Turn an ``(H, W, 3)`` float array of 0 to 255 into a picture, clipping what is outside."""
-    return Image.fromarray(np.clip(field + 0.5, 0, 255).astype(np.uint8))
-
-
 def finish(image: Image.Image, side: int) -> np.ndarray:
     """Scale a drawn canvas down to the finished picture.
 
