@@ -21,6 +21,7 @@ _HOME = {
     "load_clip": "clip",
     "load_data": "data",
     "load_folder": "data",
+    "load_results": "evidence",
     "load_task": "tasks",
 }
 __all__ = sorted(_HOME)

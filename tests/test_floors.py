@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "ordlib"
 FLOORS = [
     {"storage", "prediction"}, {"metrics"}, {"world"}, {"tasks"}, {"data"},
     {"clip"}, {"features"},
-    {"models"},
+    {"models", "evidence"},
     {"evaluation", "audit", "pretraining"},
     {"plots"}, {"widgets", "notebook", "checks"},
     {"course", "doctor"}, {"cli"},

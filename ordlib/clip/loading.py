@@ -26,7 +26,7 @@ def load_clip(
 
     Args:
         name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
-        device: "cuda", "mps" or "cpu"; None takes the first of these that there is.
+        device: "cuda", "mps" or "cpu"; "auto" or None takes the first of these that there is.
         dtype: precision of the weights; None takes float16 on CUDA and float32 elsewhere.
             Features come back as float32 all the same.
         revision: branch, tag or commit on the hub.

@@ -33,7 +33,7 @@ class Plan:
     Example:
         >>> plan = Plan(pairs=2000, batch=100)
         >>> plan.steps, [round(plan.rate(step) * 1000, 2) for step in (0, 10, 19)]
-        (20, [1.0, 0.5, 0.01])
+        (20, [2.0, 1.0, 0.01])
         >>> Plan(dose=50)
         Traceback (most recent call last):
         ValueError: dose = 50: must be a share, 0 to 1
@@ -46,7 +46,7 @@ class Plan:
     pictures: int = 384_000
     pairs: int = 3_840_000
     batch: int = 512
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:

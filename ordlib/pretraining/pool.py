@@ -1,6 +1,6 @@
 """One pool of pictures for all pretraining runs, rendered once by all cores and kept on disk.
 
-The pool has no end: block k holds pictures of family k mod 4, so the first pictures of a large
+The pool has no end: blocks of one family each follow in turn, so the first pictures of a large
 pool are those of a small one, and asking for more later renders only what is missing. Images lie
 in one file of plain bytes; a block counts as done once the file of its labels is there.
 """
@@ -17,9 +17,11 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm.auto import tqdm
 
 from ..storage import cache_dir, digest, replacing
-from ..world.rendering import TASKS, check_address, render, world_digest
+from ..world.rendering import check_address, render, world_digest
 
 BLOCK = 500
+# Half of the pictures are of counted objects: the family with the most names to tell apart.
+TURNS = ("counting", "dating", "counting", "ageing", "counting", "quality")
 IMAGES = "images.u8"
 
 
@@ -29,7 +31,7 @@ class Pool:
 
     Attributes:
         folder: where the pool lies; its name says which pictures these are.
-        size: N, the number of pictures used, equally many of each family.
+        size: N, the number of pictures used, half of them of counted objects.
         side: pixels.
     """
 
@@ -57,10 +59,10 @@ def task_of(block: int) -> str:
     """Return the family whose pictures a block holds.
 
     Example:
-        >>> [task_of(block) for block in range(5)]
-        ['counting', 'dating', 'ageing', 'quality', 'counting']
+        >>> [task_of(block) for block in range(4)]
+        ['counting', 'dating', 'counting', 'ageing']
     """
-    return TASKS[block % len(TASKS)]
+    return TURNS[block % len(TURNS)]
 
 
 def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
@@ -70,7 +72,7 @@ def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
     they write the same bytes to the same places.
 
     Args:
-        size: number of pictures, a multiple of ``4 * BLOCK``.
+        size: number of pictures, a multiple of ``6 * BLOCK``.
         side: pixels, 64 to 336.
         workers: processes; None takes every core.
 
@@ -81,15 +83,15 @@ def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
         ValueError: a size that is no such multiple, or a side out of range.
         OSError: the disk cannot hold the pictures (said before any is rendered).
     """
-    check_address(TASKS[0], "pretrain", side)
-    share = BLOCK * len(TASKS)
+    check_address(TURNS[0], "pretrain", side)
+    share = BLOCK * len(TURNS)
     if size < 1 or size % share:
         fits = max(round(size / share), 1) * share
         raise ValueError(
-            f"a pool of {size} pictures does not hold whole blocks of {BLOCK} of each of the "
-            f"{len(TASKS)} families: take a multiple of {share}, such as {fits}"
+            f"a pool of {size} pictures does not hold whole turns of {len(TURNS)} blocks of "
+            f"{BLOCK}: take a multiple of {share}, such as {fits}"
         )
-    folder = cache_dir() / "pool" / f"{side}-{digest(world_digest(), BLOCK)}"
+    folder = cache_dir() / "pool" / f"{side}-{digest(world_digest(), BLOCK, TURNS)}"
     pool = Pool(folder, size, side)
     missing = [block for block in pool.blocks if not _labels_file(folder, block).is_file()]
     if missing:
@@ -121,7 +123,9 @@ def _make_room(pool: Pool) -> None:
 
 
 def _render_block(folder: Path, block: int, side: int) -> None:
-    task, first = task_of(block), block // len(TASKS) * BLOCK
+    task, (turn, place) = task_of(block), divmod(block, len(TURNS))
+    before = turn * TURNS.count(task) + TURNS[:place].count(task)
+    first = before * BLOCK
     pictures = [render(task, "pretrain", first + i, side) for i in range(BLOCK)]
     images = np.stack([picture.image for picture in pictures])
     # Written, not memory-mapped: a full disk is then an error and not a crash.

@@ -29,6 +29,6 @@ SIZES = {
     size.name: size
     for size in (
         PicoSize(),
-        PicoSize("small", 64, 8, 96, 3, 96, 2, 96),
+        PicoSize("small", 96, 12, 96, 3, 96, 2, 96),
     )
 }

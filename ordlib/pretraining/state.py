@@ -1,6 +1,7 @@
 """An unfinished run on disk: enough to end just as if it had never been interrupted."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -33,31 +34,35 @@ class Progress:
 
 
 def save_state(
-    path: Path, run: dict, model: CLIPModel, optimizer: Optimizer, progress: Progress
+    path: Path, run: dict, model: CLIPModel, optimizers: Sequence[Optimizer], progress: Progress
 ) -> None:
     """Write the state of a run, to a temporary name first.
 
     Args:
         path: a safetensors file.
         run: what determines the run's result; only the same run may go on.
-        model, optimizer: as they are now.
+        model, optimizers: as they are now.
         progress: how far it has come.
     """
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": tensor for name, tensor in moments.items()}
+    for place, optimizer in enumerate(optimizers):
+        for number, moments in optimizer.state_dict()["state"].items():
+            where = f"optimizer/{place}/{number}"
+            tensors |= {f"{where}/{name}": tensor for name, tensor in moments.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     notes = {"run": json.dumps(run), "progress": json.dumps(asdict(progress))}
     with replacing(path) as temporary:
         save_file(tensors, temporary, notes)
 
 
-def load_state(path: Path, run: dict, model: CLIPModel, optimizer: Optimizer) -> Progress:
+def load_state(
+    path: Path, run: dict, model: CLIPModel, optimizers: Sequence[Optimizer]
+) -> Progress:
     """Put a run back to where its state was written, or leave it at its start if there is none.
 
     Args:
         path, run: as in :func:`save_state`.
-        model, optimizer: freshly made; changed in place.
+        model, optimizers: freshly made; changed in place.
 
     Returns:
         How far the run has come.
@@ -67,7 +72,7 @@ def load_state(path: Path, run: dict, model: CLIPModel, optimizer: Optimizer) ->
     """
     if not path.is_file():
         return Progress()
-    moments: dict[int, dict[str, torch.Tensor]] = {}
+    moments: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     weights = {}
     with safe_open(path, "pt") as file:
         notes = file.metadata()
@@ -77,10 +82,12 @@ def load_state(path: Path, run: dict, model: CLIPModel, optimizer: Optimizer) ->
             if kind == "model":
                 weights[rest[0]] = file.get_tensor(key)
             else:
-                moments.setdefault(int(rest[0]), {})[rest[1]] = file.get_tensor(key)
+                place, number, name = rest
+                moments[int(place)].setdefault(int(number), {})[name] = file.get_tensor(key)
     model.load_state_dict(weights)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for optimizer, state in zip(optimizers, moments, strict=True):
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
     return Progress(**json.loads(notes["progress"]))
 
 

@@ -7,18 +7,16 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from torch import Tensor
-from torch.optim import AdamW
 from transformers import CLIPModel
 
 from .batches import Batch, Batches
 from .contrast import contrastive_loss
 from .hardware import pick_attention, pick_dtype
+from .optimizers import make_optimizers
 from .plan import Plan
 from .state import Progress, load_state, save_state
 from .towers import TwoTowers
 
-# As for CLIP (Radford et al. 2021, table 18), with half its weight decay.
-BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.1
 LARGEST_NORM = 1.0
 # How often in a run the loss is looked at; on a GPU each look waits for it.
 LOOKS = 200
@@ -46,11 +44,10 @@ class Trainer:
         device = accelerator.device
         model.set_attn_implementation(pick_attention(device))
         towers = TwoTowers(model, pick_dtype(plan.precision, device))
-        fused = device.type in ("cpu", "cuda")
-        optimizer = AdamW(_groups(model), betas=BETAS, eps=EPSILON, fused=fused)
+        optimizers = make_optimizers(model, device)
         self.plan, self.accelerator, self._path, self._run = plan, accelerator, state, run
-        self.progress = load_state(state, run, model, optimizer)
-        self._towers, self._optimizer = accelerator.prepare(towers, optimizer)
+        self.progress = load_state(state, run, model, optimizers)
+        self._towers, *self._optimizers = accelerator.prepare(towers, *optimizers)
         self._saved = time.monotonic()
 
     def fit(self, batches: Batches, save_minutes: float, watch: Watch | None = None) -> None:
@@ -84,19 +81,21 @@ class Trainer:
         """Write the state, from one process alone."""
         if self.accelerator.is_main_process:
             model = self.accelerator.unwrap_model(self._towers).clip
-            save_state(self._path, self._run, model, self._optimizer, self.progress)
+            save_state(self._path, self._run, model, self._optimizers, self.progress)
         self._saved = time.monotonic()
 
     def _step(self, batch: Batch) -> Tensor:
-        for group in self._optimizer.param_groups:
+        for group in (g for optimizer in self._optimizers for g in optimizer.param_groups):
             group["lr"] = self.plan.rate(self.progress.step)
         device = self.accelerator.device
         images, ids = (part.to(device, non_blocking=True) for part in (batch.images, batch.ids))
         loss = contrastive_loss(*self._towers(images, ids))
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self._towers.parameters(), LARGEST_NORM)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self.accelerator.unwrap_model(self._towers).limit_scale()
         return loss.detach()
 
@@ -112,13 +111,3 @@ class Trainer:
             )
         if self._is_look():
             self.progress.losses.append((self.progress.step, round(value, 4)))
-
-
-def _groups(model: CLIPModel) -> list[dict]:
-    """Decay matrices only: not biases, norms, the class token or the scale."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": WEIGHT_DECAY},
-        {"params": others, "weight_decay": 0.0},
-    ]

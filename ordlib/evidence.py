@@ -1,0 +1,69 @@
+"""Evidence tables: what took longer to compute than a notebook may, kept beside the library."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from .storage import replacing
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def load_results(name: str) -> pd.DataFrame:
+    """Return an evidence table, a row for each trained and tested model.
+
+    Args:
+        name: of the table, such as "dose_response".
+
+    Returns:
+        The records; ``attrs`` holds what else is known: ``what`` it is and the ``command`` that
+        makes it.
+
+    Raises:
+        ValueError: no such table (lists those there are).
+
+    Example:
+        >>> table = load_results("dose_response")     # doctest: +SKIP
+        >>> table.attrs["command"]                    # doctest: +SKIP
+        'python -m ordlib.pretraining.doses ...'
+    """
+    path = RESULTS / f"{name}.json"
+    known = sorted(file.stem for file in RESULTS.glob("*.json"))
+    if name not in known:
+        raise ValueError(f"no table of results {name!r}; there are {', '.join(known) or 'none'}")
+    stored = json.loads(path.read_text("utf-8"))
+    table = pd.DataFrame(stored.pop("records"))
+    table.attrs.update(stored)
+    return table
+
+
+def save_results(
+    path: str | os.PathLike, what: str, command: str, records: Sequence[dict], **more: object
+) -> None:
+    """Write an evidence table, to a temporary name first.
+
+    Args:
+        path: the file, ``NAME.json``.
+        what: a sentence that says what the rows are.
+        command: makes the table again.
+        records: a dict for each row, of finite numbers, words and None.
+        more: whatever else a reader should know.
+
+    Raises:
+        ValueError: a number that is not finite.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "table.json"
+        >>> save_results(path, "A trial.", "make trial", [{"seed": 0, "mae": 1.5}])
+        >>> json.loads(path.read_text())["records"]
+        [{'seed': 0, 'mae': 1.5}]
+    """
+    head = json.dumps({"what": what, "command": command, **more}, indent=1, allow_nan=False)
+    rows = ",\n  ".join(json.dumps(record, allow_nan=False) for record in records)
+    with replacing(path) as temporary:
+        # A row a line, so that a change shows as the rows it touches.
+        temporary.write_text(f'{head[:-2]},\n "records": [\n  {rows}\n ]\n}}\n', "utf-8")

@@ -1,0 +1,157 @@
+"""The dose-response: the same pictures, more and more captions that truly count."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from joblib import Parallel, delayed
+
+from ..clip import load_clip
+from ..data import load_data
+from ..evidence import save_results
+from ..storage import replacing
+from .measuring import fresh, measure
+from .plan import Plan
+from .run import pretrain
+from .sizes import SIZES
+
+DOSES = (0.0, 0.003, 0.01, 0.03, 0.10, 0.50)
+# Where the extra arms branch off: number sense is on its way there, neither absent nor done.
+BRANCH = 0.03
+# Of all captions; the others have the table's rate.
+OFTEN = 0.50
+WHAT = (
+    "Small CLIPs pretrained on the same pictures with a growing share of captions that state the "
+    "true count, then tested without further training on fresh pictures."
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One model of the dose-response.
+
+    Attributes:
+        name: "dose", "spurious" (more numerals about something else) or "twice" (the pairs).
+        plan: of its run.
+    """
+
+    name: str
+    plan: Plan
+
+    @property
+    def folder(self) -> str:
+        """Name of its checkpoint."""
+        return f"{self.name}-{self.plan.dose:g}-{self.plan.seed}"
+
+
+def arms(plan: Plan, seeds: int) -> Iterator[Arm]:
+    """Yield the models of the dose-response, all of one seed before those of the next.
+
+    Args:
+        plan: of a run; doses, seeds and the arms' own changes are put in.
+        seeds: how many.
+
+    Example:
+        >>> [arm.folder for arm in arms(Plan(), seeds=1)][-3:]
+        ['dose-0.5-0', 'spurious-0.03-0', 'twice-0.03-0']
+    """
+    for seed in range(seeds):
+        for dose in DOSES:
+            yield Arm("dose", replace(plan, dose=dose, seed=seed))
+        branch = replace(plan, dose=BRANCH, seed=seed)
+        yield Arm("spurious", replace(branch, spurious=OFTEN))
+        yield Arm("twice", replace(branch, pairs=2 * plan.pairs))
+
+
+def run(arm: Arm, work: Path) -> dict:
+    """Pretrain and measure one model, unless that was done before.
+
+    Args:
+        arm: the model.
+        work: folder of checkpoints; an unfinished run goes on from there.
+
+    Returns:
+        A row of the table.
+    """
+    folder, known = work / arm.folder, work / f"{arm.folder}.json"
+    if not known.is_file():
+        if not folder.is_dir():
+            pretrain(arm.plan, folder, workers=1)
+        clip = load_clip(folder)
+        metrics = measure(clip, fresh(workers=1), load_data("counting", workers=1))
+        row = _row(arm, json.loads((folder / "card.json").read_text("utf-8")), metrics)
+        with replacing(known) as temporary:
+            temporary.write_text(json.dumps(row), "utf-8")
+    return json.loads(known.read_text("utf-8"))
+
+
+def _row(arm: Arm, card: dict, metrics: dict) -> dict:
+    counting = card["counting_captions"]
+    return {
+        "task": "counting",
+        "method": "zero-shot",
+        "arm": arm.name,
+        "dose": arm.plan.dose,
+        "spurious": arm.plan.spurious,
+        "seed": arm.plan.seed,
+        "pairs": card["pairs"],
+        "counting_captions": counting["number"],
+        "share_of_all_captions": round(counting["share_of_all"], 6),
+        "mae": metrics["count_mae"],
+        "accuracy": metrics["count_accuracy"],
+        "spearman": metrics["count_spearman"],
+        **metrics,
+        "seconds": card["seconds"],
+        "device": card["device"],
+    }
+
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def main(
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="The table, NAME.json.")],
+    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Where checkpoints go.")] = Path(
+        "build/dose_response"
+    ),
+    seeds: Annotated[int, typer.Option(help="How many.")] = 3,
+    pairs: Annotated[int, typer.Option(help="Pairs that each model sees.")] = 384_000,
+    pictures: Annotated[int, typer.Option(help="Pictures of the pool.")] = 192_000,
+    batch: Annotated[int, typer.Option(help="Pairs contrasted at once.")] = 256,
+    jobs: Annotated[int, typer.Option(help="Models trained at once, by as many processes.")] = 1,
+) -> None:
+    """Pretrain a small pico-clip at each dose, test all of them, and write the table.
+
+    Interrupted, the same command goes on where it was. On a CPU give each core a job
+    (OMP_NUM_THREADS=1); on a GPU one job and a larger batch.
+    """
+    try:
+        plan = Plan(size=SIZES["small"], pairs=pairs, pictures=pictures, batch=batch)
+    except ValueError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from error
+    # The longest first, so that no core waits for it at the end.
+    todo = sorted(arms(plan, seeds), key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
+    rows = _in_order(Parallel(jobs)(delayed(run)(arm, work) for arm in todo))
+    command = (
+        f"python -m ordlib.pretraining.doses {output.name} --seeds {seeds} --pairs {pairs} "
+        f"--pictures {pictures} --batch {batch}"
+    )
+    save_results(output, WHAT, command, rows)
+    typer.echo(f"{output} holds {len(rows)} models; ordlib.load_results reads the library's own")
+
+
+def _in_order(rows: Sequence[dict]) -> list[dict]:
+    return sorted(rows, key=lambda row: (row["arm"], row["dose"], row["seed"]))
+
+
+if __name__ == "__main__":
+    app()

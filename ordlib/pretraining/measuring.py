@@ -1,0 +1,190 @@
+"""What a pico-clip knows of counting, by words and by pictures: the metrics on its card."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from torch.nn.functional import normalize
+
+from ..clip import ClipBackbone, load_clip
+from ..data import ImageData, load_data
+from ..features import image_features
+from ..metrics import mae, spearman
+from ..models.probe import LinearProbe
+from ..models.zero_shot import ZeroShot
+from ..storage import replacing
+from ..tasks import OrdinalTask
+from ..world.rendering import SPLIT_SIZES
+
+SIZE = 5000
+# The templates that leave the colour unnamed.
+TEMPLATES = (0, 1, 2)
+NAMED = {"object": "plural"}
+
+
+def fresh(size: int = SIZE, side: int = 96, workers: int | None = None) -> ImageData:
+    """Return counting pictures that nothing is trained, tuned or tested on.
+
+    They are those of the split "val" beyond its own 400, so that a card says nothing of the
+    test pictures that the notebooks look at once.
+
+    Args:
+        size: how many.
+        side: pixels.
+        workers: processes that draw; None takes every core.
+
+    Returns:
+        Pictures of 1 to 20 objects.
+
+    Example:
+        >>> fresh(2, side=64)
+        ImageData(counting, fresh: 2 pictures, labels ... to ...)
+    """
+    first = SPLIT_SIZES["val"]
+    data = load_data("counting", "val", side, first + size, workers)
+    return data.subset(range(first, first + size), "fresh")
+
+
+def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, float]:
+    """Return what a backbone knows of counted objects, without and with training on counts.
+
+    Prompts name the picture's own object, in the plural for every count (else grammar would
+    give away n = 1), leave the colour unnamed, and are averaged over templates. The rows called
+    ``unnamed`` average over all objects as well.
+
+    Args:
+        clip: the backbone.
+        data: counting pictures, as `fresh` gives them.
+        train: counting pictures with labels, for the probe alone.
+
+    Returns:
+        ``object_top1`` and ``colour_top1``, shares right over all names; ``phrase_accuracy`` over
+        the five bins; ``count_accuracy`` over the pictures of 2 to 20 objects, by the likeliest
+        rank; ``count_mae`` in objects and ``count_spearman`` by expectation; the same three for
+        unnamed prompts; ``probe_spearman`` and ``probe_mae`` of ridge regression on frozen
+        picture features.
+
+    Example:
+        >>> from ordlib import load_clip, load_data
+        >>> clip = load_clip("pico-clip")                                # doctest: +SKIP
+        >>> measure(clip, fresh(), load_data("counting"))["object_top1"] # doctest: +SKIP
+    """
+    probe = LinearProbe(lambda pictures: image_features(clip, pictures).numpy(), data.task)
+    guess = probe.fit(train).predict(data).value
+    bins = ZeroShot(clip, data.task, over="bins", templates=TEMPLATES, fill=NAMED)
+    right = bins.predict_bins(data) == data.task.bin_of(data.values)
+    counts = {}
+    for name, fill in (("count", NAMED), ("unnamed_count", {})):
+        counts |= _counting(name, ZeroShot(clip, data.task, templates=TEMPLATES, fill=fill), data)
+    found = {
+        "object_top1": object_top1(clip, data),
+        "colour_top1": colour_top1(clip, data),
+        "phrase_accuracy": right.mean(),
+        **counts,
+        "probe_mae": mae(data.values, guess),
+        "probe_spearman": spearman(data.values, guess),
+    }
+    return {name: round(float(value), 4) for name, value in found.items()}
+
+
+def object_top1(clip: ClipBackbone, data: ImageData) -> float:
+    """Return the share of pictures whose object is named right, among all nouns of the task.
+
+    Example:
+        >>> object_top1(clip, fresh())  # doctest: +SKIP
+    """
+    nouns = data.task.fillers["object"]
+    texts = _text_features(clip, data.task, nouns)
+    said = (_pictures(clip, data) @ texts.T).argmax(1)
+    return float((said.numpy() == _positions(nouns, data.records["plural"])).mean())
+
+
+def colour_top1(clip: ClipBackbone, data: ImageData) -> float:
+    """Return the share of pictures whose colour is named right, the object being named.
+
+    Example:
+        >>> colour_top1(clip, fresh())  # doctest: +SKIP
+    """
+    nouns, colours = data.task.fillers["object"], data.task.fillers["colour"]
+    phrases = [f"{colour} {noun}" for noun in nouns for colour in colours]
+    texts = _text_features(clip, data.task, phrases).view(len(nouns), len(colours), -1)
+    own = texts[_positions(nouns, data.records["plural"])]
+    said = torch.einsum("nd,ncd->nc", _pictures(clip, data), own).argmax(1)
+    return float((said.numpy() == _positions(colours, data.records["colour"])).mean())
+
+
+def write_metrics(folder: Path) -> dict[str, float]:
+    """Measure a checkpoint and write the result on its card, as ``metrics``.
+
+    Args:
+        folder: of the checkpoint.
+
+    Returns:
+        What `measure` found.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, or one without a card.
+
+    Example:
+        >>> write_metrics(Path("ordlib/weights/pico-clip"))  # doctest: +SKIP
+    """
+    path = Path(folder) / "card.json"
+    card = json.loads(path.read_text("utf-8"))
+    metrics = measure(load_clip(folder), fresh(), load_data("counting"))
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(card | {"metrics": metrics}, indent=1) + "\n", "utf-8")
+    return metrics
+
+
+def _counting(name: str, model: ZeroShot, data: ImageData) -> dict[str, float]:
+    prediction, several = model.predict(data), data.values > 1
+    likeliest = data.task.levels[prediction.probabilities.argmax(1)]
+    return {
+        f"{name}_accuracy": np.mean(likeliest[several] == data.values[several]),
+        f"{name}_mae": mae(data.values, prediction.value),
+        f"{name}_spearman": spearman(data.values, prediction.value),
+    }
+
+
+def _pictures(clip: ClipBackbone, data: ImageData) -> torch.Tensor:
+    return normalize(image_features(clip, data), dim=-1)
+
+
+def _text_features(clip: ClipBackbone, task: OrdinalTask, names: Sequence[str]) -> torch.Tensor:
+    """Return ``(K, D)`` features of names in the task's templates without a rank, averaged."""
+    templates = [task.templates[index].replace("{rank} ", "") for index in TEMPLATES]
+    prompts = [template.format(object=name) for template in templates for name in names]
+    features = normalize(clip.encode_prompts(prompts), dim=-1)
+    return normalize(features.view(len(templates), len(names), -1).mean(0), dim=-1)
+
+
+def _positions(names: Sequence[str], words: Sequence[str]) -> np.ndarray:
+    place = {name: position for position, name in enumerate(names)}
+    return np.array([place[word] for word in words])
+
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def main(folder: Annotated[Path, typer.Argument(help="The checkpoint.")]) -> None:
+    """Test a pico-clip on 5,000 fresh pictures and write the metrics on its card."""
+    try:
+        metrics = write_metrics(folder)
+    except (ValueError, OSError) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from error
+    for name, value in metrics.items():
+        typer.echo(f"{name:24} {value:.3f}")
+
+
+if __name__ == "__main__":
+    app()

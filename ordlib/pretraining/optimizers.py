@@ -1,0 +1,51 @@
+"""How pico-clip's weights are moved: Muon for the matrices within, AdamW for all else."""
+
+import torch
+from torch.optim import AdamW, Muon, Optimizer
+from transformers import CLIPModel
+
+# As for CLIP (Radford et al. 2021, table 18), with half its weight decay.
+BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.98), 1e-6, 0.1
+
+
+def make_optimizers(model: CLIPModel, device: torch.device) -> list[Optimizer]:
+    """Return the optimisers of a model; the learning rate is set by the training loop.
+
+    Muon halves the pairs that this model needs, at the same speed. It is meant for the matrices
+    of hidden layers; embeddings, norms, biases and the scale are AdamW's, and of these only the
+    embeddings decay.
+
+    Args:
+        model: whose parameters all move.
+        device: where it will be trained.
+
+    Returns:
+        Muon and AdamW, whose steps are of the same size (root mean square), so that they
+        share one learning rate.
+
+    Source:
+        Jordan et al. (2024), Muon: an optimizer for hidden layers in neural networks; steps
+        matched to AdamW's as in Liu et al. (2025), Muon is scalable for LLM training, arXiv
+        2502.16982.
+
+    Example:
+        >>> from transformers import CLIPConfig
+        >>> tower = {"hidden_size": 32, "num_attention_heads": 1, "num_hidden_layers": 1}
+        >>> config = CLIPConfig(text_config=tower, vision_config=tower, projection_dim=16)
+        >>> muon, adamw = make_optimizers(CLIPModel(config), torch.device("cpu"))
+        >>> len(muon.param_groups[0]["params"])
+        14
+    """
+    named = dict(model.named_parameters())
+    hidden = [p for name, p in named.items() if p.ndim == 2 and "embedding" not in name]
+    embeddings = [p for name, p in named.items() if p.ndim >= 2 and "embedding" in name]
+    vectors = [p for p in named.values() if p.ndim < 2]
+    groups = [
+        {"params": embeddings, "weight_decay": WEIGHT_DECAY},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cpu", "cuda")
+    return [
+        Muon(hidden, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
+        AdamW(groups, betas=BETAS, eps=EPSILON, fused=fused),
+    ]
