@@ -1,0 +1,41 @@
+"""Colours and the look of every figure."""
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+# Okabe and Ito's palette, told apart by colour-blind readers; one colour for one method,
+# in every figure of the course.
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "red": "#D55E00",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "yellow": "#F0E442",
+    "grey": "#7A7A7A",
+    "black": "#000000",
+}
+METHOD_COLOURS = {
+    "middle": PALETTE["black"],
+    "pixel ridge": PALETTE["grey"],
+    "pixel trees": PALETTE["purple"],
+    "linear probe": PALETTE["sky"],
+    "zero-shot": PALETTE["red"],
+}
+
+
+def theme() -> None:
+    """Set the look of every figure: white ground, light grid, readable type."""
+    sns.set_theme("notebook", "whitegrid", palette=list(PALETTE.values()))
+    plt.rcParams.update(
+        {
+            "figure.figsize": (7, 4),
+            "figure.dpi": 72,
+            "savefig.bbox": "tight",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.alpha": 0.4,
+        }
+    )
