@@ -1,6 +1,7 @@
 """Evidence tables: what took longer to compute than a notebook may, kept beside the library."""
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +27,8 @@ def load_results(name: str) -> pd.DataFrame:
         ValueError: no such table (lists those there are).
 
     Example:
-        >>> table = load_results("dose_response")     # doctest: +SKIP
-        >>> table.attrs["command"]                    # doctest: +SKIP
+        >>> table = load_results("dose_response")
+        >>> table.attrs["command"]
         'python -m ordlib.pretraining.doses ...'
     """
     path = RESULTS / f"{name}.json"
@@ -53,7 +54,7 @@ def save_results(
         more: whatever else a reader should know.
 
     Raises:
-        ValueError: a number that is not finite.
+        ValueError: a number that is not finite (says which).
 
     Example:
         >>> import tempfile
@@ -62,6 +63,13 @@ def save_results(
         >>> json.loads(path.read_text())["records"]
         [{'seed': 0, 'mae': 1.5}]
     """
+    for row, record in enumerate(records):
+        for name, value in record.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(
+                    f"records[{row}][{name!r}] = {value}: must be finite; give None for what is "
+                    "undefined"
+                )
     head = json.dumps({"what": what, "command": command, **more}, indent=1, allow_nan=False)
     rows = ",\n  ".join(json.dumps(record, allow_nan=False) for record in records)
     with replacing(path) as temporary:

@@ -1,6 +1,7 @@
 """The dose-response: the same pictures, more and more captions that truly count."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from ..evidence import save_results
 from ..storage import replacing
 from .measuring import fresh, measure
 from .plan import Plan
-from .run import pretrain
+from .pool import render_pool
+from .run import command, pretrain
 from .sizes import SIZES
 
 DOSES = (0.0, 0.003, 0.01, 0.03, 0.10, 0.50)
@@ -75,8 +77,13 @@ def run(arm: Arm, work: Path) -> dict:
 
     Returns:
         A row of the table.
+
+    Raises:
+        ValueError: the folder holds a checkpoint of that name by another plan.
     """
-    folder, known = work / arm.folder, work / f"{arm.folder}.json"
+    folder, known = work / arm.folder, _row_file(arm, work)
+    if folder.is_dir():
+        _check_same(arm, folder)
     if not known.is_file():
         if not folder.is_dir():
             pretrain(arm.plan, folder, workers=1)
@@ -88,8 +95,24 @@ def run(arm: Arm, work: Path) -> dict:
     return json.loads(known.read_text("utf-8"))
 
 
+def _row_file(arm: Arm, work: Path) -> Path:
+    return work / f"{arm.folder}.json"
+
+
+def _check_same(arm: Arm, folder: Path) -> None:
+    theirs = json.loads((folder / "card.json").read_text("utf-8"))["command"]
+    ours = command(arm.plan, arm.folder)
+    if theirs != ours:
+        raise ValueError(
+            f"{folder} was made by\n  {theirs}\nand not by\n  {ours}\nMove it and "
+            f"{folder.name}.json away, or give another --work"
+        )
+
+
 def _row(arm: Arm, card: dict, metrics: dict) -> dict:
     counting = card["counting_captions"]
+    # A correlation with a constant is undefined; the table knows no NaN.
+    metrics = {name: None if math.isnan(value) else value for name, value in metrics.items()}
     return {
         "task": "counting",
         "method": "zero-shot",
@@ -118,11 +141,13 @@ app = typer.Typer(
 
 @app.command()
 def main(
-    output: Annotated[Path, typer.Argument(metavar="FILE", help="The table, NAME.json.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="FILE", dir_okay=False, help="The table, NAME.json.")
+    ],
     work: Annotated[Path, typer.Option(metavar="FOLDER", help="Where checkpoints go.")] = Path(
         "build/dose_response"
     ),
-    seeds: Annotated[int, typer.Option(help="How many.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     pairs: Annotated[int, typer.Option(help="Pairs that each model sees.")] = 384_000,
     pictures: Annotated[int, typer.Option(help="Pictures of the pool.")] = 192_000,
     batch: Annotated[int, typer.Option(help="Pairs contrasted at once.")] = 256,
@@ -135,18 +160,27 @@ def main(
     """
     try:
         plan = Plan(size=SIZES["small"], pairs=pairs, pictures=pictures, batch=batch)
-    except ValueError as error:
+        # The longest first, so that no core waits for it at the end.
+        todo = sorted(arms(plan, seeds), key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
+        if not all(_row_file(arm, work).is_file() for arm in todo):
+            _draw(plan)
+        rows = _in_order(Parallel(jobs)(delayed(run)(arm, work) for arm in todo))
+    except (ValueError, OSError, FloatingPointError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
-    # The longest first, so that no core waits for it at the end.
-    todo = sorted(arms(plan, seeds), key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
-    rows = _in_order(Parallel(jobs)(delayed(run)(arm, work) for arm in todo))
-    command = (
+    again = (
         f"python -m ordlib.pretraining.doses {output.name} --seeds {seeds} --pairs {pairs} "
         f"--pictures {pictures} --batch {batch}"
     )
-    save_results(output, WHAT, command, rows)
+    save_results(output, WHAT, again, rows)
     typer.echo(f"{output} holds {len(rows)} models; ordlib.load_results reads the library's own")
+
+
+def _draw(plan: Plan) -> None:
+    """Draw all pictures with all cores; each job would draw them for itself, with one."""
+    render_pool(plan.pictures, plan.size.side)
+    fresh()
+    load_data("counting")
 
 
 def _in_order(rows: Sequence[dict]) -> list[dict]:

@@ -41,7 +41,7 @@ def fresh(size: int = SIZE, side: int = 96, workers: int | None = None) -> Image
         Pictures of 1 to 20 objects.
 
     Example:
-        >>> fresh(2, side=64)
+        >>> fresh(2, side=64)  # doctest: +SKIP
         ImageData(counting, fresh: 2 pictures, labels ... to ...)
     """
     first = SPLIT_SIZES["val"]
@@ -95,7 +95,9 @@ def object_top1(clip: ClipBackbone, data: ImageData) -> float:
     """Return the share of pictures whose object is named right, among all nouns of the task.
 
     Example:
-        >>> object_top1(clip, fresh())  # doctest: +SKIP
+        >>> data = load_data("counting", "val", size=100)
+        >>> 0 <= object_top1(load_clip("pico-clip", "cpu"), data) <= 1
+        True
     """
     nouns = data.task.fillers["object"]
     texts = _text_features(clip, data.task, nouns)
@@ -107,7 +109,9 @@ def colour_top1(clip: ClipBackbone, data: ImageData) -> float:
     """Return the share of pictures whose colour is named right, the object being named.
 
     Example:
-        >>> colour_top1(clip, fresh())  # doctest: +SKIP
+        >>> data = load_data("counting", "val", size=100)
+        >>> 0 <= colour_top1(load_clip("pico-clip", "cpu"), data) <= 1
+        True
     """
     nouns, colours = data.task.fillers["object"], data.task.fillers["colour"]
     phrases = [f"{colour} {noun}" for noun in nouns for colour in colours]
@@ -133,6 +137,11 @@ def write_metrics(folder: Path) -> dict[str, float]:
         >>> write_metrics(Path("ordlib/weights/pico-clip"))  # doctest: +SKIP
     """
     path = Path(folder) / "card.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: name the folder of a checkpoint that "
+            "python -m ordlib.pretraining has made"
+        )
     card = json.loads(path.read_text("utf-8"))
     metrics = measure(load_clip(folder), fresh(), load_data("counting"))
     with replacing(path) as temporary:

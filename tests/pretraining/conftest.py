@@ -1,4 +1,4 @@
-"""A pool of 64 pictures and a model of one layer, small enough to train in a second."""
+"""A pool of 96 pictures and a model of one layer, small enough to train in a second."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,18 +22,18 @@ def _pool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pool(_pool_cache: Path) -> Iterator[Pool]:
-    """Sixteen pictures of each family; while it is in use, blocks are that small."""
+    """One turn of blocks; while it is in use, each holds sixteen pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORDLIB_CACHE", str(_pool_cache))
         patch.setattr(pools, "BLOCK", 16)
-        yield render_pool(64, 64, workers=1)
+        yield render_pool(96, 64, workers=1)
 
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
     """Three epochs of four batches."""
     return Plan(
-        dose=0.5, size=TINY, pictures=64, pairs=12 * 16, batch=16, learning_rate=3e-3, seed=3
+        dose=0.5, size=TINY, pictures=96, pairs=12 * 24, batch=24, learning_rate=3e-3, seed=3
     )
 
 

@@ -39,7 +39,7 @@ def test_an_epoch_shows_each_picture_once_with_its_caption(batches, pool, plan):
         ids, counted = made.captioner.epoch(epoch, workers=1)
         part = seen[4 * epoch : 4 * epoch + 4]
         order = [row for batch in part for row in rows(batch.images, pool)]
-        assert sorted(order) == list(range(64))
+        assert sorted(order) == list(range(96))
         assert sum(batch.counted for batch in part) == counted.sum()
         for batch in part:
             for row, text in zip(rows(batch.images, pool), batch.ids, strict=True):
@@ -68,14 +68,14 @@ def test_processes_share_each_batch(batches, pool):
     parts = [list(batches(rank, 2).start(0)) for rank in (0, 1)]
     for whole, *shares in zip(batches().start(0), *parts, strict=True):
         shown = [row for share in shares for row in rows(share.images, pool)]
-        assert len(shown) == 16
+        assert len(shown) == 24
         assert set(shown) == set(rows(whole.images, pool))
         assert {share.counted for share in shares} == {whole.counted}
 
 
 def test_a_tail_smaller_than_a_batch_is_left_out(batches):
-    shown = list(batches(batch=24, pairs=100).start(0))
-    assert [len(batch.images) for batch in shown] == [24] * 4
+    shown = list(batches(batch=36, pairs=150).start(0))
+    assert [len(batch.images) for batch in shown] == [36] * 4
 
 
 def test_what_fails_in_a_thread_is_raised(batches):

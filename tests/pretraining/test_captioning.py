@@ -17,7 +17,7 @@ def say(pool, tokenizer):
     def texts(dose: float, epoch: int = 0, seed: int = 0, spurious: float | None = None):
         captioner = Captioner(pool, tokenizer.backend_tokenizer, dose, spurious, seed)
         ids, counted = captioner.epoch(epoch, workers=1)
-        assert len(ids) == len(counted) == 64
+        assert len(ids) == len(counted) == 96
         return tokenizer.batch_decode(ids, skip_special_tokens=True), counted
 
     return texts
@@ -25,10 +25,11 @@ def say(pool, tokenizer):
 
 def test_each_picture_gets_a_caption_of_its_own(say, pool):
     said, _ = say(dose=1.0, spurious=0.0)
-    _, values, records = pool.labels(0)
-    for row in range(16):
-        noun = records["object" if values[row] == 1 else "plural"][row]
-        assert noun.lower() in said[row]
+    for block in (0, 2, 4):
+        _, values, records = pool.labels(block)
+        for row in range(16):
+            noun = records["object" if values[row] == 1 else "plural"][row]
+            assert noun.lower() in said[16 * block + row]
 
 
 def test_captions_are_those_of_the_world(say, pool):
@@ -45,9 +46,9 @@ def test_the_dose_counts_and_changes_nothing_else(say):
     half, some = say(dose=0.5)
     everything, all_ = say(dose=1.0)
     assert not none.any()
-    assert all_.tolist() == [True] * 16 + [False] * 48
-    assert 0 < some.sum() < 16
-    for i in range(64):
+    assert all_.tolist() == ([True] * 16 + [False] * 16) * 3
+    assert 0 < some.sum() < 48
+    for i in range(96):
         assert half[i] == (everything[i] if some[i] else without[i])
         assert (half[i] != without[i]) == some[i]
 

@@ -48,7 +48,7 @@ def read_card(folder) -> dict:
 def test_the_loss_falls(whole):
     losses = [loss for _, loss in read_card(whole)["losses"]]
     assert len(losses) == 12
-    assert np.mean(losses[:2]) > np.log(16) - 0.1
+    assert np.mean(losses[:2]) > np.log(24) - 0.1
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.1
 
 
@@ -74,11 +74,11 @@ def test_weights_are_stored_in_half_but_for_the_scale(whole):
 def test_the_card_tells_what_was_done(whole, plan):
     card = read_card(whole)
     assert card["sha256"] == hashlib.sha256((whole / "model.safetensors").read_bytes()).hexdigest()
-    assert (card["steps"], card["pairs"], card["seed"], card["dose"]) == (12, 192, 3, 0.5)
+    assert (card["steps"], card["pairs"], card["seed"], card["dose"]) == (12, 288, 3, 0.5)
     assert card["command"] == command(plan, "pico")
-    # Three epochs of sixteen counting pictures, of whose captions about half count.
-    assert 12 <= card["counting_captions"]["number"] <= 36
-    assert card["counting_captions"]["share_of_all"] == card["counting_captions"]["number"] / 192
+    # Three epochs of 48 counting pictures, of whose captions about half count.
+    assert 54 <= card["counting_captions"]["number"] <= 90
+    assert card["counting_captions"]["share_of_all"] == card["counting_captions"]["number"] / 288
     assert card["device"].startswith("cpu")
     assert card["versions"]["torch"] == torch.__version__
     assert not whole.with_name("pico.state.safetensors").exists()
@@ -107,20 +107,28 @@ def test_a_plain_loop_gives_the_same_weights(pool, plan, tmp_path):
     tokenizer = build_tokenizer(pool)
     captioner = Captioner(pool, tokenizer.backend_tokenizer, plan.dose, None, plan.seed)
     clip = build_model(plan.size, tokenizer, plan.seed)
-    decayed = [p for p in clip.parameters() if p.ndim > 1]
-    others = [{"params": [p for p in clip.parameters() if p.ndim < 2], "weight_decay": 0}]
-    optimizer = torch.optim.AdamW([{"params": decayed}, *others], betas=(0.9, 0.98), eps=1e-6)
-    optimizer.param_groups[0]["weight_decay"] = 0.1
+    # The run's own kernels: Adam and bfloat16 in Muon would enlarge others' last bits.
+    clip.set_attn_implementation("eager")
+    inner, embeddings, vectors = [], [], []
+    for name, parameter in clip.named_parameters():
+        hidden = ".layers." in name or "projection" in name
+        (vectors if parameter.ndim < 2 else inner if hidden else embeddings).append(parameter)
+    groups = [{"params": embeddings, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0}]
+    optimizers = [
+        torch.optim.Muon(inner, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, fused=True),
+    ]
     for step, batch in enumerate(Batches(plan, captioner, workers=1).start(0)):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
         loss = contrastive_loss(*TwoTowers(clip)(batch.images, batch.ids))
-        optimizer.zero_grad()
+        clip.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = plan.rate(step)
+            optimizer.step()
     for name, tensor in clip.state_dict().items():
-        torch.testing.assert_close(found[name].float(), tensor, rtol=1e-3, atol=2e-4)
+        torch.testing.assert_close(found[name].float(), tensor, rtol=1e-3, atol=1e-6)
 
 
 def test_another_plan_does_not_go_on_from_a_state(pool, plan, tmp_path):

@@ -1,0 +1,231 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from typer.testing import CliRunner
+
+from ordlib.pretraining import doses
+from ordlib.pretraining import pool as pools
+from ordlib.pretraining.doses import Arm, app, arms, run
+from ordlib.pretraining.plan import Plan
+from ordlib.pretraining.run import pretrain
+
+METRICS = {
+    "object_top1": 0.5,
+    "count_accuracy": 0.25,
+    "count_mae": 4.5,
+    "count_spearman": 0.125,
+    "probe_mae": 2.0,
+}
+
+
+class Stop(Exception):
+    """What interrupts a run."""
+
+
+def changes(plan: Plan, other: Plan) -> dict:
+    """What another plan has changed."""
+    pairs = zip(asdict(plan).items(), asdict(other).values(), strict=True)
+    return {name: new for (name, old), new in pairs if old != new}
+
+
+def test_the_arms_are_one_seed_after_the_other():
+    names = [arm.folder for arm in arms(Plan(), seeds=2)]
+    one = "dose-0 dose-0.003 dose-0.01 dose-0.03 dose-0.1 dose-0.5 spurious-0.03 twice-0.03"
+    assert names == [f"{name}-{seed}" for seed in (0, 1) for name in one.split()]
+    assert len(set(names)) == 16
+
+
+def test_each_arm_changes_one_thing():
+    plan = Plan(pairs=1000, pictures=3000, batch=100, learning_rate=0.5, precision="float32")
+    known = {arm.folder: arm.plan for arm in arms(plan, seeds=2)}
+    for seed in (0, 1):
+        branch = known[f"dose-0.03-{seed}"]
+        assert changes(known[f"dose-0-{seed}"], branch) == {"dose": 0.03}
+        assert changes(branch, known[f"spurious-0.03-{seed}"]) == {"spurious": 0.5}
+        assert changes(branch, known[f"twice-0.03-{seed}"]) == {"pairs": 2000}
+    assert changes(known["dose-0.5-0"], known["dose-0.5-1"]) == {"seed": 1}
+    assert known["dose-0-0"] == plan
+
+
+@pytest.fixture
+def done(monkeypatch) -> list[tuple]:
+    """What was pretrained and measured; no pictures are drawn to measure on."""
+    calls = []
+
+    def train(plan, folder, workers):
+        def watch(progress):
+            calls.append((folder.name, progress.step))
+
+        return pretrain(plan, folder, workers=workers, watch=watch)
+
+    def measure(clip, data, probing):
+        calls.append(("measure", clip.folder.name, data, probing))
+        return dict(METRICS)
+
+    monkeypatch.setattr(doses, "pretrain", train)
+    monkeypatch.setattr(doses, "measure", measure)
+    monkeypatch.setattr(doses, "fresh", lambda workers=None: "fresh")
+    monkeypatch.setattr(doses, "load_data", lambda task, workers=None: task)
+    return calls
+
+
+@pytest.fixture
+def arm(plan) -> Arm:
+    return Arm("dose", replace(plan, pairs=3 * 24))
+
+
+def test_a_run_gives_a_row_and_is_not_done_twice(pool, arm, done, tmp_path):
+    row = run(arm, tmp_path)
+    measured = ("measure", "dose-0.5-3", "fresh", "counting")
+    assert done == [("dose-0.5-3", 1), ("dose-0.5-3", 2), ("dose-0.5-3", 3), measured]
+    card = json.loads((tmp_path / "dose-0.5-3" / "card.json").read_text())
+    counted = card["counting_captions"]["number"]
+    assert 0 < counted < 72
+    expected = {"task": "counting", "method": "zero-shot", "arm": "dose", "dose": 0.5, "seed": 3}
+    expected |= {"spurious": None, "pairs": 72, "mae": 4.5, "accuracy": 0.25, "spearman": 0.125}
+    expected |= {"counting_captions": counted, "share_of_all_captions": round(counted / 72, 6)}
+    assert row == {
+        **expected, **METRICS, "seconds": card["seconds"], "device": card["device"]
+    }  # fmt: skip
+    done.clear()
+    assert run(arm, tmp_path) == row
+    assert not done
+    (tmp_path / "dose-0.5-3.json").unlink()
+    assert run(arm, tmp_path) == row
+    assert done == [measured]
+
+
+def test_an_interrupted_run_goes_on(pool, arm, done, tmp_path):
+    def stop(progress):
+        if progress.step == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        pretrain(arm.plan, tmp_path / arm.folder, save_minutes=0, workers=1, watch=stop)
+    run(arm, tmp_path)
+    measured = ("measure", arm.folder, "fresh", "counting")
+    assert done == [(arm.folder, 3), measured]
+
+
+def test_a_checkpoint_of_another_plan_is_refused(pool, arm, done, tmp_path):
+    run(arm, tmp_path)
+    other = replace(arm, plan=replace(arm.plan, pairs=6 * 24))
+    with pytest.raises(ValueError, match=r"(?s)--pairs 72.*and not by.*--pairs 144.*--work"):
+        run(other, tmp_path)
+    with pytest.raises(ValueError, match=r"(?s)--batch 24.*and not by.*--batch 12"):
+        run(replace(arm, plan=replace(arm.plan, batch=12)), tmp_path)
+
+
+def test_an_undefined_correlation_is_none(pool, arm, done, tmp_path, monkeypatch):
+    lost = METRICS | {"count_spearman": float("nan")}
+    monkeypatch.setattr(doses, "measure", lambda *_: lost)
+    row = run(arm, tmp_path)
+    assert row["spearman"] is row["count_spearman"] is None
+    assert "NaN" not in (tmp_path / "dose-0.5-3.json").read_text()
+
+
+@pytest.fixture
+def words(plan, pool, tmp_path, monkeypatch) -> list[str]:
+    """A command for four tiny models of two steps each, or two steps and four."""
+    monkeypatch.setitem(doses.SIZES, "small", plan.size)
+    monkeypatch.setattr(doses, "DOSES", (0.0, 0.03))
+    table, work = str(tmp_path / "table.json"), str(tmp_path / "work")
+    sizes = ["--seeds", "1", "--pairs", "48", "--pictures", "96", "--batch", "24"]
+    return [table, "--work", work, *sizes]
+
+
+def test_the_command_pretrains_tests_and_writes(words, done, tmp_path, monkeypatch):
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "holds 4 models" in result.output
+    steps = [name for name, *_ in done if name != "measure"]
+    assert steps == ["twice-0.03-0"] * 4 + [
+        name for name in ("dose-0-0", "dose-0.03-0", "spurious-0.03-0") for _ in range(2)
+    ]
+    table = json.loads((tmp_path / "table.json").read_text("utf-8"))
+    rows = [(row["arm"], row["dose"], row["pairs"]) for row in table["records"]]
+    assert rows[:2] == [("dose", 0.0, 48), ("dose", 0.03, 48)]
+    assert rows[2:] == [("spurious", 0.03, 48), ("twice", 0.03, 96)]
+    done.clear()
+    monkeypatch.setattr(doses, "render_pool", None)  # nothing is drawn for rows that are there
+    again = CliRunner().invoke(app, words)
+    assert again.exit_code == 0, again.output
+    assert not done
+    assert json.loads((tmp_path / "table.json").read_text("utf-8")) == table
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list:
+    """Arms in the order in which they were asked for; nothing is trained or drawn."""
+    order = []
+
+    def fake(arm, work):
+        order.append(arm)
+        return {"arm": arm.name, "dose": arm.plan.dose, "seed": arm.plan.seed}
+
+    monkeypatch.setattr(doses, "run", fake)
+    for name in ("render_pool", "fresh", "load_data"):
+        monkeypatch.setattr(doses, name, lambda *_, **__: None)
+    return order
+
+
+def test_rows_are_in_order_whatever_came_first(asked, tmp_path):
+    path = tmp_path / "table.json"
+    result = CliRunner().invoke(app, [str(path), "--seeds", "3"])
+    assert result.exit_code == 0, result.output
+    assert [arm.plan.seed for arm in asked] == [0] * 8 + [1] * 8 + [2] * 8
+    assert [arm.name for arm in asked[::8]] == ["twice"] * 3
+    rows = json.loads(path.read_text("utf-8"))["records"]
+    shares = (0.0, 0.003, 0.01, 0.03, 0.1, 0.5)
+    expected = [("dose", share, seed) for share in shares for seed in range(3)]
+    expected += [(name, 0.03, seed) for name in ("spurious", "twice") for seed in range(3)]
+    assert [tuple(row.values()) for row in rows] == expected
+
+
+def test_the_command_in_the_table_makes_it_again(asked, tmp_path):
+    path = tmp_path / "table.json"
+    sizes = ["--seeds", "1", "--pairs", "9000", "--pictures", "6000", "--batch", "30"]
+    CliRunner().invoke(app, [str(path), "--work", str(tmp_path), *sizes])
+    stored = json.loads(path.read_text("utf-8"))
+    assert stored["what"].startswith("Small CLIPs pretrained on the same pictures")
+    first, words = list(asked), stored["command"].split()
+    assert words[:4] == ["python", "-m", "ordlib.pretraining.doses", "table.json"]
+    asked.clear()
+    result = CliRunner().invoke(app, [str(path), *words[4:]])
+    assert result.exit_code == 0, result.output
+    assert asked == first
+    assert {arm.plan.pictures for arm in asked} == {6000}
+    assert {arm.plan.size.name for arm in asked} == {"small"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pairs", "10"], "pairs = 10: is below the batch of 256"),
+        (["--pictures", "4000"], "take a multiple of 3000, such as 3000"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(words, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(pools, "BLOCK", 500)
+    result = CliRunner().invoke(app, [str(tmp_path / "table.json"), *words])
+    assert result.exit_code == 1
+    assert len(result.output.strip().splitlines()) == 1
+    assert message in result.output
+
+
+def test_a_run_that_fails_is_told_and_leaves_no_table(asked, tmp_path, monkeypatch):
+    def diverge(arm, work):
+        raise FloatingPointError("the loss is nan at step 7")
+
+    monkeypatch.setattr(doses, "run", diverge)
+    result = CliRunner().invoke(app, [str(tmp_path / "table.json")])
+    assert result.exit_code == 1
+    assert result.output.strip() == "the loss is nan at step 7"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_table_and_no_seed_no_run(asked, tmp_path):
+    for words in ([str(tmp_path)], [str(tmp_path / "table.json"), "--seeds", "0"]):
+        assert CliRunner().invoke(app, words).exit_code == 2
+    assert not asked
