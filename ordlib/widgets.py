@@ -208,8 +208,9 @@ def draw_ordered(
 
     Example:
         >>> from ordlib import load_clip, load_data
-        >>> clip, data = load_clip("pico-clip"), load_data("counting", "val") # doctest: +SKIP
-        >>> ax = draw_ordered(clip, data, "a photo of many stars")            # doctest: +SKIP
+        >>> clip, data = load_clip("pico-clip", "cpu"), load_data("counting", "val", size=100)
+        >>> ax = draw_ordered(clip, data, "a photo of many stars")
+        >>> plt.close(ax.figure)
     """
     prompt = " ".join(prompt.split())
     if not prompt:
@@ -252,7 +253,9 @@ def explore_prompt(clip: ClipBackbone, datasets: dict[str, ImageData]) -> VBox:
         the figure. A prompt that will not do is answered by a sentence.
 
     Example:
-        >>> explore_prompt(clip, {"counting": data}) # doctest: +SKIP
+        >>> from ordlib import load_clip, load_data
+        >>> clip, data = load_clip("pico-clip", "cpu"), load_data("counting", "val", size=100)
+        >>> explorer = explore_prompt(clip, {"counting": data})
     """
     names = list(datasets)
     menu = Dropdown(options=names, description="pictures", style=NAME_WIDTH)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "ordlib"
 # Lower rows know nothing of higher ones, and the modules of a row nothing of each other.
 FLOORS = [
     {"storage", "prediction"}, {"metrics"}, {"world"}, {"tasks"}, {"data"},
-    {"clip", "losses"}, {"features"},
+    {"clip", "losses"}, {"features", "prompts"},
     {"models", "evidence"},
     {"evaluation", "audit", "pretraining"},
     {"plots"}, {"widgets", "notebook", "checks"},

@@ -68,12 +68,13 @@ def arms(plan: Plan, seeds: int) -> Iterator[Arm]:
         yield Arm("twice", replace(branch, pairs=2 * plan.pairs))
 
 
-def run(arm: Arm, work: Path) -> dict:
+def run(arm: Arm, work: Path, workers: int | None = 1) -> dict:
     """Pretrain and measure one model, unless that was done before.
 
     Args:
         arm: the model.
         work: folder of checkpoints; an unfinished run goes on from there.
+        workers: processes that draw and caption; None takes every core.
 
     Returns:
         A row of the table.
@@ -86,9 +87,9 @@ def run(arm: Arm, work: Path) -> dict:
         _check_same(arm, folder)
     if not known.is_file():
         if not folder.is_dir():
-            pretrain(arm.plan, folder, workers=1)
+            pretrain(arm.plan, folder, workers=workers)
         clip = load_clip(folder)
-        metrics = measure(clip, fresh(workers=1), load_data("counting", workers=1))
+        metrics = measure(clip, fresh(workers=workers), load_data("counting", workers=workers))
         row = _row(arm, json.loads((folder / "card.json").read_text("utf-8")), metrics)
         with replacing(known) as temporary:
             temporary.write_text(json.dumps(row), "utf-8")
@@ -148,9 +149,9 @@ def main(
         "build/dose_response"
     ),
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    pairs: Annotated[int, typer.Option(help="Pairs that each model sees.")] = 384_000,
-    pictures: Annotated[int, typer.Option(help="Pictures of the pool.")] = 192_000,
-    batch: Annotated[int, typer.Option(help="Pairs contrasted at once.")] = 256,
+    pairs: Annotated[int, typer.Option(help="Pairs that each model sees.")] = 240_000,
+    pictures: Annotated[int, typer.Option(help="Pictures of the pool.")] = 96_000,
+    batch: Annotated[int, typer.Option(help="Pairs contrasted at once.")] = 128,
     jobs: Annotated[int, typer.Option(help="Models trained at once, by as many processes.")] = 1,
 ) -> None:
     """Pretrain a small pico-clip at each dose, test all of them, and write the table.
@@ -164,7 +165,9 @@ def main(
         todo = sorted(arms(plan, seeds), key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
         if not all(_row_file(arm, work).is_file() for arm in todo):
             _draw(plan)
-        rows = _in_order(Parallel(jobs)(delayed(run)(arm, work) for arm in todo))
+        rows = _in_order(
+            Parallel(jobs)(delayed(run)(arm, work, None if jobs == 1 else 1) for arm in todo)
+        )
     except (ValueError, OSError, FloatingPointError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error

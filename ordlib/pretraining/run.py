@@ -108,7 +108,7 @@ def _card(plan: Plan, name: str, pool: Pool, trainer: Trainer, model: CLIPModel)
         "true count.",
         "command": command(plan, name),
         "data": {
-            "world": "counting, dating, ageing and quality in equal shares, split 'pretrain'",
+            "world": "half of it counting, the rest dating, ageing and quality, split 'pretrain'",
             "pool": pool.folder.name,
             "pictures": pool.size,
             "side": pool.side,

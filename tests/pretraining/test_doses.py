@@ -160,7 +160,7 @@ def asked(monkeypatch) -> list:
     """Arms in the order in which they were asked for; nothing is trained or drawn."""
     order = []
 
-    def fake(arm, work):
+    def fake(arm, work, workers):
         order.append(arm)
         return {"arm": arm.name, "dose": arm.plan.dose, "seed": arm.plan.seed}
 
@@ -202,7 +202,7 @@ def test_the_command_in_the_table_makes_it_again(asked, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pairs", "10"], "pairs = 10: is below the batch of 256"),
+        (["--pairs", "10"], "pairs = 10: is below the batch of 128"),
         (["--pictures", "4000"], "take a multiple of 3000, such as 3000"),
     ],
 )
@@ -215,7 +215,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(words, message, tmp_pat
 
 
 def test_a_run_that_fails_is_told_and_leaves_no_table(asked, tmp_path, monkeypatch):
-    def diverge(arm, work):
+    def diverge(arm, work, workers):
         raise FloatingPointError("the loss is nan at step 7")
 
     monkeypatch.setattr(doses, "run", diverge)

@@ -1,0 +1,27 @@
+"""Every notebook runs to its end on a CLIP that nobody trained: a folder with two layers."""
+
+from pathlib import Path
+
+import pytest
+from clips import build_clip, byte_tokenizer
+
+from ordlib.course.running import run
+
+HOME = Path(__file__).parents[2] / "notebooks"
+LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def random_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As large as pico-clip's pictures, so that the course's own renderings serve."""
+    text = {"hidden_size": 32, "intermediate_size": 64, **LAYERS}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "image_size": 96, "patch_size": 24}
+    folder = tmp_path_factory.mktemp("random-clip")
+    return build_clip(folder, byte_tokenizer(600), text, vision | LAYERS, width=24)
+
+
+@pytest.mark.parametrize("path", sorted(HOME.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs_on_a_random_clip(path, random_clip, tmp_path):
+    (outcome,) = run([path], tmp_path, values={"backbone": str(random_clip)})
+    assert outcome.failure is None, outcome.failure
+    assert outcome.results
