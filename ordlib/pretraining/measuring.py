@@ -64,7 +64,7 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
     Returns:
         ``object_top1`` and ``colour_top1``, shares right over all names; ``phrase_accuracy`` over
         the five bins; ``count_accuracy`` over the pictures of 2 to 20 objects, by the likeliest
-        rank; ``count_mae`` in objects and ``count_spearman`` by expectation; the same three for
+        rank; ``count_mae`` in objects and ``count_spearman`` by expectation; the same four for
         unnamed prompts; ``probe_spearman`` and ``probe_mae`` of ridge regression on frozen
         picture features.
 
@@ -75,16 +75,11 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
     """
     probe = LinearProbe(lambda pictures: image_features(clip, pictures).numpy(), data.task)
     guess = probe.fit(train).predict(data).value
-    bins = ZeroShot(clip, data.task, over="bins", templates=TEMPLATES, fill=NAMED)
-    right = bins.predict_bins(data) == data.task.bin_of(data.values)
-    counts = {}
-    for name, fill in (("count", NAMED), ("unnamed_count", {})):
-        counts |= _counting(name, ZeroShot(clip, data.task, templates=TEMPLATES, fill=fill), data)
     found = {
         "object_top1": object_top1(clip, data),
         "colour_top1": colour_top1(clip, data),
-        "phrase_accuracy": right.mean(),
-        **counts,
+        **_asked(clip, data, NAMED),
+        **{f"unnamed_{name}": value for name, value in _asked(clip, data, {}).items()},
         "probe_mae": mae(data.values, guess),
         "probe_spearman": spearman(data.values, guess),
     }
@@ -149,13 +144,17 @@ def write_metrics(folder: Path) -> dict[str, float]:
     return metrics
 
 
-def _counting(name: str, model: ZeroShot, data: ImageData) -> dict[str, float]:
-    prediction, several = model.predict(data), data.values > 1
+def _asked(clip: ClipBackbone, data: ImageData, fill: dict[str, str]) -> dict[str, float]:
+    """Ask for phrases and numbers, with the object named or not."""
+    bins = ZeroShot(clip, data.task, over="bins", templates=TEMPLATES, fill=fill)
+    prediction = ZeroShot(clip, data.task, templates=TEMPLATES, fill=fill).predict(data)
     likeliest = data.task.levels[prediction.probabilities.argmax(1)]
+    several = data.values > 1
     return {
-        f"{name}_accuracy": np.mean(likeliest[several] == data.values[several]),
-        f"{name}_mae": mae(data.values, prediction.value),
-        f"{name}_spearman": spearman(data.values, prediction.value),
+        "phrase_accuracy": np.mean(bins.predict_bins(data) == data.task.bin_of(data.values)),
+        "count_accuracy": np.mean(likeliest[several] == data.values[several]),
+        "count_mae": mae(data.values, prediction.value),
+        "count_spearman": spearman(data.values, prediction.value),
     }
 
 
