@@ -574,7 +574,7 @@ check.own_task(mine_solved)
 # **To read.** McCullagh, *Regression models for ordinal data* (1980), where it began.
 # Gutiérrez and others, *Ordinal regression methods: survey and experimental study* (2016).
 #
-# **Where next.** Notebook 01 (in preparation) asks CLIP these four questions.
+# **Where next.** Notebook [01](01_vanilla_clip.ipynb) asks CLIP these four questions.
 
 # %%
 results.save()

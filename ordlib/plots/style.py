@@ -22,6 +22,7 @@ METHOD_COLOURS = {
     "pixel trees": PALETTE["purple"],
     "linear probe": PALETTE["sky"],
     "zero-shot": PALETTE["red"],
+    "pico-clip-counting": PALETTE["blue"],
 }
 
 
