@@ -49,20 +49,23 @@ class Arm:
         return f"{self.name}-{self.plan.dose:g}-{self.plan.seed}"
 
 
-def arms(plan: Plan, seeds: int) -> Iterator[Arm]:
+def arms(plan: Plan, seeds: int, extra_seeds: int) -> Iterator[Arm]:
     """Yield the models of the dose-response, all of one seed before those of the next.
 
     Args:
         plan: of a run; doses, seeds and the arms' own changes are put in.
-        seeds: how many.
+        seeds: how many for each dose.
+        extra_seeds: how many for the arms with more numerals and with twice the pairs.
 
     Example:
-        >>> [arm.folder for arm in arms(Plan(), seeds=1)][-3:]
+        >>> [arm.folder for arm in arms(Plan(), seeds=1, extra_seeds=1)][-3:]
         ['dose-0.5-0', 'spurious-0.03-0', 'twice-0.03-0']
     """
     for seed in range(seeds):
         for dose in DOSES:
             yield Arm("dose", replace(plan, dose=dose, seed=seed))
+        if seed >= extra_seeds:
+            continue
         branch = replace(plan, dose=BRANCH, seed=seed)
         yield Arm("spurious", replace(branch, spurious=OFTEN))
         yield Arm("twice", replace(branch, pairs=2 * plan.pairs))
@@ -149,6 +152,7 @@ def main(
         "build/dose_response"
     ),
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    extra_seeds: Annotated[int, typer.Option(min=0, help="How many for the extra arms.")] = 3,
     pairs: Annotated[int, typer.Option(help="Pairs that each model sees.")] = 240_000,
     pictures: Annotated[int, typer.Option(help="Pictures of the pool.")] = 96_000,
     batch: Annotated[int, typer.Option(help="Pairs contrasted at once.")] = 128,
@@ -162,7 +166,8 @@ def main(
     try:
         plan = Plan(size=SIZES["small"], pairs=pairs, pictures=pictures, batch=batch)
         # The longest first, so that no core waits for it at the end.
-        todo = sorted(arms(plan, seeds), key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
+        todo = list(arms(plan, seeds, extra_seeds))
+        todo.sort(key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
         if not all(_row_file(arm, work).is_file() for arm in todo):
             _draw(plan)
         rows = _in_order(
@@ -172,8 +177,8 @@ def main(
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
     again = (
-        f"python -m ordlib.pretraining.doses {output.name} --seeds {seeds} --pairs {pairs} "
-        f"--pictures {pictures} --batch {batch}"
+        f"python -m ordlib.pretraining.doses {output.name} --seeds {seeds} "
+        f"--extra-seeds {extra_seeds} --pairs {pairs} --pictures {pictures} --batch {batch}"
     )
     save_results(output, WHAT, again, rows)
     typer.echo(f"{output} holds {len(rows)} models; ordlib.load_results reads the library's own")
