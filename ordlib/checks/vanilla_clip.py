@@ -14,6 +14,9 @@ from ..tasks.templates import placeholders
 from .verdict import Verdict, called, diagnosing
 
 HOUSE_TEMPLATES = (0, 1, 2)  # those of counting that leave the colour out
+# Objects by which prompts must beat the house's: those are no better than a constant, so that
+# any little shift of the middle would beat them.
+WORTH = 1.0
 FEWEST_WORDS = 5
 SHUFFLES = 1000
 LUCK = 0.05  # most shuffles, as a share, that may do as well as the learner's order
@@ -54,7 +57,7 @@ def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str |
 
     Returns:
         A :class:`~ordlib.checks.Verdict`: passed if the MAE of the expectation is lower than
-        the house's, over all pictures and over those of more than one object.
+        the house's by an object, and lower over the pictures of more than one object, too.
     """
     house = load_task("counting")
     if complaint := _unfit(task, data, house):
@@ -73,8 +76,12 @@ def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str |
             f"give the count away. Change the words of the other ranks{nouns}"
         )
     gain = bootstrap(np.mean, theirs.errors - mine.errors, groups=data.groups)
-    luck = "" if gain.low > 0 else ": with zero in it, this may be luck"
-    sure = f"The gain and its 95 % interval are {gain}{luck}."
+    if gain.estimate < WORTH:
+        return (
+            f"{told} That moves the house's flat guess a little; gain {WORTH:g} object at least. "
+            f"{_suggestion(task)}{nouns}"
+        )
+    sure = f"The gain and its 95 % interval are {gain}."
     return Verdict("passed", f"{told} {sure} {_exactness(mine, theirs, data)}{nouns}")
 
 
@@ -121,7 +128,7 @@ def _exactness(mine: _Answers, theirs: _Answers, data: ImageData) -> str:
     )
     if share >= 0.5:
         return f"The exact number is there more often than not: {told}."
-    told = f"The exact number is still missing: {told}."
+    told = f"The exact number is still rare: {told}."
     if share <= house and mine.hits[~several].sum() > theirs.hits[~several].sum():
         told += " Only single objects are hit more often, and grammar can give them away."
     return told
@@ -130,8 +137,8 @@ def _exactness(mine: _Answers, theirs: _Answers, data: ImageData) -> str:
 def _suggestion(task: OrdinalTask) -> str:
     """Name what these prompts have not tried yet."""
     if any(word.strip().isdigit() for word in task.words):
-        return "Try words where you have digits."
-    told = "Try looser words, such as a phrase of quantity ('a few', 'many') beside the number"
+        return "Try words where you have digits, with a loose phrase ('a few', 'many') beside them."
+    told = "Try the captions' own phrases of quantity ('a few', 'many') beside the number"
     more = ", and several templates: their features are averaged" if len(task.templates) < 2 else ""
     return f"{told}{more}."
 
@@ -200,7 +207,8 @@ def _no_rank_words(words: Sequence[str]) -> str | None:
         return f"{len(words)} words are few to tell order from luck: give {FEWEST_WORDS} or more"
     for name in ("counting", "dating", "ageing", "quality"):
         task = load_task(name)
-        if folded in (list(map(_folded, task.words)), list(map(_folded, task.bin_phrases))):
+        house = (list(map(_folded, task.words)), list(map(_folded, task.bin_phrases)))
+        if folded in house or folded[::-1] in house:
             return f"those are the house's words for {name}: find some of your own"
     return None
 
