@@ -255,7 +255,7 @@ def explore_prompt(clip: ClipBackbone, datasets: dict[str, ImageData]) -> VBox:
     Example:
         >>> from ordlib import load_clip, load_data
         >>> clip, data = load_clip("pico-clip", "cpu"), load_data("counting", "val", size=100)
-        >>> explorer = explore_prompt(clip, {"counting": data})
+        >>> explore_prompt(clip, {"counting": data})  # doctest: +SKIP
     """
     names = list(datasets)
     menu = Dropdown(options=names, description="pictures", style=NAME_WIDTH)

@@ -31,8 +31,8 @@ def test_without_network_and_paths_it_reads_the_same_everywhere(monkeypatch, tmp
 
 
 def test_it_prints_as_text_in_a_notebook():
-    report = Report((Check("disk", "full", "empty it"), Check("torch", ">=2.6")))
-    assert repr(report) == "[FIX] disk: full\n      -> empty it\n[OK]  torch: >=2.6"
+    report = Report((Check("disk", "full", "empty it"), Check("torch", ">=2.9")))
+    assert repr(report) == "[FIX] disk: full\n      -> empty it\n[OK]  torch: >=2.9"
     assert not report.ok
 
 
@@ -46,12 +46,12 @@ def test_versions_missing_and_too_old(monkeypatch):
     report = doctor(network=False, paths=False)
     assert not report.ok
     assert line(report, "torch") == (
-        '[FIX] torch: 1.13, >=2.6 is needed\n      -> pip install "torch>=2.6"'
+        '[FIX] torch: 1.13, >=2.9 is needed\n      -> pip install "torch>=2.9"'
     )
     assert line(report, "peft").startswith("[FIX] peft: missing, >=0.18 is needed")
     assert line(report, "numpy") == "[OK]  numpy: >=2.0"
     monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
-    assert '%pip install "torch>=2.6", then Runtime' in line(doctor(False, False), "torch")
+    assert '%pip install "torch>=2.9", then Runtime' in line(doctor(False, False), "torch")
 
 
 def test_python_out_of_range(monkeypatch):
