@@ -253,7 +253,7 @@ pd.Series(right).round(2)
 # %% [markdown]
 # **What you should see.** On the same bins the phrases are right for
 # 0.74<!--=bins.phrases--> of the pictures, the numerals for
-# 0.33<!--=bins.numerals, together--> or 0.17<!--=bins.numerals, likeliest-->, always saying
+# 0.33<!--=bins.numerals, together--> or 0.175<!--=bins.numerals, likeliest-->, always saying
 # the commonest bin for 0.33<!--=bins.always the commonest bin-->. And the phrases put pictures
 # in order: a Spearman of 0.95<!--=loose.spearman--> with the true count. Read as the middles of
 # their bins they are 1.7<!--=loose.mae--> objects off, where the numerals are
