@@ -5,15 +5,12 @@ from typing import Annotated, get_args
 
 import typer
 
+from .command import new_app
 from .plan import Plan, Precision
 from .sizes import SIZES, PicoSize
 
 DEFAULTS = Plan()
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 
 @app.command()

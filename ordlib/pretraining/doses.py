@@ -14,6 +14,7 @@ from ..clip import load_clip
 from ..data import load_data
 from ..evidence import save_results
 from ..storage import replacing
+from .command import new_app
 from .measuring import fresh, measure
 from .plan import Plan
 from .pool import render_pool
@@ -136,11 +137,7 @@ def _row(arm: Arm, card: dict, metrics: dict) -> dict:
     }
 
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 
 @app.command()

@@ -19,6 +19,7 @@ from ..models.zero_shot import ZeroShot
 from ..storage import replacing
 from ..tasks import OrdinalTask
 from ..world.rendering import SPLIT_SIZES
+from .command import new_app
 
 SIZE = 5000
 # The templates that leave the colour unnamed.
@@ -175,11 +176,7 @@ def _positions(names: Sequence[str], words: Sequence[str]) -> np.ndarray:
     return np.array([place[word] for word in words])
 
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 
 @app.command()
