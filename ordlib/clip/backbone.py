@@ -235,12 +235,21 @@ class ClipBackbone:
             ``(M, D)`` float32 on the CPU, not normalised.
         """
         chunks = [prompts[i : i + batch_size] for i in range(0, len(prompts), batch_size)]
-        bar = tqdm(chunks or [prompts], "encoding prompts", leave=False, delay=2, unit="batch")
+        bar = _bar(chunks or [prompts], "encoding prompts")
         return torch.cat([self.text_features(chunk).cpu() for chunk in bar])
 
     def batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
         """Yield the pixels of pictures, a batch at a time, with a bar after two seconds."""
         starts = range(0, len(images), batch_size) or range(1)
-        for i in tqdm(starts, "encoding pictures", leave=False, delay=2, unit="batch"):
+        for i in _bar(starts, "encoding pictures"):
             rows = range(i, min(i + batch_size, len(images)))
             yield self.preprocess([images[row] for row in rows])
+
+
+def _bar(batches: Sequence, what: str) -> tqdm:
+    """Show progress after two seconds, and none of a single batch.
+
+    In a notebook every bar, seen or not, is a dozen messages to the front end: hundreds of calls
+    with a batch each overran the queue of a reader that was waiting for the cell to end.
+    """
+    return tqdm(batches, what, leave=False, delay=2, unit="batch", disable=len(batches) == 1)

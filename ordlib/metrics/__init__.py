@@ -8,7 +8,7 @@ such as the correlation with a constant, is ``nan``: no warning, no invented zer
 from .agreement import accuracy, mae, off_by_one_accuracy, quadratic_kappa
 from .intervals import Interval, bootstrap
 from .order import pairwise_accuracy, pearson, spearman
-from .ordinality import Ordinality, ordinality_score
+from .ordinality import Ordinality, ordinality_score, rank_similarity
 from .scores import score
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "pairwise_accuracy",
     "pearson",
     "quadratic_kappa",
+    "rank_similarity",
     "score",
     "spearman",
 ]

@@ -44,6 +44,31 @@ def ordinality_score(features: ArrayLike) -> Ordinality:
         >>> ordinality_score(walk)
         Ordinality(raw=1.0, corrected=1.0)
     """
+    similarity = rank_similarity(features)
+    ranks = len(similarity)
+    steps = np.triu_indices(ranks - 1)
+    raw = float((similarity[:, :-1] > similarity[:, 1:])[:-1][steps].mean())
+    chance = 1 / 2 + 1 / ranks
+    return Ordinality(raw, (raw - chance) / (1 - chance) if ranks > 2 else float("nan"))
+
+
+def rank_similarity(features: ArrayLike) -> np.ndarray:
+    """Return the cosine of every rank's features with every other's.
+
+    Args:
+        features: as in :func:`ordinality_score`.
+
+    Returns:
+        ``(M, M)`` float64, 1 on the diagonal.
+
+    Raises:
+        ValueError: as :func:`ordinality_score`.
+
+    Example:
+        >>> rank_similarity([[1, 0], [0, 2]])
+        array([[1., 0.],
+               [0., 1.]])
+    """
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"features must be (M, D) with M >= 2 ranks, not {features.shape}")
@@ -52,9 +77,4 @@ def ordinality_score(features: ArrayLike) -> Ordinality:
     if bad.any():
         raise ValueError(f"features[{np.argmax(bad)}] has length {lengths[np.argmax(bad)]}")
     features = features / lengths[:, None]
-    similarity = features @ features.T
-    ranks = len(features)
-    steps = np.triu_indices(ranks - 1)
-    raw = float((similarity[:, :-1] > similarity[:, 1:])[:-1][steps].mean())
-    chance = 1 / 2 + 1 / ranks
-    return Ordinality(raw, (raw - chance) / (1 - chance) if ranks > 2 else float("nan"))
+    return features @ features.T

@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from ..metrics import rank_similarity
 from .ranks import name_ranks
 
 # Differences smaller than this are no structure: the colours never stretch further.
@@ -41,7 +42,9 @@ def similarity(features: ArrayLike, names: Sequence[str], ax: Axes | None = None
         ['one', 'two', 'three']
         >>> plt.close(ax.figure)
     """
-    cosines = _cosines(np.asarray(features, dtype=np.float64), len(names))
+    cosines = rank_similarity(features)
+    if len(cosines) != len(names):
+        raise ValueError(f"features has {len(cosines)} rows and names {len(names)}; give one a row")
     others = cosines[~np.eye(len(cosines), dtype=bool)]
     high = others.max()
     low = min(others.min(), high - LEAST_SPAN)
@@ -57,16 +60,3 @@ def similarity(features: ArrayLike, names: Sequence[str], ax: Axes | None = None
     letters = sum(len(label.get_text()) for label in ax.get_xticklabels())
     ax.tick_params(axis="x", rotation=90 if letters > MOST_LETTERS else 0)
     return ax
-
-
-def _cosines(features: np.ndarray, count: int) -> np.ndarray:
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f"features must be (M, D) with M >= 2 ranks, not {features.shape}")
-    if len(features) != count:
-        raise ValueError(f"features has {len(features)} rows and names {count}; give one a row")
-    lengths = np.linalg.norm(features, axis=1)
-    bad = ~np.isfinite(lengths) | (lengths == 0)
-    if bad.any():
-        raise ValueError(f"features[{np.argmax(bad)}] has length {lengths[np.argmax(bad)]}")
-    features = features / lengths[:, None]
-    return features @ features.T
