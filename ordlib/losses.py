@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Form = Literal["paper", "released"]
+Form = Literal["plain", "paper", "released"]
 Norm = Literal["sum_to_one", "mean_one"]
 # The released code softens the target of a bin's own pictures by this factor.
 SHARPNESS = 10.0
@@ -60,14 +60,15 @@ def ranking_weights(
 def fcrc(logits: Tensor, bins: Tensor, form: Form = "paper", norm: Norm = "mean_one") -> Tensor:
     """NumCLIP's ranking regularisation: cross-entropy whose far negatives weigh more.
 
-    The *paper* form weighs a negative's share of the denominator. The *released* code multiplies
-    its logit instead: with logits about 25 a weight of 1.6 adds 15, and where logits are
-    negative the far bins are let off.
+    The *plain* form is cross-entropy itself, to compare with. The *paper* form weighs a
+    negative's share of the denominator. The *released* code multiplies its logit instead: with
+    logits about 25 a weight of 1.6 adds 15, and where logits are negative the far bins are let
+    off.
 
     Args:
         logits: ``(B, d)`` of pictures over bins.
         bins: ``(B,)`` int64, each picture's own bin.
-        form: "paper" or "released".
+        form: "plain", "paper" or "released".
         norm: of the weights, for the paper form; the released one is always "mean_one".
 
     Returns:
@@ -87,22 +88,26 @@ def fcrc(logits: Tensor, bins: Tensor, form: Form = "paper", norm: Norm = "mean_
     if form == "released":
         weights = ranking_weights(bins, logits.shape[1], "mean_one", logits.dtype)
         return F.cross_entropy(weights * logits, bins)
+    if form == "plain":
+        return F.cross_entropy(logits, bins)
     if form != "paper":
-        raise ValueError(f"form = {form!r}: must be 'paper' or 'released'")
+        raise ValueError(f"form = {form!r}: must be 'plain', 'paper' or 'released'")
     # A weight on exp(logit) is its logarithm on the logit.
     weights = ranking_weights(bins, logits.shape[1], norm, logits.dtype)
     return F.cross_entropy(logits + weights.log(), bins)
 
 
-def text_to_image_kl(logits: Tensor, bins: Tensor) -> Tensor:
-    """The released code's other direction: every bin's words find the pictures of that bin.
+def text_to_image_kl(logits: Tensor, bins: Tensor, *, ranking: bool = True) -> Tensor:
+    """The released codes' other direction: every bin's words find the pictures of that bin.
 
-    It is not in the paper, and the published numbers need it. Its weights shrink as the batch
-    grows (their mean is .16 at 32 pictures, .01 at 512), so its value depends on the batch.
+    In NumCLIP it is not in the paper, and the published numbers need it. Its weights shrink as
+    the batch grows (their mean is .16 at 32 pictures, .01 at 512), so its value depends on the
+    batch. OrdinalCLIP has it without weights.
 
     Args:
         logits: ``(B, d)`` of pictures over bins.
         bins: ``(B,)`` int64, each picture's own bin.
+        ranking: whether distances between bins weigh the logits, as in NumCLIP.
 
     Returns:
         The mean over the bins that occur of the divergence, in nats, of the softmax over
@@ -110,6 +115,7 @@ def text_to_image_kl(logits: Tensor, bins: Tensor) -> Tensor:
 
     Source:
         NumCLIP's released code; an author says in its issues that the published numbers need it.
+        Without weights: Li et al. (2022), OrdinalCLIP, arXiv 2206.02338, released code.
 
     Example:
         >>> text_to_image_kl(torch.tensor([[3.0, 1.0], [1.0, 3.0]]), torch.tensor([0, 1])).item()
@@ -118,11 +124,13 @@ def text_to_image_kl(logits: Tensor, bins: Tensor) -> Tensor:
     num_bins = logits.shape[1]
     distance = _distances(bins, num_bins, logits.dtype).T
     own = distance == 0
-    # Where all pictures are of one bin its distances sum to 0, and no weight is needed.
-    weights = (num_bins - 1) * distance / distance.sum(1, keepdim=True).clamp(min=1)
-    weights = weights.masked_fill(own, 1.0)
+    columns = logits.T
+    if ranking:
+        # Where all pictures are of one bin its distances sum to 0, and no weight is needed.
+        weights = (num_bins - 1) * distance / distance.sum(1, keepdim=True).clamp(min=1)
+        columns = weights.masked_fill(own, 1.0) * columns
     target = (SHARPNESS * own.to(logits.dtype)).log_softmax(1)
-    found = (weights * logits.T).log_softmax(1)
+    found = columns.log_softmax(1)
     divergence = F.kl_div(found, target, reduction="none", log_target=True).sum(1)
     occurs = own.any(1)
     return torch.where(occurs, divergence, 0.0).sum() / occurs.sum()
@@ -158,6 +166,31 @@ def numclip_loss(
     """
     loss = fcrc(logits, bins, form, norm) + F.l1_loss(predicted, target)
     return loss + text_to_image_kl(logits, bins) if kl else loss
+
+
+def corn_loss(logits: Tensor, ranks: Tensor) -> Tensor:
+    """CORN's loss: binary cross-entropy of every question that the one below lets be asked.
+
+    Args:
+        logits: ``(B, M - 1)``; entry k asks whether a picture is beyond rank k, given that it is
+            beyond rank k - 1.
+        ranks: ``(B,)`` int64, 0 to M - 1.
+
+    Returns:
+        The mean over the questions asked, in nats.
+
+    Source:
+        Shi, Cao and Raschka (2021), CORN, arXiv 2111.08851, equation 8.
+
+    Example:
+        >>> corn_loss(torch.zeros(2, 4), torch.tensor([0, 4])).item()
+        0.693...
+    """
+    steps = torch.arange(logits.shape[1], device=logits.device)
+    asked = steps <= ranks[:, None]
+    beyond = (steps < ranks[:, None]).to(logits.dtype)
+    each = F.binary_cross_entropy_with_logits(logits, beyond, reduction="none")
+    return (each * asked).sum() / asked.sum()
 
 
 def _distances(bins: Tensor, num_bins: int, dtype: torch.dtype) -> Tensor:

@@ -5,8 +5,9 @@ from typing import Annotated, get_args
 
 import typer
 
+from ..hardware import Precision
 from .command import new_app
-from .plan import Plan, Precision
+from .plan import Plan
 from .sizes import SIZES, PicoSize
 
 DEFAULTS = Plan()

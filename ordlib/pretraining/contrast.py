@@ -1,9 +1,10 @@
 """The contrastive loss, over all pairs of all processes."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..gathering import gather
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
@@ -28,29 +29,7 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
         >>> contrastive_loss(features, features, torch.tensor(100.0)).item() < 1e-6
         True
     """
-    image, text = _gather(image), _gather(text)
+    image, text = gather(image), gather(text)
     logits = scale * image @ text.T
     pairs = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
-
-
-def _gather(features: Tensor) -> Tensor:
-    if not (dist.is_available() and dist.is_initialized()):
-        return features
-    return _Gather.apply(features)
-
-
-class _Gather(torch.autograd.Function):
-    """Join the features of all processes; their gradients are summed on the way back."""
-
-    @staticmethod
-    def forward(ctx, features: Tensor) -> Tensor:
-        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, features.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)
-        return gradient.chunk(dist.get_world_size())[dist.get_rank()]

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
+from ..hardware import Precision
 from .sizes import PicoSize
 
-Precision = Literal["auto", "float32", "bfloat16"]
 WARM_UP = 0.05
 
 

@@ -10,10 +10,10 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from transformers import CLIPModel
 
+from ..hardware import describe, pick_dtype
 from .batches import Batches
 from .captioning import Captioner
 from .checkpoint import check_free, save_checkpoint
-from .hardware import describe, pick_dtype
 from .model import build_model
 from .plan import Plan
 from .pool import Pool, render_pool

@@ -1,17 +1,13 @@
-"""An unfinished run on disk: enough to end just as if it had never been interrupted."""
+"""How far a pretraining run has come, and its state on disk."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch.optim import Optimizer
 from transformers import CLIPModel
 
-from ..storage import replacing
+from ..unfinished import load_unfinished, save_unfinished
 
 
 @dataclass
@@ -36,23 +32,9 @@ class Progress:
 def save_state(
     path: Path, run: dict, model: CLIPModel, optimizers: Sequence[Optimizer], progress: Progress
 ) -> None:
-    """Write the state of a run, to a temporary name first.
-
-    Args:
-        path: a safetensors file.
-        run: what determines the run's result; only the same run may go on.
-        model, optimizers: as they are now.
-        progress: how far it has come.
-    """
-    tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    for place, optimizer in enumerate(optimizers):
-        for number, moments in optimizer.state_dict()["state"].items():
-            where = f"optimizer/{place}/{number}"
-            tensors |= {f"{where}/{name}": tensor for name, tensor in moments.items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    notes = {"run": json.dumps(run), "progress": json.dumps(asdict(progress))}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, notes)
+    """Write the state of a run; arguments as in :func:`ordlib.unfinished.save_unfinished`."""
+    states = {"model": model.state_dict()}
+    save_unfinished(path, run, states, optimizers, asdict(progress))
 
 
 def load_state(
@@ -70,32 +52,9 @@ def load_state(
     Raises:
         ValueError: the state belongs to another run (says where they differ).
     """
-    if not path.is_file():
+    found = load_unfinished(path, run, optimizers)
+    if found is None:
         return Progress()
-    moments: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
-    weights = {}
-    with safe_open(path, "pt") as file:
-        notes = file.metadata()
-        _check_same(path, json.loads(notes["run"]), json.loads(json.dumps(run)))
-        for key in file.keys():  # noqa: SIM118 (no dict)
-            kind, *rest = key.split("/")
-            if kind == "model":
-                weights[rest[0]] = file.get_tensor(key)
-            else:
-                place, number, name = rest
-                moments[int(place)].setdefault(int(number), {})[name] = file.get_tensor(key)
-    model.load_state_dict(weights)
-    for optimizer, state in zip(optimizers, moments, strict=True):
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return Progress(**json.loads(notes["progress"]))
-
-
-def _check_same(path: Path, theirs: dict, ours: dict) -> None:
-    for name in sorted(ours):
-        if theirs.get(name) != ours[name]:
-            raise ValueError(
-                f"{path} is the unfinished run of another plan: {name} was {theirs.get(name)!r} "
-                f"there and is {ours[name]!r} now. Finish that run, delete the file, or give "
-                "another --output"
-            )
+    states, progress = found
+    model.load_state_dict(states["model"])
+    return Progress(**progress)

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import CLIPModel
 
+from ..hardware import pick_attention, pick_dtype
 from .batches import Batch, Batches
 from .contrast import contrastive_loss
-from .hardware import pick_attention, pick_dtype
 from .optimizers import make_optimizers
 from .plan import Plan
 from .state import Progress, load_state, save_state

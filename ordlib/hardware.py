@@ -1,8 +1,10 @@
 """What a run is computed on: which precision pays there, and what to call it on the card."""
 
+from typing import Literal
+
 import torch
 
-from .plan import Precision
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:

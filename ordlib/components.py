@@ -1,0 +1,93 @@
+"""Trained parts by name: those that come with ordlib, and folders of your own."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from .clip import ClipBackbone, load_clip
+from .models.method import Method
+from .serialization import CARD, CONFIG, read_json
+
+COMPONENTS = Path(__file__).with_name("weights")
+# Where the class of each method is; a component names its class and nothing else is imported.
+HOMES = {
+    "CoOp": "coop",
+    "Corn": "corn",
+    "FineTuned": "finetuned",
+    "NumCLIP": "numclip",
+    "OrdinalCLIP": "ordinalclip",
+}
+
+
+def list_components() -> pd.DataFrame:
+    """Return the components that come with ordlib, a row each, by name.
+
+    Returns:
+        Columns ``method``, ``task``, ``backbone``, ``mae`` on test in the task's unit, ``device``
+        it was trained on, and ``what``.
+
+    Example:
+        >>> list_components().columns.tolist()
+        ['method', 'task', 'backbone', 'mae', 'device', 'what']
+    """
+    columns = ["method", "task", "backbone", "mae", "device", "what"]
+    rows = {folder.name: _row(folder) for folder in _folders()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
+
+
+def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> Method:
+    """Load a trained method, with its task and options.
+
+    Args:
+        name: one of :func:`list_components`, or a folder that ``save_pretrained`` wrote.
+        clip: the backbone it was trained on; None loads it by the name in the component.
+
+    Returns:
+        The method, ready to predict; ``model.card`` says what is known of it.
+
+    Raises:
+        FileNotFoundError: no such component (lists those there are).
+        ValueError: it is for another backbone (names both), damaged, or of an unknown method.
+
+    Example:
+        >>> load_component("counting-by-magic")
+        Traceback (most recent call last):
+        FileNotFoundError: no component 'counting-by-magic'; there are ...
+    """
+    folder = _find(name)
+    config = read_json(folder / CONFIG)
+    method = config.get("method")
+    if method not in HOMES:
+        raise ValueError(f"{folder}: method = {method!r}: must be one of {', '.join(HOMES)}")
+    home = import_module(f".models.{HOMES[method]}", __package__)
+    clip = clip or load_clip(config["backbone"]["name"])
+    model = getattr(home, method).from_pretrained(folder, clip)
+    model.card = read_json(folder / CARD)
+    return model
+
+
+def _find(name: str | os.PathLike) -> Path:
+    for folder in (COMPONENTS / name, Path(name).expanduser()):
+        if folder.is_dir() and folder != COMPONENTS:
+            return folder
+    known = ", ".join(folder.name for folder in _folders()) or "none as yet"
+    raise FileNotFoundError(f"no component {os.fspath(name)!r}; there are {known}, and folders")
+
+
+def _folders() -> list[Path]:
+    configs = sorted(COMPONENTS.glob(f"*/{CONFIG}"))
+    return [path.parent for path in configs if "method" in read_json(path)]
+
+
+def _row(folder: Path) -> tuple:
+    config, card = read_json(folder / CONFIG), read_json(folder / CARD)
+    return (
+        config["method"],
+        config["task"]["name"],
+        config["backbone"]["name"],
+        card.get("test", {}).get("mae"),
+        card.get("device"),
+        card.get("what"),
+    )

@@ -1,0 +1,49 @@
+"""CORN: an ordinal head without words, the state of practice outside language."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..losses import corn_loss
+from ..prediction import Prediction
+from .method import Method
+from .ranks import ranks_of
+
+
+class Corn(Method):
+    """One question for each step of the scale: beyond this rank, given beyond the one below?
+
+    Args:
+        clip, task: as in :class:`~ordlib.models.method.Method`; the words of the task and the
+            text tower are not used.
+        options: fields of :class:`~ordlib.models.image_side.ImageOptions`.
+
+    Source:
+        Shi, Cao and Raschka (2021), CORN, arXiv 2111.08851. The adapter, the layer norm before
+        the head, and reading an expectation where the task says so are ours, for equal terms.
+
+    Example:
+        >>> from ordlib import load_clip, load_task
+        >>> model = Corn(load_clip("pico-clip", "cpu"), load_task("counting"))
+        >>> model.read(torch.ones(2, 96)).probabilities.shape
+        (2, 20)
+    """
+
+    def _build(self) -> None:
+        self.head = nn.Linear(self.clip.feature_width, self.task.num_ranks - 1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return ``(B, M - 1)`` logits of being beyond each rank, given beyond the one below."""
+        return self.head(F.layer_norm(features, features.shape[1:]))
+
+    def loss(self, features: Tensor, values: Tensor) -> Tensor:
+        """Return the mean binary cross-entropy in nats; arguments as in `Method.loss`."""
+        return corn_loss(self.logits(features), ranks_of(self.task, values))
+
+    @torch.no_grad()
+    def read(self, features: Tensor) -> Prediction:
+        """Return predictions with probabilities, read as the task says."""
+        beyond = self.logits(features).double().sigmoid().cumprod(1)
+        ends = [beyond.new_full((len(beyond), 1), end) for end in (1.0, 0.0)]
+        probabilities = torch.cat([ends[0], beyond], 1) - torch.cat([beyond, ends[1]], 1)
+        return self.task.read(probabilities.cpu().numpy())

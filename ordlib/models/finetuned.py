@@ -1,0 +1,52 @@
+"""Fine-tuned CLIP: the prompts stay as they are, the picture side learns."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .image_side import ImageOptions
+from .prompted import Prompted
+from .zero_shot import ZeroShot
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTunedOptions(ImageOptions):
+    """Options of :class:`FineTuned`.
+
+    Attributes:
+        templates: which of the task's templates to average, by index.
+    """
+
+    templates: tuple[int, ...] = (0,)
+
+
+class FineTuned(Prompted):
+    """Plain cross-entropy over fixed label prompts: what "just fine-tune it" gives.
+
+    Words for placeholders other than ``{rank}`` are averaged over.
+
+    Args:
+        clip, task: as in :class:`~ordlib.models.method.Method`.
+        options: fields of :class:`FineTunedOptions`; ``tower="lora"`` or ``"full"`` tunes the
+            picture tower, else the adapter alone learns.
+
+    Source:
+        Radford et al. (2021), arXiv 2103.00020, for the prompts; Hu et al. (2021), LoRA, arXiv
+        2106.09685.
+
+    Example:
+        >>> from ordlib import load_clip, load_task
+        >>> model = FineTuned(load_clip("pico-clip", "cpu"), load_task("dating"))
+        >>> model.text_features().shape
+        torch.Size([5, 96])
+    """
+
+    Options = FineTunedOptions
+
+    def _build(self) -> None:
+        words = ZeroShot(self.clip, self.task, templates=self.options.templates)
+        self.register_buffer("_texts", words.text_features(), persistent=False)
+
+    def text_features(self) -> Tensor:
+        """Return ``(M, D)`` features of the prompts, of length 1; they have no gradient."""
+        return self._texts

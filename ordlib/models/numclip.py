@@ -1,0 +1,193 @@
+"""NumCLIP: first which kind of number, in common words, then where inside."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..data import ImageData
+from ..losses import Form, Norm, fcrc, text_to_image_kl
+from ..prediction import Prediction
+from ..prompts import PromptLearner, RankWords
+from ..tasks import OrdinalTask
+from .method import Method
+from .prompted import PromptOptions, cosine_logits, plain_template
+from .ranks import bins_of
+
+Anchor = Literal["midpoint", "edge"]
+# The released divisor can reach 0; between these a bin's value at most doubles or halves.
+DIVISORS = (0.5, 2.0)
+FIRST_SPREAD = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumCLIPOptions(PromptOptions):
+    """Options of :class:`NumCLIP`.
+
+    Attributes:
+        form: of the ranking regularisation: "paper", "released", or "plain" cross-entropy.
+        norm: of the paper form's weights, "mean_one" or "sum_to_one".
+        kl: whether words find pictures, too: the released code's other direction.
+        regressor: whether a small network moves the bins' values; else a value is the mean of
+            the bins' anchors by their probabilities.
+        anchor: where a bin stands: its "midpoint", as restated, or its lower "edge", as in the
+            released code.
+        tune_phrases: whether the words of the bins are tuned.
+        tune_context: whether the context is; the released code does so on aesthetics only.
+
+    Raises:
+        ValueError: an unknown form, norm or anchor.
+    """
+
+    form: Form = "paper"
+    norm: Norm = "mean_one"
+    kl: bool = True
+    regressor: bool = True
+    anchor: Anchor = "midpoint"
+    tune_phrases: bool = True
+    tune_context: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choices = {
+            "form": ("plain", "paper", "released"),
+            "norm": ("mean_one", "sum_to_one"),
+            "anchor": ("midpoint", "edge"),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must be one of {known}")
+
+
+class NumCLIP(Method):
+    """Coarse bins in common language, and a regressor that reads the number from them.
+
+    The bins are the task's. Where every rank is a bin of its own, predictions are read from the
+    bins' probabilities as the task says, and the regressor only adds to training.
+
+    Args:
+        clip, task: as in :class:`~ordlib.models.method.Method`.
+        options: fields of :class:`NumCLIPOptions`.
+
+    Source:
+        Du et al. (2024), Teach CLIP to develop a number sense for ordinal regression, arXiv
+        2408.03574: binning, words, ranking regularisation. Released code: adapter, regressor,
+        weights of the terms, the other direction. Restated by YearCLIP, arXiv 2512.21337:
+        midpoints, the paper form. Ours: the clamped divisor, values rescaled to 0 to 1, LoRA.
+
+    Example:
+        >>> from ordlib import load_clip, load_task
+        >>> model = NumCLIP(load_clip("pico-clip", "cpu"), load_task("counting"))
+        >>> model.text_features().shape, model.read(torch.ones(3, 96)).value.shape
+        (torch.Size([5, 96]), (3,))
+    """
+
+    Options = NumCLIPOptions
+
+    def _build(self) -> None:
+        options = self.options
+        phrases = RankWords(self.clip, self.task.bin_phrases, tune=options.tune_phrases)
+        self.prompts = PromptLearner(
+            self.clip,
+            plain_template(self.task, options.template, bins=True),
+            phrases,
+            context=options.context,
+            tune_context=options.tune_context or options.context is not None,
+            seed=options.seed,
+        )
+        self.register_buffer("anchors", _anchors(self.task, options.anchor), persistent=False)
+        self.regressor = Regressor(self.task.num_bins) if options.regressor else None
+
+    def check(self, train: ImageData) -> None:
+        """Warn of bins that no training picture is in: their words learn nothing of their own."""
+        counts = np.bincount(self.task.bin_of(train.values), minlength=self.task.num_bins)
+        empty = [self.task.bin_phrases[i] for i in np.flatnonzero(counts == 0)]
+        if empty:
+            warnings.warn(
+                f"{train.task.name}/{train.split} has no picture in the bin{'s'[: len(empty) > 1]} "
+                f"{', '.join(map(repr, empty))}: what is predicted there rests on the other bins",
+                stacklevel=3,
+            )
+
+    def text_features(self) -> Tensor:
+        """Return ``(d, D)`` features of the bins' prompts, with gradient to what is tuned."""
+        return self.prompts()
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return ``(B, d)`` logits over bins of ``(B, D)`` features."""
+        return cosine_logits(self.clip, features, self.text_features())
+
+    def loss(self, features: Tensor, values: Tensor) -> Tensor:
+        """Return the total of the terms chosen, each with weight 1; as in `Method.loss`."""
+        options, logits = self.options, self.logits(features)
+        bins = bins_of(self.task, values)
+        total = fcrc(logits, bins, options.form, options.norm)
+        if options.kl:
+            total = total + text_to_image_kl(logits, bins)
+        if self.regressor is not None:
+            low, high = self.task.range
+            total = total + F.l1_loss(self._position(logits), (values - low) / (high - low))
+        return total
+
+    @torch.no_grad()
+    def read(self, features: Tensor) -> Prediction:
+        """Return predictions: of the regressor, or, with a bin for each rank, of the bins."""
+        logits = self.logits(features)
+        if self.task.num_bins == self.task.num_ranks:
+            return self.task.read(logits.double().softmax(1).cpu().numpy())
+        low, high = self.task.range
+        value = low + (high - low) * self._position(logits).double().cpu().numpy()
+        return self.task.read_values(value.clip(low, high))
+
+    @torch.no_grad()
+    def predict_bins(self, data: ImageData) -> np.ndarray:
+        """Return the likeliest bin of every picture, ``(N,)`` int64, 0 to d - 1."""
+        return self.logits(self.features(data)).argmax(1).cpu().numpy()
+
+    def _position(self, logits: Tensor) -> Tensor:
+        """Return ``(B,)`` positions, 0 to 1 over the range of the ranks."""
+        if self.regressor is None:
+            return logits.softmax(1) @ self.anchors
+        return self.regressor(logits, self.anchors)
+
+
+class Regressor(nn.Module):
+    """Read a number from the logits of the bins: each bin's anchor, moved, by its probability.
+
+    Args:
+        num_bins: d.
+
+    Source:
+        NumCLIP's released code, for sizes and first weights; the clamp of the divisor is ours.
+
+    Example:
+        >>> regressor = Regressor(3)
+        >>> value = regressor(torch.tensor([[9.0, 0, 0]]), torch.tensor([0.2, 0.5, 0.8]))
+        >>> round(value.item(), 2)
+        0.2
+    """
+
+    def __init__(self, num_bins: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(num_bins, 2 * num_bins), nn.ReLU(), nn.Linear(2 * num_bins, num_bins)
+        )
+        for layer in (self.layers[0], self.layers[2]):
+            nn.init.normal_(layer.weight, std=FIRST_SPREAD)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, logits: Tensor, anchors: Tensor) -> Tensor:
+        """Return ``(B,)`` values of ``(B, d)`` logits, on the line of the ``(d,)`` anchors."""
+        divisor = 1 + self.layers(logits).tanh()
+        return (logits.softmax(1) * anchors / divisor.clamp(*DIVISORS)).sum(1)
+
+
+def _anchors(task: OrdinalTask, anchor: Anchor) -> Tensor:
+    """Return ``(d,)`` float32: where the bins stand, the range of the ranks being 0 to 1."""
+    low, high = task.range
+    places = task.bin_midpoints() if anchor == "midpoint" else np.array(task.bin_edges, float)
+    return torch.tensor((places - low) / (high - low), dtype=torch.float32)

@@ -1,0 +1,97 @@
+"""Components on disk: safetensors, a config, a card, and a hash that ties them together."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from .storage import replacing
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
+
+
+def write_component(
+    folder: str | os.PathLike, config: dict, tensors: dict[str, Tensor], card: dict
+) -> None:
+    """Write a component, every file to a temporary name first.
+
+    Args:
+        folder: made if missing.
+        config: what rebuilds the method, for JSON; the hash of the weights is added.
+        tensors: the trained parts.
+        card: what is to be said of it, for JSON; the hash is added here, too.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder = tempfile.mkdtemp()
+        >>> write_component(folder, {"method": "A"}, {"x": torch.ones(2)}, {"seed": 0})
+        >>> config, tensors = read_component(folder)
+        >>> config["method"], tensors["x"]
+        ('A', tensor([1., 1.]))
+    """
+    weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    sha256 = {"sha256": hashlib.sha256(weights).hexdigest()}
+    # The config comes last: with the hash in it, a mixture of old and new files is found out.
+    for name, content in (
+        (WEIGHTS, weights),
+        (CARD, _as_json(card | sha256)),
+        (CONFIG, _as_json(config | sha256)),
+    ):
+        with replacing(Path(folder) / name) as temporary:
+            temporary.write_bytes(content)
+
+
+def read_component(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
+    """Read a component and check its weights.
+
+    Args:
+        folder: written by :func:`write_component`.
+
+    Returns:
+        The config, and the tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: the folder or one of its files is missing (says which).
+        ValueError: the weights are not those that the config names.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    weights = _bytes(folder / WEIGHTS)
+    found = hashlib.sha256(weights).hexdigest()
+    if found != config.get("sha256"):
+        raise ValueError(
+            f"{folder / WEIGHTS} has sha256 {found[:12]}..., its config says "
+            f"{str(config.get('sha256'))[:12]}...: the file was damaged or exchanged; fetch or "
+            "train the component again"
+        )
+    try:
+        return config, load(weights)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} is no safetensors file: {error}") from error
+
+
+def read_json(path: Path) -> dict:
+    """Return a component's config or card.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(_bytes(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} is no component: it lacks {path.name}")
+    return path.read_bytes()
+
+
+def _as_json(content: dict) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,6 @@
+"""Training: one loop for every method, and the commands that train components and tables."""
+
+from .loop import fit
+from .plan import TrainingPlan
+
+__all__ = ["TrainingPlan", "fit"]

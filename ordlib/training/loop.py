@@ -1,0 +1,274 @@
+"""`fit`: the one loop that trains every method."""
+
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from tqdm.auto import tqdm
+
+from ..data import ImageData
+from ..gathering import gather
+from ..metrics import score
+from ..models.method import Method
+from ..unfinished import load_unfinished, save_unfinished
+from .batches import epoch_rows, prefetched
+from .plan import TrainingPlan
+
+STATE = "unfinished.safetensors"
+
+
+@dataclass
+class _Progress:
+    epoch: int = 0
+    best_epoch: int | None = None
+    best: float | None = None
+    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+
+
+def fit(
+    model: Method,
+    train: ImageData,
+    val: ImageData,
+    plan: TrainingPlan | None = None,
+    *,
+    folder: str | os.PathLike | None = None,
+    bar: bool = True,
+) -> pd.DataFrame:
+    """Train a method, and leave it in the state that was best on val.
+
+    Works on one device, or under ``accelerate launch`` on several processes, which share every
+    batch: losses see the whole of it, so the result is that of one process up to rounding.
+
+    Args:
+        model: trained in place.
+        train, val: labelled pictures of the model's task.
+        plan: epochs, rates, metric; None takes the defaults of :class:`TrainingPlan`.
+        folder: keeps the unfinished run after each epoch. The same call goes on from there, and
+            ends bit-equal (on a CPU) to a run that was never interrupted. None keeps nothing.
+        bar: whether to show progress.
+
+    Returns:
+        One row an epoch: loss on train, all metrics on val, and whether it is the best so far.
+        ``attrs`` holds ``seconds``, ``steps``, ``best_epoch`` and ``device``.
+
+    Raises:
+        ValueError: pictures of another task, nothing to train, an unknown group in
+            ``plan.rates``, a batch that the processes cannot share, or a folder with another run.
+        FloatingPointError: the loss is no longer a number (says where); the model is back in the
+            best state so far.
+
+    Example:
+        >>> from ordlib import CoOp, load_clip, load_data
+        >>> data = load_data("dating", "val", size=60)
+        >>> model = CoOp(load_clip("pico-clip", "cpu"), data.task)
+        >>> history = fit(model, data, data, TrainingPlan(epochs=2), bar=False)
+        >>> history["epoch"].tolist(), history.attrs["steps"]
+        ([1, 2], 2)
+    """
+    run = _Run(model, train, val, plan or TrainingPlan(), folder)
+    run.train(bar)
+    return run.history()
+
+
+class _Step(nn.Module):
+    """A method's loss as a module's forward, so that several processes can share it."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, inputs: Tensor, values: Tensor) -> Tensor:
+        return self.method.loss(gather(self.method.encode(inputs)), gather(values))
+
+
+class _Run:
+    def __init__(
+        self,
+        model: Method,
+        train: ImageData,
+        val: ImageData,
+        plan: TrainingPlan,
+        folder: str | os.PathLike | None,
+    ) -> None:
+        _check_data(model, train, val)
+        model.check(train)
+        self.model, self.train_data, self.val, self.plan = model, train, val, plan
+        self.accelerator = _accelerator(model)
+        self.batch = min(plan.batch, len(train))
+        if self.batch % self.accelerator.num_processes:
+            raise ValueError(
+                f"batch = {self.batch}: must divide by {self.accelerator.num_processes}, the "
+                "number of processes"
+            )
+        self.steps = plan.epochs * (len(train) // self.batch)
+        self.state = None if folder is None else Path(folder) / STATE
+        optimizer = _optimizer(model, plan)
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+        self.best = _copy(model.trained_state())
+        self.progress = self._resume(optimizer)
+        self.step, self.optimizer = self.accelerator.prepare(_Step(model), optimizer)
+
+    def train(self, bar: bool) -> None:
+        inputs = self.model.inputs(self.train_data)
+        line = tqdm(
+            total=self.plan.epochs,
+            initial=self.progress.epoch,
+            desc=f"{type(self.model).__name__} on {self.model.task.name}",
+            unit="epoch",
+            disable=not (bar and self.accelerator.is_main_process),
+            leave=False,
+        )
+        with line:
+            while self.progress.epoch < self.plan.epochs and not self._is_out_of_patience():
+                began = time.perf_counter()
+                loss = self._epoch(inputs)
+                self._look(loss)
+                self.progress.seconds += time.perf_counter() - began
+                self._save()
+                seen = self.progress.history[-1]
+                line.set_postfix({n: f"{seen[n]:.3f}" for n in ("loss", self.plan.metric)})
+                line.update()
+        self.model.load_trained(self.best)
+
+    def history(self) -> pd.DataFrame:
+        table = pd.DataFrame(self.progress.history)
+        table.attrs.update(
+            seconds=round(self.progress.seconds, 2),
+            steps=self.progress.epoch * (self.steps // self.plan.epochs),
+            best_epoch=self.progress.best_epoch,
+            device=str(self.accelerator.device),
+        )
+        return table
+
+    def _epoch(self, inputs) -> float:
+        epoch = self.progress.epoch
+        batches = epoch_rows(len(self.train_data), self.batch, self.plan.seed, epoch)
+        torch.manual_seed(int(np.random.default_rng([self.plan.seed, epoch, 1]).integers(2**31)))
+        share = self.batch // self.accelerator.num_processes
+        own = slice(self.accelerator.process_index * share, None)
+        mine = batches[:, own][:, :share]
+        values = torch.as_tensor(self.train_data.values, dtype=torch.float32)
+        values = values.to(self.accelerator.device)
+        losses: list[Tensor] = []
+        for place, (rows, ready) in enumerate(prefetched(inputs, mine)):
+            self._set_rates(epoch * len(batches) + place)
+            loss = self.step(ready, values[torch.as_tensor(rows, device=values.device)])
+            self.accelerator.backward(loss)
+            self.accelerator.clip_grad_norm_(self.step.parameters(), self.plan.largest_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            losses.append(loss.detach())
+            # One step late: a look at the present loss would make a GPU wait for it.
+            self._check_finite(losses, batches, place - 1)
+        self._check_finite(losses, batches, len(losses) - 1)
+        return torch.stack(losses).mean().item()
+
+    def _check_finite(self, losses: list[Tensor], batches: np.ndarray, place: int) -> None:
+        if place < 0 or math.isfinite(losses[place].item()):
+            return
+        self.model.load_trained(self.best)
+        rows = ", ".join(map(str, batches[place][:8].tolist()))
+        kept = "its first state" if self.progress.best_epoch is None else "the best state so far"
+        raise FloatingPointError(
+            f"the loss is {losses[place].item()} at step "
+            f"{self.progress.epoch * len(batches) + place + 1} (epoch {self.progress.epoch + 1}, "
+            f"batch {place + 1} of {len(batches)}, pictures {rows}, ...). The model is back in "
+            f"{kept}; lower the learning rate ({self.plan.learning_rate:g}), or look at these "
+            "pictures"
+        )
+
+    def _set_rates(self, step: int) -> None:
+        factor = self.plan.rate(step, self.steps)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _look(self, loss: float) -> None:
+        """Measure on val, and keep the state if it is the best so far."""
+        progress = self.progress
+        progress.epoch += 1
+        found = score(self.model.task, self.val.values, self.model.predict(self.val))
+        better = self.plan.better(found[self.plan.metric], progress.best)
+        if better:
+            progress.best, progress.best_epoch = found[self.plan.metric], progress.epoch
+            self.best = _copy(self.model.trained_state())
+        progress.history.append({"epoch": progress.epoch, "loss": loss, **found, "best": better})
+
+    def _is_out_of_patience(self) -> bool:
+        if self.plan.patience is None:
+            return False
+        return self.progress.epoch - (self.progress.best_epoch or 0) >= self.plan.patience
+
+    def _identity(self) -> dict:
+        """Return everything that determines the result."""
+        model = self.model
+        return {
+            "method": type(model).__name__,
+            "options": asdict(model.options),
+            "task": asdict(model.task),
+            "backbone": model.clip.weights_hash,
+            "train": self.train_data.key,
+            "val": self.val.key,
+            "plan": asdict(self.plan),
+            "processes": self.accelerator.num_processes,
+        }
+
+    def _save(self) -> None:
+        if self.state is None or not self.accelerator.is_main_process:
+            return
+        states = {"model": self.model.trained_state(), "best": self.best}
+        optimizers = [self.optimizer]
+        save_unfinished(self.state, self._identity(), states, optimizers, asdict(self.progress))
+
+    def _resume(self, optimizer: Optimizer) -> _Progress:
+        found = self.state and load_unfinished(self.state, self._identity(), [optimizer])
+        if not found:
+            return _Progress()
+        states, progress = found
+        self.model.load_trained(states["model"])
+        self.best = states["best"]
+        return _Progress(**progress)
+
+
+def _check_data(model: Method, train: ImageData, val: ImageData) -> None:
+    for data in (train, val):
+        if data.task.name != model.task.name:
+            raise ValueError(
+                f"the model learns {model.task.name!r}, the pictures of {data.split!r} are "
+                f"labelled with {data.task.name!r}: give pictures of the model's task"
+            )
+    if not model.trained_state():
+        raise ValueError(
+            f"this {type(model).__name__} has nothing to train: take adapter=True, "
+            "tower='lora', or words that are tuned"
+        )
+
+
+def _accelerator(model: Method) -> Accelerator:
+    device = model.clip.device
+    if device.type != "cuda":
+        return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    # A frozen half in float16 passes gradients on only if the loss is scaled, as "fp16" does.
+    half = model.clip.dtype == torch.float16 or not torch.cuda.is_bf16_supported(False)
+    return Accelerator(mixed_precision="fp16" if half else "bf16")
+
+
+def _optimizer(model: Method, plan: TrainingPlan) -> Adam:
+    groups = model.parameter_groups()
+    for name in plan.rates:
+        if name not in groups:
+            raise ValueError(f"rates: no group {name!r} is trained here; there are {[*groups]}")
+    rates = {name: plan.learning_rate * plan.rates.get(name, 1.0) for name in groups}
+    return Adam([{"params": group, "lr": rates[name]} for name, group in groups.items()])
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state.items()}

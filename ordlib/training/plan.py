@@ -1,0 +1,70 @@
+"""What a training run is asked to do: everything that determines its result."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LOWER_IS_BETTER = ("mae",)
+METRICS = ("mae", "accuracy", "off_by_one", "kappa", "spearman", "pearson", "pairwise")
+WARM_UP = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """How `fit` trains.
+
+    Attributes:
+        epochs: passes over the training pictures.
+        batch: pictures in a step, over all processes; never more than there are.
+        learning_rate: of Adam, at its highest.
+        rates: factors on it by group of parameters, "tower", "adapter" or "rest" (words, heads).
+        largest_norm: gradients are clipped to it.
+        metric: what is watched on val, and decides which epoch's state is kept.
+        patience: epochs without a better metric before training stops; None never stops early.
+        seed: of the order of the pictures.
+
+    Raises:
+        ValueError: names the field, its value and what it must be.
+
+    Example:
+        >>> TrainingPlan(metric="loss")
+        Traceback (most recent call last):
+        ValueError: metric = 'loss': must be one of mae, accuracy, off_by_one, ...
+    """
+
+    epochs: int = 20
+    batch: int = 64
+    learning_rate: float = 3e-3
+    rates: Mapping[str, float] = field(default_factory=dict, hash=False)
+    largest_norm: float = 1.0
+    metric: str = "mae"
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "learning_rate", "largest_norm"):
+            self._check(name, getattr(self, name) > 0, "must be above 0")
+        self._check("rates", all(rate >= 0 for rate in self.rates.values()), "must not be negative")
+        self._check("seed", self.seed >= 0, "must not be negative")
+        self._check("metric", self.metric in METRICS, f"must be one of {', '.join(METRICS)}")
+        patient = self.patience is None or self.patience >= 1
+        self._check("patience", patient, "must be 1 or more, or None")
+
+    def _check(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} = {getattr(self, name)!r}: {rule}")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the factor of the learning rates: a linear warm-up, then half a cosine."""
+        warm = max(round(WARM_UP * steps), 1)
+        if step < warm:
+            return (step + 1) / warm
+        return (1 + math.cos(math.pi * (step + 1 - warm) / (steps + 1 - warm))) / 2
+
+    def better(self, one: float, other: float | None) -> bool:
+        """Return whether a value of the metric beats another; a first one does, NaN never."""
+        if math.isnan(one):
+            return False
+        if other is None:
+            return True
+        return one < other if self.metric in LOWER_IS_BETTER else one > other
