@@ -1,8 +1,12 @@
 """What a run is computed on: which precision pays there, and what to call it on the card."""
 
+import platform
+from importlib.metadata import version
 from typing import Literal
 
 import torch
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft", "numpy", "ordlib")
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -61,3 +65,8 @@ def describe(device: torch.device) -> str:
         return device.type
     kind = torch.backends.cpu.get_cpu_capability() + (" with AMX" if has_amx() else "")
     return f"cpu ({kind}, {torch.get_num_threads()} threads)"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that matter to a result."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

@@ -6,6 +6,7 @@ such as the correlation with a constant, is ``nan``: no warning, no invented zer
 """
 
 from .agreement import accuracy, mae, off_by_one_accuracy, quadratic_kappa
+from .crossed import crossed_bootstrap
 from .intervals import Interval, bootstrap
 from .order import pairwise_accuracy, pearson, spearman
 from .ordinality import Ordinality, ordinality_score, rank_similarity
@@ -16,6 +17,7 @@ __all__ = [
     "Ordinality",
     "accuracy",
     "bootstrap",
+    "crossed_bootstrap",
     "mae",
     "off_by_one_accuracy",
     "ordinality_score",

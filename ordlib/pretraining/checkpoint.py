@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
 from ..clip.preprocessing import PROCESSOR
+from ..hardware import versions
 from ..storage import replacing
-
-LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "numpy", "ordlib")
 
 
 def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, card: dict) -> None:
@@ -47,11 +44,6 @@ def check_free(folder: Path) -> None:
     """Raise ``FileExistsError`` if there is such a folder: a checkpoint is never overwritten."""
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: give another --output, or move it away")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that matter to a result."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def _save_quietly(model: CLIPModel, folder: Path) -> None:

@@ -1,0 +1,252 @@
+"""The models of each evidence table, and the command that trains, tests and writes them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from joblib import Parallel, delayed
+
+from ..data import load_data
+from ..evidence import save_results
+from ..metrics import crossed_bootstrap
+from ..tasks import load_task
+from .plan import TrainingPlan
+from .trials import BACKBONE, Trial, run
+
+TASKS = ("counting", "dating", "ageing", "quality")
+# Labels in the tables, with the method and the options that each stands for.
+ROWS: Mapping[str, tuple[str, dict]] = {
+    "zero-shot": ("zero-shot", {}),
+    "linear probe": ("probe", {}),
+    "fine-tuned": ("finetuned", {}),
+    "CORN": ("corn", {}),
+    "CoOp context": ("coop", {"tune_ranks": False}),
+    "CoOp": ("coop", {}),
+    "OrdinalCLIP": ("ordinalclip", {}),
+    "NumCLIP": ("numclip", {}),
+}
+UNTRAINED = ("zero-shot", "linear probe")
+FEW = ("linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP")
+RATES = (1e-3, 3e-3, 1e-2)
+# Seeds of the tables are 0, 1, ...; the rates are chosen with another, on val.
+TUNING_SEED = 1000
+FROZEN = TrainingPlan(epochs=20)
+# Pictures are dear: fewer epochs, one rate for all, and a third of it for the tower.
+LORA = TrainingPlan(epochs=10, rates={"tower": 0.3})
+SHOTS = {"counting": (1, 2, 4, 8, 16, 32), "ageing": (1, 2, 4, 8)}
+AGAINST = "NumCLIP"
+
+Runner = Callable[[list[Trial]], list[tuple[dict, np.ndarray]]]
+
+
+def tuned(runner: Runner, tasks: tuple[str, ...]) -> dict[tuple[str, str], float]:
+    """Choose a learning rate for every method and task: the same few, by MAE on val.
+
+    Args:
+        runner: trains trials.
+        tasks: to choose for.
+
+    Returns:
+        The rate by (label, task).
+    """
+    trials = [
+        _trial(label, task, TUNING_SEED, replace(FROZEN, learning_rate=rate), split="val")
+        for task in tasks
+        for label in ROWS
+        if label not in UNTRAINED
+        for rate in RATES
+    ]
+    best: dict[tuple[str, str], tuple[float, float]] = {}
+    for trial, (row, _) in zip(trials, runner(trials), strict=True):
+        key, found = (trial.label, trial.task), (row["mae"], trial.plan.learning_rate)
+        best[key] = min(best.get(key, found), found)
+    return {key: rate for key, (_, rate) in best.items()}
+
+
+def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
+    """Return the models of the table ``methods``: frozen features, then LoRA on the tower."""
+    rates = tuned(runner, TASKS)
+    trials = []
+    for task in TASKS:
+        for label in ROWS:
+            many = 1 if label in UNTRAINED else seeds
+            plan = replace(FROZEN, learning_rate=rates.get((label, task), RATES[0]))
+            trials += [_trial(label, task, seed, plan) for seed in range(many)]
+    for seed in range(lora_seeds):
+        for task in TASKS:
+            trained = [label for label in ROWS if label not in UNTRAINED]
+            trials += [_trial(label, task, seed, LORA, tower="lora") for label in trained]
+    return trials
+
+
+def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
+    """Return the models of the table ``few_shot``, at the rates chosen on all labels."""
+    rates = tuned(runner, tuple(SHOTS))
+    return [
+        _trial(label, task, seed, replace(FROZEN, learning_rate=_rate(rates, label, task)), shots)
+        for task, counts in SHOTS.items()
+        for shots in counts
+        for label in FEW
+        for seed in range(seeds)
+    ]
+
+
+def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
+    """Return the models of the table ``numclip_ablation``: NumCLIP with one thing changed."""
+    rates = tuned(runner, tuple(SHOTS))
+    trials = []
+    for task in SHOTS:
+        plan = replace(FROZEN, learning_rate=rates["NumCLIP", task])
+        for label, (options, edit) in _variants(task).items():
+            for seed in range(seeds):
+                trial = Trial(label=label, method="numclip", task=task, seed=seed, plan=plan)
+                trials.append(replace(trial, options=options, edit=edit, split="val"))
+    return trials
+
+
+def intervals(rows: list[dict], errors: list[np.ndarray], split: str, against: str) -> list[dict]:
+    """Return the mean error of every method, and its difference from one, with intervals.
+
+    Args:
+        rows, errors: of the trials, in the same order.
+        split: that all were measured on.
+        against: the method that is subtracted.
+
+    Returns:
+        A dict for each task, block, number of shots and method.
+    """
+    tables = defaultdict(list)
+    for row, missed in zip(rows, errors, strict=True):
+        tables[row["task"], row["block"], row.get("shots"), row["method"]].append(missed)
+    found = []
+    for (task, block, shots, method), table in tables.items():
+        groups = load_data(task, split).groups
+        mean = crossed_bootstrap(table, groups=groups)
+        # What has no block of its own is compared with the frozen one's.
+        entry = {"task": task, "block": block, "shots": shots, "method": method}
+        entry |= _named("mae", mean)
+        other = tables.get((task, block, shots, against))
+        if other is not None and method != against and len(table) in (1, len(other)):
+            entry |= _named("more_than", crossed_bootstrap(other, table, groups=groups), -1)
+        found.append(entry)
+    return found
+
+
+def _named(name: str, interval: tuple, sign: int = 1) -> dict:
+    """Return an interval as entries of a table; with sign -1 it is turned around."""
+    ends = sorted((sign * interval[1], sign * interval[2]))
+    values = {"": sign * interval[0], "_low": ends[0], "_high": ends[1]}
+    return {
+        name + end: None if np.isnan(value) else round(value, 6) for end, value in values.items()
+    }
+
+
+def _variants(task: str) -> dict[str, tuple[dict, dict]]:
+    """Return, by label, the options and the changes of the task of every variant."""
+    known = load_task(task)
+    numerals = [known.words[r] for r in known.nearest_rank(known.bin_midpoints())]
+    return {
+        "NumCLIP": ({}, {}),
+        "bins alone": (_plain(adapter=False), {}),
+        "+ adapter": (_plain(), {}),
+        "+ regressor": (_plain(regressor=True), {}),
+        "+ ranking, paper": ({"kl": False}, {}),
+        "released form": ({"form": "released"}, {}),
+        "plain form": ({"form": "plain"}, {}),
+        "sum_to_one": ({"norm": "sum_to_one"}, {}),
+        "edge anchor": ({"anchor": "edge"}, {}),
+        "no regressor": ({"regressor": False}, {}),
+        "numerals as words": ({}, {"bin_phrases": tuple(numerals)}),
+        "fixed phrases": ({"tune_phrases": False}, {}),
+        "tuned context": ({"tune_context": True}, {}),
+        **{f"{d} bins": ({}, _equal_bins(task, d)) for d in (2, 3, 5, 10, 20)},
+    }
+
+
+def _plain(adapter: bool = True, regressor: bool = False) -> dict:
+    return {"form": "plain", "kl": False, "regressor": regressor, "adapter": adapter}
+
+
+def _equal_bins(task: str, count: int) -> dict:
+    """Split the ranks into bins of one width, each called by its middle rank."""
+    known = load_task(task)
+    first = np.linspace(0, known.num_ranks, count, endpoint=False).round().astype(int)
+    last = [*(first[1:] - 1), known.num_ranks - 1]
+    words = [known.words[(a + b) // 2] for a, b in zip(first, last, strict=True)]
+    edges = [known.values[place] for place in first]
+    return {"bin_edges": tuple(edges), "bin_phrases": tuple(words)}
+
+
+def _trial(
+    label: str,
+    task: str,
+    seed: int,
+    plan: TrainingPlan,
+    shots: int | None = None,
+    split: str = "test",
+    **more: object,
+) -> Trial:
+    method, options = ROWS[label]
+    trial = Trial(label=label, method=method, task=task, seed=seed, plan=plan)
+    return replace(trial, options=options | more, shots=shots, split=split)
+
+
+def _rate(rates: dict[tuple[str, str], float], label: str, task: str) -> float:
+    return rates.get((label, task), RATES[0])
+
+
+TABLES: Mapping[str, tuple[Callable[[Runner, int, int], Iterator[Trial]], str]] = {
+    "methods": (methods, "All methods on all tasks, on test: frozen features, then LoRA."),
+    "few_shot": (few_shot, "Methods by labels a rank, on test, frozen features."),
+    "numclip_ablation": (numclip_ablation, "NumCLIP with one thing changed, on val, frozen."),
+}
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def main(
+    table: Annotated[str, typer.Argument(help=f"One of {', '.join(TABLES)}.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="NAME.json.")],
+    seeds: Annotated[int, typer.Option(min=1, help="On frozen features.")] = 10,
+    lora_seeds: Annotated[int, typer.Option(min=0, help="With LoRA on the tower.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Models trained at once.")] = 1,
+    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Keeps finished models' rows.")] = (
+        Path("build/tables")
+    ),
+) -> None:
+    """Train and test the models of a table, and write it.
+
+    Interrupted, the same command goes on where it was. On a CPU give each core a job
+    (OMP_NUM_THREADS=1).
+    """
+    if table not in TABLES:
+        raise typer.BadParameter(f"{table!r}: must be one of {', '.join(TABLES)}")
+    plan, what = TABLES[table]
+
+    def runner(trials: list[Trial]) -> list[tuple[dict, np.ndarray]]:
+        return Parallel(jobs, verbose=1)(delayed(run)(trial, work) for trial in trials)
+
+    trials = plan(runner, seeds, lora_seeds)
+    rows, errors = zip(*runner(trials), strict=True)
+    lora = f" --lora-seeds {lora_seeds}" if table == "methods" else ""
+    save_results(
+        output,
+        what,
+        f"python -m ordlib.training.tables {table} {output.name} --seeds {seeds}{lora}",
+        rows,
+        backbone=BACKBONE,
+        intervals=intervals(list(rows), list(errors), trials[0].split, AGAINST),
+    )
+    typer.echo(f"{output} holds {len(rows)} models")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,163 @@
+"""One trained and measured model of a comparison: what it is, and the row that it gives."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ..clip import ClipBackbone, load_clip
+from ..data import ImageData, load_data
+from ..features import image_features
+from ..hardware import describe
+from ..metrics import score
+from ..models.probe import LinearProbe
+from ..models.zero_shot import ZeroShot
+from ..prediction import Prediction
+from ..storage import digest, replacing
+from .loop import fit
+from .plan import TrainingPlan
+from .run import METHODS
+
+BACKBONE = "pico-clip"
+# Every trial of a few labels takes as many steps as there are in so many pictures.
+PICTURES_AN_EPOCH = 1024
+SHOWN = ("mae", "accuracy", "spearman", "kappa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One model of a comparison.
+
+    Attributes:
+        label: of the method in the table.
+        method: one of ``METHODS``, or "zero-shot" or "probe".
+        task: one of the rendered four.
+        seed: of first weights, of the order, and of the choice of labels.
+        plan: of the training; its seed is replaced.
+        options: of the method.
+        edit: fields of the task that are replaced, for ablations.
+        shots: labels a rank, or None for all.
+        split: what it is measured on.
+    """
+
+    label: str
+    method: str
+    task: str
+    seed: int = 0
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
+    options: Mapping[str, object] = field(default_factory=dict)
+    edit: Mapping[str, object] = field(default_factory=dict)
+    shots: int | None = None
+    split: str = "test"
+
+    @property
+    def name(self) -> str:
+        """A short name for everything that determines the row."""
+        return f"{self.task}-{self.label.replace(' ', '_')}-{self.seed}-{digest(repr(self))}"
+
+
+def run(trial: Trial, work: Path) -> tuple[dict, np.ndarray]:
+    """Train and measure one model, unless that was done before.
+
+    Args:
+        trial: the model.
+        work: folder that keeps rows and errors.
+
+    Returns:
+        A row of the table, and the ``(N,)`` absolute errors, in the task's unit.
+    """
+    row, errors = work / f"{trial.name}.json", work / f"{trial.name}.npy"
+    if not row.is_file():
+        found, missed = _run(trial)
+        with replacing(errors) as temporary:
+            np.save(temporary, missed)
+        with replacing(row) as temporary:
+            temporary.write_text(json.dumps(found), "utf-8")
+    return json.loads(row.read_text("utf-8")), np.load(errors)
+
+
+def few(data: ImageData, shots: int, seed: int) -> ImageData:
+    """Draw some labels of every rank.
+
+    Args:
+        data: labelled pictures.
+        shots: pictures of each rank; of ranks that have fewer, all.
+        seed: of the draw.
+
+    Returns:
+        The pictures drawn.
+
+    Example:
+        >>> data = few(load_data("dating", "train", side=64, size=50), 2, seed=0)
+        >>> len(data), len(np.unique(data.values))
+        (10, 5)
+    """
+    rng = np.random.default_rng([seed, shots])
+    order = rng.permutation(len(data))
+    ranks = data.ranks[order]
+    chosen = np.concatenate([order[ranks == rank][:shots] for rank in np.unique(ranks)])
+    return data.subset(chosen)
+
+
+def _run(trial: Trial) -> tuple[dict, np.ndarray]:
+    clip = _clip()
+    sets = {split: load_data(trial.task, split, clip.image_side) for split in _splits(trial)}
+    if trial.edit:
+        task = replace(sets["train"].task, **trial.edit)
+        sets = {split: replace(data, task=task) for split, data in sets.items()}
+    if trial.shots is not None:
+        sets["train"] = few(sets["train"], trial.shots, trial.seed)
+    began = time.perf_counter()
+    prediction, more = _predict(trial, clip, sets)
+    seconds = time.perf_counter() - began
+    judged = sets[trial.split]
+    found = score(judged.task, judged.values, prediction)
+    row = {
+        "method": trial.label,
+        "task": trial.task,
+        "block": trial.options.get("tower", "frozen"),
+        "seed": trial.seed,
+        **({} if trial.shots is None else {"shots": trial.shots}),
+        **{name: _number(found[name]) for name in SHOWN},
+        **more,
+        "seconds": round(seconds, 2),
+        "device": describe(clip.device),
+    }
+    return row, np.abs(judged.values - prediction.value)
+
+
+def _predict(
+    trial: Trial, clip: ClipBackbone, sets: dict[str, ImageData]
+) -> tuple[Prediction, dict]:
+    train, judged = sets["train"], sets[trial.split]
+    if trial.method == "zero-shot":
+        return ZeroShot(clip, train.task, templates=(0,)).predict(judged), {}
+    if trial.method == "probe":
+        probe = LinearProbe(lambda data: image_features(clip, data), train.task)
+        return probe.fit(train).predict(judged), {}
+    if trial.shots is not None:
+        # Repeated, so that every number of labels gives the same number of steps.
+        train = train.subset(np.resize(np.arange(len(train)), PICTURES_AN_EPOCH))
+    plan = replace(trial.plan, seed=trial.seed)
+    model = METHODS[trial.method](clip, train.task, seed=trial.seed, **trial.options)
+    history = fit(model, train, sets["val"], plan, bar=False)
+    more = {"learning_rate": plan.learning_rate, "steps": history.attrs["steps"]}
+    return model.predict(judged), more
+
+
+def _number(value: float) -> float | None:
+    """Return what a table can hold: the correlation with a constant is undefined."""
+    return None if np.isnan(value) else round(value, 6)
+
+
+def _splits(trial: Trial) -> tuple[str, ...]:
+    return ("train", "val") if trial.split == "val" else ("train", "val", trial.split)
+
+
+@cache
+def _clip() -> ClipBackbone:
+    return load_clip(BACKBONE)
