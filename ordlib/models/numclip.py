@@ -137,7 +137,7 @@ class NumCLIP(Method):
     def read(self, features: Tensor) -> Prediction:
         """Return predictions: of the regressor, or, with a bin for each rank, of the bins."""
         logits = self.logits(features)
-        if self.task.num_bins == self.task.num_ranks:
+        if self._bins_are_ranks:
             return self.task.read(logits.double().softmax(1).cpu().numpy())
         low, high = self.task.range
         value = low + (high - low) * self._position(logits).double().cpu().numpy()
@@ -147,6 +147,12 @@ class NumCLIP(Method):
     def predict_bins(self, data: ImageData) -> np.ndarray:
         """Return the likeliest bin of every picture, ``(N,)`` int64, 0 to d - 1."""
         return self.logits(self.features(data)).argmax(1).cpu().numpy()
+
+    @property
+    def _bins_are_ranks(self) -> bool:
+        # Equal numbers do not say it: a bin may hold two ranks, and another none.
+        bins = self.task.bin_of(self.task.levels)
+        return np.array_equal(bins, np.arange(self.task.num_bins))
 
     def _position(self, logits: Tensor) -> Tensor:
         """Return ``(B,)`` positions, 0 to 1 over the range of the ranks."""

@@ -21,11 +21,19 @@ class OrdinalCLIPOptions(PromptOptions):
         interpolation: "linear" or "inverse".
         rank_words: whether base ranks start from the words of the ranks they stand at, each the
             mean of its tokens; else from random vectors.
+
+    Raises:
+        ValueError: no base ranks.
     """
 
     base_ranks: int = 3
     interpolation: Interpolation = "linear"
     rank_words: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.base_ranks < 1:
+            raise ValueError(f"base_ranks = {self.base_ranks}: must be 1 or more")
 
 
 class OrdinalCLIP(Prompted):

@@ -24,10 +24,18 @@ class PromptOptions(ImageOptions):
         template: text with ``{rank}`` alone; None takes the task's, see :func:`plain_template`.
         context: number of random vectors to start the context from, instead of the template's
             words; None takes the words.
+
+    Raises:
+        ValueError: a negative context.
     """
 
     template: str | None = None
     context: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.context is not None and self.context < 0:
+            raise ValueError(f"context = {self.context}: must be 0 or more, or None")
 
 
 class Prompted(Method):

@@ -21,8 +21,9 @@ def ranks_of(task: OrdinalTask, values: Tensor) -> Tensor:
         >>> ranks_of(load_task("quality"), torch.tensor([1.2, 2.5, 4.9]))
         tensor([0, 2, 4])
     """
-    levels = torch.as_tensor(task.levels, dtype=values.dtype)
-    edges = (levels[:-1] + levels[1:]) / 2
+    levels = torch.as_tensor(task.levels)
+    # Halved in double precision, as the task does: a label halfway must not fall below it.
+    edges = ((levels[:-1] + levels[1:]) / 2).to(values.dtype)
     return torch.bucketize(values, edges.to(values.device), right=True)
 
 

@@ -1,0 +1,36 @@
+"""What the methods are tested on: a random CLIP, a task with uneven ranks, seven pictures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ordlib import ImageData, OrdinalTask, load_clip
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tiny_clip_folder):
+    return load_clip(tiny_clip_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def uneven() -> OrdinalTask:
+    """Five ranks in three bins, a template with an object and one without."""
+    return OrdinalTask(
+        name="uneven",
+        unit="objects",
+        values=(1, 2, 3, 5, 9),
+        words=("one", "two", "three", "five stars", "nine"),
+        templates=("{rank} {object}", "a photo of {rank} star"),
+        fillers={"object": ("star", "cats")},
+        bin_edges=(0, 2, 4),
+        bin_phrases=("few", "several", "a great many"),
+        maximum=10,
+    )
+
+
+@pytest.fixture
+def seven(uneven, pictures, tmp_path, monkeypatch) -> ImageData:
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "cache"))
+    values = np.array([1.0, 2.0, 3.0, 5.0, 9.0, 2.4, 4.0])
+    records = pd.DataFrame({"place": range(7)})
+    return ImageData(uneven, pictures, values, records, "seven", "train")

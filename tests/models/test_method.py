@@ -1,0 +1,103 @@
+"""What holds for every method: seeds, groups, gradients, and a clip that stays as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+from ordlib import CoOp, Corn, FineTuned, NumCLIP, OrdinalCLIP
+
+METHODS = [CoOp, OrdinalCLIP, FineTuned, Corn, NumCLIP]
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
+every_tower = pytest.mark.parametrize("tower", ["frozen", "lora", "full"])
+
+
+@every_method
+@pytest.mark.parametrize("tower", ["frozen", "lora"])
+def test_predictions_are_of_the_task_whatever_the_batch(tiny_clip, seven, method, tower):
+    model = method(tiny_clip, seven.task, tower=tower)
+    whole, parts = model.predict(seven), model.predict(seven, batch_size=3)
+    np.testing.assert_allclose(whole.value, parts.value, atol=1e-4)
+    assert np.isin(whole.label, seven.task.levels).all()
+    assert ((whole.value >= 1) & (whole.value <= 9)).all()
+    if whole.probabilities is not None:
+        assert whole.probabilities.shape == (7, 5)
+        np.testing.assert_allclose(whole.probabilities.sum(1), 1)
+
+
+@every_method
+def test_first_weights_are_of_the_seed_alone(tiny_clip, uneven, method):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    states = [method(tiny_clip, uneven, tower="lora", seed=s).trained_state() for s in (0, 0, 1)]
+    assert torch.equal(torch.rand(3), expected)
+    assert states[0].keys() == states[1].keys() == states[2].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    name = "image.adapter.layers.0.weight"
+    assert not torch.equal(states[0][name], states[2][name])
+
+
+@every_method
+@every_tower
+def test_groups_hold_everything_that_is_trained_once(tiny_clip, uneven, method, tower):
+    model = method(tiny_clip, uneven, tower=tower)
+    groups = model.parameter_groups()
+    found = [id(p) for group in groups.values() for p in group]
+    assert len(found) == len(set(found)) == len(model.trained_state())
+    assert ("tower" in groups) == (tower != "frozen")
+    assert len(groups["adapter"]) == 2
+    assert ("rest" in groups) == (method is not FineTuned)
+    assert "adapter" not in method(tiny_clip, uneven, tower=tower, adapter=False).parameter_groups()
+
+
+@every_method
+@every_tower
+def test_a_step_moves_what_is_trained_and_lowers_the_loss(tiny_clip, seven, method, tower):
+    model = method(tiny_clip, seven.task, tower=tower)
+    before = {name: tensor.clone() for name, tensor in model.trained_state().items()}
+    values, inputs = torch.tensor(seven.values).float(), model.inputs(seven)(range(7))
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-4)
+    losses = []
+    for _ in range(3):
+        loss = model.loss(model.encode(inputs), values)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    after = model.trained_state()
+    # A key's bias moves all logits of an attention alike: it has no gradient but rounding's.
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert all("k_proj.bias" in name for name in still)
+    assert tiny_clip.is_as_loaded
+    assert all(p.grad is None for p in tiny_clip.model.parameters())
+
+
+def test_trained_tensors_can_be_put_back(tiny_clip, uneven):
+    one, other = (CoOp(tiny_clip, uneven, seed=seed) for seed in (0, 1))
+    other.load_trained(one.trained_state())
+    state = other.trained_state()
+    assert all(torch.equal(state[name], tensor) for name, tensor in one.trained_state().items())
+
+
+def test_tensors_of_another_method_are_refused_before_any_is_loaded(tiny_clip, uneven):
+    model = CoOp(tiny_clip, uneven)
+    state = {name: tensor + 1 for name, tensor in model.trained_state().items()}
+    before = {name: tensor.clone() for name, tensor in model.trained_state().items()}
+    context = state.pop("prompts.context")
+    with pytest.raises(ValueError, match=r"prompts.context is missing there and \(\d+, 32\) in"):
+        model.load_trained(state)
+    with pytest.raises(ValueError, match=r"prompts.context is \(1, 32\) there"):
+        model.load_trained(state | {"prompts.context": context[:1]})
+    with pytest.raises(ValueError, match=r"head.bias is \(4,\) there and missing in"):
+        model.load_trained(state | {"prompts.context": context, "head.bias": torch.zeros(4)})
+    after = model.trained_state()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@every_method
+def test_options_that_are_none(tiny_clip, uneven, method):
+    with pytest.raises(TypeError, match="temperature"):
+        method(tiny_clip, uneven, temperature=1.0)
+    with pytest.raises(ValueError, match="tower = 'half'"):
+        method(tiny_clip, uneven, tower="half")
