@@ -73,10 +73,20 @@ def load_unfinished(
 
 
 def _check_same(path: Path, theirs: dict, ours: dict) -> None:
-    for name in sorted(ours):
-        if theirs.get(name) != ours[name]:
+    theirs, ours = _flat(theirs), _flat(ours)
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
             raise ValueError(
                 f"{path} is the unfinished run of another plan: {name} was {theirs.get(name)!r} "
-                f"there and is {ours[name]!r} now. Finish that run, delete the file, or give "
+                f"there and is {ours.get(name)!r} now. Finish that run, delete the file, or give "
                 "another folder"
             )
+
+
+def _flat(run: dict, before: str = "") -> dict:
+    """Return a nested run as one dictionary, with names like "plan.seed"."""
+    flat: dict = {}
+    for name, value in run.items():
+        inner = _flat(value, f"{before}{name}.") if isinstance(value, dict) else None
+        flat |= {f"{before}{name}": value} if inner is None else inner
+    return flat

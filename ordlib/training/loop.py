@@ -5,11 +5,13 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from tqdm.auto import tqdm
@@ -170,20 +172,27 @@ class _Run:
             # One step late: a look at the present loss would make a GPU wait for it.
             self._check_finite(losses, batches, place - 1)
         self._check_finite(losses, batches, len(losses) - 1)
+        self._check_weights(batches)
         return torch.stack(losses).mean().item()
 
     def _check_finite(self, losses: list[Tensor], batches: np.ndarray, place: int) -> None:
-        if place < 0 or math.isfinite(losses[place].item()):
-            return
+        if place >= 0 and not math.isfinite(losses[place].item()):
+            self._stop(f"the loss is {losses[place].item()} at", batches, place)
+
+    def _check_weights(self, batches: np.ndarray) -> None:
+        """A last step may break them with no loss after it that would tell."""
+        if not all(tensor.isfinite().all() for tensor in self.model.trained_state().values()):
+            self._stop("weights are no longer numbers after", batches, len(batches) - 1)
+
+    def _stop(self, what: str, batches: np.ndarray, place: int) -> NoReturn:
         self.model.load_trained(self.best)
         rows = ", ".join(map(str, batches[place][:8].tolist()))
         kept = "its first state" if self.progress.best_epoch is None else "the best state so far"
         raise FloatingPointError(
-            f"the loss is {losses[place].item()} at step "
-            f"{self.progress.epoch * len(batches) + place + 1} (epoch {self.progress.epoch + 1}, "
-            f"batch {place + 1} of {len(batches)}, pictures {rows}, ...). The model is back in "
-            f"{kept}; lower the learning rate ({self.plan.learning_rate:g}), or look at these "
-            "pictures"
+            f"{what} step {self.progress.epoch * len(batches) + place + 1} (epoch "
+            f"{self.progress.epoch + 1}, batch {place + 1} of {len(batches)}, pictures {rows}, "
+            f"...). The model is back in {kept}; lower the learning rate "
+            f"({self.plan.learning_rate:g}), or look at these pictures"
         )
 
     def _set_rates(self, step: int) -> None:
@@ -222,11 +231,14 @@ class _Run:
         }
 
     def _save(self) -> None:
-        if self.state is None or not self.accelerator.is_main_process:
+        if self.state is None:
             return
-        states = {"model": self.model.trained_state(), "best": self.best}
-        optimizers = [self.optimizer]
-        save_unfinished(self.state, self._identity(), states, optimizers, asdict(self.progress))
+        if self.accelerator.is_main_process:
+            states = {"model": self.model.trained_state(), "best": self.best}
+            progress = asdict(self.progress)
+            save_unfinished(self.state, self._identity(), states, [self.optimizer], progress)
+        # Another process that read the folder too soon would go on from another epoch.
+        self.accelerator.wait_for_everyone()
 
     def _resume(self, optimizer: Optimizer) -> _Progress:
         found = self.state and load_unfinished(self.state, self._identity(), [optimizer])
@@ -254,6 +266,8 @@ def _check_data(model: Method, train: ImageData, val: ImageData) -> None:
 
 def _accelerator(model: Method) -> Accelerator:
     device = model.clip.device
+    # accelerate holds one device and precision for a whole Python process; models may differ.
+    AcceleratorState._reset_state(reset_partial_state=True)
     if device.type != "cuda":
         return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     # A frozen half in float16 passes gradients on only if the loss is scaled, as "fp16" does.
