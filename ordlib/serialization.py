@@ -79,12 +79,15 @@ def read_json(path: Path) -> dict:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or no fields.
     """
     try:
-        return json.loads(_bytes(path))
-    except json.JSONDecodeError as error:
+        content = json.loads(_bytes(path))
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it holds {content!r:.40}, not fields")
+    return content
 
 
 def _bytes(path: Path) -> bytes:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordlib.losses import fcrc, numclip_loss, ranking_weights, text_to_image_kl
+from ordlib.losses import corn_loss, fcrc, numclip_loss, ranking_weights, text_to_image_kl
 
 WORKED = torch.tensor([[26.0, 25.0, 24.0, 23.0, 22.0]], dtype=torch.float64)
 
@@ -32,14 +32,45 @@ def naive_fcrc(logits, bins, form, norm):
     return sum(losses) / len(losses)
 
 
-def naive_kl(logits, bins):
+def naive_plain(logits, bins):
+    losses = []
+    for row, own in zip(logits, bins.tolist(), strict=True):
+        losses.append(-torch.log(torch.exp(row[own]) / sum(torch.exp(x) for x in row)))
+    return sum(losses) / len(losses)
+
+
+def naive_unweighted(logits, bins):
+    return naive_kl(logits, bins, ranking=False)
+
+
+def naive_corn(logits, ranks):
+    losses = []
+    for row, rank in zip(logits, ranks.tolist(), strict=True):
+        for step in range(len(row)):
+            if rank < step:
+                break
+            beyond = 1 / (1 + torch.exp(-row[step]))
+            losses.append(-torch.log(beyond if rank > step else 1 - beyond))
+    return sum(losses) / len(losses)
+
+
+def plain(logits, bins):
+    return fcrc(logits, bins, form="plain")
+
+
+def unweighted(logits, bins):
+    return text_to_image_kl(logits, bins, ranking=False)
+
+
+def naive_kl(logits, bins, ranking=True):
     batch, d = logits.shape
     own, divergences = bins.tolist(), []
     for i in sorted(set(own)):
         total = sum(abs(i - c) for c in own)
         scaled = []
         for b in range(batch):
-            weight = 1.0 if own[b] == i else (d - 1) * abs(i - own[b]) / total
+            far = (d - 1) * abs(i - own[b]) / total if total and ranking else 1.0
+            weight = 1.0 if own[b] == i else far
             scaled.append(weight * logits[b, i])
         softmax = [torch.exp(x) / sum(torch.exp(y) for y in scaled) for x in scaled]
         target = [math.exp(10.0 * (c == i)) for c in own]
@@ -73,6 +104,8 @@ def a_batch(batch, d, seed, spread=3.0):
     return logits, torch.randint(d, (batch,), generator=generator)
 
 
+PAIRS = [(plain, naive_plain), (unweighted, naive_unweighted), (corn_loss, naive_corn)]
+each_pair = pytest.mark.parametrize(("loss", "naive"), PAIRS, ids=["plain", "unweighted", "corn"])
 FORMS = [("paper", "sum_to_one"), ("paper", "mean_one"), ("released", "mean_one")]
 
 
@@ -87,6 +120,28 @@ def test_fcrc_is_the_loop(form, norm, batch, d, seed):
 @given(batch=st.integers(1, 7), d=st.integers(2, 9), seed=st.integers(0, 99))
 def test_text_to_image_is_the_loop(batch, d, seed):
     assert_same(both(text_to_image_kl, naive_kl, *a_batch(batch, d, seed)))
+
+
+@each_pair
+@settings(max_examples=15, deadline=None)
+@given(batch=st.integers(1, 7), d=st.integers(2, 9), seed=st.integers(0, 99))
+def test_the_losses_without_weights_are_the_loops(loss, naive, batch, d, seed):
+    logits, bins = a_batch(batch, d, seed)
+    # CORN asks about the steps between d ranks.
+    assert_same(both(loss, naive, logits[:, 1:] if loss is corn_loss else logits, bins))
+
+
+@each_pair
+@pytest.mark.parametrize(
+    ("ranks", "d"),
+    [([2, 2, 2], 5), ([0, 4, 0], 5), ([4], 5), ([0], 5), ([0, 1, 1], 2), ([0, 0], 2), ([1], 2)],
+    ids=["equal", "absent", "one, last", "one, first", "two", "two, equal", "two, one"],
+)
+def test_edge_cases_without_weights(loss, naive, ranks, d):
+    logits = a_batch(len(ranks), d, 2)[0]
+    found = both(loss, naive, logits[:, 1:] if loss is corn_loss else logits, torch.tensor(ranks))
+    assert_same(found)
+    assert found[0][1].isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +193,8 @@ def test_no_logit_is_too_large():
     logits = torch.tensor([[100.0, -100.0, 99.0]] * 2)
     for form, norm in FORMS:
         assert fcrc(logits, torch.tensor([0, 1]), form, norm).isfinite()
-    assert text_to_image_kl(logits, torch.tensor([0, 1])).isfinite()
+    for loss in (text_to_image_kl, plain, unweighted, corn_loss):
+        assert loss(logits, torch.tensor([0, 1])).isfinite()
 
 
 @pytest.mark.parametrize("kl", [True, False])

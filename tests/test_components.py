@@ -1,0 +1,226 @@
+"""Every method comes back from disk as it was, for its own backbone and task only."""
+
+import json
+import shutil
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from clips import build_tiny_clip
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from ordlib import (
+    CoOp,
+    Corn,
+    FineTuned,
+    ImageData,
+    NumCLIP,
+    OrdinalCLIP,
+    OrdinalTask,
+    TrainingPlan,
+    components,
+    fit,
+    list_components,
+    load_clip,
+    load_component,
+)
+
+OTHER_THAN_DEFAULT = {
+    "CoOp": (CoOp, {"tune_ranks": False, "context": 3, "lora_rank": 2}),
+    "Corn": (Corn, {"tower": "lora", "adapter": False, "lora_targets": r".*\.k_proj"}),
+    "FineTuned": (FineTuned, {"templates": (1, 0), "tower": "full"}),
+    "NumCLIP": (NumCLIP, {"form": "released", "anchor": "edge", "tune_context": True, "seed": 3}),
+    "NumCLIP, bare": (NumCLIP, {"regressor": False, "kl": False, "tower": "lora"}),
+    "OrdinalCLIP": (OrdinalCLIP, {"base_ranks": 4, "interpolation": "inverse"}),
+    "OrdinalCLIP, random": (OrdinalCLIP, {"rank_words": False, "template": "so {rank} it is"}),
+}
+# Tuples in every field, and fillers: all that JSON turns into something else.
+RIPENESS = OrdinalTask(
+    name="ripeness",
+    unit="days",
+    values=("green", "yellow", "spotted", "brown"),
+    positions=(0, 2.5, 3, 7),
+    words=("one", "two", "three", "stars"),
+    templates=("a photo of {rank} {fruit}", "{rank} {fruit}", "one {rank}"),
+    fillers={"fruit": ("star", "photo")},
+    bin_edges=(-1, 2, 5),
+    bin_phrases=("unripe", "ripe", "too ripe"),
+    bin_templates=("{rank} photo",),
+    maximum=10,
+    reading="argmax",
+)
+every_method = pytest.mark.parametrize("case", OTHER_THAN_DEFAULT)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def clip(tiny_clip_folder):
+    return load_clip(tiny_clip_folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def other_clip(tiny_clip_folder, tmp_path_factory):
+    folder = build_tiny_clip(tmp_path_factory.mktemp("clips") / "other-clip")
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["visual_projection.weight"] += 1
+    save_file(weights, path, {"format": "pt"})
+    return load_clip(folder, device="cpu")
+
+
+@pytest.fixture
+def data(pictures):
+    values = np.array([0.0, 2.5, 3.0, 7.0, 0.0, 2.5, 7.0])
+    records = pd.DataFrame({"place": range(7)})
+    return ImageData(RIPENESS, pictures, values, records, "seven", "train")
+
+
+@pytest.fixture
+def saved(clip, data, tmp_path):
+    """A CoOp and its folder."""
+    model = CoOp(clip, data.task)
+    model.save_pretrained(tmp_path / "mine", {"what": "a trial", "device": "cpu"})
+    return model, tmp_path / "mine"
+
+
+def edit_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def same(one, other):
+    assert np.array_equal(one.value, other.value)
+    assert np.array_equal(one.label, other.label)
+    assert (one.probabilities is None) == (other.probabilities is None)
+    if one.probabilities is not None:
+        assert np.array_equal(one.probabilities, other.probabilities)
+
+
+@every_method
+def test_a_trained_method_comes_back(clip, data, tmp_path, case):
+    method, options = OTHER_THAN_DEFAULT[case]
+    model = method(clip, data.task, **options)
+    fit(model, data, data, TrainingPlan(epochs=2), bar=False)
+    model.save_pretrained(tmp_path / "mine", {"seed": 3})
+    for loaded in (
+        method.from_pretrained(tmp_path / "mine", clip),
+        load_component(tmp_path / "mine", clip),
+    ):
+        assert type(loaded) is method
+        assert loaded.task == data.task
+        assert loaded.options == model.options == method.Options(**options)
+        state = loaded.trained_state()
+        assert all(torch.equal(state[name], t) for name, t in model.trained_state().items())
+        same(loaded.predict(data), model.predict(data))
+    assert loaded.card["seed"] == 3
+
+
+@every_method
+def test_only_what_was_trained_is_in_the_file(clip, data, tmp_path, case):
+    method, options = OTHER_THAN_DEFAULT[case]
+    model = method(clip, data.task, **options)
+    model.save_pretrained(tmp_path / "mine")
+    with safe_open(tmp_path / "mine" / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert names == {name for name, p in model.named_parameters() if p.requires_grad}
+    if options.get("tower") == "lora":
+        tower = {name for name in names if ".tower." in name}
+        assert tower
+        assert all("lora_" in name for name in tower)
+
+
+def test_the_backbone_is_found_by_its_name(saved, data):
+    model, folder = saved
+    loaded = load_component(folder)
+    assert loaded.clip.weights_hash == model.clip.weights_hash
+    same(loaded.predict(data), model.predict(data))
+
+
+def test_another_backbone_is_refused_with_both_names(saved, other_clip):
+    model, folder = saved
+    for load in (CoOp.from_pretrained, load_component):
+        with pytest.raises(ValueError, match=r"tiny-clip.*does not fit .*other-clip") as refused:
+            load(folder, other_clip)
+        assert model.clip.weights_hash[:8] in str(refused.value)
+        assert other_clip.weights_hash[:8] in str(refused.value)
+
+
+def test_the_same_weights_elsewhere_will_do(saved, tiny_clip_folder, tmp_path, data):
+    model, folder = saved
+    copy = shutil.copytree(tiny_clip_folder, tmp_path / "renamed")
+    same(load_component(folder, load_clip(copy, device="cpu")).predict(data), model.predict(data))
+
+
+def test_another_method_is_refused(saved, clip):
+    with pytest.raises(ValueError, match="holds a CoOp, not a NumCLIP"):
+        NumCLIP.from_pretrained(saved[1], clip)
+
+
+@pytest.mark.parametrize("method", ["Method", "os.system", None, 3])
+def test_an_unknown_method_is_refused(saved, clip, method):
+    edit_config(saved[1], method=method)
+    with pytest.raises(ValueError, match=r"method = .* must be one of CoOp, Corn"):
+        load_component(saved[1], clip)
+
+
+@pytest.mark.parametrize("load", [CoOp.from_pretrained, load_component])
+def test_changed_weights_are_refused(saved, clip, load):
+    path = saved[1] / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged or exchanged"):
+        load(saved[1], clip)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "card.json"])
+def test_a_missing_file_is_told(saved, clip, name):
+    (saved[1] / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"it lacks {name}"):
+        load_component(saved[1], clip)
+
+
+def test_options_that_do_not_fit_the_weights_are_refused(saved, clip):
+    options = asdict(saved[0].options) | {"context": 9}
+    edit_config(saved[1], options=options)
+    with pytest.raises(ValueError, match=r"the tensor prompts\.context is"):
+        load_component(saved[1], clip)
+
+
+def test_a_new_one_takes_the_place_of_an_old_one(saved, clip, data):
+    other = OrdinalCLIP(clip, data.task, seed=2)
+    other.save_pretrained(saved[1])
+    loaded = load_component(saved[1], clip)
+    assert type(loaded) is OrdinalCLIP
+    assert "what" not in loaded.card
+    same(loaded.predict(data), other.predict(data))
+
+
+def test_those_that_come_with_ordlib_are_listed(saved, clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(components, "COMPONENTS", tmp_path / "shipped")
+    with pytest.raises(FileNotFoundError, match="no component 'b'; there are none as yet"):
+        load_component("b", clip)
+    assert list_components().empty
+    saved[0].save_pretrained(tmp_path / "shipped" / "b", {"what": "B", "test": {"mae": 1.5}})
+    FineTuned(clip, saved[0].task).save_pretrained(tmp_path / "shipped" / "a", {"device": "cpu"})
+    # A CLIP lies there, too, and is no component.
+    (tmp_path / "shipped" / "clip").mkdir()
+    (tmp_path / "shipped" / "clip" / "config.json").write_text("{}")
+    table = list_components()
+    assert table.index.tolist() == ["a", "b"]
+    assert table["method"].tolist() == ["FineTuned", "CoOp"]
+    assert table["task"].tolist() == ["ripeness", "ripeness"]
+    assert table["backbone"].tolist() == [clip.name] * 2
+    assert table.loc["b", "mae"] == 1.5
+    assert table.loc["b", "what"] == "B"
+    assert table.loc["a", "device"] == "cpu"
+    assert type(load_component("a", clip)) is FineTuned
+    with pytest.raises(FileNotFoundError, match="no component 'c'; there are a, b, and folders"):
+        load_component("c", clip)
