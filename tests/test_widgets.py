@@ -60,7 +60,9 @@ def sliders(box):
 
 def test_explorers_redraw(data, monkeypatch):
     drawn = []
-    monkeypatch.setattr(widgets, "draw_predictor", lambda *a, **k: drawn.append(k["hits"]))
+    monkeypatch.setattr(
+        widgets.predictors, "draw_predictor", lambda *a, **k: drawn.append(k["hits"])
+    )
     box = widgets.explore_predictor(data.values, TASK)
     sliders(box)[2].value = 0.8
     assert drawn == [0.3, 0.8]
@@ -68,7 +70,9 @@ def test_explorers_redraw(data, monkeypatch):
 
 def test_world_explorer_follows_the_task(data, monkeypatch):
     drawn = []
-    monkeypatch.setattr(widgets, "draw_rank", lambda d, rank: drawn.append((d.task.name, rank)))
+    monkeypatch.setattr(
+        widgets.worlds, "draw_rank", lambda d, rank: drawn.append((d.task.name, rank))
+    )
     other = ImageData(
         task=load_task("dating"), images=data.images, values=data.values, records=data.records,
         key="k", split="val",
@@ -169,7 +173,9 @@ def test_draw_ordered_refuses(clip, noise, prompt, most, message):
 def drawn(monkeypatch):
     """What the explorer asks to be drawn: task and prompt."""
     seen = []
-    monkeypatch.setattr(widgets, "draw_ordered", lambda _, d, p: seen.append((d.task.name, p)))
+    monkeypatch.setattr(
+        widgets.prompts, "draw_ordered", lambda _, d, p: seen.append((d.task.name, p))
+    )
     return seen
 
 

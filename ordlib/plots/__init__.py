@@ -1,11 +1,14 @@
 """Figures of the course: each function draws on one Axes and returns it."""
 
+from .comparisons import methods_figure
 from .doses import dose_response
 from .labels import label_histogram
 from .pictures import contact_sheet
 from .predictions import confusion, per_rank_accuracy, predicted_against_true
+from .shots import few_shot_curve
 from .style import METHOD_COLOURS, PALETTE, theme
 from .texts import similarity
+from .weights import ranking_matrix
 
 __all__ = [
     "METHOD_COLOURS",
@@ -13,9 +16,12 @@ __all__ = [
     "confusion",
     "contact_sheet",
     "dose_response",
+    "few_shot_curve",
     "label_histogram",
+    "methods_figure",
     "per_rank_accuracy",
     "predicted_against_true",
+    "ranking_matrix",
     "similarity",
     "theme",
 ]

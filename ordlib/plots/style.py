@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-# Okabe and Ito's palette, told apart by colour-blind readers; one colour for one method,
-# in every figure of the course.
+# Okabe and Ito's palette, told apart by colour-blind readers, and four darker colours that stay
+# apart from it; one colour for one method, in every figure of the course.
 PALETTE = {
     "blue": "#0072B2",
     "orange": "#E69F00",
@@ -12,9 +12,13 @@ PALETTE = {
     "red": "#D55E00",
     "purple": "#CC79A7",
     "sky": "#56B4E9",
-    "yellow": "#F0E442",
     "grey": "#7A7A7A",
     "black": "#000000",
+    "wine": "#882255",
+    "indigo": "#332288",
+    "moss": "#444411",
+    "crimson": "#AA0011",
+    "yellow": "#F0E442",
 }
 METHOD_COLOURS = {
     "middle": PALETTE["black"],
@@ -23,6 +27,11 @@ METHOD_COLOURS = {
     "linear probe": PALETTE["sky"],
     "zero-shot": PALETTE["red"],
     "pico-clip-counting": PALETTE["blue"],
+    "CoOp": PALETTE["orange"],
+    "OrdinalCLIP": PALETTE["wine"],
+    "CORN": PALETTE["moss"],
+    "fine-tuned CLIP": PALETTE["indigo"],
+    "NumCLIP": PALETTE["green"],
 }
 
 

@@ -1,0 +1,23 @@
+"""Explorers: a plain drawing function for each, and the same function behind sliders.
+
+The drawing function comes first in a notebook, so that a reader on GitHub sees the default
+state; the explorer then calls the very same function.
+"""
+
+from .bins import bins_figure, explore_bins
+from .predictors import draw_predictor, explore_predictor, imperfect
+from .prompts import closest_first, draw_ordered, explore_prompt
+from .worlds import draw_rank, explore_world
+
+__all__ = [
+    "bins_figure",
+    "closest_first",
+    "draw_ordered",
+    "draw_predictor",
+    "draw_rank",
+    "explore_bins",
+    "explore_predictor",
+    "explore_prompt",
+    "explore_world",
+    "imperfect",
+]
