@@ -19,6 +19,7 @@ PALETTE = {
     "moss": "#444411",
     "crimson": "#AA0011",
     "yellow": "#F0E442",
+    "olive": "#999933",
 }
 METHOD_COLOURS = {
     "middle": PALETTE["black"],
@@ -28,9 +29,10 @@ METHOD_COLOURS = {
     "zero-shot": PALETTE["red"],
     "pico-clip-counting": PALETTE["blue"],
     "CoOp": PALETTE["orange"],
+    "CoOp context": PALETTE["olive"],
     "OrdinalCLIP": PALETTE["wine"],
     "CORN": PALETTE["moss"],
-    "fine-tuned CLIP": PALETTE["indigo"],
+    "fine-tuned": PALETTE["indigo"],
     "NumCLIP": PALETTE["green"],
 }
 

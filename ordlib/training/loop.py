@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -139,7 +140,14 @@ class _Run:
                 seen = self.progress.history[-1]
                 line.set_postfix({n: f"{seen[n]:.3f}" for n in ("loss", self.plan.metric)})
                 line.update()
-        self.model.load_trained(self.best)
+        if self.progress.best_epoch is None:
+            warnings.warn(
+                f"{self.plan.metric} on val was undefined in every epoch: the model is in its last "
+                "state; watch another metric",
+                stacklevel=3,
+            )
+        else:
+            self.model.load_trained(self.best)
 
     def history(self) -> pd.DataFrame:
         table = pd.DataFrame(self.progress.history)

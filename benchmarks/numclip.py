@@ -1,0 +1,124 @@
+"""NumCLIP: losses without loops against loops, and a training step with the context cut."""
+
+import math
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ordlib.clip import ClipBackbone, load_clip
+from ordlib.losses import fcrc, text_to_image_kl
+from ordlib.models.coop import CoOp
+from ordlib.models.numclip import NumCLIP
+from ordlib.tasks import load_task
+from tests.clips import build_vit_b_32
+
+from .timing import race
+
+BATCHES = (32, 128, 512)
+BINS = 5
+
+
+def measure(repeats: int = 3) -> pd.DataFrame:
+    """One row a contest: seconds both ways, the ratio, and how far the results differ."""
+    rows = [_losses(size, repeats) for size in BATCHES]
+    task = load_task("counting")
+    text = str([task.prompts(), task.bin_prompts()])
+    with TemporaryDirectory() as folder:
+        words = sorted(set(re.findall("[a-z]+", text)))
+        clip = load_clip(build_vit_b_32(Path(folder) / "vit-b-32", words))
+    rows += [_step(NumCLIP(clip, task), repeats), _step(CoOp(clip, task), repeats)]
+    return pd.DataFrame(rows)
+
+
+def _losses(size: int, repeats: int) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(size, BINS, generator=generator, dtype=torch.float64)
+    bins = torch.randint(BINS, (size,), generator=generator)
+
+    def whole() -> Tensor:
+        asked = logits.clone().requires_grad_()
+        (fcrc(asked, bins) + text_to_image_kl(asked, bins)).backward()
+        return asked.grad
+
+    def loops() -> Tensor:
+        asked = logits.clone().requires_grad_()
+        (_fcrc_by_loops(asked, bins) + _kl_by_loops(asked, bins)).backward()
+        return asked.grad
+
+    seconds = race({"slow": loops, "quick": whole}, repeats)
+    return _row(f"losses, batch {size}", seconds, (loops() - whole()).abs().max())
+
+
+def _fcrc_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
+    total = 0
+    for row, own in zip(logits, bins.tolist(), strict=True):
+        far = [abs(own - j) for j in range(BINS)]
+        weights = [1 if j == own else (BINS - 1) * far[j] / sum(far) for j in range(BINS)]
+        parts = [weight * torch.exp(x) for weight, x in zip(weights, row, strict=True)]
+        total = total - torch.log(parts[own] / sum(parts))
+    return total / len(logits)
+
+
+def _kl_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
+    own, total = bins.tolist(), 0
+    for i in sorted(set(own)):
+        far = [abs(i - c) for c in own]
+        weights = [
+            1 if c == i else (BINS - 1) * f / sum(far) for c, f in zip(own, far, strict=True)
+        ]
+        parts = [torch.exp(w * x) for w, x in zip(weights, logits[:, i], strict=True)]
+        targets = [math.exp(10 * (c == i)) for c in own]
+        found, wanted = sum(parts), sum(targets)
+        for part, target in zip(parts, targets, strict=True):
+            total = total + target / wanted * (math.log(target / wanted) - torch.log(part / found))
+    return total / len(set(own))
+
+
+def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
+    """Time loss and gradients of 64 cached features, on ViT-B/32's text tower."""
+    features = torch.randn(64, model.clip.feature_width, generator=torch.Generator().manual_seed(0))
+    values = torch.linspace(1, 20, 64).round()
+    learned = model.prompts.ranks.embeddings
+
+    def step() -> Tensor:
+        model.zero_grad()
+        model.loss(features.to(model.clip.device), values.to(model.clip.device)).backward()
+        return learned.grad.cpu()
+
+    def padded() -> Tensor:
+        read, ClipBackbone.text_features_from = ClipBackbone.text_features_from, _all_positions
+        try:
+            return step()
+        finally:
+            ClipBackbone.text_features_from = read
+
+    seconds = race({"slow": padded, "quick": step}, repeats)
+    name = f"{type(model).__name__} step, {len(learned)} prompts, 77 or {_positions(model)}"
+    return _row(name, seconds, (padded() - step()).abs().max() / step().abs().max())
+
+
+def _all_positions(clip: ClipBackbone, embeddings: Tensor, ends: Tensor) -> Tensor:
+    """Return text features as they are computed where prompts are padded to the whole context."""
+    missing = clip.context_length - embeddings.shape[1]
+    last = embeddings[:, -1:].expand(-1, missing, -1)
+    hidden = clip._run_text(torch.cat([embeddings, last], dim=1))
+    rows = torch.arange(len(hidden), device=hidden.device)
+    return clip.model.text_projection(hidden[rows, ends]).float()
+
+
+def _positions(model: CoOp | NumCLIP) -> int:
+    return int(model.prompts.end_positions.max()) + 1
+
+
+def _row(contest: str, seconds: dict[str, float], difference: Tensor) -> dict:
+    return {
+        "contest": contest,
+        "s loops or 77": round(seconds["slow"], 4),
+        "s ours": round(seconds["quick"], 4),
+        "times faster": round(seconds["slow"] / seconds["quick"], 1),
+        "largest difference": f"{difference:.0e}",
+    }
