@@ -261,3 +261,15 @@ def test_another_accelerator_in_the_process_is_no_hindrance(clip):
     AcceleratorState._reset_state(reset_partial_state=True)
     Accelerator(cpu=True, mixed_precision="bf16")
     assert len(train(Corn(clip, TASK), plan=TrainingPlan(epochs=1))) == 1
+
+
+def test_a_metric_that_is_never_defined_keeps_the_last_state_and_warns(clip):
+    model = Corn(clip, TASK)
+    train_data, val = pictures_of("train", 24), pictures_of("val", 12)
+    alike = val.subset(np.flatnonzero(val.values == 0))
+    before = {name: tensor.clone() for name, tensor in model.trained_state().items()}
+    plan = TrainingPlan(epochs=1, batch=8, metric="spearman")
+    with pytest.warns(UserWarning, match="spearman on val was undefined in every epoch"):
+        history = fit(model, train_data, alike, plan, bar=False)
+    assert history.attrs["best_epoch"] is None
+    assert not same(before, model.trained_state())
