@@ -1,6 +1,7 @@
 """The command ``python -m ordlib.training``: make a component."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def main(
     rate: Annotated[
         list[str] | None, typer.Option(metavar="GROUP=FACTOR", help="Of tower, adapter or rest.")
     ] = None,
+    largest_norm: Annotated[float, typer.Option(help="Of gradients.")] = DEFAULTS.largest_norm,
     metric: Annotated[str, typer.Option(help=f"On val: {', '.join(METRICS)}.")] = DEFAULTS.metric,
     patience: Annotated[int | None, typer.Option(help="Epochs without a better metric.")] = None,
     option: Annotated[
@@ -49,41 +51,54 @@ def main(
             epochs=epochs,
             batch=batch,
             learning_rate=learning_rate,
-            rates=_pairs("rate", rate),
+            rates=_pairs("rate", rate, _number),
+            largest_norm=largest_norm,
             metric=metric,
             patience=patience,
             seed=seed,
         )
-        options = _pairs("option", option) | ({} if tower == "frozen" else {"tower": tower})
+        options = _pairs("option", option, _value) | ({} if tower == "frozen" else {"tower": tower})
         _, history = train_component(
             method, task, output, plan=plan, backbone=backbone, device=device, options=options
         )
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(1) from error
-    best = history.set_index("epoch").loc[history.attrs["best_epoch"], metric]
+    best = history.loc[history["best"], metric]
+    reached = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
     typer.echo(
-        f"{output} holds the component (val {metric} {best:.3f}, {history.attrs['seconds']:.0f} "
+        f"{output} holds the component (val {metric} {reached}, {history.attrs['seconds']:.0f} "
         f"s); ordlib.load_component({str(output)!r}) loads it"
     )
 
 
-def _pairs(name: str, given: list[str] | None) -> dict:
+def _pairs(name: str, given: list[str] | None, read: Callable[[str], object]) -> dict:
     found = {}
     for pair in given or []:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"--{name} {pair}: must be written NAME=VALUE")
-        found[key] = _value(value)
+        try:
+            found[key] = read(value)
+        except ValueError as error:
+            raise ValueError(f"--{name} {pair}: {error}") from error
     return found
 
 
-def _value(text: str) -> object:
-    """Read a number, true, false or null as JSON does, and anything else as a word."""
+def _number(text: str) -> float:
     try:
-        return json.loads(text.lower() if text in ("True", "False") else text)
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} must be a number") from error
+
+
+def _value(text: str) -> object:
+    """Read numbers, lists, true, false or null as JSON does, and anything else as a word."""
+    try:
+        found = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
     except json.JSONDecodeError:
         return text
+    return tuple(found) if isinstance(found, list) else found
 
 
 if __name__ == "__main__":

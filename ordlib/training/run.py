@@ -1,9 +1,13 @@
 """One trained method from a name, a task and a seed, with what is to be said of it."""
 
+import json
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import UnionType
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
@@ -63,6 +67,7 @@ def train_component(
     """
     if method not in METHODS:
         raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
+    _check_options(method, options)
     clip = load_clip(backbone, device)
     side = clip.image_side
     train, val, test = (load_data(task, split, side) for split in ("train", "val", "test"))
@@ -74,7 +79,7 @@ def train_component(
         {
             "what": f"{type(model).__name__} on the rendered task of {task}, picture tower "
             f"{model.options.tower}.",
-            "command": command(method, task, folder.name, plan, backbone, options),
+            "command": command(method, task, folder.resolve().name, plan, backbone, options),
             "data": {"train": train.key, "val": val.key, "test": test.key, "side": side},
             "seed": plan.seed,
             "plan": asdict(plan),
@@ -83,7 +88,8 @@ def train_component(
             "device": describe(clip.device),
             "seconds": history.attrs["seconds"],
             "versions": versions(),
-            "test": {name: round(value, 6) for name, value in found.items()},
+            # JSON knows no NaN: the correlation with a constant is undefined.
+            "test": {n: None if math.isnan(v) else round(v, 6) for n, v in found.items()},
         },
     )
     (folder / STATE).unlink(missing_ok=True)
@@ -115,5 +121,30 @@ def command(
         elif value != defaults[name]:
             words += [f"--{name.replace('_', '-')}", str(value)]
     for name, value in options.items():
-        words += ["--tower", value] if name == "tower" else ["--option", f"{name}={value}"]
+        text = value if isinstance(value, str) else json.dumps(value)
+        words += ["--tower", text] if name == "tower" else ["--option", f"{name}={text}"]
     return shlex.join(words)
+
+
+def _check_options(method: str, options: Mapping[str, object]) -> None:
+    """Refuse what would fail late, or be taken for something else, as "no" for true."""
+    known = get_type_hints(METHODS[method].Options)
+    del known["seed"]
+    for name, value in options.items():
+        if name not in known:
+            there = ", ".join(known)
+            raise TypeError(f"option {name} = {value!r}: {method} has no such; there are {there}")
+        if not _fits(value, known[name]):
+            kind = getattr(known[name], "__name__", str(known[name]))
+            raise ValueError(f"option {name} = {value!r}: must be {kind}")
+
+
+def _fits(value: object, kind: object) -> bool:
+    if get_origin(kind) is Literal:
+        return True  # The options themselves name the choices.
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)[0]
+        return isinstance(value, (list, tuple)) and all(_fits(one, inner) for one in value)
+    return type(value) is kind
