@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from small_splits import noise
 
-from ordlib import ImageData, load_component, load_task
+from ordlib import load_component
 from ordlib.hardware import describe, versions
 from ordlib.metrics import score
 from ordlib.models.corn import Corn
@@ -18,18 +18,6 @@ from ordlib.training import run as module
 from ordlib.training.run import METHODS, command, train_component
 
 PLAN = TrainingPlan(epochs=3, batch=8, seed=4, learning_rate=0.01, rates={"adapter": 0.5})
-SIZES = {"train": 20, "val": 10, "test": 15}
-
-
-def noise(task: str, split: str, side: int) -> ImageData:
-    known, count = load_task(task), SIZES[split]
-    rng = np.random.default_rng(count)
-    values = known.levels[np.arange(count) % known.num_ranks]
-    images = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    records, key = pd.DataFrame(index=range(count)), f"{task}-{split}"
-    return ImageData(
-        task=known, images=images, values=values, records=records, key=key, split=split
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from test_component_run import noise
+from small_splits import noise
 from typer.testing import CliRunner
 
 from ordlib import load_component

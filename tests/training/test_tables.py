@@ -1,0 +1,193 @@
+"""The models of the evidence tables, their rates, their intervals, and the command."""
+
+import json
+import shlex
+from collections import Counter
+
+import numpy as np
+import pytest
+from small_splits import noise
+from typer.testing import CliRunner
+
+from ordlib.metrics import crossed_bootstrap
+from ordlib.tasks import load_task
+from ordlib.training import tables
+from ordlib.training.run import METHODS, _check_options
+from ordlib.training.tables import ROWS, SHOTS, TABLES, TASKS, Trial, app, intervals, tuned
+
+LORA_SEEDS, SEEDS = 2, 3
+
+
+def error_of(trial: Trial) -> float:
+    """The best rate is 0.01, for CoOp 0.003."""
+    best = 0.003 if trial.label == "CoOp" else 0.01
+    return 1 + abs(np.log(trial.plan.learning_rate / best)) + trial.seed / 1e4
+
+
+def runner(trials: list[Trial]) -> list[tuple[dict, np.ndarray]]:
+    rows = []
+    for trial in trials:
+        row = {"method": trial.label, "task": trial.task, "seed": trial.seed}
+        row |= {"block": trial.options.get("tower", "frozen"), "mae": error_of(trial)}
+        row |= {} if trial.shots is None else {"shots": trial.shots}
+        rows.append((row, np.full(10, error_of(trial))))
+    return rows
+
+
+def planned(table: str) -> list[Trial]:
+    return TABLES[table][0](runner, SEEDS, LORA_SEEDS)
+
+
+def test_rates_are_chosen_on_val_with_a_seed_of_their_own():
+    asked = []
+
+    def watched(trials):
+        asked.extend(trials)
+        return runner(trials)
+
+    rates = tuned(watched, ("dating", "ageing"))
+    assert {trial.split for trial in asked} == {"val"}
+    assert {trial.seed for trial in asked} == {tables.TUNING_SEED}
+    assert len(asked) == 2 * 6 * len(tables.RATES)
+    labels = [label for label in ROWS if label not in tables.UNTRAINED]
+    expected = {
+        (n, task): 0.003 if n == "CoOp" else 0.01 for n in labels for task in rates_of(asked)
+    }
+    assert rates == expected
+
+
+def rates_of(trials: list[Trial]) -> set[str]:
+    return {trial.task for trial in trials}
+
+
+def test_the_smallest_of_equally_good_rates_is_taken():
+    def indifferent(trials):
+        return [({"mae": 1.0}, np.ones(1)) for _ in trials]
+
+    assert set(tuned(indifferent, ("dating",)).values()) == {min(tables.RATES)}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_model_is_trained_twice_and_all_have_what_their_method_takes(table):
+    trials = planned(table)
+    assert len({trial.name for trial in trials}) == len(trials)
+    assert {trial.split for trial in trials} == {"val" if "ablation" in table else "test"}
+    assert tables.TUNING_SEED not in {trial.seed for trial in trials}
+    for trial in trials:
+        if trial.method in METHODS:
+            _check_options(trial.method, trial.options)
+            METHODS[trial.method].Options(**trial.options)
+
+
+def test_methods_are_compared_with_the_same_steps_and_tuning():
+    trials = planned("methods")
+    cells = Counter((t.task, t.options.get("tower", "frozen"), t.label) for t in trials)
+    expected = {}
+    for task in TASKS:
+        for label in ROWS:
+            untrained = label in tables.UNTRAINED
+            expected[task, "frozen", label] = 1 if untrained else SEEDS
+            if not untrained:
+                expected[task, "lora", label] = LORA_SEEDS
+    assert cells == expected
+    for trial in trials:
+        if trial.options.get("tower") == "lora":
+            assert trial.plan == tables.LORA
+        elif trial.label not in tables.UNTRAINED:
+            assert trial.plan.epochs == tables.FROZEN.epochs
+            assert trial.plan.learning_rate == (0.003 if trial.label == "CoOp" else 0.01)
+
+
+def test_few_shot_has_every_number_of_labels_and_seed():
+    cells = Counter((t.task, t.shots, t.label) for t in planned("few_shot"))
+    expected = {(task, k, n): SEEDS for task, counts in SHOTS.items() for k in counts
+                for n in tables.FEW}  # fmt: skip
+    assert cells == expected
+
+
+def test_every_variant_of_numclip_differs_from_every_other():
+    trials = [trial for trial in planned("numclip_ablation") if trial.seed == 0]
+    for task in SHOTS:
+        own = [trial for trial in trials if trial.task == task]
+        options = [METHODS["numclip"].Options(**trial.options) for trial in own]
+        what = [repr((one, trial.edit)) for one, trial in zip(options, own, strict=True)]
+        assert len(set(what)) == len(what) == len({trial.label for trial in own})
+
+
+@pytest.mark.parametrize("task", SHOTS)
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 20])
+def test_equal_bins_share_the_ranks_evenly(task, count):
+    known = load_task(task)
+    edit = tables._equal_bins(task, count)
+    edges = [known.values.index(edge) for edge in edit["bin_edges"]]
+    widths = np.diff([*edges, known.num_ranks])
+    assert edges[0] == 0
+    assert len(widths) == count == len(set(edit["bin_phrases"]))
+    assert widths.max() - widths.min() <= 1
+    for first, width, word in zip(edges, widths, edit["bin_phrases"], strict=True):
+        assert first <= known.words.index(word) < first + width
+
+
+def test_intervals_are_those_of_each_cell_and_its_difference(monkeypatch):
+    monkeypatch.setattr(tables, "load_data", lambda *_: noise("dating", "test", 64))
+    rng, rows, errors = np.random.default_rng(0), [], []
+    cells = {("A", "frozen"): 3, ("probe", "frozen"): 1, ("B", "frozen"): 3, ("A", "lora"): 2}
+    for (method, block), seeds in cells.items():
+        for seed in range(seeds):
+            rows.append({"task": "dating", "block": block, "method": method, "seed": seed})
+            errors.append(rng.random(15) + (method == "A"))
+    found = {(e["method"], e["block"]): e for e in intervals(rows, errors, "test", "B")}
+    assert list(found) == list(cells)
+    one, alone, base = np.array(errors[:3]), np.array(errors[3:4]), np.array(errors[4:7])
+    for method, table in (("A", one), ("probe", alone), ("B", base)):
+        entry, mean = found[method, "frozen"], crossed_bootstrap(table)
+        told = [entry[name] for name in ("mae", "mae_low", "mae_high")]
+        assert told == pytest.approx(list(mean), abs=1e-6)
+    more = found["A", "frozen"]
+    assert more["more_than"] == pytest.approx((one - base).mean(), abs=1e-6)
+    assert 0.5 < more["more_than_low"] < more["more_than"] < more["more_than_high"] < 1.5
+    difference = crossed_bootstrap(base, alone)
+    told = [found["probe", "frozen"][name] for name in ("more_than_low", "more_than_high")]
+    assert told == pytest.approx([-difference.high, -difference.low], abs=1e-6)
+    assert "more_than" not in found["B", "frozen"]
+    assert "more_than" not in found["A", "lora"]
+
+
+def test_an_undefined_interval_is_none(monkeypatch):
+    monkeypatch.setattr(tables, "load_data", lambda *_: type("Data", (), {"groups": ["a"] * 4}))
+    row = {"task": "dating", "block": "frozen", "method": "A"}
+    entry = intervals([row], [np.ones(4)], "test", "B")[0]
+    assert [entry["mae"], entry["mae_low"], entry["mae_high"]] == [1.0, None, None]
+
+
+@pytest.mark.parametrize(("table", "lora"), [("methods", " --lora-seeds 1"), ("few_shot", "")])
+def test_the_command_writes_the_table_and_names_itself(table, lora, tmp_path, monkeypatch):
+    asked = []
+
+    def run(trial, work):
+        asked.append(work)
+        return runner([trial])[0]
+
+    monkeypatch.setattr(tables, "run", run)
+    monkeypatch.setattr(tables, "load_data", lambda *_: noise("dating", "val", 64))
+    path, work = tmp_path / "table.json", tmp_path / "work"
+    more = ["--seeds", "2", "--lora-seeds", "1", "--work", str(work)]
+    found = CliRunner().invoke(app, [table, str(path), *more])
+    assert found.exit_code == 0, found.output
+    stored = json.loads(path.read_text())
+    command = f"python -m ordlib.training.tables {table} table.json --seeds 2{lora}"
+    assert [stored["command"], stored["what"]] == [command, TABLES[table][1]]
+    assert stored["backbone"] == "pico-clip"
+    assert f"{path} holds {len(stored['records'])} models" in found.stdout
+    assert set(asked) == {work}
+    first = path.read_bytes()
+    words = shlex.split(stored["command"])[3:]
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert path.read_bytes() == first
+
+
+def test_an_unknown_table_is_told(tmp_path):
+    found = CliRunner().invoke(app, ["everything", str(tmp_path / "x.json")])
+    assert found.exit_code == 2
+    assert "must be one of methods, few_shot" in " ".join(found.stderr.split())
