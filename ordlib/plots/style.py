@@ -20,6 +20,7 @@ PALETTE = {
     "crimson": "#AA0011",
     "yellow": "#F0E442",
     "olive": "#999933",
+    "rose": "#CC6677",
 }
 METHOD_COLOURS = {
     "middle": PALETTE["black"],
@@ -27,6 +28,7 @@ METHOD_COLOURS = {
     "pixel trees": PALETTE["purple"],
     "linear probe": PALETTE["sky"],
     "zero-shot": PALETTE["red"],
+    "phrases": PALETTE["rose"],
     "pico-clip-counting": PALETTE["blue"],
     "CoOp": PALETTE["orange"],
     "CoOp context": PALETTE["olive"],

@@ -21,6 +21,7 @@ TASKS = ("counting", "dating", "ageing", "quality")
 # Labels in the tables, with the method and the options that each stands for.
 ROWS: Mapping[str, tuple[str, dict]] = {
     "zero-shot": ("zero-shot", {}),
+    "phrases": ("zero-shot", {"over": "bins"}),
     "linear probe": ("probe", {}),
     "fine-tuned": ("finetuned", {}),
     "CORN": ("corn", {}),
@@ -29,7 +30,7 @@ ROWS: Mapping[str, tuple[str, dict]] = {
     "OrdinalCLIP": ("ordinalclip", {}),
     "NumCLIP": ("numclip", {}),
 }
-UNTRAINED = ("zero-shot", "linear probe")
+UNTRAINED = ("zero-shot", "phrases", "linear probe")
 FEW = ("linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP")
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # Seeds of the tables are 0, 1, ...; the rates are chosen with another, on val.

@@ -135,7 +135,7 @@ def _predict(
 ) -> tuple[Prediction, dict]:
     train, judged = sets["train"], sets[trial.split]
     if trial.method == "zero-shot":
-        return ZeroShot(clip, train.task, templates=(0,)).predict(judged), {}
+        return ZeroShot(clip, train.task, templates=(0,), **trial.options).predict(judged), {}
     if trial.method == "probe":
         probe = LinearProbe(lambda data: image_features(clip, data), train.task)
         return probe.fit(train).predict(judged), {}
