@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ordlib"
 # Lower rows know nothing of higher ones, and the modules of a row nothing of each other.
 FLOORS = [
-    {"storage", "prediction", "hardware", "gathering"}, {"serialization", "unfinished"},
+    {"storage", "prediction", "hardware", "gathering", "command"}, {"serialization", "unfinished"},
     {"metrics"}, {"world"}, {"tasks"}, {"data"},
     {"clip", "losses"}, {"features", "prompts"},
     {"models", "evidence"},

@@ -5,8 +5,8 @@ from typing import Annotated, get_args
 
 import typer
 
+from ..command import new_app
 from ..hardware import Precision
-from .command import new_app
 from .plan import Plan
 from .sizes import SIZES, PicoSize
 

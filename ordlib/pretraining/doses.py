@@ -11,10 +11,10 @@ import typer
 from joblib import Parallel, delayed
 
 from ..clip import load_clip
+from ..command import new_app
 from ..data import load_data
 from ..evidence import save_results
 from ..storage import replacing
-from .command import new_app
 from .measuring import fresh, measure
 from .plan import Plan
 from .pool import render_pool

@@ -11,6 +11,7 @@ import typer
 from torch.nn.functional import normalize
 
 from ..clip import ClipBackbone, load_clip
+from ..command import new_app
 from ..data import ImageData, load_data
 from ..features import image_features
 from ..metrics import mae, spearman
@@ -19,7 +20,6 @@ from ..models.zero_shot import ZeroShot
 from ..storage import replacing
 from ..tasks import OrdinalTask
 from ..world.rendering import SPLIT_SIZES
-from .command import new_app
 
 SIZE = 5000
 # The templates that leave the colour unnamed.

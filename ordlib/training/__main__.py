@@ -7,14 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ..command import new_app
 from .plan import METRICS, TrainingPlan
 
 DEFAULTS = TrainingPlan()
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 
 @app.command()

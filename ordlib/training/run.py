@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from types import UnionType
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pandas as pd
+import torch
 
 from ..clip import load_clip
 from ..data import load_data
@@ -68,6 +70,9 @@ def train_component(
     if method not in METHODS:
         raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
     _check_options(method, options)
+    if torch.cuda.is_available():
+        # Of several processes each has a GPU of its own, and "cuda" means that one.
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     clip = load_clip(backbone, device)
     side = clip.image_side
     train, val, test = (load_data(task, split, side) for split in ("train", "val", "test"))

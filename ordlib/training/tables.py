@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from joblib import Parallel, delayed
 
+from ..command import new_app
 from ..data import load_data
 from ..evidence import save_results
 from ..metrics import crossed_bootstrap
@@ -205,11 +206,7 @@ TABLES: Mapping[str, tuple[Callable[[Runner, int, int], Iterator[Trial]], str]] 
     "few_shot": (few_shot, "Methods by labels a rank, on test, frozen features."),
     "numclip_ablation": (numclip_ablation, "NumCLIP with one thing changed, on val, frozen."),
 }
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 
 @app.command()

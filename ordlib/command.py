@@ -1,4 +1,4 @@
-"""What the commands of this package have in common."""
+"""What the commands of the library have in common."""
 
 import typer
 
