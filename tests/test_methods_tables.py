@@ -75,8 +75,10 @@ def test_numbers_are_finite_and_in_their_range(table):
     for name, (low, high) in RANGES.items():
         assert np.isfinite(table[name]).all()
         assert table[name].between(low, high).all(), name
-    assert (table["seconds"] > 0).all()
     trained = table[~table["method"].isin(UNTRAINED)]
+    # What is not trained may take less than the hundredth of a second that is written.
+    assert (table["seconds"] >= 0).all()
+    assert (trained["seconds"] > 0).all()
     assert (trained["learning_rate"] > 0).all()
     assert table[table["method"].isin(UNTRAINED)]["steps"].isna().all()
 
