@@ -175,7 +175,7 @@ def share(logits):
 REGRESSORS = {
     "value is not finite": lambda s, b, m: (share(s) * b / (1 + m)).sum(1),
     "not the divisor 1 + move": lambda s, b, m: (share(s) * b / (1 + m.clamp(0.5, 2))).sum(1),
-    "bounds 0.5 and 2 are": lambda s, b, m: (share(s) * b / (1 + m.clamp(-0.5, 0.5))).sum(1),
+    "stops at 1.5": lambda s, b, m: (share(s) * b / (1 + m).clamp(0.5, 1.5)).sum(1),
     "no probabilities yet": lambda s, b, m: (s * b / (1 + m).clamp(0.5, 2)).sum(1),
     "a sigmoid": lambda s, b, m: (s.sigmoid() * b / (1 + m).clamp(0.5, 2)).sum(1),
     "softmax runs over the pictures": lambda s, b, m: (
@@ -266,6 +266,9 @@ RELEASED = {
     "own bin weighs 0": lambda s, c: entropy(in_own(row(s, c), c, 0) * s, c),
     "weights sum to 1": lambda s, c: entropy(in_own(row(s, c) / (len(s) - 1), c, 1) * s, c),
     "minus the logarithm": lambda s, c: -released(s, c),
+    "own bin is missing": lambda s, c: (
+        torch.cat([(row(s, c) * s)[:c], (row(s, c) * s)[c + 1 :]]).logsumexp(0) - s[c]
+    ),
     "that is a probability": lambda s, c: torch.exp(-released(s, c)),
     "after the softmax": lambda s, c: row(s, c) @ s.softmax(0) - 1,
     "divided by their weights": lambda s, c: entropy(s / row(s, c), c),

@@ -69,7 +69,6 @@ def _misread(values: Tensor) -> str | None:
     other = "you clamp the moves, not the divisor 1 + move: the bounds 0.5 and 2 are the divisor's"
     mistakes = [
         (other, (share * anchors / (1 + moves.clamp(0.5, 2))).sum(1)),
-        (other, (share * anchors / (1 + moves.clamp(-0.5, 0.5))).sum(1)),
         (other, (share * anchors / moves.clamp(0.5, 2)).sum(1)),
         ("the logits are no probabilities yet: softmax over the bins",
          (logits * anchors / divisor).sum(1)),
@@ -81,6 +80,8 @@ def _misread(values: Tensor) -> str | None:
         ("the anchors are left out", (share / divisor).sum(1)),
         ("you move by adding: divide the anchor by 1 + move",
          (share * (anchors + moves)).sum(1)),
+        ("your divisor stops at 1.5: its upper bound is 2 (a move of 1)",
+         (share * anchors / (1 + moves).clamp(0.5, 1.5)).sum(1)),
         ("you clamp to at most 1: a divisor above 1 makes a value smaller, and may reach 2",
          (share * anchors / (1 + moves).clamp(0.5, 1)).sum(1)),
         *((f"you clamp the value, not the divisor: {low} to {high} hides the explosion, and its "
@@ -95,10 +96,14 @@ def _misread(values: Tensor) -> str | None:
         return f"at a move of -1 your divisor is {used:.2g}: clamp it to at least 0.5"
     picture = int((values - right).abs().argmax())
     return (
-        f"for logits {LOGITS[picture].tolist()}, anchors {ANCHORS.numpy().round(1).tolist()} and "
-        f"moves {MOVES[picture].numpy().round(3).tolist()} the value is {right[picture]:.3f}; "
+        f"for logits {_told(LOGITS[picture])}, anchors {_told(ANCHORS)} and "
+        f"moves {_told(MOVES[picture])} the value is {right[picture]:.3f}; "
         f"yours is {values[picture]:.3f}"
     )
+
+
+def _told(numbers: Tensor) -> list[float]:
+    return [round(number, 3) for number in numbers.tolist()]
 
 
 def _ungraded(values: Tensor, logits: Tensor, moves: Tensor) -> str | None:

@@ -40,8 +40,8 @@ def negative_logits(function: Callable) -> str | Verdict:
         "passed",
         f"on {list(POSITIVE)} the loss is {released[0]:.2f}, plain cross-entropy's "
         f"{plain[0]:.2f}; on {list(MIXED)} it is {released[1]:.4f} against {plain[1]:.4f}: "
-        "there the neighbour's 6 shrinks to 2.4; and a weight above 1 pushes a negative logit "
-        "down, so far bins are let off.",
+        "there the neighbour's 6 shrinks to 2.4. A negative logit is drawn up by a weight below "
+        "1 and pushed down by one above 1, so there it is the far bins that are let off.",
     )
 
 
@@ -101,6 +101,7 @@ _PAPER = (
 )
 _TO_ONE = "your weights sum to 1: in the released form the others sum to d - 1"
 _NEGATED = "the sign is turned round: the loss is minus the logarithm"
+_ALONE = "the own bin is missing from the denominator: the sum runs over all j, c among them"
 _WRONG_LOSSES = [
     (_PAPER, lambda w, s, c: _cross_entropy(s + _log(w), c)),
     (_PAPER, lambda w, s, c: _cross_entropy(
@@ -111,6 +112,7 @@ _WRONG_LOSSES = [
     (_TO_ONE, lambda w, s, c: _cross_entropy(_others(w / (len(w) - 1), c, 1) * s, c)),
     (_TO_ONE, lambda w, s, c: _cross_entropy(_others(w / (len(w) - 1), c, 0) * s, c)),
     (_NEGATED, lambda w, s, c: -_cross_entropy(w * s, c)),
+    (_ALONE, lambda w, s, c: np.logaddexp.reduce(np.delete(w * s, c)) - s[c]),
     ("that is a probability: take minus its logarithm",
      lambda w, s, c: np.exp(-_cross_entropy(w * s, c))),
     ("you weigh after the softmax: the weights multiply the logits, before it",
