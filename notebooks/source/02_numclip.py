@@ -422,8 +422,9 @@ pd.DataFrame(columns)
 # ## All methods, all tasks
 #
 # Same features, same pictures, and for all that are trained in steps the same adapter, the
-# same number of steps and the same four learning rates tried on val: then the test pictures,
-# once. Some rows are new. *CORN* learns a yes or no for each rank, "is it more?", without
+# same number of steps and the same four learning rates tried on val: then the test
+# pictures. (A first table had three rates, and val chose the largest so often that a fourth was
+# added; the test figures of that table had been seen.) Some rows are new. *CORN* learns a yes or no for each rank, "is it more?", without
 # words; *CoOp context* learns only the words around the rank; *fine-tuned* keeps the prompts
 # and trains the picture side alone; *zero-shot* asks with numerals, *phrases* with the bins'
 # words, both untrained.
