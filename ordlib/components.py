@@ -16,6 +16,7 @@ HOMES = {
     "CoOp": "coop",
     "Corn": "corn",
     "FineTuned": "finetuned",
+    "L2RCLIP": "l2rclip",
     "NumCLIP": "numclip",
     "OrdinalCLIP": "ordinalclip",
 }

@@ -45,6 +45,7 @@ class Method(nn.Module, ABC):
             self.image = ImageSide(clip, self.options)
             self._build()
         self.to(clip.device)
+        self._trained = {name for name, p in self.named_parameters() if p.requires_grad}
 
     @abstractmethod
     def _build(self) -> None:
@@ -65,6 +66,9 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def read(self, features: Tensor) -> Prediction:
         """Return predictions of ``(N, D)`` features of the picture side."""
+
+    def after_step(self) -> None:
+        """Put right what a step of training may have moved too far; nothing by default."""
 
     def check(self, train: ImageData) -> None:
         """Complain of training pictures that the method cannot learn from; nothing by default."""
@@ -100,17 +104,48 @@ class Method(nn.Module, ABC):
         return torch.cat([self.encode(inputs(rows)) for rows in batches])
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return what is trained, as "tower", "adapter" and "rest", without empty groups."""
+        """Return what is trained now, as "tower", "adapter" and "rest", without empty groups."""
         groups: dict[str, list[nn.Parameter]] = {"tower": [], "adapter": [], "rest": []}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                part = name.split(".")[1] if name.startswith("image.") else "rest"
-                groups[part].append(parameter)
+                groups[_group(name)].append(parameter)
         return {name: group for name, group in groups.items() if group}
 
+    def hold(self, *groups: str) -> None:
+        """Train all groups but these from now on; what is held still belongs to the result.
+
+        Args:
+            groups: of "tower", "adapter" and "rest".
+
+        Example:
+            >>> from ordlib import CoOp, load_clip, load_task
+            >>> model = CoOp(load_clip("pico-clip", "cpu"), load_task("dating"))
+            >>> model.hold("rest")
+            >>> [*model.parameter_groups()]
+            ['adapter']
+        """
+        for name, parameter in self.named_parameters():
+            if name in self._trained:
+                parameter.requires_grad_(_group(name) not in groups)
+
+    def without_tower(self) -> Self:
+        """Return the same method on the backbone's own features, with copies of all the rest."""
+        options = asdict(self.options) | {"tower": "frozen"}
+        model = type(self)(self.clip, self.task, **options)
+        model.take(self)
+        return model
+
+    @torch.no_grad()
+    def take(self, other: "Method") -> None:
+        """Copy the trained tensors that another model has, too."""
+        theirs = other.trained_state()
+        for name, tensor in self.trained_state().items():
+            if name in theirs:
+                tensor.copy_(theirs[name])
+
     def trained_state(self) -> dict[str, Tensor]:
-        """Return the trained tensors by name, not copied."""
-        return {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
+        """Return by name, not copied, the tensors that are trained in any stage."""
+        return {name: p.detach() for name, p in self.named_parameters() if name in self._trained}
 
     @torch.no_grad()
     def load_trained(self, state: dict[str, Tensor]) -> None:
@@ -181,6 +216,11 @@ class Method(nn.Module, ABC):
         model = cls(clip, OrdinalTask(**config["task"]), **options)
         model.load_trained(state)
         return model
+
+
+def _group(name: str) -> str:
+    """Say which group a parameter is of, by its full name."""
+    return name.split(".")[1] if name.startswith("image.") else "rest"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Training: one loop for every method, and the commands that train components and tables."""
 
-from .loop import fit
+from .fitting import fit
 from .plan import TrainingPlan
 
 __all__ = ["TrainingPlan", "fit"]

@@ -16,7 +16,9 @@ app = new_app()
 
 @app.command()
 def main(
-    method: Annotated[str, typer.Argument(help="coop, corn, finetuned, numclip or ordinalclip.")],
+    method: Annotated[
+        str, typer.Argument(help="coop, corn, finetuned, l2rclip, numclip, ordinalclip.")
+    ],
     task: Annotated[str, typer.Argument(help="counting, dating, ageing or quality.")],
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the component goes.")],
     seed: Annotated[int, typer.Option(help="Of first weights and of the order.")] = DEFAULTS.seed,
@@ -32,6 +34,7 @@ def main(
     largest_norm: Annotated[float, typer.Option(help="Of gradients.")] = DEFAULTS.largest_norm,
     metric: Annotated[str, typer.Option(help=f"On val: {', '.join(METRICS)}.")] = DEFAULTS.metric,
     patience: Annotated[int | None, typer.Option(help="Epochs without a better metric.")] = None,
+    words_first: Annotated[int, typer.Option(help="Epochs before the tower's.")] = 0,
     option: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the method.")
     ] = None,
@@ -52,6 +55,7 @@ def main(
             largest_norm=largest_norm,
             metric=metric,
             patience=patience,
+            words_first=words_first,
             seed=seed,
         )
         options = _pairs("option", option, _value) | ({} if tower == "frozen" else {"tower": tower})

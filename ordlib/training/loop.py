@@ -1,7 +1,6 @@
-"""`fit`: the one loop that trains every method."""
+"""The one loop that trains every method."""
 
 import math
-import os
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -25,61 +24,25 @@ from ..unfinished import load_unfinished, save_unfinished
 from .batches import epoch_rows, prefetched
 from .plan import TrainingPlan
 
-STATE = "unfinished.safetensors"
-
 
 @dataclass
-class _Progress:
+class Progress:
+    """How far a run has come, and what it has seen: all that JSON can hold of it.
+
+    Attributes:
+        epoch: epochs done.
+        best_epoch: the one whose metric was best; 0 if what it started from is; None if the metric
+            was never defined.
+        best: that metric.
+        seconds: spent.
+        history: a dict an epoch.
+    """
+
     epoch: int = 0
     best_epoch: int | None = None
     best: float | None = None
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)
-
-
-def fit(
-    model: Method,
-    train: ImageData,
-    val: ImageData,
-    plan: TrainingPlan | None = None,
-    *,
-    folder: str | os.PathLike | None = None,
-    bar: bool = True,
-) -> pd.DataFrame:
-    """Train a method, and leave it in the state that was best on val.
-
-    Works on one device, or under ``accelerate launch`` on several processes, which share every
-    batch: losses see the whole of it, so the result is that of one process up to rounding.
-
-    Args:
-        model: trained in place.
-        train, val: labelled pictures of the model's task.
-        plan: epochs, rates, metric; None takes the defaults of :class:`TrainingPlan`.
-        folder: keeps the unfinished run after each epoch. The same call goes on from there, and
-            ends bit-equal (on a CPU) to a run that was never interrupted. None keeps nothing.
-        bar: whether to show progress.
-
-    Returns:
-        One row an epoch: loss on train, all metrics on val, and whether it is the best so far.
-        ``attrs`` holds ``seconds``, ``steps``, ``best_epoch`` and ``device``.
-
-    Raises:
-        ValueError: pictures of another task, nothing to train, an unknown group in
-            ``plan.rates``, a batch that the processes cannot share, or a folder with another run.
-        FloatingPointError: the loss is no longer a number (says where); the model is back in the
-            best state so far.
-
-    Example:
-        >>> from ordlib import CoOp, load_clip, load_data
-        >>> data = load_data("dating", "val", size=60)
-        >>> model = CoOp(load_clip("pico-clip", "cpu"), data.task)
-        >>> history = fit(model, data, data, TrainingPlan(epochs=2), bar=False)
-        >>> history["epoch"].tolist(), history.attrs["steps"]
-        ([1, 2], 2)
-    """
-    run = _Run(model, train, val, plan or TrainingPlan(), folder)
-    run.train(bar)
-    return run.history()
 
 
 class _Step(nn.Module):
@@ -93,14 +56,23 @@ class _Step(nn.Module):
         return self.method.loss(gather(self.method.encode(inputs)), gather(values))
 
 
-class _Run:
+class Run:
+    """One training of one model by one plan; :func:`~ordlib.training.fit` says what it does.
+
+    Args:
+        model, train, val, plan: as for ``fit``.
+        state: file that keeps the unfinished run, or None.
+        start: what the run starts from, if not from nothing.
+    """
+
     def __init__(
         self,
         model: Method,
         train: ImageData,
         val: ImageData,
         plan: TrainingPlan,
-        folder: str | os.PathLike | None,
+        state: Path | None,
+        start: Progress | None = None,
     ) -> None:
         _check_data(model, train, val)
         model.check(train)
@@ -113,14 +85,15 @@ class _Run:
                 "number of processes"
             )
         self.steps = plan.epochs * (len(train) // self.batch)
-        self.state = None if folder is None else Path(folder) / STATE
+        self.state = state
         optimizer = _optimizer(model, plan)
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.best = _copy(model.trained_state())
-        self.progress = self._resume(optimizer)
+        self.progress = self._resume(optimizer) or start or Progress()
         self.step, self.optimizer = self.accelerator.prepare(_Step(model), optimizer)
 
     def train(self, bar: bool) -> None:
+        """Train to the end of the plan, and put the best state into the model."""
         inputs = self.model.inputs(self.train_data)
         line = tqdm(
             total=self.plan.epochs,
@@ -150,6 +123,7 @@ class _Run:
             self.model.load_trained(self.best)
 
     def history(self) -> pd.DataFrame:
+        """Return a row an epoch, as ``fit`` describes it."""
         table = pd.DataFrame(self.progress.history)
         table.attrs.update(
             seconds=round(self.progress.seconds, 2),
@@ -176,6 +150,7 @@ class _Run:
             self.accelerator.clip_grad_norm_(self.step.parameters(), self.plan.largest_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
+            self.model.after_step()
             losses.append(loss.detach())
             # One step late: a look at the present loss would make a GPU wait for it.
             self._check_finite(losses, batches, place - 1)
@@ -248,14 +223,14 @@ class _Run:
         # Another process that read the folder too soon would go on from another epoch.
         self.accelerator.wait_for_everyone()
 
-    def _resume(self, optimizer: Optimizer) -> _Progress:
+    def _resume(self, optimizer: Optimizer) -> Progress | None:
         found = self.state and load_unfinished(self.state, self._identity(), [optimizer])
         if not found:
-            return _Progress()
+            return None
         states, progress = found
         self.model.load_trained(states["model"])
         self.best = states["best"]
-        return _Progress(**progress)
+        return Progress(**progress)
 
 
 def _check_data(model: Method, train: ImageData, val: ImageData) -> None:
@@ -285,9 +260,6 @@ def _accelerator(model: Method) -> Accelerator:
 
 def _optimizer(model: Method, plan: TrainingPlan) -> Adam:
     groups = model.parameter_groups()
-    for name in plan.rates:
-        if name not in groups:
-            raise ValueError(f"rates: no group {name!r} is trained here; there are {[*groups]}")
     rates = {name: plan.learning_rate * plan.rates.get(name, 1.0) for name in groups}
     return Adam([{"params": group, "lr": rates[name]} for name, group in groups.items()])
 

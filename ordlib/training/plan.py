@@ -21,6 +21,9 @@ class TrainingPlan:
         largest_norm: gradients are clipped to it.
         metric: what is watched on val, and decides which epoch's state is kept.
         patience: epochs without a better metric before training stops; None never stops early.
+        words_first: of the epochs, those in a first stage that leaves a tuned picture tower out
+            and works on cached features; in a second one tower and adapter are trained, and all
+            else is held. 0 trains everything together.
         seed: of the order of the pictures.
 
     Raises:
@@ -39,6 +42,7 @@ class TrainingPlan:
     largest_norm: float = 1.0
     metric: str = "mae"
     patience: int | None = None
+    words_first: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,6 +50,8 @@ class TrainingPlan:
             self._check(name, getattr(self, name) > 0, "must be above 0")
         self._check("rates", all(rate >= 0 for rate in self.rates.values()), "must not be negative")
         self._check("seed", self.seed >= 0, "must not be negative")
+        early = 0 <= self.words_first < self.epochs
+        self._check("words_first", early, f"must be 0 to {self.epochs - 1}, below epochs")
         self._check("metric", self.metric in METRICS, f"must be one of {', '.join(METRICS)}")
         patient = self.patience is None or self.patience >= 1
         self._check("patience", patient, "must be 1 or more, or None")

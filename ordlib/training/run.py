@@ -20,16 +20,18 @@ from ..metrics import score
 from ..models.coop import CoOp
 from ..models.corn import Corn
 from ..models.finetuned import FineTuned
+from ..models.l2rclip import L2RCLIP
 from ..models.method import Method
 from ..models.numclip import NumCLIP
 from ..models.ordinalclip import OrdinalCLIP
-from .loop import STATE, fit
+from .fitting import fit, forget
 from .plan import TrainingPlan
 
 METHODS = {
     "coop": CoOp,
     "corn": Corn,
     "finetuned": FineTuned,
+    "l2rclip": L2RCLIP,
     "numclip": NumCLIP,
     "ordinalclip": OrdinalCLIP,
 }
@@ -97,7 +99,7 @@ def train_component(
             "test": {n: None if math.isnan(v) else round(v, 6) for n, v in found.items()},
         },
     )
-    (folder / STATE).unlink(missing_ok=True)
+    forget(folder)
     return model, history
 
 

@@ -18,7 +18,7 @@ from ..models.probe import LinearProbe
 from ..models.zero_shot import ZeroShot
 from ..prediction import Prediction
 from ..storage import digest, replacing
-from .loop import fit
+from .fitting import fit
 from .plan import TrainingPlan
 from .run import METHODS
 

@@ -14,7 +14,7 @@ from ordlib import CoOp, Corn, FineTuned, NumCLIP, OrdinalTask
 from ordlib.metrics import score
 from ordlib.training import TrainingPlan, fit
 from ordlib.training.batches import epoch_rows
-from ordlib.training.loop import STATE
+from ordlib.training.fitting import STATE
 
 
 def state_of(model) -> dict[str, torch.Tensor]:

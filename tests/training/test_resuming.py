@@ -12,7 +12,7 @@ from training_runs import KILLED_AT, KINDS, PLAN, TASK, make, pictures_of, train
 
 from ordlib import CoOp, NumCLIP
 from ordlib.training import fit
-from ordlib.training.loop import STATE
+from ordlib.training.fitting import STATE
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Losses that know an order: pure functions of logits, without loops and without host copies.
+"""NumCLIP's losses: cross-entropy whose weights know how far bins lie from each other.
 
 A *logit* is the factor of CLIP (``exp(logit_scale)``, about 100) times a cosine; a *bin* is the
 index, 0 to d - 1, of the coarse bin (or of the rank) that a picture belongs to.
@@ -134,63 +134,6 @@ def text_to_image_kl(logits: Tensor, bins: Tensor, *, ranking: bool = True) -> T
     divergence = F.kl_div(found, target, reduction="none", log_target=True).sum(1)
     occurs = own.any(1)
     return torch.where(occurs, divergence, 0.0).sum() / occurs.sum()
-
-
-def numclip_loss(
-    logits: Tensor,
-    bins: Tensor,
-    predicted: Tensor,
-    target: Tensor,
-    *,
-    form: Form = "paper",
-    norm: Norm = "mean_one",
-    kl: bool = True,
-) -> Tensor:
-    """NumCLIP's whole loss: ranking regularisation, text to image, and absolute error.
-
-    Args:
-        logits, bins, form, norm: as in :func:`fcrc`.
-        predicted, target: ``(B,)`` values, rescaled to 0 to 1 over the task's range.
-        kl: whether to add :func:`text_to_image_kl`.
-
-    Returns:
-        The sum of the terms, each with weight 1.
-
-    Source:
-        NumCLIP's released code, for the weights.
-
-    Example:
-        >>> logits, own = torch.tensor([[26.0, 25, 24, 23, 22]]), torch.tensor([0])
-        >>> round(numclip_loss(logits, own, torch.tensor([0.3]), torch.tensor([0.1])).item(), 3)
-        0.496
-    """
-    loss = fcrc(logits, bins, form, norm) + F.l1_loss(predicted, target)
-    return loss + text_to_image_kl(logits, bins) if kl else loss
-
-
-def corn_loss(logits: Tensor, ranks: Tensor) -> Tensor:
-    """CORN's loss: binary cross-entropy of every question that the one below lets be asked.
-
-    Args:
-        logits: ``(B, M - 1)``; entry k asks whether a picture is beyond rank k, given that it is
-            beyond rank k - 1.
-        ranks: ``(B,)`` int64, 0 to M - 1.
-
-    Returns:
-        The mean over the questions asked, in nats.
-
-    Source:
-        Shi, Cao and Raschka (2021), CORN, arXiv 2111.08851, equation 8.
-
-    Example:
-        >>> corn_loss(torch.zeros(2, 4), torch.tensor([0, 4])).item()
-        0.693...
-    """
-    steps = torch.arange(logits.shape[1], device=logits.device)
-    asked = steps <= ranks[:, None]
-    beyond = (steps < ranks[:, None]).to(logits.dtype)
-    each = F.binary_cross_entropy_with_logits(logits, beyond, reduction="none")
-    return (each * asked).sum() / asked.sum()
 
 
 def _distances(bins: Tensor, num_bins: int, dtype: torch.dtype) -> Tensor:

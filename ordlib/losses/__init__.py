@@ -1,0 +1,30 @@
+"""Losses that know an order: pure functions of tensors, without loops and without host copies."""
+
+from .contrastive import cosines, supervised_contrastive
+from .corn import corn_loss
+from .pairwise import (
+    Pairwise,
+    batch_pairwise,
+    diversity,
+    l2rclip_loss,
+    ordinal_pairwise,
+    tightness,
+)
+from .ranking import Form, Norm, fcrc, ranking_weights, text_to_image_kl
+
+__all__ = [
+    "Form",
+    "Norm",
+    "Pairwise",
+    "batch_pairwise",
+    "corn_loss",
+    "cosines",
+    "diversity",
+    "fcrc",
+    "l2rclip_loss",
+    "ordinal_pairwise",
+    "ranking_weights",
+    "supervised_contrastive",
+    "text_to_image_kl",
+    "tightness",
+]
