@@ -73,17 +73,19 @@ class RankFormer(nn.Module):
             waves = sinusoids(num_ranks, width) if positions else None
             self.register_buffer("positions", waves, persistent=False)
 
-    def forward(self, prompts: Tensor, live: Tensor) -> Tensor:
+    def forward(self, prompts: Tensor, live: Tensor, alpha: float | None = None) -> Tensor:
         """Return blended prompts.
 
         Args:
             prompts: ``(M, L, W)`` word embeddings, before CLIP adds its positions.
             live: ``(M, L)`` bool, the positions to blend: context and rank words.
+            alpha: share of F, to look at another than the module's own.
 
         Returns:
             ``(M, L, W)``; equal to the prompts where not alive.
         """
-        blended = (1 - self.alpha) * prompts + self.alpha * self.transformed(prompts, live)
+        share = self.alpha if alpha is None else alpha
+        blended = (1 - share) * prompts + share * self.transformed(prompts, live)
         return torch.where(live[..., None], blended, prompts)
 
     def transformed(self, prompts: Tensor, live: Tensor) -> Tensor:

@@ -116,12 +116,16 @@ class L2RCLIP(Prompted):
         levels = torch.tensor(self.task.levels, dtype=torch.float32)
         self.register_buffer("levels", levels, persistent=False)
 
-    def text_features(self) -> Tensor:
-        """Return ``(M, D)`` features of the prompts, with gradient to what is tuned."""
+    def text_features(self, alpha: float | None = None) -> Tensor:
+        """Return ``(M, D)`` features of the prompts, with gradient to what is tuned.
+
+        Args:
+            alpha: RankFormer's share, to look at another than the model's own.
+        """
         words = self.prompts.words()
         embeddings = words.embeddings
         if self.rankformer is not None:
-            embeddings = self.rankformer(embeddings, self.prompts.mask)
+            embeddings = self.rankformer(embeddings, self.prompts.mask, alpha)
         return self.clip.text_features_from(embeddings, words.end_positions)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
