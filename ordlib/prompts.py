@@ -158,6 +158,9 @@ class PromptLearner(nn.Module):
         tune_context: whether to train the context.
         seed: of a random context.
 
+    Attributes:
+        span: the positions of context and rank words in the longest prompt.
+
     Raises:
         ValueError: a template without ``{rank}`` or with another placeholder, or prompts that do
             not fit the text tower.
@@ -202,6 +205,8 @@ class PromptLearner(nn.Module):
             )
         self.register_buffer("layout", layout, persistent=False)
         self.register_buffer("end_positions", last, persistent=False)
+        # Known once, so that nobody has to ask the device: where some prompt has a word.
+        self.span = slice(1, int(last.max()))
 
     @property
     def mask(self) -> Tensor:

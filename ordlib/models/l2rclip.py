@@ -122,10 +122,12 @@ class L2RCLIP(Prompted):
         Args:
             alpha: RankFormer's share, to look at another than the model's own.
         """
-        words = self.prompts.words()
+        words, span = self.prompts.words(), self.prompts.span
         embeddings = words.embeddings
         if self.rankformer is not None:
-            embeddings = self.rankformer(embeddings, self.prompts.mask, alpha)
+            inner = embeddings[:, span], self.prompts.mask[:, span]
+            blended = self.rankformer(*inner, alpha)
+            embeddings = torch.cat([embeddings[:, :1], blended, embeddings[:, span.stop :]], 1)
         return self.clip.text_features_from(embeddings, words.end_positions)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
