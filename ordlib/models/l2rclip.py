@@ -58,7 +58,7 @@ class L2RCLIPOptions(PromptOptions):
             known = ", ".join(get_args(Pairwise))
             raise ValueError(f"pairwise = {self.pairwise!r}: must be one of {known}")
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be 0 or more")
         if not self.tune_words and self.attend != "off":
             raise ValueError(

@@ -84,8 +84,10 @@ def _fit_in_stages(
     words = model.without_tower()
     first = Run(words, train, val, _stage(plan, plan.words_first, "tower"),
                  _state(folder, FIRST_STATE))  # fmt: skip
-    first.train(bar)
-    model.take(words)
+    try:
+        first.train(bar)
+    finally:
+        model.take(words)
     model.hold("rest")
     try:
         reached = first.progress.best

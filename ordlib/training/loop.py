@@ -210,6 +210,7 @@ class Run:
             "train": self.train_data.key,
             "val": self.val.key,
             "plan": asdict(self.plan),
+            "trains": [*model.parameter_groups()],
             "processes": self.accelerator.num_processes,
         }
 

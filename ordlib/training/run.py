@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import UnionType
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pandas as pd
 import torch
@@ -149,7 +149,7 @@ def _check_options(method: str, options: Mapping[str, object]) -> None:
 def _fits(value: object, kind: object) -> bool:
     if get_origin(kind) is Literal:
         return True  # The options themselves name the choices.
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (UnionType, Union):
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
