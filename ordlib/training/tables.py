@@ -1,10 +1,10 @@
 """The models of each evidence table, and the command that trains, tests and writes them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -30,27 +30,49 @@ ROWS: Mapping[str, tuple[str, dict]] = {
     "CoOp": ("coop", {}),
     "OrdinalCLIP": ("ordinalclip", {}),
     "NumCLIP": ("numclip", {}),
+    "L2RCLIP": ("l2rclip", {}),
+    "L2RCLIP joint": ("l2rclip", {}),
 }
 UNTRAINED = ("zero-shot", "phrases", "linear probe")
-FEW = ("linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP")
+# With a frozen tower there is one stage, and nothing to join.
+JOINT = "L2RCLIP joint"
+TRAINED = tuple(label for label in ROWS if label not in (*UNTRAINED, JOINT))
+FEW = ("linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP")
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # Seeds of the tables are 0, 1, ...; the rates are chosen with another, on val.
 TUNING_SEED = 1000
 FROZEN = TrainingPlan(epochs=20)
 # Pictures are dear: fewer epochs, one rate for all, and a third of it for the tower.
 LORA = TrainingPlan(epochs=10, rates={"tower": 0.3})
+# L2RCLIP has two stages, and as many steps in all.
+STAGES = replace(LORA, words_first=5)
+# Methods whose text features are one for each rank, so that their order can be compared.
+PROMPTED = ("CoOp", "OrdinalCLIP", "L2RCLIP")
+RANKFORMERS: Mapping[str, dict] = {
+    "L2RCLIP": {},
+    "no RankFormer": {"attend": "off"},
+    "attend tokens": {"attend": "tokens"},
+    "attend both": {"attend": "both"},
+    "learned position": {"positions": "learned"},
+    "sinusoidal position": {"positions": "sinusoidal"},
+    "no pairwise loss": {"pairwise": "off"},
+    "tightness alone": {"pairwise": "tightness"},
+    "diversity alone": {"pairwise": "diversity"},
+    **{f"alpha {a}": {"alpha": a, "tune_alpha": False} for a in (0.01, 0.1, 0.5)},
+}
 SHOTS = {"counting": (1, 2, 4, 8, 16, 32), "ageing": (1, 2, 4, 8)}
-AGAINST = "NumCLIP"
 
 Runner = Callable[[list[Trial]], list[tuple[dict, np.ndarray]]]
 
 
-def tuned(runner: Runner, tasks: tuple[str, ...]) -> dict[tuple[str, str], float]:
+def tuned(
+    runner: Runner, tasks: tuple[str, ...], labels: tuple[str, ...] = TRAINED
+) -> dict[tuple[str, str], float]:
     """Choose a learning rate for every method and task: the same few, by MAE on val.
 
     Args:
         runner: trains trials.
-        tasks: to choose for.
+        tasks, labels: to choose for.
 
     Returns:
         The rate by (label, task).
@@ -58,8 +80,7 @@ def tuned(runner: Runner, tasks: tuple[str, ...]) -> dict[tuple[str, str], float
     trials = [
         _trial(label, task, TUNING_SEED, replace(FROZEN, learning_rate=rate), split="val")
         for task in tasks
-        for label in ROWS
-        if label not in UNTRAINED
+        for label in labels
         for rate in RATES
     ]
     best: dict[tuple[str, str], tuple[float, float]] = {}
@@ -74,20 +95,20 @@ def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
     rates = tuned(runner, TASKS)
     trials = []
     for task in TASKS:
-        for label in ROWS:
+        for label in (*UNTRAINED, *TRAINED):
             many = 1 if label in UNTRAINED else seeds
             plan = replace(FROZEN, learning_rate=rates.get((label, task), RATES[0]))
             trials += [_trial(label, task, seed, plan) for seed in range(many)]
     for seed in range(lora_seeds):
         for task in TASKS:
-            trained = [label for label in ROWS if label not in UNTRAINED]
-            trials += [_trial(label, task, seed, LORA, tower="lora") for label in trained]
+            plans = dict.fromkeys(TRAINED, LORA) | {"L2RCLIP": STAGES, JOINT: LORA}
+            trials += [_trial(row, task, seed, plan, tower="lora") for row, plan in plans.items()]
     return trials
 
 
 def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
     """Return the models of the table ``few_shot``, at the rates chosen on all labels."""
-    rates = tuned(runner, tuple(SHOTS))
+    rates = tuned(runner, tuple(SHOTS), FEW[1:])
     return [
         _trial(label, task, seed, replace(FROZEN, learning_rate=_rate(rates, label, task)), shots)
         for task, counts in SHOTS.items()
@@ -99,7 +120,7 @@ def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
 
 def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
     """Return the models of the table ``numclip_ablation``: NumCLIP with one thing changed."""
-    rates = tuned(runner, tuple(SHOTS))
+    rates = tuned(runner, tuple(SHOTS), ("NumCLIP",))
     trials = []
     for task in SHOTS:
         plan = replace(FROZEN, learning_rate=rates["NumCLIP", task])
@@ -108,6 +129,22 @@ def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]
                 trial = Trial(label=label, method="numclip", task=task, seed=seed, plan=plan)
                 trials.append(replace(trial, options=options, edit=edit, split="val"))
     return trials
+
+
+def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
+    """Return the models of ``rankformer_ablation``: L2RCLIP with one thing changed, and rivals."""
+    rates = tuned(runner, tuple(SHOTS), PROMPTED)
+    trials = []
+    for task in SHOTS:
+        trials.append(_trial("zero-shot", task, 0, FROZEN, split="val"))
+        for label in PROMPTED:
+            plan = replace(FROZEN, learning_rate=rates[label, task])
+            known = {label: {}} if label != "L2RCLIP" else RANKFORMERS
+            for name, options in known.items():
+                for seed in range(seeds):
+                    trial = _trial(label, task, seed, plan, split="val", **options)
+                    trials.append(replace(trial, label=name))
+    return [replace(trial, words=True) for trial in trials]
 
 
 def intervals(rows: list[dict], errors: list[np.ndarray], split: str, against: str) -> list[dict]:
@@ -201,10 +238,31 @@ def _rate(rates: dict[tuple[str, str], float], label: str, task: str) -> float:
     return rates.get((label, task), RATES[0])
 
 
-TABLES: Mapping[str, tuple[Callable[[Runner, int, int], Iterator[Trial]], str]] = {
-    "methods": (methods, "All methods on all tasks, on test: frozen features, then LoRA."),
-    "few_shot": (few_shot, "Methods by labels a rank, on test, frozen features."),
-    "numclip_ablation": (numclip_ablation, "NumCLIP with one thing changed, on val, frozen."),
+class Table(NamedTuple):
+    """What a table is made of.
+
+    Attributes:
+        plan: returns its models.
+        what: it holds, in a sentence.
+        against: the row that all others are compared with.
+    """
+
+    plan: Callable[[Runner, int, int], list[Trial]]
+    what: str
+    against: str
+
+
+TABLES: Mapping[str, Table] = {
+    "methods": Table(
+        methods, "All methods on all tasks, on test: frozen features, then LoRA.", "NumCLIP"
+    ),
+    "few_shot": Table(few_shot, "Methods by labels a rank, on test, frozen features.", "NumCLIP"),
+    "numclip_ablation": Table(
+        numclip_ablation, "NumCLIP with one thing changed, on val, frozen.", "NumCLIP"
+    ),
+    "rankformer_ablation": Table(
+        rankformer_ablation, "L2RCLIP with one thing changed, on val, frozen.", "L2RCLIP"
+    ),
 }
 app = new_app()
 
@@ -227,7 +285,7 @@ def main(
     """
     if table not in TABLES:
         raise typer.BadParameter(f"{table!r}: must be one of {', '.join(TABLES)}")
-    plan, what = TABLES[table]
+    plan, what, against = TABLES[table]
 
     def runner(trials: list[Trial]) -> list[tuple[dict, np.ndarray]]:
         return Parallel(jobs, verbose=1)(delayed(run)(trial, work) for trial in trials)
@@ -241,7 +299,7 @@ def main(
         f"python -m ordlib.training.tables {table} {output.name} --seeds {seeds}{lora}",
         rows,
         backbone=BACKBONE,
-        intervals=intervals(list(rows), list(errors), trials[0].split, AGAINST),
+        intervals=intervals(list(rows), list(errors), trials[0].split, against),
     )
     typer.echo(f"{output} holds {len(rows)} models")
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from ..clip import ClipBackbone, load_clip
 from ..data import ImageData, load_data
 from ..features import image_features
 from ..hardware import describe
-from ..metrics import score
+from ..metrics import ordinality_score, score
+from ..models.method import Method
 from ..models.probe import LinearProbe
 from ..models.zero_shot import ZeroShot
 from ..prediction import Prediction
@@ -42,6 +43,7 @@ class Trial:
         edit: fields of the task that are replaced, for ablations.
         shots: labels a rank, or None for all.
         split: what it is measured on.
+        words: whether the order of the prompts' features is scored, too.
     """
 
     label: str
@@ -53,11 +55,13 @@ class Trial:
     edit: Mapping[str, object] = field(default_factory=dict)
     shots: int | None = None
     split: str = "test"
+    words: bool = False
 
     @property
     def name(self) -> str:
         """A short name for everything that determines the row."""
-        return f"{self.task}-{self.label.replace(' ', '_')}-{self.seed}-{digest(repr(self))}"
+        key = digest(repr(_changes(self)))
+        return f"{self.task}-{self.label.replace(' ', '_')}-{self.seed}-{key}"
 
 
 def run(trial: Trial, work: Path) -> tuple[dict, np.ndarray]:
@@ -135,7 +139,8 @@ def _predict(
 ) -> tuple[Prediction, dict]:
     train, judged = sets["train"], sets[trial.split]
     if trial.method == "zero-shot":
-        return ZeroShot(clip, train.task, templates=(0,), **trial.options).predict(judged), {}
+        model = ZeroShot(clip, train.task, templates=(0,), **trial.options)
+        return model.predict(judged), _order(trial, model)
     if trial.method == "probe":
         probe = LinearProbe(lambda data: image_features(clip, data), train.task)
         return probe.fit(train).predict(judged), {}
@@ -146,7 +151,27 @@ def _predict(
     model = METHODS[trial.method](clip, train.task, seed=trial.seed, **trial.options)
     history = fit(model, train, sets["val"], plan, bar=False)
     more = {"learning_rate": plan.learning_rate, "steps": history.attrs["steps"]}
-    return model.predict(judged), more
+    return model.predict(judged), more | _order(trial, model)
+
+
+def _order(trial: Trial, model: ZeroShot | Method) -> dict:
+    """Return the ordinality of the prompts' features, where the trial asks for it."""
+    if not trial.words:
+        return {}
+    found = ordinality_score(model.text_features().detach().cpu())
+    return {"ordinality": round(found.raw, 6), "corrected": _number(found.corrected)}
+
+
+def _changes(chosen: Trial | TrainingPlan) -> dict:
+    """Return what differs from the defaults: a field that is new must not rename what is kept."""
+    found = {}
+    for place in fields(chosen):
+        value = getattr(chosen, place.name)
+        if isinstance(value, TrainingPlan):
+            value = _changes(value)
+        if place.default is MISSING or value != place.default:
+            found[place.name] = value
+    return found
 
 
 def _number(value: float) -> float | None:
