@@ -3,6 +3,7 @@
 from .comparisons import methods_figure
 from .doses import dose_response
 from .labels import label_histogram
+from .maps import rank_map
 from .pictures import contact_sheet
 from .predictions import confusion, per_rank_accuracy, predicted_against_true
 from .shots import few_shot_curve
@@ -21,6 +22,7 @@ __all__ = [
     "methods_figure",
     "per_rank_accuracy",
     "predicted_against_true",
+    "rank_map",
     "ranking_matrix",
     "similarity",
     "theme",

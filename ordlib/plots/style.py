@@ -21,6 +21,8 @@ PALETTE = {
     "yellow": "#F0E442",
     "olive": "#999933",
     "rose": "#CC6677",
+    "violet": "#9600F0",
+    "lavender": "#9687FF",
 }
 METHOD_COLOURS = {
     "middle": PALETTE["black"],
@@ -36,6 +38,8 @@ METHOD_COLOURS = {
     "CORN": PALETTE["moss"],
     "fine-tuned": PALETTE["indigo"],
     "NumCLIP": PALETTE["green"],
+    "L2RCLIP": PALETTE["violet"],
+    "L2RCLIP joint": PALETTE["lavender"],
 }
 
 

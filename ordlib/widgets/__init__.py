@@ -5,17 +5,20 @@ state; the explorer then calls the very same function.
 """
 
 from .bins import bins_figure, explore_bins
+from .blends import blend_figure, explore_blend
 from .predictors import draw_predictor, explore_predictor, imperfect
 from .prompts import closest_first, draw_ordered, explore_prompt
 from .worlds import draw_rank, explore_world
 
 __all__ = [
     "bins_figure",
+    "blend_figure",
     "closest_first",
     "draw_ordered",
     "draw_predictor",
     "draw_rank",
     "explore_bins",
+    "explore_blend",
     "explore_predictor",
     "explore_prompt",
     "explore_world",
