@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_splits import noise
+from typer.testing import CliRunner
 
 from ordlib import load_component
 from ordlib.hardware import describe, versions
@@ -15,6 +17,8 @@ from ordlib.metrics import score
 from ordlib.models.corn import Corn
 from ordlib.training import TrainingPlan
 from ordlib.training import run as module
+from ordlib.training.__main__ import app
+from ordlib.training.fitting import STATE
 from ordlib.training.run import METHODS, command, train_component
 
 PLAN = TrainingPlan(epochs=3, batch=8, seed=4, learning_rate=0.01, rates={"adapter": 0.5})
@@ -93,14 +97,14 @@ def test_an_interrupted_run_goes_on(corn, tmp_path, monkeypatch):
     monkeypatch.setattr(Corn, "loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         corn(tmp_path / "cut")
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == [module.STATE]
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [STATE]
     corn(tmp_path / "cut")
     # One epoch of two steps was kept, and the two others were still to do.
     assert len(calls) == 4 + 4
     straight, cut = card_in(tmp_path / "straight"), card_in(tmp_path / "cut")
     for name in ("steps", "best_epoch", "test", "sha256"):
         assert cut[name] == straight[name]
-    assert not (tmp_path / "cut" / module.STATE).exists()
+    assert not (tmp_path / "cut" / STATE).exists()
 
 
 def test_an_unfinished_run_of_another_plan_is_refused(corn, tmp_path, monkeypatch):
@@ -140,6 +144,7 @@ def test_the_folder_is_named_even_where_its_path_is_not(corn, tmp_path, monkeypa
         ("corn", {"form": "paper"}, TypeError, "option form = 'paper': corn has no such; there "
          "are tower, adapter"),
         ("corn", {"seed": 3}, TypeError, "option seed = 3: corn has no such"),
+        ("l2rclip", {"positions": 3}, ValueError, "option positions = 3: must be"),
         ("corn", {"adapter": "no"}, ValueError, "option adapter = 'no': must be bool"),
         ("corn", {"lora_rank": True}, ValueError, "option lora_rank = True: must be int"),
         ("coop", {"context": float("nan")}, ValueError, r"option context = nan: must be int \| No"),
@@ -154,6 +159,26 @@ def test_what_cannot_be_trained_is_told_before_anything_is_loaded(
     with pytest.raises(error, match=told):
         train_component(method, "dating", tmp_path / "x", plan=PLAN, options=options)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_card_of_two_stages_reproduces_its_component(tiny_clip_folder, tmp_path):
+    words = ["l2rclip", "dating", "--output", str(tmp_path / "one"), "--device", "cpu"]
+    words += ["--backbone", str(tiny_clip_folder), "--epochs", "3", "--words-first", "2"]
+    words += ["--tower", "lora", "--rate", "tower=0.5", "--option", "positions=learned"]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 0, found.output
+    one = card_in(tmp_path / "one")
+    assert (one["plan"]["words_first"], one["steps"]) == (2, 3)
+    line = shlex.split(one["command"])
+    assert line[:3] == ["python", "-m", "ordlib.training"]
+    again = [str(tmp_path / "two") if word == "one" else word for word in line[3:]]
+    found = CliRunner().invoke(app, [*again, "--device", "cpu"])
+    assert found.exit_code == 0, found.output
+    two = card_in(tmp_path / "two")
+    for name in ("plan", "best_epoch", "steps", "test", "sha256"):
+        assert two[name] == one[name]
+    names = {path.name for path in (tmp_path / "two").iterdir()}
+    assert names == {"card.json", "config.json", "model.safetensors"}
 
 
 @pytest.mark.parametrize("method", METHODS)

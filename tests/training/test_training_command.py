@@ -49,6 +49,13 @@ CHOICES = {
     "norm": ["mean_one", "sum_to_one"],
     "anchor": ["midpoint", "edge"],
     "interpolation": ["linear", "inverse"],
+    "attend": ["ranks", "tokens", "both", "off"],
+    "positions": [None, "learned", "sinusoidal"],
+    "pairwise": ["both", "tightness", "diversity", "batch", "off"],
+    "alpha": [0.01, 0.5],
+    "pairwise_weight": [0.0, 2.5],
+    "gamma": [0.0, 2.5],
+    "contrastive_weight": [0.0, 2.5],
 }
 
 
@@ -72,9 +79,13 @@ def any_plan(rng: np.random.Generator) -> TrainingPlan:
         "largest_norm": float(rng.exponential()),
         "metric": str(rng.choice(METRICS)),
         "patience": int(rng.integers(1, 9)),
+        "words_first": int(rng.integers(1, 20)),
         "seed": int(rng.integers(2**31)),
     }
-    return TrainingPlan(**{name: v for name, v in changes.items() if rng.random() < 0.5})
+    chosen = {name: v for name, v in changes.items() if rng.random() < 0.5}
+    if chosen.get("words_first", 0) >= chosen.get("epochs", 20):
+        del chosen["words_first"]
+    return TrainingPlan(**chosen)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -94,7 +105,7 @@ def test_the_command_on_a_card_is_understood_as_it_was_meant(method, understood)
 def test_every_field_of_a_plan_can_be_given(understood):
     plan = TrainingPlan(
         epochs=2, batch=3, learning_rate=1e-5, rates={"tower": 0.1}, largest_norm=2.0,
-        metric="kappa", patience=3, seed=9,
+        metric="kappa", patience=3, words_first=1, seed=9,
     )  # fmt: skip
     assert all(v != asdict(TrainingPlan())[name] for name, v in asdict(plan).items())
     assert understood(command("corn", "dating", "x", plan, "pico-clip", {}))[-1]["plan"] == plan
@@ -153,6 +164,9 @@ def call(tmp_path, monkeypatch, tiny_clip_folder):
         (["corn", "dating", "--option", "adapter=no"], "option adapter = 'no': must be bool"),
         (["numclip", "dating", "--option", "form=odd"], "form = 'odd': must be one of"),
         (["coop", "dating", "--option", "context=NaN"], "option context = nan: must be int"),
+        (["l2rclip", "dating", "--words-first", "20"], "words_first = 20: must be 0 to 19, below"),
+        (["l2rclip", "dating", "--words-first", "3"], "words_first = 3: the picture tower is"),
+        (["l2rclip", "dating", "--option", "alpha=2.0"], "alpha = 2.0: must be 0 to 1"),
         (["corn", "dating", "--tower", "half"], "tower = 'half': must be 'frozen', 'lora'"),
         (["corn", "dating", "--device", "abacus"], "abacus"),
         (["corn", "dating", "--backbone", "nowhere/at/all"], "nowhere/at/all"),

@@ -19,6 +19,8 @@ from ordlib.training.plan import METRICS
         ("largest_norm", -1.0, "must be above 0"),
         ("rates", {"tower": -0.1}, "must not be negative"),
         ("seed", -1, "must not be negative"),
+        ("words_first", -1, "must be 0 to 19, below epochs"),
+        ("words_first", 20, "must be 0 to 19, below epochs"),
         ("metric", "loss", "must be one of mae, accuracy, off_by_one, kappa, spearman, pearson"),
         ("patience", 0, "must be 1 or more, or None"),
     ],
