@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from . import cached_features, numclip, pico_clip, rendering, text_context
+from . import cached_features, l2rclip, numclip, pico_clip, rendering, text_context
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     print(f"{platform.machine()}, {cores} cores{gpu}, Python {platform.python_version()}, ", end="")
     print(f"torch {torch.__version__}")
-    for part in (pico_clip, text_context, numclip, cached_features, rendering):
+    for part in (pico_clip, text_context, numclip, l2rclip, cached_features, rendering):
         print(f"\n{part.__doc__.splitlines()[0]}", flush=True)
         print(part.measure().to_string(index=False), flush=True)
 

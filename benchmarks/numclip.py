@@ -1,21 +1,18 @@
 """NumCLIP: losses without loops against loops, and a training step with the context cut."""
 
 import math
-import re
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ordlib.clip import ClipBackbone, load_clip
 from ordlib.losses import fcrc, text_to_image_kl
 from ordlib.models.coop import CoOp
 from ordlib.models.numclip import NumCLIP
 from ordlib.tasks import load_task
-from tests.clips import build_vit_b_32
 
+from .backbones import vit_b_32
+from .padding import padded
 from .timing import race
 
 BATCHES = (32, 128, 512)
@@ -26,10 +23,7 @@ def measure(repeats: int = 3) -> pd.DataFrame:
     """One row a contest: seconds both ways, the ratio, and how far the results differ."""
     rows = [_losses(size, repeats) for size in BATCHES]
     task = load_task("counting")
-    text = str([task.prompts(), task.bin_prompts()])
-    with TemporaryDirectory() as folder:
-        words = sorted(set(re.findall("[a-z]+", text)))
-        clip = load_clip(build_vit_b_32(Path(folder) / "vit-b-32", words))
+    clip = vit_b_32([*task.prompts(), *task.bin_prompts()])
     rows += [_step(NumCLIP(clip, task), repeats), _step(CoOp(clip, task), repeats)]
     return pd.DataFrame(rows)
 
@@ -89,25 +83,13 @@ def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
         model.loss(features.to(model.clip.device), values.to(model.clip.device)).backward()
         return learned.grad.cpu()
 
-    def padded() -> Tensor:
-        read, ClipBackbone.text_features_from = ClipBackbone.text_features_from, _all_positions
-        try:
+    def whole() -> Tensor:
+        with padded(model.prompts):
             return step()
-        finally:
-            ClipBackbone.text_features_from = read
 
-    seconds = race({"slow": padded, "quick": step}, repeats)
+    seconds = race({"slow": whole, "quick": step}, repeats)
     name = f"{type(model).__name__} step, {len(learned)} prompts, 77 or {_positions(model)}"
-    return _row(name, seconds, (padded() - step()).abs().max() / step().abs().max())
-
-
-def _all_positions(clip: ClipBackbone, embeddings: Tensor, ends: Tensor) -> Tensor:
-    """Return text features as they are computed where prompts are padded to the whole context."""
-    missing = clip.context_length - embeddings.shape[1]
-    last = embeddings[:, -1:].expand(-1, missing, -1)
-    hidden = clip._run_text(torch.cat([embeddings, last], dim=1))
-    rows = torch.arange(len(hidden), device=hidden.device)
-    return clip.model.text_projection(hidden[rows, ends]).float()
+    return _row(name, seconds, (whole() - step()).abs().max() / step().abs().max())
 
 
 def _positions(model: CoOp | NumCLIP) -> int:

@@ -1,17 +1,13 @@
 """Text encoding: context cut to the longest prompt, against all 77 positions (ViT-B/32)."""
 
-import re
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
-from ordlib.clip import ClipBackbone, load_clip
+from ordlib.clip import ClipBackbone
 from ordlib.tasks import load_task
-from tests.clips import build_vit_b_32
 
+from .backbones import vit_b_32
 from .timing import race
 
 TASKS = ("counting", "dating", "ageing", "quality")
@@ -20,12 +16,7 @@ TASKS = ("counting", "dating", "ageing", "quality")
 def measure(repeats: int = 3) -> pd.DataFrame:
     """One row a task: positions, seconds both ways, the ratio, and how far the results differ."""
     prompts = {task: load_task(task).prompts() for task in TASKS}
-    # One token a word, as in OpenAI's vocabulary; the weights are random.
-    words = sorted(
-        {word for texts in prompts.values() for word in re.findall("[a-z]+", str(texts))}
-    )
-    with TemporaryDirectory() as folder:
-        clip = load_clip(build_vit_b_32(Path(folder) / "vit-b-32", words))
+    clip = vit_b_32(text for texts in prompts.values() for text in texts)
     return pd.DataFrame([{"task": task, **_row(clip, prompts[task], repeats)} for task in TASKS])
 
 

@@ -1,0 +1,123 @@
+"""L2RCLIP: a step of prompt tuning with the context cut, and evaluation with the words read once.
+
+Both ways give the same. At 77 positions padding passes through RankFormer, too, masked there.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ordlib.clip import ClipBackbone, load_clip
+from ordlib.models.l2rclip import L2RCLIP
+from ordlib.tasks import OrdinalTask, load_task
+from ordlib.world.vocabulary import number_words
+
+from .backbones import vit_b_32
+from .memory import peak
+from .padding import padded
+from .timing import race
+
+BATCH, PICTURES = 64, 1000
+AGES = OrdinalTask(
+    name="ages",
+    unit="years",
+    values=tuple(range(101)),
+    words=tuple(map(number_words, range(101))),
+    templates=load_task("ageing").templates,
+)
+
+
+class Whole(L2RCLIP):
+    """With nothing cut: RankFormer sees all positions, as the text tower does once padded."""
+
+    def text_features(self) -> Tensor:
+        words = self.prompts.words()
+        embeddings = self.rankformer(words.embeddings, self.prompts.mask)
+        return self.clip.text_features_from(embeddings, words.end_positions)
+
+
+def measure(repeats: int = 3) -> pd.DataFrame:
+    """One row a contest: seconds and MiB both ways, and how far the results differ."""
+    tasks = (load_task("counting"), AGES)
+    large = vit_b_32(text for task in tasks for text in task.prompts())
+    # A single step of the large one takes up to half a minute.
+    backbones = (("pico-clip", load_clip("pico-clip"), repeats), ("ViT-B/32", large, 1))
+    rows = []
+    for name, clip, times in backbones:
+        rows += [{"backbone": name, **_step(clip, task, times)} for task in tasks]
+    for name, clip, times in backbones:
+        rows.append({"backbone": name, **_evaluation(L2RCLIP(clip, tasks[0]), times)})
+    return pd.DataFrame(rows).astype(object).fillna("")
+
+
+def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
+    """Time loss and gradients of cached features, and watch their memory."""
+    # Made from the same seed, so of the same weights.
+    ours, plain = L2RCLIP(clip, task), Whole(clip, task)
+    features = _features(clip, BATCH)
+    values = torch.linspace(*task.range, BATCH, device=clip.device).round()
+
+    def cut() -> list[Tensor]:
+        return _gradients(ours, features, values)
+
+    def whole() -> list[Tensor]:
+        with padded(plain.prompts):
+            return _gradients(plain, features, values)
+
+    cut()
+    most, wanted = peak(whole)
+    least, found = peak(cut)
+    seconds = race({"slow": whole, "quick": cut}, repeats, warm=False)
+    far = [_relative(*pair) for pair in zip(found, wanted, strict=True)]
+    words = len(list(ours.prompts.parameters()))
+    positions = int(ours.prompts.end_positions.max()) + 1
+    return {
+        **_row(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
+        "MiB slow": round(most, 1),
+        "MiB ours": round(least, 1),
+        "words' gradients differ": f"{max(far[:words]):.0e}",
+        "RankFormer's": f"{max(far[words:]):.0e}",
+    }
+
+
+def _gradients(model: L2RCLIP, features: Tensor, values: Tensor) -> list[Tensor]:
+    """Return those of context, rank words and RankFormer."""
+    learned = [*model.prompts.parameters(), *model.rankformer.parameters()]
+    # Not into .grad: what a step before had left there would be freed unseen.
+    gradients = torch.autograd.grad(model.loss(features, values), learned)
+    return [gradient.cpu() for gradient in gradients]
+
+
+def _evaluation(model: L2RCLIP, repeats: int) -> dict:
+    """Time predictions of cached features, the words read once or for every batch."""
+    features = _features(model.clip, PICTURES)
+
+    def once() -> np.ndarray:
+        return model.read(features).value
+
+    def anew() -> np.ndarray:
+        return np.concatenate([model.read(batch).value for batch in features.split(BATCH)])
+
+    seconds = race({"slow": anew, "quick": once}, repeats)
+    contest = f"{PICTURES} pictures, {model.task.num_ranks} ranks, words for each {BATCH} or once"
+    return {**_row(contest, seconds), "values differ": f"{abs(anew() - once()).max():.0e}"}
+
+
+def _features(clip: ClipBackbone, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, clip.feature_width, generator=generator).to(clip.device)
+
+
+def _relative(found: Tensor, wanted: Tensor) -> float:
+    """Return the largest difference, as a share of the largest number wanted."""
+    return ((found - wanted).abs().max() / wanted.abs().max()).item()
+
+
+def _row(contest: str, seconds: dict[str, float]) -> dict:
+    return {
+        "contest": contest,
+        "s slow": round(seconds["slow"], 4),
+        "s ours": round(seconds["quick"], 4),
+        "times faster": round(seconds["slow"] / seconds["quick"], 1),
+    }
