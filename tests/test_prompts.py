@@ -117,6 +117,10 @@ def test_base_ranks_start_from_the_mean_of_their_words(clip):
             "no other placeholder",
         ),
         (
+            lambda clip: PromptLearner(clip, "a {rank}", RankWords(clip, ["one", "filler " * 80])),
+            "holds 77",
+        ),
+        (
             lambda clip: PromptLearner(clip, "{rank}", RankWords(clip, ["one"]), context=76),
             "take 79 positions; the context of .* holds 77",
         ),

@@ -1,12 +1,15 @@
 """What holds for every method: seeds, groups, gradients, and a clip that stays as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from ordlib import CoOp, Corn, FineTuned, NumCLIP, OrdinalCLIP
+from ordlib.models.l2rclip import L2RCLIP
 
-METHODS = [CoOp, OrdinalCLIP, FineTuned, Corn, NumCLIP]
+METHODS = [CoOp, OrdinalCLIP, FineTuned, Corn, NumCLIP, L2RCLIP]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
 every_tower = pytest.mark.parametrize("tower", ["frozen", "lora", "full"])
 
@@ -101,3 +104,44 @@ def test_options_that_are_none(tiny_clip, uneven, method):
         method(tiny_clip, uneven, temperature=1.0)
     with pytest.raises(ValueError, match="tower = 'half'"):
         method(tiny_clip, uneven, tower="half")
+
+
+@every_method
+def test_what_is_held_is_no_group_but_stays_in_the_state(tiny_clip, uneven, method):
+    model = method(tiny_clip, uneven, tower="lora")
+    names, groups = set(model.trained_state()), set(model.parameter_groups())
+    for held in (("rest",), ("tower", "adapter"), ("tower",), ()):
+        model.hold(*held)
+        assert set(model.parameter_groups()) == groups - set(held)
+        assert set(model.trained_state()) == names
+    assert not any(p.requires_grad for p in tiny_clip.model.parameters())
+
+
+@every_method
+def test_without_its_tower_it_is_the_same_with_copies(tiny_clip, seven, method):
+    model = method(tiny_clip, seven.task, tower="lora", seed=3)
+    with torch.no_grad():
+        for name, tensor in model.trained_state().items():
+            if "tower" not in name:
+                tensor.add_(0.1)
+    other = model.without_tower()
+    assert other.options == replace(model.options, tower="frozen")
+    whole, part = model.trained_state(), other.trained_state()
+    assert part.keys() == {name for name in whole if not name.startswith("image.tower.")}
+    for name, tensor in part.items():
+        assert torch.equal(tensor, whole[name])
+        tensor.zero_()
+        assert whole[name].any()
+    # LoRA starts as the backbone's own tower.
+    model.take(other)
+    expected = other.predict(seven).value
+    np.testing.assert_allclose(model.predict(seven).value, expected, atol=1e-3)
+
+
+def test_taking_leaves_what_the_other_does_not_have(tiny_clip, uneven):
+    one, other = CoOp(tiny_clip, uneven, tower="lora"), CoOp(tiny_clip, uneven, seed=1)
+    tower = {n: t.clone() for n, t in one.trained_state().items() if "tower" in n}
+    one.take(other)
+    state = one.trained_state()
+    assert all(torch.equal(state[name], tensor) for name, tensor in tower.items())
+    assert all(torch.equal(state[name], t) for name, t in other.trained_state().items())

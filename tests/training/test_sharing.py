@@ -4,8 +4,9 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
-from training_runs import KINDS, make, train
+from training_runs import KINDS, PLANS, make, train
 
 # Without --multi_gpu, accelerate starts a single process on a machine without GPUs; with it,
 # the processes find none and share by gloo. Port 0 is one that is free.
@@ -14,6 +15,14 @@ LAUNCHER = (
     *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
     *("--main_process_port", "0"),
 )
+
+
+def known(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Leave out the bias of an attention's keys, whose gradient is rounding alone."""
+    if not name.endswith("in_proj_bias"):
+        return tensor
+    query, _, value = tensor.chunk(3)
+    return torch.cat([query, value])
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +37,7 @@ def shared(tiny_clip_folder, tmp_path_factory, other_process):
 def test_two_processes_end_where_one_does(kind, shared, tiny_clip_folder):
     model = make(kind, tiny_clip_folder)
     first = {name: tensor.clone() for name, tensor in model.trained_state().items()}
-    expected = train(model)
+    expected = train(model, plan=PLANS[kind])
     for rank in (0, 1):
         told = json.loads((shared / f"{kind}-{rank}.json").read_text())
         assert (told["processes"], told["backend"]) == (2, "gloo")
@@ -36,8 +45,9 @@ def test_two_processes_end_where_one_does(kind, shared, tiny_clip_folder):
         assert told["again"] == told["history"]
         found = load_file(shared / f"{kind}-{rank}.safetensors")
         for name, tensor in model.trained_state().items():
-            apart = (found[name] - tensor).norm() / (first[name] - tensor).norm()
-            assert apart < 1e-2, (name, apart)
+            one, other, start = (known(name, t) for t in (found[name], tensor, first[name]))
+            # Of two stages the second may be worse, and its tower is as it was.
+            assert (one - other).norm() <= 1e-2 * (start - other).norm(), name
 
 
 @pytest.mark.xdist_group("shared")

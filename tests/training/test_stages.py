@@ -169,7 +169,7 @@ def test_a_finished_run_of_two_stages_is_not_trained_again(clip, tmp_path, monke
     for name, tensor in model.trained_state().items():
         assert torch.equal(tensor, again.trained_state()[name]), name
     # One stage of as many epochs is another run.
-    with pytest.raises(ValueError, match="trains was .* there"):
+    with pytest.raises(ValueError, match=r"trains was .* there"):
         train(again, tmp_path, replace(plan, epochs=1, words_first=0))
     with pytest.raises(ValueError, match=r"plan\.epochs was 1 there and is 2 now"):
         train(again, tmp_path, replace(plan, epochs=3, words_first=2))

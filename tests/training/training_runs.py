@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,10 +18,10 @@ import torch
 from safetensors.torch import save_file
 
 from ordlib import ImageData, NumCLIP, OrdinalTask, load_clip
+from ordlib.models.l2rclip import L2RCLIP
 from ordlib.models.method import Method
 from ordlib.training import TrainingPlan, fit
 
-KINDS = ("frozen", "lora")
 TASK = OrdinalTask(
     name="brightness",
     unit="steps",
@@ -31,6 +32,14 @@ TASK = OrdinalTask(
 # Three steps an epoch of 24 pictures, and none left over.
 PLAN = TrainingPlan(epochs=4, batch=8, learning_rate=0.01, seed=5)
 KILLED_AT = 8
+# Two stages change after the first epoch, so that the third is amid the second stage.
+PLANS = {
+    "frozen": PLAN,
+    "lora": PLAN,
+    "l2rclip": PLAN,
+    "stages": replace(PLAN, words_first=1, rates={"tower": 0.5}),
+}
+KINDS = tuple(PLANS)
 
 
 def pictures_of(split: str, count: int, task: OrdinalTask = TASK) -> ImageData:
@@ -45,8 +54,13 @@ def pictures_of(split: str, count: int, task: OrdinalTask = TASK) -> ImageData:
 
 
 def make(kind: str, folder: str | Path) -> Method:
-    """NumCLIP: its other direction compares pictures across the batch."""
-    return NumCLIP(load_clip(folder, "cpu"), TASK, tower=kind)
+    """Methods whose losses compare pictures across the batch."""
+    clip = load_clip(folder, "cpu")
+    if kind in ("frozen", "lora"):
+        return NumCLIP(clip, TASK, tower=kind)
+    tower, pairwise = ("lora", "both") if kind == "stages" else ("frozen", "batch")
+    options = {"attend": "both", "positions": "learned", "alpha": 0.3, "pairwise": pairwise}
+    return L2RCLIP(clip, TASK, tower=tower, **options)
 
 
 def train(model: Method, folder: Path | None = None, plan: TrainingPlan = PLAN) -> pd.DataFrame:
@@ -56,24 +70,25 @@ def train(model: Method, folder: Path | None = None, plan: TrainingPlan = PLAN) 
 
 def be_killed(kind: str, clip: str, folder: Path) -> None:
     model, calls = make(kind, clip), []
-    loss = model.loss
+    loss = type(model).loss
 
-    def deadly(features, values):
+    # Of the class: the first of two stages trains a copy of the model.
+    def deadly(self, features, values):
         calls.append(len(values))
         if len(calls) == KILLED_AT:
             os.kill(os.getpid(), signal.SIGKILL)
-        return loss(features, values)
+        return loss(self, features, values)
 
-    model.loss = deadly
-    train(model, folder / kind)
+    type(model).loss = deadly
+    train(model, folder / kind, PLANS[kind])
 
 
 def share(clip: str, folder: Path) -> None:
     rank = int(os.environ["RANK"])
     for kind in KINDS:
         model = make(kind, clip)
-        history = train(model, folder / kind)
-        again = train(make(kind, clip), folder / kind)
+        history = train(model, folder / kind, PLANS[kind])
+        again = train(make(kind, clip), folder / kind, PLANS[kind])
         save_file(model.trained_state(), folder / f"{kind}-{rank}.safetensors")
         told = {
             "processes": torch.distributed.get_world_size(),
