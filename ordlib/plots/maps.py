@@ -12,12 +12,15 @@ from torch import Tensor
 
 from ..metrics import rank_similarity
 from ..tasks import OrdinalTask
+from .ranks import name_ranks, rank_names
 
 # The last tenth of viridis is too light to be seen on white.
 COLOURS = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.9, 256)))
 # A map never shows less than this, so that rounding does not look like distance.
 LEAST_SPAN = 1e-3
 MOST_WORDS = 6
+# Size of letters, in points.
+LETTER = 10
 
 
 def rank_map(features: ArrayLike | Tensor, task: OrdinalTask, ax: Axes | None = None) -> Axes:
@@ -58,14 +61,16 @@ def rank_map(features: ArrayLike | Tensor, task: OrdinalTask, ax: Axes | None = 
             "give one row a rank"
         )
     places, shares = _project(normalize(np.asarray(features, dtype=np.float64)))
-    ax = ax or plt.subplots(figsize=(6, 5.5))[1]
-    ax.plot(*places.T, color="0.6", linewidth=1, zorder=1)
-    ax.scatter(
+    ax = ax or plt.subplots(figsize=(6.5, 5.5))[1]
+    ax.plot(*places.T, color="0.8", linewidth=1, zorder=1)
+    points = ax.scatter(
         *places.T, c=np.arange(len(places)), cmap=COLOURS, s=36, edgecolors="white",
         linewidths=0.5, zorder=2,
     )  # fmt: skip
     _frame(ax, places)
     _annotate(ax, places, task.words)
+    bar = ax.figure.colorbar(points, ax=ax, shrink=0.8, label=task.unit)
+    name_ranks(bar.ax.yaxis, rank_names(task), 10)
     ax.set_xlabel(f"first component ({shares[0]:.0%} of the variance)")
     ax.set_ylabel(f"second component ({shares[1]:.0%} of the variance)")
     return ax
@@ -89,20 +94,48 @@ def _project(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _frame(ax: Axes, places: np.ndarray) -> None:
     """Show a square around all places, with room for words."""
     low, high = places.min(axis=0), places.max(axis=0)
-    half = 0.62 * max(LEAST_SPAN, *(high - low))
-    (x, y) = (low + high) / 2
+    half = 0.65 * max(LEAST_SPAN, *(high - low))
+    x, y = (low + high) / 2
     ax.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal")
+    ax.locator_params(nbins=5)
+    ax.apply_aspect()
 
 
 def _annotate(ax: Axes, places: np.ndarray, words: tuple[str, ...]) -> None:
-    """Write the first word, the last and a few in between beside their points."""
+    """Write the first word, the last and a few in between where they hide the least."""
     shown = np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int)
-    middle = places.mean(axis=0)
+    # In points, as letters are measured: all ranks, and the line between them.
+    scale = 72 / ax.figure.dpi
+    spots = scale * ax.transData.transform(places)
+    along = np.linspace(0, len(spots) - 1, 8 * len(spots))
+    drawn = np.stack([np.interp(along, np.arange(len(spots)), axis) for axis in spots.T], axis=1)
+    frame, taken = scale * ax.bbox.get_points(), []
     for rank in shown:
-        outward = places[rank] - middle
-        outward /= max(np.linalg.norm(outward), 1e-12)
+        size = np.array([0.65 * len(words[rank]) + 0.4, 1.4]) * LETTER
+        middles = spots[rank] + _around(size)
+        costs = [_cost(middle, size, drawn, taken, frame) for middle in middles]
+        middle = middles[int(np.argmin(costs))]
+        taken.append((middle, size))
         ax.annotate(
-            words[rank], places[rank], 10 * outward, textcoords="offset points", fontsize=10,
-            ha="left" if outward[0] >= 0 else "right", va="center", zorder=3,
+            words[rank], places[rank], middle - spots[rank], textcoords="offset points",
+            fontsize=LETTER, ha="center", va="center", zorder=3,
             path_effects=[withStroke(linewidth=3, foreground="white")],
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip
+
+
+def _around(size: np.ndarray) -> np.ndarray:
+    """Return places for the middle of a word around its point, the nearest first."""
+    turns = np.linspace(0, 2 * np.pi, 16, endpoint=False) + np.pi / 4
+    ring = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    return np.concatenate([ring * (size / 2 + gap) for gap in (6, 14, 24, 36)])
+
+
+def _cost(
+    middle: np.ndarray, size: np.ndarray, drawn: np.ndarray, taken: list, frame: np.ndarray
+) -> float:
+    """Return how much a word hides: other words most, then what is drawn, and how far it is."""
+    hidden = (np.abs(drawn - middle) < size / 2).all(axis=1).mean()
+    words = sum((np.abs(other - middle) < (size + its) / 2).all() for other, its in taken)
+    outside = (middle - size / 2 < frame[0]).any() or (middle + size / 2 > frame[1]).any()
+    return 10 * words + 10 * outside + hidden

@@ -5,7 +5,7 @@ import torch
 from ipywidgets import VBox
 from matplotlib.figure import Figure
 
-from ..metrics import ordinality_score
+from ..metrics import ordinality_score, rank_similarity
 from ..models.l2rclip import L2RCLIP
 from ..plots import similarity
 from .controls import explorer, slider
@@ -14,8 +14,9 @@ from .controls import explorer, slider
 def blend_figure(model: L2RCLIP, alpha: float | None = None) -> Figure:
     """Draw how alike the words of ranks are, without RankFormer and with a share alpha of it.
 
-    Both matrices have the same colours, and each title the ordinality score, corrected for
-    chance: 0 for no order, 1 where every step away from a rank lowers the similarity.
+    Each title has the ordinality score, corrected for chance: 0 for no order, 1 where every step
+    away from a rank lowers the similarity; and the least cosine, since each matrix has colours of
+    its own and equal colours are other numbers.
 
     Args:
         model: with a RankFormer; it stays as it is.
@@ -47,8 +48,9 @@ def blend_figure(model: L2RCLIP, alpha: float | None = None) -> Figure:
         titles[1] += ", the model's own"
     for ax, title, rows in zip(axes, titles, features, strict=True):
         similarity(rows, model.task.words, ax)
-        score = ordinality_score(rows).corrected
-        ax.set_title(f"{title}\nordinality {score:.2f}", loc="left", fontsize=11)
+        score, least = ordinality_score(rows).corrected, rank_similarity(rows).min()
+        told = f"ordinality {score:.2f}, least cosine {least:.3f}"
+        ax.set_title(f"{title}\n{told}", loc="left", fontsize=11)
     return figure
 
 
