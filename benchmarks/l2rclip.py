@@ -41,7 +41,7 @@ def measure(repeats: int = 3) -> pd.DataFrame:
     """One row a contest: seconds and MiB both ways, and how far the results differ."""
     tasks = (load_task("counting"), AGES)
     large = vit_b_32(text for task in tasks for text in task.prompts())
-    # A single step of the large one takes up to half a minute.
+    # Steps of the large one are long enough to be timed once.
     backbones = (("pico-clip", load_clip("pico-clip"), repeats), ("ViT-B/32", large, 1))
     rows = []
     for name, clip, times in backbones:
