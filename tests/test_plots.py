@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 
 from ordlib import plots
 from ordlib.data import ImageData
@@ -67,6 +68,39 @@ def test_many_ranks_get_few_tick_labels():
 
 def test_every_method_has_a_colour_of_its_own():
     assert len(set(plots.METHOD_COLOURS.values())) == len(plots.METHOD_COLOURS)
+
+
+def test_colours_are_left_for_methods_to_come():
+    assert len(set(plots.PALETTE.values()) - set(plots.METHOD_COLOURS.values())) >= 2
+
+
+# What the eye makes of linear red, green and blue without one of its three kinds of cones:
+# Machado et al. (2009), IEEE TVCG 15(6), severity 1.
+EYES = {
+    "all cones": np.eye(3),
+    "no red": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no blue": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def seen(colour, eye):
+    """CIELAB of a colour as the eye sees it."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = XYZ @ np.clip(EYES[eye] @ linear, 0, 1) / [0.9505, 1, 1.089]
+    x, y, z = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("method", ["L2RCLIP", "L2RCLIP joint"])
+def test_colours_of_l2rclip_stay_apart_for_every_eye(method, eye):
+    own = plots.METHOD_COLOURS[method]
+    others = [colour for colour in plots.PALETTE.values() if colour != own]
+    # Colours of CIELAB that lie 20 apart cannot be mistaken for each other.
+    assert min(np.linalg.norm(seen(own, eye) - seen(other, eye)) for other in others) > 20
 
 
 def off_diagonal(features):

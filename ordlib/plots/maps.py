@@ -111,7 +111,7 @@ def _annotate(ax: Axes, places: np.ndarray, words: tuple[str, ...]) -> None:
     drawn = np.stack([np.interp(along, np.arange(len(spots)), axis) for axis in spots.T], axis=1)
     frame, taken = scale * ax.bbox.get_points(), []
     for rank in shown:
-        size = np.array([0.65 * len(words[rank]) + 0.4, 1.4]) * LETTER
+        size = np.array([0.6 * len(words[rank]) + 0.4, 1.4]) * LETTER
         middles = spots[rank] + _around(size)
         costs = [_cost(middle, size, drawn, taken, frame) for middle in middles]
         middle = middles[int(np.argmin(costs))]
@@ -120,7 +120,7 @@ def _annotate(ax: Axes, places: np.ndarray, words: tuple[str, ...]) -> None:
             words[rank], places[rank], middle - spots[rank], textcoords="offset points",
             fontsize=LETTER, ha="center", va="center", zorder=3,
             path_effects=[withStroke(linewidth=3, foreground="white")],
-            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": "0.3", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-# Okabe and Ito's palette, told apart by colour-blind readers, and four darker colours that stay
-# apart from it; one colour for one method, in every figure of the course.
+# Okabe and Ito's palette, told apart by colour-blind readers, and darker colours and two violets
+# that stay apart from it; one colour for one method, in every figure of the course.
 PALETTE = {
     "blue": "#0072B2",
     "orange": "#E69F00",
