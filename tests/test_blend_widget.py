@@ -87,7 +87,7 @@ def test_a_share_outside_0_to_1_is_refused(model, alpha):
 
 @pytest.mark.parametrize("show", [widgets.blend_figure, widgets.explore_blend])
 def test_a_model_without_rankformer_is_refused(clip, show):
-    with pytest.raises(ValueError, match="this L2RCLIP has no RankFormer.*not 'off'"):
+    with pytest.raises(ValueError, match=r"this L2RCLIP has no RankFormer.*not 'off'"):
         show(L2RCLIP(clip, TASK, attend="off"))
     with pytest.raises(ValueError, match="this CoOp has no RankFormer"):
         show(CoOp(clip, TASK))

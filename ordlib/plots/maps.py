@@ -120,7 +120,7 @@ def _annotate(ax: Axes, places: np.ndarray, words: tuple[str, ...]) -> None:
             words[rank], places[rank], middle - spots[rank], textcoords="offset points",
             fontsize=LETTER, ha="center", va="center", zorder=3,
             path_effects=[withStroke(linewidth=3, foreground="white")],
-            arrowprops={"arrowstyle": "-", "color": "0.3", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": "0.3", "lw": 0.6, "shrinkA": 1, "shrinkB": 3},
         )  # fmt: skip
 
 
