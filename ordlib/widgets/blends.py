@@ -71,7 +71,7 @@ def explore_blend(model: L2RCLIP) -> VBox:
         >>> model = L2RCLIP(load_clip("pico-clip", "cpu"), load_task("dating"))
         >>> explore_blend(model)  # doctest: +SKIP
     """
-    alpha = slider("alpha", _own_alpha(model), 0.0, 1.0, 0.01)
+    alpha = slider("alpha", _own_alpha(model), 0.0, 1.0, 0.005)
     return explorer(lambda alpha: blend_figure(model, alpha), {"alpha": alpha})
 
 
