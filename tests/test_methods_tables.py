@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from ordlib.evidence import RESULTS, load_results
-from ordlib.training.tables import AGAINST, TABLES, TASKS, UNTRAINED, Trial
+from ordlib.training.tables import TABLES, TASKS, UNTRAINED, Trial
 
 COLUMNS = (
     *("method", "task", "block", "seed", "shots", "mae", "accuracy", "spearman", "kappa"),
     *("learning_rate", "steps", "seconds", "device"),
 )
 RANGES = {"mae": (0, 90), "accuracy": (0, 1), "spearman": (-1, 1), "kappa": (-1, 1)}
+ORDER = {"ordinality": (0, 1), "corrected": (-1, 1)}
 
 
 @pytest.fixture(params=TABLES)
@@ -45,12 +46,13 @@ def planned(table: pd.DataFrame) -> list[Trial]:
         return [({"mae": 1.0}, None) for _ in trials]
 
     options = {n: int(k) for n, k in re.findall(r"--([a-z-]*seeds) (\d+)", table.attrs["command"])}
-    return TABLES[table.attrs["name"]][0](runner, options["seeds"], options.get("lora-seeds", 0))
+    return TABLES[table.attrs["name"]].plan(runner, options["seeds"], options.get("lora-seeds", 0))
 
 
 def test_columns_come_in_one_order(table):
     shots = {"shots"} if table.attrs["name"] == "few_shot" else set()
-    assert set(table.columns) == set(COLUMNS) - {"shots"} | shots
+    words = {"ordinality", "corrected"} if table.attrs["name"] == "rankformer_ablation" else set()
+    assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | words
     first = [name for name in COLUMNS[:9] if name in table.columns]
     assert list(table.columns[: len(first)]) == first
     assert table.notna().drop(columns=["learning_rate", "steps"]).all(axis=None)
@@ -59,7 +61,7 @@ def test_columns_come_in_one_order(table):
 def test_what_and_command_are_those_of_the_table(table):
     name, words = table.attrs["name"], table.attrs["command"].split()
     assert words[:4] == ["python", "-m", "ordlib.training.tables", name]
-    assert table.attrs["what"] == TABLES[name][1]
+    assert table.attrs["what"] == TABLES[name].what
     assert table.attrs["backbone"] == "pico-clip"
 
 
@@ -72,7 +74,8 @@ def test_every_cell_has_every_seed(table):
 
 
 def test_numbers_are_finite_and_in_their_range(table):
-    for name, (low, high) in RANGES.items():
+    ranges = {name: ends for name, ends in (RANGES | ORDER).items() if name in table}
+    for name, (low, high) in ranges.items():
         assert np.isfinite(table[name]).all()
         assert table[name].between(low, high).all(), name
     trained = table[~table["method"].isin(UNTRAINED)]
@@ -98,15 +101,16 @@ def test_seeds_of_a_trained_cell_differ(table):
 
 def test_intervals_hold_their_estimates_which_are_the_rows_means(table):
     rows, seen = cells(table), []
+    against = TABLES[table.attrs["name"]].against
     for entry in table.attrs["intervals"]:
         key = tuple(entry[name] for name in ("task", "block", "shots", "method"))
         seen.append(key)
         assert entry["mae"] == pytest.approx(rows[key]["mae"].mean(), abs=2e-6)
         assert entry["mae_low"] < entry["mae"] < entry["mae_high"]
-        if key[3] == AGAINST:
+        if key[3] == against:
             assert "more_than" not in entry
             continue
-        base = rows[*key[:3], AGAINST]["mae"].mean()
+        base = rows[*key[:3], against]["mae"].mean()
         assert entry["more_than"] == pytest.approx(entry["mae"] - base, abs=5e-6)
         assert entry["more_than_low"] < entry["more_than"] < entry["more_than_high"]
     assert seen == list(rows)

@@ -17,7 +17,7 @@ def clip():
 
 def test_every_prompt_method_is_there_for_every_task():
     tasks = ("ageing", "counting", "dating", "quality")
-    methods = ("coop", "numclip", "ordinalclip")
+    methods = ("coop", "l2rclip", "numclip", "ordinalclip")
     assert [f"{method}-{task}" for method in methods for task in tasks] == NAMES
 
 

@@ -144,6 +144,7 @@ def _check_options(method: str, options: Mapping[str, object]) -> None:
         if not _fits(value, known[name]):
             kind = getattr(known[name], "__name__", str(known[name]))
             raise ValueError(f"option {name} = {value!r}: must be {kind}")
+    METHODS[method].Options(**options)  # complains of values out of range
 
 
 def _fits(value: object, kind: object) -> bool:

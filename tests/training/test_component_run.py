@@ -144,7 +144,7 @@ def test_the_folder_is_named_even_where_its_path_is_not(corn, tmp_path, monkeypa
         ("corn", {"form": "paper"}, TypeError, "option form = 'paper': corn has no such; there "
          "are tower, adapter"),
         ("corn", {"seed": 3}, TypeError, "option seed = 3: corn has no such"),
-        ("l2rclip", {"positions": 3}, ValueError, "option positions = 3: must be"),
+        ("l2rclip", {"positions": 3}, ValueError, "positions = 3: must be one of learned, sinu"),
         ("corn", {"adapter": "no"}, ValueError, "option adapter = 'no': must be bool"),
         ("corn", {"lora_rank": True}, ValueError, "option lora_rank = True: must be int"),
         ("coop", {"context": float("nan")}, ValueError, r"option context = nan: must be int \| No"),

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def runner(trials: list[Trial]) -> list[tuple[dict, np.ndarray]]:
 
 
 def planned(table: str) -> list[Trial]:
-    return TABLES[table][0](runner, SEEDS, LORA_SEEDS)
+    return TABLES[table].plan(runner, SEEDS, LORA_SEEDS)
 
 
 def test_rates_are_chosen_on_val_with_a_seed_of_their_own():
@@ -48,12 +49,13 @@ def test_rates_are_chosen_on_val_with_a_seed_of_their_own():
     rates = tuned(watched, ("dating", "ageing"))
     assert {trial.split for trial in asked} == {"val"}
     assert {trial.seed for trial in asked} == {tables.TUNING_SEED}
-    assert len(asked) == 2 * 6 * len(tables.RATES)
-    labels = [label for label in ROWS if label not in tables.UNTRAINED]
+    assert len(asked) == 2 * 7 * len(tables.RATES)
+    labels = [label for label in ROWS if label not in (*tables.UNTRAINED, tables.JOINT)]
     expected = {
         (n, task): 0.003 if n == "CoOp" else 0.01 for n in labels for task in rates_of(asked)
     }
     assert rates == expected
+    assert tuned(runner, ("dating",), ("CoOp",)) == {("CoOp", "dating"): 0.003}
 
 
 def rates_of(trials: list[Trial]) -> set[str]:
@@ -86,13 +88,14 @@ def test_methods_are_compared_with_the_same_steps_and_tuning():
     for task in TASKS:
         for label in ROWS:
             untrained = label in tables.UNTRAINED
-            expected[task, "frozen", label] = 1 if untrained else SEEDS
+            if label != tables.JOINT:
+                expected[task, "frozen", label] = 1 if untrained else SEEDS
             if not untrained:
                 expected[task, "lora", label] = LORA_SEEDS
     assert cells == expected
     for trial in trials:
         if trial.options.get("tower") == "lora":
-            assert trial.plan == tables.LORA
+            assert trial.plan == (tables.STAGES if trial.label == "L2RCLIP" else tables.LORA)
         elif trial.label not in tables.UNTRAINED:
             assert trial.plan.epochs == tables.FROZEN.epochs
             assert trial.plan.learning_rate == (0.003 if trial.label == "CoOp" else 0.01)
@@ -112,6 +115,23 @@ def test_every_variant_of_numclip_differs_from_every_other():
         options = [METHODS["numclip"].Options(**trial.options) for trial in own]
         what = [repr((one, trial.edit)) for one, trial in zip(options, own, strict=True)]
         assert len(set(what)) == len(what) == len({trial.label for trial in own})
+
+
+def test_variants_of_rankformer_change_one_thing_and_rivals_nothing():
+    trials = [trial for trial in planned("rankformer_ablation") if trial.seed == 0]
+    assert all(trial.words for trial in trials)
+    for task in SHOTS:
+        own = {trial.label: trial for trial in trials if trial.task == task}
+        assert [*own] == ["zero-shot", "CoOp", "OrdinalCLIP", *tables.RANKFORMERS]
+        assert own["CoOp"].options == own["OrdinalCLIP"].options == own["L2RCLIP"].options == {}
+        whole = asdict(METHODS["l2rclip"].Options())
+        for label in tables.RANKFORMERS:
+            options = asdict(METHODS["l2rclip"].Options(**own[label].options))
+            changed = {name for name in whole if options[name] != whole[name]}
+            # A fixed alpha of 0.01 differs from the learned one in being fixed alone.
+            alpha = {"alpha", "tune_alpha"}
+            assert changed <= alpha if label.startswith("alpha") else len(changed) <= 1, label
+            assert bool(changed) == (label != "L2RCLIP")
 
 
 @pytest.mark.parametrize("task", SHOTS)
@@ -176,7 +196,7 @@ def test_the_command_writes_the_table_and_names_itself(table, lora, tmp_path, mo
     assert found.exit_code == 0, found.output
     stored = json.loads(path.read_text())
     command = f"python -m ordlib.training.tables {table} table.json --seeds 2{lora}"
-    assert [stored["command"], stored["what"]] == [command, TABLES[table][1]]
+    assert [stored["command"], stored["what"]] == [command, TABLES[table].what]
     assert stored["backbone"] == "pico-clip"
     assert f"{path} holds {len(stored['records'])} models" in found.stdout
     assert set(asked) == {work}

@@ -47,11 +47,14 @@ def test_names_differ_whenever_anything_does():
             TrainingPlan(epochs=1, batch=9),
             TrainingPlan(epochs=1, batch=8, rates={"tower": 0.3}),
             TrainingPlan(epochs=1, batch=8, learning_rate=0.0030000001),
+            TrainingPlan(epochs=2, batch=8, words_first=1),
+            TrainingPlan(epochs=2, batch=8),
         ],
         "options": [{"adapter": True}, {"adapter": False}, {"tower": "lora"}],
         "edit": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
         "shots": [0, 1, 2],
         "split": ["val"],
+        "words": [True],
     }
     assert set(changes) == {field.name for field in fields(Trial)}
     several = [replace(TRIAL, **{name: v}) for name, values in changes.items() for v in values]
