@@ -250,7 +250,7 @@ colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, 4))
 for ax, (title, (t, v)) in zip(axes, ends.items()):
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="lightgrey"))
     for m in range(4):
-        place = t[m] * (1.12 + 0.12 * m)
+        place = t[m] * (1.2 + 0.13 * m)
         ax.plot(*t[m], "o", color=colours[m], markersize=11)
         ax.annotate(f"{m + 1}", place, ha="center", va="center", color=colours[m])
     for i in range(2):
