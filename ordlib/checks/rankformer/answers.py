@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from ..verdict import called
 
@@ -24,13 +25,20 @@ def asked(function: Callable, cases: Sequence[Sequence]) -> list[bool] | str:
     answers = []
     for case in cases:
         answer = called(function, *case)
-        if not isinstance(answer, bool | np.bool_):
+        if not _says_yes_or_no(answer):
             return (
                 f"you return a {type(answer).__name__}: answer True or False, for instance with "
                 "bool(...)"
             )
         answers.append(bool(answer))
     return answers
+
+
+def _says_yes_or_no(answer: object) -> bool:
+    """Tell whether an answer is a bool, of Python's, numpy's or torch's kind."""
+    if isinstance(answer, torch.Tensor):
+        return answer.dtype == torch.bool and answer.numel() == 1
+    return isinstance(answer, bool | np.bool_)
 
 
 def one_sided(answers: Sequence[bool], right: Sequence[bool]) -> str | None:

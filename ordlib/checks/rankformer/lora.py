@@ -7,6 +7,8 @@ from ..verdict import Verdict, called, diagnosing
 
 # The last is square, so that a mistake in one of two unequal widths shows beside it.
 LAYERS = ((512, 2048, 8), (192, 64, 3), (768, 768, 4))
+# More would be no number of matrices that a tower has.
+MATRICES = range(2, 200)
 
 _FULL = "that is the full matrix, which stays as it is: LoRA adds rank * in and rank * out"
 _BIAS = "you count a bias: LoRA's two matrices have none, and the layer's own is not new"
@@ -29,6 +31,9 @@ _WRONG = [
     (_BIAS, lambda i, o, r: r * (i + o) + r + o),
     (_ONE_WIDTH, lambda i, o, r: 2 * r * i),
     (_ONE_WIDTH, lambda i, o, r: 2 * r * o),
+    (_ONE_WIDTH, lambda i, o, r: 2 * r * min(i, o)),
+    (_ONE_WIDTH, lambda i, o, r: 2 * r * max(i, o)),
+    ("that is half of it: the widths are added up, not averaged", lambda i, o, r: r * (i + o) // 2),
     ("you count a rank x rank matrix in the middle: there is none",
      lambda i, o, r: r * (i + o) + r * r),
     ("where is the rank? Each matrix has it on one side", lambda i, o, r: i + o),
@@ -74,6 +79,10 @@ def _miscounted(answers: list, answer: float, layer: tuple[int, int, int]) -> st
     for diagnosis, wrong in _WRONG:
         if answers == [wrong(*each) for each in LAYERS]:
             return diagnosis
+    rights = [r * (i + o) for i, o, r in LAYERS]
+    for matrices in MATRICES:
+        if answers == [matrices * each for each in rights]:
+            return f"that is {matrices} times what one matrix gets: count one matrix"
     return (
         f"a layer of {width_in} x {width_out} gets {right} parameters at rank {rank}; you count "
         f"{answer}"

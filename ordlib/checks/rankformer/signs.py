@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import product
+from random import Random
 
 from torch import Tensor
 
@@ -9,17 +10,24 @@ from ...losses import diversity, tightness
 from ..verdict import diagnosing
 from .answers import asked, one_sided
 
-# What may stand around diversity: a factor, a constant, and a pull to the own rank, which is
-# gentle enough not to outweigh the push of a single rank.
+# What may stand around diversity: a factor, a constant, and a pull to the own word: gentle, as the
+# notebook's own loss has it, or so strong that it tells the least change of that distance.
 KINDS = {
     "plain": (1.0, 0.0, 0.0),
     "times 3": (3.0, 0.0, 0.0),
     "plus 10": (1.0, 10.0, 0.0),
     "less 10": (1.0, -10.0, 0.0),
-    "with a pull": (1.0, 0.0, 0.2),
+    "with a gentle pull": (1.0, 0.0, 0.05),
+    "with a pull": (1.0, 0.0, 1.0),
+    "with a strong pull": (1.0, 0.0, 10.0),
 }
+PULLED = {kind for kind, (_, _, pull) in KINDS.items() if pull}
 CASES = tuple(product(KINDS, (False, True)))
 TIMES = 3
+_ASIDE = (
+    "keep the picture equally far from its own word in both situations, or move the words of a far "
+    "rank instead"
+)
 
 
 @diagnosing
@@ -34,8 +42,7 @@ def sign(is_flipped: Callable) -> str | None:
     Returns:
         A :class:`~ordlib.checks.Verdict`.
     """
-    cases = [(_loss(*KINDS[kind], flipped),) for kind, flipped in CASES]
-    runs = [asked(is_flipped, cases) for _ in range(TIMES)]
+    runs = [_in_some_order(is_flipped, Random(seed)) for seed in range(TIMES)]
     for answers in runs:
         if isinstance(answers, str):
             return answers
@@ -44,10 +51,20 @@ def sign(is_flipped: Callable) -> str | None:
         return None
     if any(answers != runs[0] for answers in runs):
         return (
-            "the same loss gets other answers at other times: random pictures and words prove "
-            "little. Place them yourself, a picture at its own rank or at the far end"
+            "the same loss gets other answers at other times: ask the loss, and nothing else. "
+            f"Random pictures and words prove little: place them yourself. {_ASIDE.capitalize()}"
         )
     return _fooled(runs[0], right)
+
+
+def _in_some_order(is_flipped: Callable, random: Random) -> list[bool] | str:
+    """Ask in another order than before: who only counts the questions is found out."""
+    order = random.sample(range(len(CASES)), len(CASES))
+    cases = [(_loss(*KINDS[kind], flipped),) for kind, flipped in (CASES[i] for i in order)]
+    answers = asked(is_flipped, cases)
+    if isinstance(answers, str):
+        return answers
+    return [answer for _, answer in sorted(zip(order, answers, strict=True))]
 
 
 def _loss(factor: float, constant: float, pull: float, flipped: bool) -> Callable:
@@ -58,7 +75,7 @@ def _loss(factor: float, constant: float, pull: float, flipped: bool) -> Callabl
         values, levels = values.float(), levels.float()
         own = (values[:, None] - levels).abs().argmin(1)
         push = direction * diversity(features, texts, values, levels)
-        return push + constant + pull / len(texts) * tightness(features, texts, own)
+        return push + constant + pull * tightness(features, texts, own)
 
     return loss
 
@@ -66,21 +83,17 @@ def _loss(factor: float, constant: float, pull: float, flipped: bool) -> Callabl
 def _fooled(answers: list[bool], right: list[bool]) -> str:
     if complaint := one_sided(answers, right):
         if len(set(answers)) == 1:
-            complaint += ": try a picture at its own rank and at the farthest. Which costs less?"
+            complaint += ": turn a picture towards a far rank, and away. Which costs less?"
         return complaint
     wrong = {case for case, a, r in zip(CASES, answers, right, strict=True) if a != r}
-    pulled = {("with a pull", False), ("with a pull", True)}
-    if wrong - pulled == {("plus 10", False), ("less 10", True)}:
+    if {case for case in wrong if case[0] not in PULLED} == {("plus 10", False), ("less 10", True)}:
         return (
             "you look at the sign of the value, and a constant added to the loss fools you: "
             "compare the loss at two places, or take its gradient"
         )
     kinds = {kind for kind, _ in wrong}
-    if kinds == {"with a pull"}:
-        return (
-            "a pull to the own rank beside diversity fools you: compare places just as far from "
-            "the own rank, or move a picture all the way to the far end"
-        )
+    if kinds <= PULLED:
+        return f"a pull to the own rank beside diversity fools you: {_ASIDE}"
     if "plain" not in kinds and {"plus 10", "less 10"} <= kinds:
         return (
             "you know the plain loss, but not with a factor, a constant or a pull: do not compare "
@@ -90,4 +103,4 @@ def _fooled(answers: list[bool], right: list[bool]) -> str:
         f"{'flipped' if flipped else 'right'} {kind}" for kind, flipped in CASES
         if (kind, flipped) in wrong
     )  # fmt: skip
-    return f"wrong for: {named}. Which costs less, a picture at its own rank or at the far end?"
+    return f"wrong for: {named}. Compare two situations: {_ASIDE}"
