@@ -199,6 +199,18 @@ PULLS = {
     "distance is not squared": lambda f, t, r: (unit(f) - unit(t)[r]).norm(dim=1).mean(),
     "that is the sum over the pictures": lambda f, t, r: tightness(f, t, r) * len(f),
     "picture i meets text i": lambda f, t, r: tightness(f, t, torch.arange(len(f)) % len(t)),
+    "picture i meets text i: take the text of its": lambda f, t, r: (
+        (unit(f) - unit(t)).square().sum(1).mean()
+    ),
+    "shapes do not fit: texts[ranks] gives a row": lambda f, t, r: (
+        (unit(f) - 3 * unit(t)).square().sum(1).mean()
+    ),
+    "square of the mean distance: take the mean of the squares": lambda f, t, r: (
+        (unit(f) - unit(t)[r]).norm(dim=1).mean() ** 2
+    ),
+    "stands on its word: there the gradient is not finite": lambda f, t, r: (
+        (unit(f) - unit(t)[r]).square().sum(1).sqrt() ** 2
+    ).mean(),
     "meets all texts": lambda f, t, r: apart(f, t).square().mean(),
     "one rank too low": lambda f, t, r: tightness(f, t, (r - 1) % len(t)),
     "one rank too high": lambda f, t, r: tightness(f, t, (r + 1) % len(t)),
@@ -216,7 +228,7 @@ PULLS = {
     "reaches the features:": lambda f, t, r: tightness(f.detach(), t, r),
     "reaches the texts:": lambda f, t, r: tightness(f, t.detach(), r),
     "your answer is nan": lambda f, t, r: tightness(f, t, r) * float("nan"),
-    "for 5 pictures and 5 ranks the answer is": lambda f, t, r: tightness(f, t, r) + 0.1,
+    "for 6 pictures and 5 ranks the answer is": lambda f, t, r: tightness(f, t, r) + 0.1,
     "for 7 pictures and 4 ranks the answer is": lambda f, t, r: (
         tightness(f, t, r) + 0.1 * (len(f) == 7)
     ),
@@ -237,7 +249,9 @@ PUSHES = {
     "bare distances of labels": weighing(lambda far: far),
     "least is not taken off": weighing(lambda far: far / far.max()),
     "not divided by the greatest": weighing(lambda far: far - far.min()),
-    "by greatest less least": weighing(lambda far: (far - far.min()) / (far.max() - far.min())),
+    "the greatest is taken when the least is off already": weighing(
+        lambda far: (far - far.min()) / (far.max() - far.min())
+    ),
     "rescaled row by row: least": weighing(
         lambda far: (far - far.amin(1, keepdim=True)) / far.amax(1, keepdim=True)
     ),
@@ -246,6 +260,39 @@ PUSHES = {
             (far - far.amin(1, keepdim=True))
             / (far.amax(1, keepdim=True) - far.amin(1, keepdim=True))
         )
+    ),
+    "the least is taken row by row": weighing(
+        lambda far: (far - far.amin(1, keepdim=True)) / far.max()
+    ),
+    "the greatest is taken row by row": weighing(
+        lambda far: (far - far.min()) / far.amax(1, keepdim=True)
+    ),
+    "the weights are transposed: they are (B, M), a row for each picture": (
+        lambda f, t, v, x: -(rescaled(gaps(x, v)) * apart(f, t)).mean()
+    ),
+    "picture i meets rank i: values[:, None] - levels gives (B, M)": (
+        lambda f, t, v, x: -(rescaled((v - x).abs()) * apart(f, t)).mean()
+    ),
+    "all pairs; and value - level has a sign": (
+        lambda f, t, v, x: -(rescaled(v - x) * apart(f, t)).mean()
+    ),
+    "shapes do not fit: values[:, None] - levels and torch.cdist": (
+        lambda f, t, v, x: -(rescaled((v - 3 * x).abs()) * apart(f, t)).mean()
+    ),
+    "between ranks' numbers: between values and levels": lambda f, t, v, x: diversity(
+        f, t, gaps(v, x).argmin(1), torch.arange(len(x))
+    ),
+    "from the level of a picture's rank": lambda f, t, v, x: diversity(
+        f, t, x[gaps(v, x).argmin(1)], x
+    ),
+    "stands on its word: there the": lambda f, t, v, x: (
+        -(rescaled(gaps(v, x)) * (2 - 2 * unit(f) @ unit(t).T).sqrt()).mean()
+    ),
+    "there the gradient is not finite": lambda f, t, v, x: (
+        -(rescaled(gaps(v, x)) * (2 - 2 * unit(f) @ unit(t).T).clamp(min=0).sqrt()).mean()
+    ),
+    "torch.cdist minds that": lambda f, t, v, x: (
+        -(rescaled(gaps(v, x)) * (unit(f)[:, None] - unit(t)).square().sum(2).sqrt()).mean()
     ),
     "column by column": weighing(lambda far: (far - far.amin(0)) / far.amax(0)),
     "the weights are squared": weighing(lambda far: rescaled(far) ** 2),

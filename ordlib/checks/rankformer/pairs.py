@@ -8,30 +8,9 @@ from torch import Tensor
 
 from ..verdict import Unfinished, called, diagnosing
 from .mistakes import mistaken, unreached
-from .pairs_mistaken import PULLS, PUSHES, pulled, pushed
-
-
-class _Batch(NamedTuple):
-    features: Tensor
-    texts: Tensor
-    ranks: Tensor
-    values: Tensor
-    levels: Tensor
-
-
-def _drawn(ranks: list[int], values: list[float], levels: list[float]) -> _Batch:
-    generator = torch.Generator().manual_seed(len(ranks))
-    features, texts = (torch.randn(len(n), 3, generator=generator) for n in (ranks, levels))
-    numbers = (torch.tensor(ranks), torch.tensor(values), torch.tensor(levels))
-    return _Batch(1.5 * features, 0.7 * texts, *numbers)
-
-
-# As many pictures as ranks, so that a picture can meet the text of its own number; then not.
-# No value is a level, so that the least distance is not 0.
-BATCHES = (
-    _drawn([3, 0, 4, 2, 3], [8.0, 1.5, 17.0, 5.0, 10.0], [1.0, 2.0, 4.0, 9.0, 20.0]),
-    _drawn([1, 0, 3, 2, 3, 1, 0], [3.5, 2.5, 28.0, 12.0, 35.0, 4.0, 1.0], [2.0, 3.0, 11.0, 30.0]),
-)
+from .pairs_batches import BATCHES, SQUARE, STANDING, Batch
+from .pulls_mistaken import PULLS, pulled
+from .pushes_mistaken import PUSHES, pushed
 
 
 class _Part(NamedTuple):
@@ -79,13 +58,51 @@ def pull_and_push(my_tightness: Callable, my_diversity: Callable) -> str | None:
 def _judged(part: _Part, function: Callable) -> str | None:
     for batch in BATCHES:
         given = [getattr(batch, name) for name in part.takes]
-        answer = called(lambda given=given: function(*(tensor.clone() for tensor in given)))
+        try:
+            answer = called(lambda given=given: function(*(tensor.clone() for tensor in given)))
+        except RuntimeError as error:
+            if "must match the size" not in str(error):
+                raise
+            return _unfitting(part, function)
         complaint = _misshapen(answer, *map(len, batch[:2])) or _misjudged(part, answer, given)
         if complaint:
             return complaint
-    features, texts, *others = (tensor.clone() for tensor in given)
+    result, tracked = _tracked(part, function, BATCHES[-1])
+    return unreached(result, tracked) or _endless(*_tracked(part, function, STANDING))
+
+
+def _tracked(part: _Part, function: Callable, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    features, texts, *others = (getattr(batch, name).clone() for name in part.takes)
     tracked = {"features": features.requires_grad_(), "texts": texts.requires_grad_()}
-    return unreached(function(features, texts, *others), tracked)
+    return function(features, texts, *others), tracked
+
+
+def _endless(result: Tensor, tracked: dict[str, Tensor]) -> str | None:
+    """Look at pictures on their words, where the slope of a root is infinite."""
+    gradients = torch.autograd.grad(result, list(tracked.values()))
+    if result.isfinite() and all(gradient.isfinite().all() for gradient in gradients):
+        return None
+    what = "gradient" if result.isfinite() else "answer"
+    return (
+        f"right but where a picture stands on its word: there the {what} is not finite, for a root "
+        "has an infinite slope at 0, and rounding may bring less than 0 under it. torch.cdist "
+        "minds that"
+    )
+
+
+def _unfitting(part: _Part, function: Callable) -> str:
+    """Say why shapes do not fit: where pictures are as many as ranks, they might."""
+    given = [getattr(SQUARE, name) for name in part.takes]
+    fits = "texts[ranks] gives a row for each picture"
+    if part is DIVERSITY:
+        fits = "values[:, None] - levels and torch.cdist(features, texts) are both (B, M)"
+    diagnosis = None
+    try:
+        answer = function(*(tensor.clone() for tensor in given))
+        diagnosis = mistaken(answer, part.ways, lambda *way: part.made(way, *given))
+    except Exception:  # whatever it is, that shapes do not fit is known
+        pass
+    return diagnosis or f"shapes do not fit: {fits}"
 
 
 def _misshapen(answer: object, pictures: int, ranks: int) -> str | None:

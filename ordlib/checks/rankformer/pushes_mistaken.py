@@ -1,60 +1,11 @@
-"""Tightness and diversity by their definition, and the ways in which they go wrong."""
+"""Diversity by its definition, and the ways in which it goes wrong."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-_LENGTHS = {
-    "": lambda f, t: (normalize(f, dim=1), normalize(t, dim=1)),
-    "nothing is normalised: bring features and texts to length 1 first": lambda f, t: (f, t),
-    "the texts are not normalised: bring them to length 1, too": lambda f, t: (
-        normalize(f, dim=1), t),
-    "the features are not normalised: bring them to length 1, too": lambda f, t: (
-        f, normalize(t, dim=1)),
-    "you normalise over the wrong axis: each row to length 1, dim=1": lambda f, t: (
-        normalize(f, dim=0), normalize(t, dim=0)),
-}  # fmt: skip
-
-# What a picture meets: (B, M) of distances in, (B,) or more out.
-_OWN = {
-    "": lambda d, ranks: d.gather(1, ranks[:, None])[:, 0],
-    "picture i meets text i: take the text of its own rank, texts[ranks]": lambda d, ranks: (
-        d[range(len(d)), torch.arange(len(d)) % d.shape[1]]),
-    "every picture meets all texts: take the text of its own rank, texts[ranks]": lambda d, ranks: (
-        d),
-    "the own text is one rank too low: ranks count from 0": lambda d, ranks: (
-        d.roll(1, 1).gather(1, ranks[:, None])[:, 0]),
-    "the own text is one rank too high: ranks count from 0": lambda d, ranks: (
-        d.roll(-1, 1).gather(1, ranks[:, None])[:, 0]),
-}  # fmt: skip
-_SQUARES = {
-    "": lambda d, width: d**2,
-    "the distance is not squared: in tightness it is": lambda d, width: d,
-    "that is 1 - cosine, half the squared distance: 2 - 2 cosine": lambda d, width: d**2 / 2,
-    "that is a cosine: the squared distance is 2 - 2 cosine": lambda d, width: 1 - d**2 / 2,
-    "that is minus the cosine: the squared distance is 2 - 2 cosine": lambda d, width: d**2 / 2 - 1,
-    "you take the mean over the D coordinates: a squared distance is their sum": lambda d, width: (
-        d**2 / width),
-}  # fmt: skip
-_MEANS = {
-    "": torch.mean,
-    "that is the sum over the pictures: take the mean": torch.sum,
-}
-_PULL_SIGNS = {
-    "": lambda number: number,
-    "the sign is turned round: minus a distance, made small, pushes from the own text": torch.neg,
-}
-PULLS = (_LENGTHS, _OWN, _SQUARES, _MEANS, _PULL_SIGNS)
-
-
-def pulled(way: Sequence[Callable], features: Tensor, texts: Tensor, ranks: Tensor) -> Tensor:
-    """Return tightness, made one way or another."""
-    lengths, own, squares, mean, sign = way
-    distances = _distances(*lengths(features.double(), texts.double()))
-    return sign(mean(squares(own(distances, ranks), features.shape[1])))
-
+from .lengths import LENGTHS, distances
 
 _ROOTS = {
     "": lambda d: d,
@@ -68,13 +19,17 @@ _WEIGHTS = {
     _BARE: lambda far: far,
     "the least is not taken off the weights": lambda far: far / far.max(),
     "the weights are not divided by the greatest distance of labels": lambda far: far - far.min(),
-    "the weights are divided by greatest less least: by the greatest itself": lambda far: (
-        (far - far.min()) / (far.max() - far.min())),
+    "the greatest is taken when the least is off already: take both from |value - level|": (
+        lambda far: (far - far.min()) / (far.max() - far.min())),
     "the weights are rescaled row by row: least and greatest of the whole matrix": lambda far: (
         (far - far.amin(1, keepdim=True)) / far.amax(1, keepdim=True)),
     "the weights are rescaled row by row, least to greatest: both of the whole matrix, and divide "
     "by the greatest": lambda far: (far - far.amin(1, keepdim=True)) / (
         far.amax(1, keepdim=True) - far.amin(1, keepdim=True)),
+    "the least is taken row by row: over the whole matrix": lambda far: (
+        (far - far.amin(1, keepdim=True)) / far.max()),
+    "the greatest is taken row by row: over the whole matrix": lambda far: (
+        (far - far.min()) / far.amax(1, keepdim=True)),
     "the weights are rescaled column by column: least and greatest of the whole matrix":
         lambda far: (far - far.amin(0)) / far.amax(0),
     "the weights are squared: take them as they are": lambda far: (
@@ -83,14 +38,24 @@ _WEIGHTS = {
         (far**2 - (far**2).min()) / (far**2).max()),
     "the weights are turned round: the further a rank, the harder the push": lambda far: (
         1 - (far - far.min()) / far.max()),
+    # Only as many pictures as ranks let it be multiplied.
+    "the weights are transposed: they are (B, M), a row for each picture": lambda far: (
+        ((far - far.min()) / far.max()).mT if far.shape[0] == far.shape[1] else far * torch.nan),
     "there are no weights: the further a rank, the harder the push": torch.ones_like,
 }  # fmt: skip
 _SIGNED = "value - level has a sign: take the absolute value"
+_UNPAIRED = "picture i meets rank i: values[:, None] - levels gives (B, M), all pairs"
 _LABELS = {
     "": lambda values, levels: (values[:, None] - levels).abs(),
     _SIGNED: lambda values, levels: values[:, None] - levels,
     "you measure from ranks' numbers, 0 to M - 1: measure from their levels": (
         lambda values, levels: (values[:, None] - torch.arange(len(levels))).abs()),
+    "you measure between ranks' numbers: between values and levels": lambda values, levels: (
+        (_nearest(values, levels)[:, None] - torch.arange(len(levels))).abs()),
+    "you measure from the level of a picture's rank: from its own value": lambda values, levels: (
+        (levels[_nearest(values, levels)][:, None] - levels).abs()),
+    _UNPAIRED: lambda values, levels: _unpaired(values, levels).abs(),
+    f"{_UNPAIRED}; and {_SIGNED}": lambda values, levels: _unpaired(values, levels),
 }  # fmt: skip
 _PUSH_MEANS = {
     "": lambda weights, d: (weights * d).mean(),
@@ -109,7 +74,7 @@ _PUSH_SIGNS = {
         lambda number: number
     ),
 }
-PUSHES = (_LENGTHS, _ROOTS, _LABELS, _WEIGHTS, _PUSH_MEANS, _PUSH_SIGNS)
+PUSHES = (LENGTHS, _ROOTS, _LABELS, _WEIGHTS, _PUSH_MEANS, _PUSH_SIGNS)
 
 
 def pushed(
@@ -117,9 +82,13 @@ def pushed(
 ) -> Tensor:
     """Return diversity, made one way or another."""
     lengths, roots, labels, weights, mean, sign = way
-    distances = roots(_distances(*lengths(features.double(), texts.double())))
-    return sign(mean(weights(labels(values.double(), levels.double())), distances))
+    apart = roots(distances(*lengths(features.double(), texts.double())))
+    return sign(mean(weights(labels(values.double(), levels.double())), apart))
 
 
-def _distances(one: Tensor, other: Tensor) -> Tensor:
-    return (one[:, None] - other).square().sum(2).sqrt()
+def _nearest(values: Tensor, levels: Tensor) -> Tensor:
+    return (values[:, None] - levels).abs().argmin(1)
+
+
+def _unpaired(values: Tensor, levels: Tensor) -> Tensor:
+    return (values - levels)[None] if len(values) == len(levels) else torch.full((1, 1), torch.nan)
