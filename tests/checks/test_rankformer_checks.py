@@ -463,6 +463,15 @@ def within(atol):
     return lambda f, p, m, o: close(f(p[o], m[o]), f(p, m)[o], atol)
 
 
+def comparing(compare):
+    return lambda f, p, m, o: bool(compare(f(p[o], m[o]), f(p, m)[o]))
+
+
+def as_tensor(former, prompts, live, order):
+    gap = former(prompts[order], live[order]) - former(prompts, live)[order]
+    return gap.abs().max() < 1e-5
+
+
 def spoils(former, prompts, live, order):
     answer = commutes(former, prompts, live, order)
     former.alpha.fill_(0), prompts.zero_(), live.zero_(), order.zero_()
@@ -489,17 +498,56 @@ SHUFFLES = {
     "you read the former's settings": lambda f, p, m, o: f.positions is None,
     "you return a Tensor": lambda f, p, m, o: (f(p[o], m[o]) - f(p, m)[o]).abs() < 1e-5,
     'wrong for: attend="both"; attend="tokens"; learned': lambda f, p, m, o: f.attend == "ranks",
+    "How large is rounding, measured": within(1e-4),
+    "some of the ranks": comparing(lambda a, b: close(a[0], b[0])),
+    "some of the ranks and not all": comparing(lambda a, b: close(a[-1], b[-1])),
+    "of the ranks and not all: compare every": comparing(
+        lambda a, b: close(a[[0, -1]], b[[0, -1]])
+    ),
+    "ranks and not all: compare every number": comparing(lambda a, b: close(a[2], b[2])),
+    "some of the ranks and positions and features": comparing(
+        lambda a, b: close(a[0, 1, 0], b[0, 1, 0])
+    ),
+    "some of the features": comparing(lambda a, b: close(a[..., 0], b[..., 0])),
+    "some of the positions": comparing(lambda a, b: close(a[:, 1], b[:, 1])),
+    "a sum or a mean over the ranks": comparing(lambda a, b: close(a.mean(0), b.mean(0))),
+    "does not know their order: compare rank by": comparing(lambda a, b: close(a.sum(), b.sum())),
+    "sorted numbers do not know": comparing(
+        lambda a, b: close(a.flatten().sort().values, b.flatten().sort().values)
+    ),
+    "differences below 0 escape you": comparing(lambda a, b: (a - b).max() < 1e-5),
+    "take their absolute values, or torch.allclose": comparing(lambda a, b: (b - a).max() < 1e-5),
+    "use the order you are given and the former's own alpha": lambda f, p, m, o: commutes(
+        f, p, m, o.flip(0)
+    ),
+    "nothing may move": lambda f, p, m, o: commutes(f, p, m, torch.arange(len(p)).roll(1)),
+    "and alpha may be 0": lambda f, p, m, o: close(f(p[o], m[o], 1.0), f(p, m, 1.0)[o]),
+    "then even one with positions commutes": lambda f, p, m, o: close(
+        f(p[o], m[o], 0.5), f(p, m, 0.5)[o]
+    ),
+    "and the former's own alpha: nothing may move": lambda f, p, m, o: bool(
+        (f(p[o], m[o]) - f(p, m)[o]).norm() / (f(p, m) - p).norm() < 1e-4
+    ),
+    "you shuffle the positions, axis 1; the ranks are axis 0": lambda f, p, m, o: close(
+        f(p[:, o], m[:, o]), f(p, m)[:, o]
+    ),
+    "the ranks are axis 0: prompts[order]": lambda f, p, m, o: close(f(p[:, o], m), f(p, m)[:, o]),
+    "compare with former(prompts, live)[order], not with the prompts": lambda f, p, m, o: close(
+        f(p[o], m[o]), p[o]
+    ),
 }
 
 
-@pytest.mark.parametrize("answer", [commutes, undone, within(1e-4), within(1e-6), spoils])
+@pytest.mark.parametrize("answer", [commutes, undone, within(1e-6), as_tensor, spoils])
 def test_right_shuffles_pass(answer):
     same_state(check.shuffled(answer), "passed")
 
 
 @pytest.mark.parametrize("diagnosis", SHUFFLES)
 def test_shuffles_are_diagnosed(diagnosis):
-    wrong(check.shuffled(SHUFFLES[diagnosis]), diagnosis)
+    verdict = check.shuffled(SHUFFLES[diagnosis])
+    wrong(verdict, diagnosis)
+    assert not any(digits in verdict.message for digits in ("1e-", "atol"))
 
 
 # ---------------------------------------------------------------- lora_parameters

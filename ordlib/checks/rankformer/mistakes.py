@@ -1,7 +1,7 @@
 """Find mistakes by making them: which of them, together, give the learner's answer?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from itertools import combinations, product
 
 import torch
 from torch import Tensor
@@ -28,14 +28,13 @@ def mistaken(
         >>> mistaken(torch.tensor(3.0), parts, lambda reduced: reduced(torch.tensor([1.0, 2.0])))
         'that is the sum: take the mean'
     """
-    ways = list(product(*(part.items() for part in parts)))
-    ways.sort(key=lambda way: sum(bool(diagnosis) for diagnosis, _ in way))
-    for way in ways:
-        diagnoses = [diagnosis for diagnosis, _ in way if diagnosis]
-        if len(diagnoses) > MOST:
-            break
-        if same(answer, made(*(step for _, step in way))):
-            return "; and ".join(diagnoses)
+    for count in range(MOST + 1):
+        for wrong in combinations(range(len(parts)), count):
+            for diagnoses in product(*([name for name in parts[i] if name] for i in wrong)):
+                names = dict(zip(wrong, diagnoses, strict=True))
+                way = (part[names.get(i, "")] for i, part in enumerate(parts))
+                if same(answer, made(*way)):
+                    return "; and ".join(diagnoses)
     return None
 
 

@@ -85,8 +85,7 @@ def _endless(result: Tensor, tracked: dict[str, Tensor]) -> str | None:
     what = "gradient" if result.isfinite() else "answer"
     return (
         f"right but where a picture stands on its word: there the {what} is not finite, for a root "
-        "has an infinite slope at 0, and rounding may bring less than 0 under it. torch.cdist "
-        "minds that"
+        "has an infinite slope at 0, and rounding may bring it less than 0. torch.cdist minds that"
     )
 
 

@@ -1,0 +1,81 @@
+"""RankFormers that do not commute, each told only by whoever compares everything."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...rankformer import RankFormer
+
+Disturb = Callable[[Tensor, Tensor], Tensor]
+# Position 2 is alive in all ranks.
+FEATURE, PLACE = 7, 2
+
+
+class Watched(RankFormer):
+    """Keep what it is called with, and disturb what comes out."""
+
+    def __init__(self, *given: object, disturb: Disturb | None = None, **choices: object) -> None:
+        super().__init__(*given, **choices)
+        self.disturb, self.seen = disturb, []
+
+    def forward(self, prompts: Tensor, live: Tensor, alpha: float | None = None) -> Tensor:
+        """Return blended prompts, disturbed."""
+        self.seen.append(prompts.detach().clone())
+        blended = super().forward(prompts, live, alpha)
+        return blended if self.disturb is None else self.disturb(blended, prompts)
+
+
+def _added(blended: Tensor, **by_rank: float) -> Tensor:
+    shifts = torch.zeros(len(blended))
+    for name, shift in by_rank.items():
+        shifts[int(name[1:])] = shift
+    return blended + shifts[:, None, None]
+
+
+def _rolled(blended: Tensor, *part: object) -> Tensor:
+    """Move some numbers of every rank on to the next."""
+    result = blended.clone()
+    result[(slice(None), *part)] = blended[(slice(None), *part)].roll(1, 0)
+    return result
+
+
+def _first(prompts: Tensor) -> Tensor:
+    return 10 * prompts[0, 1:3].mean()
+
+
+ROLLED, BALANCED = "ranks rolled on", "one rank raised as much as another is lowered"
+FIRST, MIDDLE, LAST = "the first rank raised", "the middle rank raised", "the last rank raised"
+ONE_FEATURE, ONE_PLACE = "one feature rolled on", "one position rolled on"
+RAISED, LOWERED = "all raised by the first prompt", "all lowered by the first prompt"
+DISTURBED: dict[str, Disturb] = {
+    ROLLED: lambda blended, prompts: _rolled(blended),
+    BALANCED: lambda blended, prompts: _added(blended, r0=1.0, r1=-1.0),
+    FIRST: lambda blended, prompts: _added(blended, r0=1.0),
+    MIDDLE: lambda blended, prompts: _added(blended, r2=1.0),
+    LAST: lambda blended, prompts: _added(blended, r4=1.0),
+    ONE_FEATURE: lambda blended, prompts: _rolled(blended, slice(None), FEATURE),
+    ONE_PLACE: lambda blended, prompts: _rolled(blended, PLACE),
+    # A shift of all numbers alike is a difference of one sign only.
+    RAISED: lambda blended, prompts: blended + _first(prompts),
+    LOWERED: lambda blended, prompts: blended - _first(prompts),
+}
+
+
+def partly(blind: set[str]) -> str:
+    """Say what an answer does not look at, from the formers that it takes to commute."""
+    if {ROLLED, BALANCED} <= blind:
+        return "a sum or a mean over the ranks does not know their order: compare rank by rank"
+    if ROLLED in blind:
+        return "sorted numbers do not know which rank they came from: compare them where they stand"
+    if BALANCED in blind and not blind & {FIRST, MIDDLE, LAST}:
+        return "differences of two signs cancel in a sum: take absolute values first"
+    parts = {
+        "ranks": blind & {FIRST, MIDDLE, LAST, BALANCED},
+        "positions": blind & {ONE_PLACE},
+        "features": blind & {ONE_FEATURE},
+    }
+    missed = " and ".join(name for name, found in parts.items() if found)
+    if missed:
+        return f"you compare some of the {missed} and not all: compare every number"
+    return "differences below 0 escape you: take their absolute values, or torch.allclose"
