@@ -1,6 +1,7 @@
 """Exercise 2: tightness and diversity."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -96,11 +97,9 @@ def _unfitting(part: _Part, function: Callable) -> str:
     if part is DIVERSITY:
         fits = "values[:, None] - levels and torch.cdist(features, texts) are both (B, M)"
     diagnosis = None
-    try:
+    with suppress(Exception):  # that shapes do not fit is known
         answer = function(*(tensor.clone() for tensor in given))
         diagnosis = mistaken(answer, part.ways, lambda *way: part.made(way, *given))
-    except Exception:  # whatever it is, that shapes do not fit is known
-        pass
     return diagnosis or f"shapes do not fit: {fits}"
 
 
@@ -125,7 +124,5 @@ def _misjudged(part: _Part, answer: Tensor, given: list[Tensor]) -> str | None:
         return diagnosis
     right = part.made([way[""] for way in part.ways], *given)
     pictures, ranks = len(given[0]), len(given[1])
-    return (
-        f"for {pictures} pictures and {ranks} ranks the answer is {right:.4f}; yours is "
-        f"{answer:.4f}"
-    )
+    asked = f"for {pictures} pictures and {ranks} ranks"
+    return f"{asked} the answer is {right:.4f}; yours is {answer:.4f}"

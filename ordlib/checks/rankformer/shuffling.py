@@ -106,8 +106,8 @@ def _fooled(answers: list[bool]) -> str:
         ),
         (
             wrong <= PLAIN,
-            "rounding fools you: in another order sums differ in their last digits. Compare with "
-            "torch.allclose, not exactly",
+            "rounding fools you: in another order sums differ in their last digits. Do not "
+            "compare exactly, nor with torch.allclose's own atol, too strict for numbers near 0",
         ),
     ):
         if found:
