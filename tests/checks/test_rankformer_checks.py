@@ -510,6 +510,12 @@ SHUFFLES = {
         lambda a, b: close(a[0, 1, 0], b[0, 1, 0])
     ),
     "some of the features": comparing(lambda a, b: close(a[..., 0], b[..., 0])),
+    "features and not all: compare every number, and no mean": comparing(
+        lambda a, b: close(a.mean(-1), b.mean(-1))
+    ),
+    "you shuffle the positions, axis 1": lambda f, p, m, o: close(
+        f(p.flip(1), m.flip(1)), f(p, m).flip(1)
+    ),
     "some of the positions": comparing(lambda a, b: close(a[:, 1], b[:, 1])),
     "a sum or a mean over the ranks": comparing(lambda a, b: close(a.mean(0), b.mean(0))),
     "does not know their order: compare rank by": comparing(lambda a, b: close(a.sum(), b.sum())),

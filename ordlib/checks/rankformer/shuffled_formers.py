@@ -40,6 +40,12 @@ def _rolled(blended: Tensor, *part: object) -> Tensor:
     return result
 
 
+def _balanced(blended: Tensor) -> Tensor:
+    """Move one feature on to the next rank; another makes up for it, for whoever takes means."""
+    change = _rolled(blended, slice(None), FEATURE) - blended
+    return blended + change - change.roll(1, 2)
+
+
 def _first(prompts: Tensor) -> Tensor:
     return 10 * prompts[0, 1:3].mean()
 
@@ -54,7 +60,7 @@ DISTURBED: dict[str, Disturb] = {
     FIRST: lambda blended, prompts: _added(blended, r0=1.0),
     MIDDLE: lambda blended, prompts: _added(blended, r2=1.0),
     LAST: lambda blended, prompts: _added(blended, r4=1.0),
-    ONE_FEATURE: lambda blended, prompts: _rolled(blended, slice(None), FEATURE),
+    ONE_FEATURE: lambda blended, prompts: _balanced(blended),
     ONE_PLACE: lambda blended, prompts: _rolled(blended, PLACE),
     # A shift of all numbers alike is a difference of one sign only.
     RAISED: lambda blended, prompts: blended + _first(prompts),
@@ -68,8 +74,6 @@ def partly(blind: set[str]) -> str:
         return "a sum or a mean over the ranks does not know their order: compare rank by rank"
     if ROLLED in blind:
         return "sorted numbers do not know which rank they came from: compare them where they stand"
-    if BALANCED in blind and not blind & {FIRST, MIDDLE, LAST}:
-        return "differences of two signs cancel in a sum: take absolute values first"
     parts = {
         "ranks": blind & {FIRST, MIDDLE, LAST, BALANCED},
         "positions": blind & {ONE_PLACE},
@@ -77,5 +81,5 @@ def partly(blind: set[str]) -> str:
     }
     missed = " and ".join(name for name, found in parts.items() if found)
     if missed:
-        return f"you compare some of the {missed} and not all: compare every number"
+        return f"you compare some of the {missed} and not all: compare every number, and no mean"
     return "differences below 0 escape you: take their absolute values, or torch.allclose"

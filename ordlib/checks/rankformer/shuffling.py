@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from ..verdict import diagnosing
 from .answers import asked, one_sided
 from .shuffled_cases import (
@@ -50,10 +52,13 @@ def shuffled(commutes: Callable) -> str | None:
 
 
 def _sideways(handed: Sequence[tuple]) -> str | None:
-    """Tell whether a former was called with as many positions as there are ranks."""
-    formers = [former for former, *_ in handed]
-    if any(len(seen) == RANKS == seen.shape[1] for former in formers for seen in former.seen):
-        return "you shuffle the positions, axis 1; the ranks are axis 0: prompts[order]"
+    """Tell whether a former was called with shuffled positions, or as many as there are ranks."""
+    for former, prompts, *_ in handed:
+        for seen in former.seen:
+            moved = seen.shape == prompts.shape and not torch.equal(seen, prompts)
+            same = moved and torch.equal(seen.sort(1).values, prompts.sort(1).values)
+            if same or len(seen) == RANKS == seen.shape[1]:
+                return "you shuffle the positions, axis 1; the ranks are axis 0: prompts[order]"
     return None
 
 
