@@ -362,7 +362,7 @@ with torch.no_grad():
     found = ordered.rankformer.transformed(own_words, live)
 results["without.corrected"] = metrics.ordinality_score(alone).corrected
 lengths = [part[live].norm(dim=-1).mean().item() for part in (own_words, found)]
-results["longer"] = lengths[1] / lengths[0]
+results["longer"] = results["alpha"] * lengths[1] / lengths[0]
 print(f"mean length of words {lengths[0]:.2f}, of F's results {lengths[1]:.1f}")
 _ = widgets.blend_figure(ordered)
 
@@ -372,9 +372,9 @@ _ = widgets.blend_figure(ordered)
 #
 # **What you should see.** Most of the order is gone: 0.37<!--=without.corrected-->, in this run,
 # where there was 0.94<!--=L2RCLIP.corrected-->. Without $F$ the words *four* to *twenty* are nearly one
-# word; only *one* stands well apart. So a small $\alpha$ says little: nothing bounds what $F$ returns,
-# and it is about 195<!--=longer--> times as long as the words. Now drag alpha beyond what was
-# learned: words and $F$ were trained for one value, and elsewhere order is lost again.
+# word; only *one* stands well apart. So a small $\alpha$ says little: nothing bounds what $F$
+# returns, and its small share is still 3.1<!--=longer--> times as long as the words. Now drag alpha
+# beyond what was learned: words and $F$ were trained for one value, and elsewhere order is lost again.
 
 # %%
 widgets.explore_blend(ordered)
@@ -776,10 +776,10 @@ check.pull_and_push(tightness_solved, diversity_solved)
 ### END SOLUTION
 
 # %% [markdown]
-# ### Exercise 3 · Find the wrong sign ●● 15 minutes
+# ### Exercise 3 · Find the wrong sign ●●● 15 minutes
 #
 # Somebody hands you a loss like diversity, `loss(features, texts, values, levels)`, perhaps
-# scaled, perhaps with a constant or a pull added. Is its sign wrong? You cannot read its code;
+# scaled, perhaps with a constant added, or a pull, which may be stronger than the push. Is its sign wrong? You cannot read its code;
 # find out by experiment.
 #
 # <details><summary>Hint</summary>
