@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "ordlib"
 FLOORS = [
     {"storage", "prediction", "hardware", "gathering", "command"}, {"serialization", "unfinished"},
     {"metrics"}, {"world"}, {"tasks"}, {"data"},
-    {"clip", "losses"}, {"features", "prompts", "rankformer"},
+    {"clip", "losses"}, {"features", "prompts", "rankformer", "attention"},
     {"models", "evidence"},
     {"evaluation", "audit", "pretraining", "components"},
     {"training"},
