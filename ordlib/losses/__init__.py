@@ -2,6 +2,7 @@
 
 from .contrastive import cosines, supervised_contrastive
 from .corn import corn_loss
+from .dual import Ties, dual_loss
 from .pairwise import (
     Pairwise,
     batch_pairwise,
@@ -16,10 +17,12 @@ __all__ = [
     "Form",
     "Norm",
     "Pairwise",
+    "Ties",
     "batch_pairwise",
     "corn_loss",
     "cosines",
     "diversity",
+    "dual_loss",
     "fcrc",
     "l2rclip_loss",
     "ordinal_pairwise",

@@ -1,0 +1,92 @@
+"""The adapter's network: pictures by themselves, pairs turned around, and inert text tokens."""
+
+import pytest
+import torch
+from torch import nn
+
+from ordlib.attention import pairwise_rank_attention
+from ordlib.models import ranking_net
+from ordlib.models.ranking_net import RankingNet
+
+
+@pytest.fixture(scope="module")
+def net() -> RankingNet:
+    torch.manual_seed(0)
+    return RankingNet(24, 12).eval()
+
+
+@pytest.fixture(scope="module")
+def patches() -> torch.Tensor:
+    return torch.randn(5, 7, 24, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def words() -> torch.Tensor:
+    return torch.randn(4, 12, generator=torch.Generator().manual_seed(2))
+
+
+@torch.no_grad()
+def test_a_picture_is_scored_by_itself(net, patches, words):
+    together = net.scores(net(patches, words))
+    alone = torch.cat([net.scores(net(one[None], words)) for one in patches])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_sentence_matters(net, patches, words):
+    assert not torch.allclose(net.scores(net(patches, words)), net.scores(net(patches, words[:2])))
+
+
+@torch.no_grad()
+def test_pairs_are_those_of_the_pairwise_form(net, patches, words, monkeypatch):
+    tokens = net(patches, words)
+    found = net.pair_logits(tokens)
+    monkeypatch.setattr(ranking_net, "rank_attention", pairwise_rank_attention)
+    assert torch.allclose(found, net.pair_logits(tokens), atol=1e-4)
+
+
+@torch.no_grad()
+def test_findings_are_mapped_one_by_one_and_summed(net, patches, words):
+    """The bias of the map comes once for each relational token."""
+    tokens = net(patches, words)
+    pairs = net.pairs
+    queries = pairs.queries(pairs.relational).unflatten(-1, (pairs.heads, -1))
+    seen = pairs.tokens(tokens).unflatten(-1, (pairs.heads, -1))
+    each = [pairwise_rank_attention(query[None], seen).flatten(-2) for query in queries]
+    wanted = pairs.head(sum(pairs.found(one) for one in each)).squeeze(-1)
+    assert torch.allclose(net.pair_logits(tokens), wanted, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_logit_is_not_antisymmetric_though_the_attention_is(net, patches, words):
+    logits = net.pair_logits(net(patches, words))
+    assert not torch.allclose(logits, -logits.T, atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("learnable", ["vector", "scalar"])
+def test_the_released_text_tokens_do_nothing(learnable, patches, words):
+    torch.manual_seed(0)
+    net = RankingNet(24, 12, learnable=learnable).eval()
+    before = net.scores(net(patches, words))
+    net.learnable.add_(torch.randn(net.learnable.shape, generator=torch.Generator().manual_seed(3)))
+    same = torch.allclose(before, net.scores(net(patches, words)), atol=1e-5)
+    assert same == (learnable == "scalar")
+
+
+def test_gradients_reach_every_parameter(patches, words):
+    torch.manual_seed(0)
+    net = RankingNet(24, 12)
+    tokens = net(patches, words)
+    (net.scores(tokens).sum() + net.pair_logits(tokens).square().sum()).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_the_text_is_mapped_only_where_it_must_be():
+    assert isinstance(RankingNet(12, 12).text, nn.Identity)
+    assert isinstance(RankingNet(24, 12).text, nn.Linear)
+
+
+def test_unknown_learnable():
+    with pytest.raises(ValueError, match="learnable = 'matrix': must be one of vector, scalar"):
+        RankingNet(8, 8, learnable="matrix")
