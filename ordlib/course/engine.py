@@ -16,6 +16,8 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from .channels import AskingClient
+
 Watch = Callable[[int, int], None]
 
 
@@ -42,6 +44,8 @@ class ThisPython(AsyncKernelManager):
 
     A kernelspec named python3 in the user's home folder may belong to another Python.
     """
+
+    client_factory = AskingClient
 
     @property
     def kernel_spec(self) -> KernelSpec:
