@@ -183,3 +183,20 @@ def test_pictures_of_another_task_are_refused_in_the_first_stage(clip):
 
 def test_words_first_is_off_by_default():
     assert TrainingPlan().words_first == 0
+
+
+def test_after_every_step_the_model_may_put_itself_right(clip):
+    class Kept(L2RCLIP):
+        alphas: list[float]
+
+        def after_step(self):
+            self.alphas.append(self.rankformer.alpha.item())
+            super().after_step()
+
+    # So high a rate carries alpha out of 0 to 1 at once.
+    model = Kept(clip, TASK, alpha=0.5)
+    model.alphas = []
+    history = train(model, plan=replace(PLAN, epochs=1, learning_rate=2.0, largest_norm=1e6))
+    assert len(model.alphas) == history.attrs["steps"] == 3
+    assert not all(0 <= alpha <= 1 for alpha in model.alphas)
+    assert 0 <= model.rankformer.alpha.item() <= 1
