@@ -5,7 +5,9 @@ import platform
 
 import torch
 
-from . import cached_features, l2rclip, numclip, pico_clip, rendering, text_context
+from . import cached_features, l2rclip, numclip, pico_clip, rank_attention, rendering, text_context
+
+PARTS = (pico_clip, text_context, numclip, l2rclip, rank_attention, cached_features, rendering)
 
 
 def main() -> None:
@@ -13,7 +15,7 @@ def main() -> None:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     print(f"{platform.machine()}, {cores} cores{gpu}, Python {platform.python_version()}, ", end="")
     print(f"torch {torch.__version__}")
-    for part in (pico_clip, text_context, numclip, l2rclip, cached_features, rendering):
+    for part in PARTS:
         print(f"\n{part.__doc__.splitlines()[0]}", flush=True)
         print(part.measure().to_string(index=False), flush=True)
 
