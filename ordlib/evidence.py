@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -75,3 +75,27 @@ def save_results(
     with replacing(path) as temporary:
         # A row a line, so that a change shows as the rows it touches.
         temporary.write_text(f'{head[:-2]},\n "records": [\n  {rows}\n ]\n}}\n', "utf-8")
+
+
+def with_interval(row: Mapping[str, float], name: str) -> str:
+    """Write an estimate and its interval, as tables in notebooks show it.
+
+    Args:
+        row: with ``name``, ``name_low`` and ``name_high``, any of them perhaps NaN.
+        name: of the estimate.
+
+    Returns:
+        The three to two decimals; the estimate alone where it has no interval, and nothing where
+        there is no estimate.
+
+    Example:
+        >>> with_interval({"mae": 1.5, "mae_low": 1.4, "mae_high": 1.62}, "mae")
+        '1.50 (1.40 to 1.62)'
+        >>> with_interval({"mae": 1.5, "mae_low": float("nan"), "mae_high": float("nan")}, "mae")
+        '1.50'
+    """
+    if pd.isna(row[name]):
+        return ""
+    if pd.isna(row[f"{name}_low"]):
+        return f"{row[name]:.2f}"
+    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"

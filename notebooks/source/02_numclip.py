@@ -48,6 +48,7 @@ from ordlib import CoOp, NumCLIP, OrdinalCLIP, TrainingPlan, ZeroShot, evaluate,
 from ordlib import load_clip, load_component, load_data, load_results, load_task
 from ordlib import losses, metrics, plots, widgets
 from ordlib.checks import numclip as check
+from ordlib.evidence import with_interval
 from ordlib.prompts import interpolation_weights
 
 notebook.start(seed, budget)
@@ -359,16 +360,6 @@ print(f"{'NumCLIP':12s} MAE {results['+ ranking.mae']:.2f} objects on val")
 # %%
 ablation = load_results("numclip_ablation")
 found = pd.DataFrame(ablation.attrs["intervals"])
-
-
-def with_interval(row, name):
-    """Write an estimate and its interval, where there is one."""
-    if pd.isna(row[name]):
-        return ""
-    if pd.isna(row[f"{name}_low"]):
-        return f"{row[name]:.2f}"
-    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
-
 
 # %%
 columns = {}

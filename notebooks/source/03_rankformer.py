@@ -49,6 +49,7 @@ from ordlib import CoOp, L2RCLIP, OrdinalCLIP, RankFormer, TrainingPlan, evaluat
 from ordlib import load_clip, load_component, load_data, load_results, load_task
 from ordlib import losses, metrics, plots, widgets
 from ordlib.checks import rankformer as check
+from ordlib.evidence import with_interval
 from ordlib.models.ranks import ranks_of
 
 notebook.start(seed, budget)
@@ -194,8 +195,8 @@ for marks in (None, "learned", "sinusoidal"):
 #   greatest before the least is taken off.
 #
 # By hand, then, in two dimensions: four ranks on a circle at 0, 40, 60 and 150 degrees, and two
-# pictures: one of rank 2 at 50 degrees, one of rank 4 at 120. Two points on the circle that are $\theta$
-# apart have the distance $2 \sin(\theta/2)$.
+# pictures: one of rank 2 at 50 degrees, one of rank 4 at 120. Two points on the circle that are
+# $\theta$ apart have the distance $2 \sin(\theta/2)$.
 #
 # **Before you run the next cell:** which of the eight weights are 0? Which is 1? And which
 # picture contributes more to tightness?
@@ -275,10 +276,10 @@ fig.tight_layout()
 # ### The rest of the loss
 #
 # To these two come the cross-entropy over ranks and a **supervised contrast** both ways: each
-# picture finds the words of its rank, each rank's words find their pictures. Since the words
-# of all ranks are always there, the first of these is the cross-entropy once more, which so
-# counts twice. The second needs a guard: a rank without a picture in the batch has nothing to find, and the released
-# code divides by zero there. In ours it counts for nothing.
+# picture finds the words of its rank, each rank's words find their pictures. Since the words of
+# all ranks are always there, the first of these is the cross-entropy once more, which so counts
+# twice. The second needs a guard: a rank without a picture in the batch has nothing to find,
+# and the released code divides by zero there. In ours it counts for nothing.
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -303,7 +304,6 @@ print("words find pictures:", round(backwards.item(), 4), "(ranks 2 and 4 have n
 # its own. Where will its ordinality end, where its error?
 
 # %%
-models["L2RCLIP"] = ordered
 history = fit(ordered, train, val, plan, bar=False)
 look("L2RCLIP", ordered)
 results["alpha"] = ordered.rankformer.alpha.item()
@@ -370,11 +370,12 @@ _ = widgets.blend_figure(ordered)
 # *Figure 4. The trained model's words, left without RankFormer, right with the share that it
 # learned; each panel has its own colour scale.*
 #
-# **What you should see.** Most of the order is gone: 0.37<!--=without.corrected-->, in this run,
-# where there was 0.94<!--=L2RCLIP.corrected-->. Without $F$ the words *four* to *twenty* are nearly one
-# word; only *one* stands well apart. So a small $\alpha$ says little: nothing bounds what $F$
-# returns, and its small share is still 3.1<!--=longer--> times as long as the words. Now drag alpha
-# beyond what was learned: words and $F$ were trained for one value, and elsewhere order is lost again.
+# **What you should see.** Most of the order is gone: 0.37<!--=without.corrected-->, in this
+# run, where there was 0.94<!--=L2RCLIP.corrected-->. Without $F$ the words *four* to *twenty*
+# are nearly one word; only *one* stands well apart. So a small $\alpha$ says little: nothing
+# bounds what $F$ returns, and its small share is still 3.1<!--=longer--> times as long as the
+# words. Now drag alpha beyond what was learned: words and $F$ were trained for one value, and
+# elsewhere order is lost again.
 
 # %%
 widgets.explore_blend(ordered)
@@ -431,17 +432,6 @@ pd.DataFrame(signs, index=columns).T.round(2)
 ablation = load_results("rankformer_ablation")
 found = pd.DataFrame(ablation.attrs["intervals"])
 RIVALS = ("zero-shot", "CoOp", "OrdinalCLIP")
-
-
-def with_interval(row, name):
-    """Write an estimate and its interval, where there is one."""
-    if pd.isna(row[name]):
-        return ""
-    if pd.isna(row[f"{name}_low"]):
-        return f"{row[name]:.2f}"
-    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
-
-
 columns = {}
 for task in ("counting", "ageing"):
     one = found[found["task"] == task].set_index("method").drop("zero-shot")
@@ -598,9 +588,9 @@ fig.tight_layout()
 # 1.68<!--=few.counting.32.L2RCLIP-->).
 #
 # Published, on real photographs (quoted, not ours): accuracy 66.2 % and MAE .36 age groups on
-# Adience, 67.2 % and .43 decades on Historical Color Images, both as printed in the table of another paper,
-# the ranking-aware adapter's. L2RCLIP's numbers on other data were not found. Three
-# facts about the release that a reader of such numbers should know: its validation set is
+# Adience, 67.2 % and .43 decades on Historical Color Images, both as printed in the table of
+# another paper, the ranking-aware adapter's. L2RCLIP's numbers on other data were not found.
+# Three facts about the release that a reader of such numbers should know: its validation set is
 # its training set; its ages run from 16 to 77 by hard-coding; and in the first fold of its
 # MORPH setting A, 674 of 874 test subjects occur in training as well.
 #
@@ -780,8 +770,8 @@ check.pull_and_push(tightness_solved, diversity_solved)
 # ### Exercise 3 · Find the wrong sign ●●● 15 minutes
 #
 # Somebody hands you a loss like diversity, `loss(features, texts, values, levels)`, perhaps
-# scaled, perhaps with a constant added, or a pull, which may be stronger than the push. Is its sign wrong? You cannot read its code;
-# find out by experiment.
+# scaled, perhaps with a constant added, or a pull, which may be stronger than the push. Is its
+# sign wrong? You cannot read its code; find out by experiment.
 #
 # <details><summary>Hint</summary>
 #
@@ -896,9 +886,10 @@ check.lora_parameters(lora_count_solved)
 #
 # **To read.** Wang and others, *Learning-to-Rank Meets Language: Boosting Language-Driven
 # Ordering Alignment for Ordinal Classification* (NeurIPS 2023, arXiv 2306.13856). Zhang and
-# others, *Improving deep regression with ordinal entropy* (ICLR 2023), where the pairwise loss comes
-# from. Li and others, *OrdinalCLIP* (2022, arXiv 2206.02338). Hu and others, *LoRA* (2021,
-# arXiv 2106.09685). Khosla and others, *Supervised contrastive learning* (2020, arXiv 2004.11362).
+# others, *Improving deep regression with ordinal entropy* (ICLR 2023), where the pairwise loss
+# comes from. Li and others, *OrdinalCLIP* (2022, arXiv 2206.02338). Hu and others, *LoRA*
+# (2021, arXiv 2106.09685). Khosla and others, *Supervised contrastive learning* (2020, arXiv
+# 2004.11362).
 #
 # **Where next.** Notebook 04 (in preparation) orders many pictures by one sentence.
 
