@@ -22,6 +22,7 @@ _HOME = {
     "OrdinalTask": "tasks",
     "Prediction": "tasks",
     "RankFormer": "rankformer",
+    "RankingAdapter": "models.ranking_adapter",
     "TrainingPlan": "training",
     "ZeroShot": "models.zero_shot",
     "doctor": "doctor",

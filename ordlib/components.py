@@ -19,6 +19,7 @@ HOMES = {
     "L2RCLIP": "l2rclip",
     "NumCLIP": "numclip",
     "OrdinalCLIP": "ordinalclip",
+    "RankingAdapter": "ranking_adapter",
 }
 
 

@@ -22,6 +22,7 @@ class RankingNet(nn.Module):
     Args:
         width: d, of visual tokens.
         text_width: of text tokens; where it differs they are mapped to d.
+        layers: of the cross-modal block, and of the encoder behind it.
         learnable: the text tokens that are learned: "vector" gives each d numbers; "scalar", as
             released, one, which the layer norm that follows erases.
 
@@ -39,7 +40,14 @@ class RankingNet(nn.Module):
         (torch.Size([3]), torch.Size([3, 3]))
     """
 
-    def __init__(self, width: int, text_width: int, *, learnable: Learnable = "vector") -> None:
+    def __init__(
+        self,
+        width: int,
+        text_width: int,
+        *,
+        layers: int = LAYERS,
+        learnable: Learnable = "vector",
+    ) -> None:
         super().__init__()
         if learnable not in get_args(Learnable):
             known = ", ".join(get_args(Learnable))
@@ -48,12 +56,12 @@ class RankingNet(nn.Module):
         each = width if learnable == "vector" else 1
         self.learnable = nn.Parameter(SPREAD * torch.randn(LEARNABLE, each))
         self.text = nn.Identity() if text_width == width else nn.Linear(text_width, width)
-        self.crossing = nn.ModuleList([_Crossing(width, heads) for _ in range(LAYERS)])
+        self.crossing = nn.ModuleList([_Crossing(width, heads) for _ in range(layers)])
         self.projection = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
         self.encoder = nn.ModuleList(
             [
                 nn.TransformerEncoderLayer(width, heads, width, DROPOUT, batch_first=True)
-                for _ in range(LAYERS)
+                for _ in range(layers)
             ]
         )
         self.score_norm = nn.LayerNorm(width)

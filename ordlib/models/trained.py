@@ -90,6 +90,10 @@ class Trained(nn.Module, ABC):
         """Return the tensors as they are kept in a folder."""
         return self.trained_state()
 
+    def load_kept(self, state: dict[str, Tensor], config: dict) -> None:
+        """Put back what :meth:`kept_state` and :meth:`config` gave; raises as `load_trained`."""
+        self.load_trained(state)
+
     @classmethod
     @abstractmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:
@@ -123,7 +127,7 @@ class Trained(nn.Module, ABC):
         # JSON knows no tuples.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
         model = cls.from_config(config | {"options": options}, clip)
-        model.load_trained(state)
+        model.load_kept(state, config)
         return model
 
 
