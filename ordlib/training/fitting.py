@@ -1,6 +1,7 @@
 """`fit`: train a method, in one stage or in two."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,17 +9,20 @@ import pandas as pd
 
 from ..data import ImageData
 from ..models.method import Method
-from .loop import Progress, Run
+from ..models.ranking_adapter import RankingAdapter
+from .loop import Progress
 from .plan import TrainingPlan
+from .ranked import RankedRun
+from .shuffled import ShuffledRun
 
 STATE = "unfinished.safetensors"
 FIRST_STATE = "unfinished-words.safetensors"
 
 
 def fit(
-    model: Method,
-    train: ImageData,
-    val: ImageData,
+    model: Method | RankingAdapter,
+    train: ImageData | Sequence[ImageData],
+    val: ImageData | Sequence[ImageData],
     plan: TrainingPlan | None = None,
     *,
     folder: str | os.PathLike | None = None,
@@ -31,7 +35,8 @@ def fit(
 
     Args:
         model: trained in place.
-        train, val: labelled pictures of the model's task.
+        train, val: labelled pictures of the model's task; for a RankingAdapter of several tasks, a
+            set of each.
         plan: epochs, rates, metric; None takes the defaults of :class:`TrainingPlan`.
         folder: keeps the unfinished run after each epoch. The same call goes on from there, and
             ends bit-equal (on a CPU) to a run that was never interrupted. None keeps nothing.
@@ -61,7 +66,8 @@ def fit(
     _check_plan(model, plan)
     if plan.words_first:
         return _fit_in_stages(model, train, val, plan, folder, bar)
-    run = Run(model, train, val, plan, _state(folder, STATE))
+    kind = RankedRun if isinstance(model, RankingAdapter) else ShuffledRun
+    run = kind(model, train, val, plan, _state(folder, STATE))
     run.train(bar)
     return run.history()
 
@@ -82,8 +88,8 @@ def _fit_in_stages(
 ) -> pd.DataFrame:
     """Train words on cached features, then the picture side with the words held."""
     words = model.without_tower()
-    first = Run(words, train, val, _stage(plan, plan.words_first, "tower"),
-                 _state(folder, FIRST_STATE))  # fmt: skip
+    early = _stage(plan, plan.words_first, "tower")
+    first = ShuffledRun(words, train, val, early, _state(folder, FIRST_STATE))
     try:
         first.train(bar)
     finally:
@@ -94,7 +100,7 @@ def _fit_in_stages(
         # What the first stage reached on val is what the second has to beat.
         start = Progress(best_epoch=None if reached is None else 0, best=reached)
         last = _stage(plan, plan.epochs - plan.words_first, "rest")
-        second = Run(model, train, val, last, _state(folder, STATE), start)
+        second = ShuffledRun(model, train, val, last, _state(folder, STATE), start)
         second.train(bar)
     finally:
         model.hold()

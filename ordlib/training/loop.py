@@ -3,6 +3,8 @@
 import math
 import time
 import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -13,15 +15,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from ..data import ImageData
 from ..gathering import gather
-from ..metrics import score
-from ..models.method import Method
+from ..models.trained import Trained
 from ..unfinished import load_unfinished, save_unfinished
-from .batches import epoch_rows, prefetched
+from .batches import prefetched
 from .plan import TrainingPlan
 
 
@@ -48,16 +49,18 @@ class Progress:
 class _Step(nn.Module):
     """A method's loss as a module's forward, so that several processes can share it."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Trained) -> None:
         super().__init__()
         self.method = method
 
-    def forward(self, inputs: Tensor, values: Tensor) -> Tensor:
-        return self.method.loss(gather(self.method.encode(inputs)), gather(values))
+    def forward(self, inputs: tuple[Tensor, ...], values: Tensor) -> Tensor:
+        return self.method.loss(gather(self.method.encode(*inputs)), gather(values))
 
 
-class Run:
+class Run(ABC):
     """One training of one model by one plan; :func:`~ordlib.training.fit` says what it does.
+
+    What a step, and a look at val, are made of is said by its children.
 
     Args:
         model, train, val, plan: as for ``fit``.
@@ -67,38 +70,83 @@ class Run:
 
     def __init__(
         self,
-        model: Method,
-        train: ImageData,
-        val: ImageData,
+        model: Trained,
+        train: ImageData | Sequence[ImageData],
+        val: ImageData | Sequence[ImageData],
         plan: TrainingPlan,
         state: Path | None,
         start: Progress | None = None,
     ) -> None:
-        _check_data(model, train, val)
-        model.check(train)
         self.model, self.train_data, self.val, self.plan = model, train, val, plan
+        self._check()
         self.accelerator = _accelerator(model)
-        self.batch = min(plan.batch, len(train))
+        self.batch = min(plan.batch, self._count())
         if self.batch % self.accelerator.num_processes:
             raise ValueError(
                 f"batch = {self.batch}: must divide by {self.accelerator.num_processes}, the "
                 "number of processes"
             )
-        self.steps = plan.epochs * (len(train) // self.batch)
+        self.steps = plan.epochs * (self._count() // self.batch)
         self.state = state
-        optimizer = _optimizer(model, plan)
+        optimizer = self._optimizer()
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.best = _copy(model.trained_state())
         self.progress = self._resume(optimizer) or start or Progress()
         self.step, self.optimizer = self.accelerator.prepare(_Step(model), optimizer)
 
+    @abstractmethod
+    def _check(self) -> None:
+        """Complain of a model and data that do not go together."""
+
+    @abstractmethod
+    def _count(self) -> int:
+        """Return the number of training pictures."""
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Make ready to read training pictures."""
+
+    @abstractmethod
+    def _batches(self, epoch: int) -> Sequence:
+        """Return what every step of an epoch sees; the seed and the epoch alone decide it."""
+
+    @abstractmethod
+    def _ready(self, batch) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return this process's part of a batch: what ``encode`` takes, and the labels."""
+
+    @abstractmethod
+    def _tell(self, batch) -> str:
+        """Say which pictures are in a batch."""
+
+    @abstractmethod
+    def _measure(self) -> dict[str, float]:
+        """Return all metrics on val."""
+
+    @abstractmethod
+    def _optimizer(self) -> Optimizer:
+        """Return a fresh optimizer."""
+
+    @abstractmethod
+    def _about(self) -> str:
+        """Name what is learned."""
+
+    @abstractmethod
+    def _data_identity(self) -> dict:
+        """Return what names tasks and data."""
+
+    def _own(self) -> slice:
+        """Return this process's part of every batch."""
+        share = self.batch // self.accelerator.num_processes
+        start = self.accelerator.process_index * share
+        return slice(start, start + share)
+
     def train(self, bar: bool) -> None:
         """Train to the end of the plan, and put the best state into the model."""
-        inputs = self.model.inputs(self.train_data)
+        self._open()
         line = tqdm(
             total=self.plan.epochs,
             initial=self.progress.epoch,
-            desc=f"{type(self.model).__name__} on {self.model.task.name}",
+            desc=f"{type(self.model).__name__} on {self._about()}",
             unit="epoch",
             disable=not (bar and self.accelerator.is_main_process),
             leave=False,
@@ -106,7 +154,7 @@ class Run:
         with line:
             while self.progress.epoch < self.plan.epochs and not self._is_out_of_patience():
                 began = time.perf_counter()
-                loss = self._epoch(inputs)
+                loss = self._epoch()
                 self._look(loss)
                 self.progress.seconds += time.perf_counter() - began
                 self._save()
@@ -133,19 +181,15 @@ class Run:
         )
         return table
 
-    def _epoch(self, inputs) -> float:
+    def _epoch(self) -> float:
         epoch = self.progress.epoch
-        batches = epoch_rows(len(self.train_data), self.batch, self.plan.seed, epoch)
+        batches = self._batches(epoch)
         torch.manual_seed(int(np.random.default_rng([self.plan.seed, epoch, 1]).integers(2**31)))
-        share = self.batch // self.accelerator.num_processes
-        own = slice(self.accelerator.process_index * share, None)
-        mine = batches[:, own][:, :share]
-        values = torch.as_tensor(self.train_data.values, dtype=torch.float32)
-        values = values.to(self.accelerator.device)
         losses: list[Tensor] = []
-        for place, (rows, ready) in enumerate(prefetched(inputs, mine)):
+        self.model.train()
+        for place, (_, (inputs, values)) in enumerate(prefetched(self._ready, batches)):
             self._set_rates(epoch * len(batches) + place)
-            loss = self.step(ready, values[torch.as_tensor(rows, device=values.device)])
+            loss = self.step(inputs, values)
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(self.step.parameters(), self.plan.largest_norm)
             self.optimizer.step()
@@ -154,26 +198,27 @@ class Run:
             losses.append(loss.detach())
             # One step late: a look at the present loss would make a GPU wait for it.
             self._check_finite(losses, batches, place - 1)
+        self.model.eval()
         self._check_finite(losses, batches, len(losses) - 1)
         self._check_weights(batches)
         return torch.stack(losses).mean().item()
 
-    def _check_finite(self, losses: list[Tensor], batches: np.ndarray, place: int) -> None:
+    def _check_finite(self, losses: list[Tensor], batches: Sequence, place: int) -> None:
         if place >= 0 and not math.isfinite(losses[place].item()):
             self._stop(f"the loss is {losses[place].item()} at", batches, place)
 
-    def _check_weights(self, batches: np.ndarray) -> None:
+    def _check_weights(self, batches: Sequence) -> None:
         """A last step may break them with no loss after it that would tell."""
         if not all(tensor.isfinite().all() for tensor in self.model.trained_state().values()):
             self._stop("weights are no longer numbers after", batches, len(batches) - 1)
 
-    def _stop(self, what: str, batches: np.ndarray, place: int) -> NoReturn:
+    def _stop(self, what: str, batches: Sequence, place: int) -> NoReturn:
         self.model.load_trained(self.best)
-        rows = ", ".join(map(str, batches[place][:8].tolist()))
+        where = self._tell(batches[place])
         kept = "its first state" if self.progress.best_epoch is None else "the best state so far"
         raise FloatingPointError(
             f"{what} step {self.progress.epoch * len(batches) + place + 1} (epoch "
-            f"{self.progress.epoch + 1}, batch {place + 1} of {len(batches)}, pictures {rows}, "
+            f"{self.progress.epoch + 1}, batch {place + 1} of {len(batches)}, {where}, "
             f"...). The model is back in {kept}; lower the learning rate "
             f"({self.plan.learning_rate:g}), or look at these pictures"
         )
@@ -187,7 +232,7 @@ class Run:
         """Measure on val, and keep the state if it is the best so far."""
         progress = self.progress
         progress.epoch += 1
-        found = score(self.model.task, self.val.values, self.model.predict(self.val))
+        found = self._measure()
         better = self.plan.better(found[self.plan.metric], progress.best)
         if better:
             progress.best, progress.best_epoch = found[self.plan.metric], progress.epoch
@@ -205,10 +250,8 @@ class Run:
         return {
             "method": type(model).__name__,
             "options": asdict(model.options),
-            "task": asdict(model.task),
             "backbone": model.clip.weights_hash,
-            "train": self.train_data.key,
-            "val": self.val.key,
+            **self._data_identity(),
             "plan": asdict(self.plan),
             "trains": [*model.parameter_groups()],
             "processes": self.accelerator.num_processes,
@@ -234,21 +277,7 @@ class Run:
         return Progress(**progress)
 
 
-def _check_data(model: Method, train: ImageData, val: ImageData) -> None:
-    for data in (train, val):
-        if data.task.name != model.task.name:
-            raise ValueError(
-                f"the model learns {model.task.name!r}, the pictures of {data.split!r} are "
-                f"labelled with {data.task.name!r}: give pictures of the model's task"
-            )
-    if not model.trained_state():
-        raise ValueError(
-            f"this {type(model).__name__} has nothing to train: take adapter=True, "
-            "tower='lora', or words that are tuned"
-        )
-
-
-def _accelerator(model: Method) -> Accelerator:
+def _accelerator(model: Trained) -> Accelerator:
     device = model.clip.device
     # accelerate holds one device and precision for a whole Python process; models may differ.
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -257,12 +286,6 @@ def _accelerator(model: Method) -> Accelerator:
     # A frozen half in float16 passes gradients on only if the loss is scaled, as "fp16" does.
     half = model.clip.dtype == torch.float16 or not torch.cuda.is_bf16_supported(False)
     return Accelerator(mixed_precision="fp16" if half else "bf16")
-
-
-def _optimizer(model: Method, plan: TrainingPlan) -> Adam:
-    groups = model.parameter_groups()
-    rates = {name: plan.learning_rate * plan.rates.get(name, 1.0) for name in groups}
-    return Adam([{"params": group, "lr": rates[name]} for name, group in groups.items()])
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,109 @@
+"""Training a ranking adapter: batches of one sentence each, several tasks in turn."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from ..data import ImageData
+from ..features import patch_tokens
+from ..metrics import score
+from .loop import Run
+from .rank_batches import RankBatch, rank_batches
+
+# As released.
+WEIGHT_DECAY = 0.01
+
+
+class RankedRun(Run):
+    """One training of a :class:`~ordlib.models.ranking_adapter.RankingAdapter`.
+
+    Its metrics are means over tasks, and errors are in standard deviations of each task's labels.
+    """
+
+    def train(self, bar: bool) -> None:
+        """Train to the end of the plan, then calibrate and remember what was seen."""
+        super().train(bar)
+        self.model.calibrate(self.val.values())
+        self.model.remember(self.train_data.values(), self.val.values())
+
+    def _check(self) -> None:
+        sets = {}
+        for name, data in (("train", self.train_data), ("val", self.val)):
+            sets[name] = by_task(data)
+            if sets[name].keys() != self.model.tasks.keys():
+                raise ValueError(
+                    f"{name} has pictures of {', '.join(sets[name])}; the adapter learns "
+                    f"{', '.join(self.model.tasks)}: give one set for each"
+                )
+        # In the adapter's own order, whatever the caller's: it decides the draw.
+        self.train_data, self.val = (
+            {task: sets[name][task] for task in self.model.tasks} for name in ("train", "val")
+        )
+        for data in self.train_data.values():
+            if np.ptp(data.values) == 0:
+                raise ValueError(f"all labels of {data!r} are equal: there is no order to learn")
+            self.model.prompts(data)  # complains of missing columns
+        self.model.standardise(self.train_data.values())
+
+    def _count(self) -> int:
+        return sum(map(len, self.train_data.values()))
+
+    def _open(self) -> None:
+        clip = self.model.clip
+        self.patches = {name: patch_tokens(clip, data) for name, data in self.train_data.items()}
+
+    def _batches(self, epoch: int) -> list[RankBatch]:
+        steps = self.steps // self.plan.epochs
+        return rank_batches(self.model, self.train_data, steps, self.batch, self.plan.seed, epoch)
+
+    def _ready(self, batch: RankBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        device, own = self.accelerator.device, self._own()
+        patches = self.patches[batch.task][torch.as_tensor(batch.rows[own])]
+        targets = torch.as_tensor(batch.targets[own], device=device)
+        return (patches.to(device).float(), self.model.words(batch.prompt)), targets
+
+    def _tell(self, batch: RankBatch) -> str:
+        rows = ", ".join(map(str, batch.rows[:8].tolist()))
+        return f"{batch.task}, {batch.prompt!r}, pictures {rows}"
+
+    def _measure(self) -> dict[str, float]:
+        self.model.calibrate(self.val.values())
+        rows = []
+        for name, data in self.val.items():
+            found = score(data.task, data.values, self.model.predict(data))
+            rows.append(found | {"mae": found["mae"] / self.model.scales[name].deviation})
+        return {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
+
+    def _optimizer(self) -> AdamW:
+        rate = self.plan.learning_rate * self.plan.rates.get("rest", 1.0)
+        groups = self.model.parameter_groups().values()
+        params = [{"params": group, "lr": rate} for group in groups]
+        return AdamW(params, weight_decay=WEIGHT_DECAY, amsgrad=True)
+
+    def _about(self) -> str:
+        return ", ".join(self.model.tasks)
+
+    def _data_identity(self) -> dict:
+        return {
+            "tasks": {name: asdict(task) for name, task in self.model.tasks.items()},
+            "wordings": self.model.wordings,
+            "train": {name: data.key for name, data in self.train_data.items()},
+            "val": {name: data.key for name, data in self.val.items()},
+        }
+
+
+def by_task(data: ImageData | Sequence[ImageData]) -> dict[str, ImageData]:
+    """Return one set, or several of different tasks, by name of the task.
+
+    Raises:
+        ValueError: two of one task.
+    """
+    sets = [data] if isinstance(data, ImageData) else list(data)
+    found = {each.task.name: each for each in sets}
+    if len(found) < len(sets):
+        raise ValueError(f"two sets are of one task: {', '.join(e.task.name for e in sets)}")
+    return found
