@@ -35,6 +35,7 @@ _HOME = {
     "load_folder": "data",
     "load_results": "evidence",
     "load_task": "tasks",
+    "rank": "ranking",
 }
 __all__ = sorted(_HOME)
 

@@ -15,8 +15,8 @@ FLOORS = [
     {"clip", "losses"}, {"features", "prompts", "rankformer", "attention"},
     {"models", "evidence"},
     {"evaluation", "audit", "pretraining", "components"},
-    {"training"},
-    {"plots"}, {"widgets", "notebook", "checks"},
+    {"training", "ranking"},
+    {"plots", "gallery"}, {"widgets", "notebook", "checks"},
     {"course", "doctor"}, {"cli"},
 ]  # fmt: skip
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

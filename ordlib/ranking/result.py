@@ -1,0 +1,160 @@
+"""Pictures in order, and all that is to be said of that order."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from html import escape
+
+import pandas as pd
+
+from ..storage import replacing
+
+# Of as many strange pictures among all the order itself is in doubt, and not just their places.
+DOUBTFUL = 0.1
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Ranking:
+    """Pictures in order.
+
+    Attributes:
+        prompt: the sentence.
+        table: a row a picture, first to last: ``rank`` from 1, ``path``, ``score`` in standard
+            deviations of the training labels, ``value`` on the task's number line (only if the
+            sentence is one that was trained), and ``strangeness``, above 1 for what is unlike
+            the training pictures (only if the component can tell).
+        highest_first: whether the highest score comes first, else the lowest.
+        total: pictures that were ordered; the table may have the first of them only.
+        strange: how many of all are unlike the training pictures; None if nobody can tell.
+        skipped: what is wrong with the others, by path.
+        ignored: files of the folder that are no pictures.
+        task: the one that the sentence asks for, or None.
+        unit: of ``value``.
+        component: name of what gave the scores.
+        trained_on: what it has learned, in words.
+    """
+
+    prompt: str
+    table: pd.DataFrame
+    highest_first: bool
+    total: int
+    strange: int | None
+    skipped: Mapping[str, str]
+    ignored: int
+    task: str | None
+    unit: str | None
+    component: str
+    trained_on: str
+
+    def __len__(self) -> int:
+        """Return the number of pictures in the table."""
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        rows = self.table.assign(path=[printable(path) for path in self.table["path"]])
+        return "\n".join(
+            [self.title, rows.round(3).to_string(index=False, max_rows=20), *self.notes]
+        )
+
+    def _repr_html_(self) -> str:
+        rows = self.table.assign(path=[printable(path) for path in self.table["path"]])
+        notes = "".join(f"<p>{escape(note)}</p>\n" for note in self.notes)
+        table = rows.round(3).to_html(index=False, max_rows=20)
+        return f"<p>{escape(self.title)}</p>\n{table}\n{notes}"
+
+    @property
+    def title(self) -> str:
+        """The sentence, how many pictures, and which end is first."""
+        count = f"{len(self):,} of {self.total:,}" if len(self) < self.total else f"{self.total:,}"
+        plural = "s" if self.total > 1 else ""
+        return f"{printable(self.prompt)!r}: {count} picture{plural}, {self.first} first"
+
+    @property
+    def first(self) -> str:
+        """Which end is first: "highest score" or "lowest score"."""
+        return "highest score" if self.highest_first else "lowest score"
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether so many pictures are strange that the order is not to be trusted."""
+        return bool(self.strange) and self.strange >= DOUBTFUL * self.total
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know before trusting the order, a sentence or two each."""
+        notes = []
+        if self.strange:
+            are = "picture is" if self.strange == 1 else "pictures are"
+            trust = "Do not trust this order." if self.is_doubtful else "Do not trust their places."
+            notes.append(
+                f"{self.strange:,} of {self.total:,} {are} unlike those that {self.component} was "
+                f"trained on. {trust} It was trained on {self.trained_on}"
+            )
+        if self.task is None:
+            notes.append(
+                f"The sentence is none of those that {self.component} has learned, so its scores "
+                "have no number line."
+            )
+        if self.skipped:
+            what = "file was" if len(self.skipped) == 1 else "files were"
+            notes.append(f"{len(self.skipped):,} {what} skipped.")
+        if self.ignored:
+            what = "file is no picture" if self.ignored == 1 else "files are no pictures"
+            notes.append(f"{self.ignored:,} other {what}, by the ending of the name.")
+        return notes
+
+    def top(self, count: int) -> "Ranking":
+        """Return the same ranking with the first rows of its table only."""
+        return replace(self, table=self.table.head(count))
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str:
+        """Return the table as CSV, and write it to a file if one is named.
+
+        Bytes of a name that are no UTF-8 are written as ``\\udcff``.
+
+        Args:
+            path: of the file; its folder is made if missing.
+
+        Returns:
+            The text.
+        """
+        return _written(self.table.to_csv(index=False, lineterminator="\n"), path)
+
+    def to_json(self, path: str | os.PathLike | None = None) -> str:
+        """Return everything as JSON, and write it to a file if one is named.
+
+        Args:
+            path: of the file; its folder is made if missing.
+
+        Returns:
+            The text: the attributes, with the rows of the table as ``pictures``.
+        """
+        content = {name: value for name, value in vars(self).items() if name != "table"}
+        content["skipped"] = dict(self.skipped)
+        content["pictures"] = self.table.to_dict("records")
+        return _written(json.dumps(content, indent=1) + "\n", path)
+
+
+def printable(name: str) -> str:
+    """Write a name so that it takes one line and no terminal obeys it.
+
+    Args:
+        name: any, even one with bytes that are no UTF-8.
+
+    Returns:
+        The name, with escapes for what cannot be printed.
+
+    Example:
+        >>> print(printable("two\\nlines"), printable("café \\udcff"))
+        two\\nlines café \\udcff
+    """
+    signs = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+    return "".join(signs)
+
+
+def _written(text: str, path: str | os.PathLike | None) -> str:
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return text

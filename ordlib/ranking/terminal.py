@@ -1,0 +1,52 @@
+"""A ranking on the terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .result import Ranking, printable
+
+FAULTS_TOLD = 20
+
+
+def show(console: Console, ranking: Ranking, rows: int) -> None:
+    """Print the order as a table, then what is to be known of it.
+
+    Args:
+        console: where to.
+        ranking: what.
+        rows: at most so many.
+    """
+    _say(console, ranking.title, "bold")
+    console.print(_table(ranking, rows))
+    if len(ranking) > rows:
+        _say(console, f"... and {len(ranking) - rows:,} more.", "dim")
+    for note in ranking.notes:
+        _say(console, note, "yellow")
+    for path, reason in list(ranking.skipped.items())[:FAULTS_TOLD]:
+        _say(console, f"  {printable(path)} {printable(reason)}", "red")
+    if len(ranking.skipped) > FAULTS_TOLD:
+        _say(console, f"  ... and {len(ranking.skipped) - FAULTS_TOLD:,} more.", "red")
+
+
+def _table(ranking: Ranking, rows: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("rank", justify="right")
+    table.add_column("picture", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    if ranking.task:
+        table.add_column(ranking.unit, justify="right", no_wrap=True)
+    for row in ranking.table.head(rows).itertuples():
+        # Text, since names may hold what rich would take for markup.
+        cells = [str(row.rank), Text(printable(row.path)), f"{row.score:.2f}"]
+        cells += [f"{row.value:.1f}"] if ranking.task else []
+        table.add_row(*cells, style="dim" if getattr(row, "strangeness", 0) > 1 else None)
+    return table
+
+
+def _say(console: Console, text: str, style: str) -> None:
+    """Print text as it is: no markup, no colours guessed; only a terminal breaks its lines."""
+    console.print(
+        text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal
+    )
