@@ -32,6 +32,7 @@ Parameters = Annotated[
     typer.Option("-p", "--parameter", metavar="KEY VALUE", help="Set a parameter; repeatable."),
 ]
 Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")]
+File = Path | None
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure.")]
 
 
@@ -146,6 +147,69 @@ def doctor(
     report = examine(network=network)
     typer.echo(str(report))
     if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rank(
+    folder: Annotated[Path, typer.Argument(help="Pictures, here and in all subfolders.")],
+    by: Annotated[str, typer.Option(help='What to order by, such as "the number of stars".')],
+    component: Annotated[
+        str, typer.Option(metavar="NAME|FOLDER", help="Which trained adapter gives the scores.")
+    ] = "ranking-adapter",
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME|FOLDER", help="The CLIP that it was trained on.")
+    ] = None,
+    top: Annotated[int | None, typer.Option(help="Only the first so many.", min=1)] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures in memory at once.", min=1)] = 64,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Turn the order around.")] = False,
+    csv: Annotated[File, typer.Option(dir_okay=False, help="Table to write; - prints.")] = None,
+    json: Annotated[File, typer.Option(dir_okay=False, help="The same as JSON.")] = None,
+    gallery: Annotated[
+        File, typer.Option(dir_okay=False, help="Page with the pictures, such as out.html.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 if anything had to be skipped.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")] = None,
+) -> None:
+    """Put a folder of pictures in order by a sentence.
+
+    A sentence "from A to B" asks for the lowest first, any other for the highest. Pictures that
+    cannot be read are listed at the end.
+    """
+    with _plain_errors():
+        from ordlib.ranking import rank as order
+        from ordlib.ranking.terminal import ROWS, show
+
+        clip = None
+        if backbone:
+            from ordlib.clip import load_clip
+
+            clip = load_clip(backbone, device)
+        ranking = order(
+            *(folder, by),
+            component=component,
+            clip=clip,
+            device=device,
+            batch_size=batch_size,
+            reverse=reverse,
+        )
+        shown = ranking.top(top) if top else ranking
+        # What is printed for a program has standard output to itself.
+        console = Console(stderr=Path("-") in (csv, json))
+        show(console, shown, rows=top or ROWS)
+        for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
+            if path == Path("-"):
+                typer.echo(write(), nl=False)
+            elif path:
+                write(path)
+        if gallery:
+            from ordlib.gallery import write_gallery
+
+            write_gallery(shown, gallery)
+            typer.echo(f"Open {gallery.resolve()}", err=console.stderr)
+    if strict and ranking.skipped:
         raise typer.Exit(1)
 
 

@@ -263,11 +263,13 @@ class RankingAdapter(Trained):
         """Fit, for each task, the line from scores to labels."""
         for data in val:
             scores = self.scores(data, self.prompts(data))
-            # What does not vary has no line; and one that falls would turn the order around.
-            if scores.std() > 0 and (slope := np.polyfit(scores, data.values, 1)[0]) > 0:
-                intercept = data.values.mean() - slope * scores.mean()
-                fitted = {"slope": float(slope), "intercept": float(intercept)}
-                self.scales[data.task.name] = replace(self.scales[data.task.name], **fitted)
+            scale = self.scales[data.task.name]
+            # What does not vary has no line, and one that falls would turn the order around: then
+            # scores mean what they were trained to, not what an earlier line said.
+            slope, intercept = scale.deviation, scale.mean
+            if scores.std() > 0 and (fitted := float(np.polyfit(scores, data.values, 1)[0])) > 0:
+                slope, intercept = fitted, float(data.values.mean() - fitted * scores.mean())
+            self.scales[data.task.name] = replace(scale, slope=slope, intercept=intercept)
 
     def remember(self, train: Sequence[ImageData], val: Sequence[ImageData]) -> None:
         """Learn, for each task, what its pictures look like."""

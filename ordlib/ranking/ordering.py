@@ -123,7 +123,10 @@ def _table(adapter: RankingAdapter, scored: Scored, task: str | None, down: bool
         }
     )
     if task:
-        table["value"] = adapter.read(adapter.tasks[task], scores).value
+        own = adapter.tasks[task]
+        table["value"] = adapter.read(own, scores).value
+        if isinstance(own.values[0], str):
+            table["label"] = [own.label_of(i) for i in own.nearest_rank(table["value"])]
     if adapter.likeness:
         table["strangeness"] = scored.strangeness[order]
     return table

@@ -22,7 +22,8 @@ class Ranking:
         prompt: the sentence.
         table: a row a picture, first to last: ``rank`` from 1, ``path``, ``score`` in standard
             deviations of the training labels, ``value`` on the task's number line (only if the
-            sentence is one that was trained), and ``strangeness``, above 1 for what is unlike
+            sentence is one that was trained), ``label`` (the nearest rank's name, if ranks have
+            names), and ``strangeness``, above 1 for what is unlike
             the training pictures (only if the component can tell).
         highest_first: whether the highest score comes first, else the lowest.
         total: pictures that were ordered; the table may have the first of them only.
@@ -68,7 +69,7 @@ class Ranking:
         """The sentence, how many pictures, and which end is first."""
         count = f"{len(self):,} of {self.total:,}" if len(self) < self.total else f"{self.total:,}"
         plural = "s" if self.total > 1 else ""
-        return f"{printable(self.prompt)!r}: {count} picture{plural}, {self.first} first"
+        return f'"{printable(self.prompt)}": {count} picture{plural}, {self.first} first'
 
     @property
     def first(self) -> str:
@@ -103,6 +104,12 @@ class Ranking:
             what = "file is no picture" if self.ignored == 1 else "files are no pictures"
             notes.append(f"{self.ignored:,} other {what}, by the ending of the name.")
         return notes
+
+    def meaning(self, row: object) -> str:
+        """Say what a row of the table stands for on the task's number line; empty if unknown."""
+        if self.task is None:
+            return ""
+        return getattr(row, "label", None) or f"{row.value:.1f}"
 
     def top(self, count: int) -> "Ranking":
         """Return the same ranking with the first rows of its table only."""

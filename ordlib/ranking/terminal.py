@@ -7,6 +7,7 @@ from rich.text import Text
 
 from .result import Ranking, printable
 
+ROWS = 40
 FAULTS_TOLD = 20
 
 
@@ -21,7 +22,11 @@ def show(console: Console, ranking: Ranking, rows: int) -> None:
     _say(console, ranking.title, "bold")
     console.print(_table(ranking, rows))
     if len(ranking) > rows:
-        _say(console, f"... and {len(ranking) - rows:,} more.", "dim")
+        _say(
+            console,
+            f"... and {len(ranking) - rows:,} more: --csv FILE has all, --top shows so many.",
+            "dim",
+        )
     for note in ranking.notes:
         _say(console, note, "yellow")
     for path, reason in list(ranking.skipped.items())[:FAULTS_TOLD]:
@@ -36,11 +41,12 @@ def _table(ranking: Ranking, rows: int) -> Table:
     table.add_column("picture", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     if ranking.task:
-        table.add_column(ranking.unit, justify="right", no_wrap=True)
+        named = "label" in ranking.table
+        table.add_column(ranking.task if named else ranking.unit, justify="right", no_wrap=True)
     for row in ranking.table.head(rows).itertuples():
         # Text, since names may hold what rich would take for markup.
         cells = [str(row.rank), Text(printable(row.path)), f"{row.score:.2f}"]
-        cells += [f"{row.value:.1f}"] if ranking.task else []
+        cells += [ranking.meaning(row)] if ranking.task else []
         table.add_row(*cells, style="dim" if getattr(row, "strangeness", 0) > 1 else None)
     return table
 

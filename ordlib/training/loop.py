@@ -134,11 +134,11 @@ class Run(ABC):
     def _data_identity(self) -> dict:
         """Return what names tasks and data."""
 
-    def _own(self) -> slice:
-        """Return this process's part of every batch."""
-        share = self.batch // self.accelerator.num_processes
+    def _own(self, rows: np.ndarray) -> np.ndarray:
+        """Return this process's part of a batch; parts are equal, and what is over is left out."""
+        share = len(rows) // self.accelerator.num_processes
         start = self.accelerator.process_index * share
-        return slice(start, start + share)
+        return rows[start : start + share]
 
     def train(self, bar: bool) -> None:
         """Train to the end of the plan, and put the best state into the model."""

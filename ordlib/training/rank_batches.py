@@ -64,7 +64,8 @@ def rank_batches(
         (2, [2, 2, 2, 2, 2])
     """
     rng = np.random.default_rng([seed, epoch])
-    names = rng.permutation(np.resize(list(train), steps))
+    # Each epoch goes on where the last one stopped: steps may be fewer than tasks.
+    names = rng.permutation(np.resize(np.roll(list(train), -epoch * steps), steps))
     return [_draw(adapter, train[name], batch, rng) for name in names]
 
 
@@ -94,7 +95,8 @@ def _draw(
     adapter: RankingAdapter, data: ImageData, batch: int, rng: np.random.Generator
 ) -> RankBatch:
     name = data.task.name
-    sentence = str(rng.choice(adapter.wordings[name]))
+    known = [s for s in adapter.wordings[name] if placeholders(s) <= set(data.records.columns)]
+    sentence = str(rng.choice(known))
     fields = sorted(placeholders(sentence))
     scale = adapter.scales[name]
     if not fields:

@@ -61,9 +61,9 @@ class RankedRun(Run):
         return rank_batches(self.model, self.train_data, steps, self.batch, self.plan.seed, epoch)
 
     def _ready(self, batch: RankBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        device, own = self.accelerator.device, self._own()
-        patches = self.patches[batch.task][torch.as_tensor(batch.rows[own])]
-        targets = torch.as_tensor(batch.targets[own], device=device)
+        device = self.accelerator.device
+        patches = self.patches[batch.task][torch.as_tensor(self._own(batch.rows))]
+        targets = torch.as_tensor(self._own(batch.targets), device=device)
         return (patches.to(device).float(), self.model.words(batch.prompt)), targets
 
     def _tell(self, batch: RankBatch) -> str:

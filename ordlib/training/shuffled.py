@@ -41,7 +41,7 @@ class ShuffledRun(Run):
         return epoch_rows(self._count(), self.batch, self.plan.seed, epoch)
 
     def _ready(self, batch: np.ndarray) -> tuple[tuple[Tensor], Tensor]:
-        rows = batch[self._own()]
+        rows = self._own(batch)
         return (self.inputs(rows),), self.values[torch.as_tensor(rows, device=self.values.device)]
 
     def _tell(self, batch: np.ndarray) -> str:

@@ -1,0 +1,140 @@
+"""A ranking as one page to look at: the pictures themselves, in order."""
+
+import base64
+import io
+import os
+from collections.abc import Iterator
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .data.pictures import read_picture
+from .ranking import Ranking
+from .ranking.result import printable
+from .storage import replacing
+
+SIDE = 256  # pixels of the longer side of a thumbnail
+PICTURES = "<!-- pictures -->"
+
+
+def write_gallery(ranking: Ranking, path: str | os.PathLike, side: int = SIDE) -> Path:
+    """Write a ranking as a page that needs no other file, no network and no scripts.
+
+    The pictures are shrunk, and go to the page one by one: memory holds one of them. A picture
+    takes about 10 kB.
+
+    Args:
+        ranking: what to show; :meth:`~ordlib.ranking.Ranking.top` takes the first of it.
+        path: of the page; its folder is made if missing.
+        side: pixels of the longer side of a thumbnail; smaller pictures stay as they are.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        OSError: the page cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from ordlib import RankingAdapter, load_clip, load_task, rank
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (96, 96), "red").save(folder / "red.png")
+        >>> adapter = RankingAdapter(load_clip("pico-clip", "cpu"), load_task("counting"))
+        >>> ranking = rank(folder, "the number of stars", component=adapter)
+        >>> page = write_gallery(ranking, folder / "out.html")
+        >>> page.name, page.read_text("utf-8").count("data:image/jpeg")
+        ('out.html', 1)
+    """
+    template = files("ordlib").joinpath("gallery.html").read_text(encoding="utf-8")
+    head, tail = (Template(part) for part in template.split(PICTURES))
+    words = _words(ranking)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as page:
+        page.write(head.substitute(words))
+        for item in _items(ranking, side):
+            page.write(item)
+        page.write(tail.substitute(words))
+    return Path(path)
+
+
+def _words(ranking: Ranking) -> dict[str, str]:
+    """Return what the template asks for, ready for HTML."""
+    scores = ranking.table["score"]
+    whole = len(ranking) == ranking.total
+    warned = [" warn" if i == 0 and ranking.strange else "" for i in range(len(ranking.notes))]
+    notes = [
+        f'<p class="note{warn}">{_safe(note)}</p>'
+        for note, warn in zip(ranking.notes, warned, strict=True)
+    ]
+    return {
+        "prompt": _safe(ranking.prompt),
+        "count": f"{len(ranking):,}",
+        "of": f"picture{'s'[: len(ranking) != 1]}" + ("" if whole else f" of {ranking.total:,}"),
+        "first": _safe(ranking.first).capitalize(),
+        "scores": f"{scores.min():.2f} to {scores.max():.2f}".replace("-", "\u2212"),
+        "component": _safe(ranking.component),
+        "notes": "\n".join(notes),
+        "skipped": _skipped(ranking),
+    }
+
+
+def _skipped(ranking: Ranking) -> str:
+    if not ranking.skipped:
+        return ""
+    items = "\n".join(
+        f"<li><b>{_safe(path)}</b> {_safe(reason)}</li>" for path, reason in ranking.skipped.items()
+    )
+    heading = f"<summary>Skipped: {len(ranking.skipped):,}</summary>"
+    return f"<details>{heading}<ul>\n{items}\n</ul></details>"
+
+
+def _items(ranking: Ranking, side: int) -> Iterator[str]:
+    """Yield the entry of every picture; only one is in memory."""
+    low, high = ranking.table["score"].min(), ranking.table["score"].max()
+    rows = ranking.table.itertuples()
+    for row in tqdm(
+        rows, "writing the gallery", len(ranking), leave=False, delay=2, unit="picture"
+    ):
+        share = (row.score - low) / (high - low) if high > low else 1.0
+        odd = '<span class="odd">unlike training</span>' if _is_odd(row) else ""
+        said = ranking.meaning(row)
+        said += f" {ranking.unit}" if said and "label" not in ranking.table else ""
+        score = f"{row.score:.2f}".replace("-", "\u2212")
+        yield (
+            f'<li><div class="shot">{_picture(row, side)}{odd}</div><div class="text">'
+            f'<div class="top"><span class="rank">{row.rank}</span>'
+            f'<span class="means">{_safe(said) or score}</span></div>'
+            f'<div class="bar"><i style="width:{100 * share:.1f}%"></i></div>'
+            f'<span class="name" title="{_safe(row.path)}">{_safe(os.path.basename(row.path))}'
+            f"{f' &middot; {score}' if said else ''}</span></div></li>\n"
+        )
+
+
+def _picture(row: object, side: int) -> str:
+    """Return a picture as an ``img`` that carries it, or words if it is gone by now."""
+    try:
+        shown = _thumbnail(Path(row.path), side)
+    except OSError:
+        return "<p>cannot be read any more</p>"
+    name = _safe(os.path.basename(row.path))
+    return f'<img src="{shown}" alt="Rank {row.rank}: {name}" decoding="async">'
+
+
+def _thumbnail(path: Path, side: int) -> str:
+    picture = read_picture(path)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    small = io.BytesIO()
+    picture.save(small, "JPEG", quality=88, subsampling=0, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode("ascii")
+
+
+def _is_odd(row: object) -> bool:
+    return getattr(row, "strangeness", 0) > 1
+
+
+def _safe(text: str) -> str:
+    """Return text that HTML shows as it is, on one line, whatever it holds."""
+    return escape(printable(text))

@@ -1,0 +1,102 @@
+"""What ranking adapters are trained and tested on: larger splits, and objects held back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..clip import ClipBackbone
+from ..data import ImageData, load_data
+from ..world.vocabulary import OBJECTS
+
+# The 2,000 pictures of a train split hold 26 of each object: too few to tell objects apart.
+SIZES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 6_000}
+TASKS = tuple(SIZES)
+# One object in eight is never named to an adapter, nor shown to it.
+UNSEEN = tuple(noun.plural for noun in OBJECTS[4::8])
+# The first 1,000 of these are the test split; the rest is drawn for the sake of unseen objects.
+TEST_SIZE = 6_000
+
+
+def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
+    """Return a rendered split for training a ranking adapter, without the unseen objects.
+
+    Args:
+        clip: whose side the pictures have.
+        task: one of ``TASKS``.
+        split: "train" (larger than the usual one, which it begins with) or "val".
+
+    Returns:
+        The pictures.
+
+    Example:
+        >>> from ordlib import load_clip
+        >>> data = training_data(load_clip("pico-clip", "cpu"), "counting", "val")
+        >>> set(data.records["plural"]).isdisjoint(UNSEEN)
+        True
+    """
+    size = SIZES[task] if split == "train" else None
+    data = load_data(task, split, clip.image_side, size)
+    if task != "counting":
+        return data
+    return data.subset(~data.records["plural"].isin(UNSEEN).to_numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Pictures that order is tested on, each with its sentence.
+
+    Attributes:
+        name: "test", "unseen objects", "distractors" or "absent".
+        data: N pictures.
+        truth: ``(N,)`` what the sentences ask for; 0 where the picture has none of it.
+        prompts: by kind of wording, "trained" and perhaps "unseen", N sentences each.
+    """
+
+    name: str
+    data: ImageData
+    truth: np.ndarray
+    prompts: dict[str, Sequence[str]]
+
+
+def judged_sets(clip: ClipBackbone, task: str, wordings: dict[str, Sequence[str]]) -> list[Judged]:
+    """Return the sets that a task is tested on.
+
+    Args:
+        clip: whose side the pictures have.
+        task: one of ``TASKS``.
+        wordings: of the task, by kind, "trained" and "unseen"; of each the first is asked.
+
+    Returns:
+        The test split; for counting also pictures of unseen objects, pictures with distractors,
+        and the test split once with each picture's own object and once with another one's, of
+        which it has none.
+    """
+    test = load_data(task, "test", clip.image_side)
+    if task != "counting":
+        prompts = {kind: [known[0]] * len(test) for kind, known in wordings.items()}
+        return [Judged("test", test, test.values, prompts)]
+    many = load_data(task, "test", clip.image_side, TEST_SIZE)
+    unseen = many.subset(many.records["plural"].isin(UNSEEN).to_numpy(), "unseen objects")
+    crowded = load_data(task, "distractors", clip.image_side)
+    sets = [("test", test), ("unseen objects", unseen), ("distractors", crowded)]
+    found = []
+    for name, data in sets:
+        prompts = {kind: _named(data, known[0]) for kind, known in wordings.items()}
+        found.append(Judged(name, data, data.values, prompts))
+    return [*found, _absent(test, wordings["trained"][0])]
+
+
+def _absent(test: ImageData, wording: str) -> Judged:
+    """Return every picture twice: asked for its own objects, and for some that it has none of."""
+    both = test.subset(np.tile(np.arange(len(test)), 2), "absent")
+    own = test.records["plural"].to_numpy(dtype=str)
+    rng = np.random.default_rng(0)
+    others = [rng.choice([n.plural for n in OBJECTS if n.plural != name]) for name in own]
+    both = replace(both, records=both.records.assign(plural=[*own, *others]))
+    truth = np.concatenate([test.values, np.zeros(len(test))])
+    return Judged("absent", both, truth, {"trained": _named(both, wording)})
+
+
+def _named(data: ImageData, wording: str) -> list[str]:
+    return [wording.format(plural=name) for name in data.records["plural"]]

@@ -1,0 +1,147 @@
+"""The evidence table ``ranking_adapter``: adapters of four tasks and of one, and rivals."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+from joblib import Parallel, delayed
+
+from ..clip import ClipBackbone, load_clip
+from ..command import new_app
+from ..evidence import load_results, save_results
+from ..features import image_features
+from ..hardware import describe
+from ..models.probe import LinearProbe
+from ..models.zero_shot import ZeroShot
+from ..storage import digest, replacing
+from .fitting import fit, forget
+from .plan import TrainingPlan
+from .rankers import PLAN, judge, keep, train_ranker
+from .ranking_data import TASKS, judged_sets, training_data
+from .run import METHODS
+
+BACKBONE = "pico-clip"
+TOGETHER, ALONE = "ranking adapter", "ranking adapter, one task"
+RIVALS = {"zero-shot": None, "linear probe": None, "NumCLIP": "numclip", "L2RCLIP": "l2rclip"}
+# Five times the pictures, a quarter of the passes: about as many steps as in the table of methods,
+# for which the rates were chosen.
+RIVAL_EPOCHS = 5
+app = new_app()
+
+
+class Entry(NamedTuple):
+    """One trained model of the table.
+
+    Attributes:
+        method: its label.
+        task: its only one, or "all".
+        seed: of the training.
+        plan: of the training, but for the seed.
+    """
+
+    method: str
+    task: str
+    seed: int
+    plan: TrainingPlan | None
+
+
+def entries(seeds: int) -> list[Entry]:
+    """Return the models of the table, the longest first."""
+    found = [Entry(TOGETHER, "all", seed, PLAN) for seed in range(seeds)]
+    found += [Entry(ALONE, task, seed, PLAN) for seed in range(seeds) for task in TASKS]
+    known = load_results("methods").query("block == 'frozen'")
+    for method, trained in RIVALS.items():
+        for task in TASKS:
+            plan = None
+            if trained:
+                rate = known.query("method == @method and task == @task")["learning_rate"].iloc[0]
+                plan = TrainingPlan(epochs=RIVAL_EPOCHS, learning_rate=rate)
+            found += [Entry(method, task, seed, plan) for seed in range(seeds if trained else 1)]
+    return found
+
+
+def run(entry: Entry, work: Path) -> list[dict]:
+    """Train and judge one model, unless that was done before; its rows stay in ``work``."""
+    name = f"{entry.method}-{entry.task}-{entry.seed}".replace(" ", "_").replace(",", "")
+    path = work / f"ranking-{name}-{digest(repr(entry))}.json"
+    if not path.is_file():
+        rows = _adapter(entry, path.with_suffix("")) if "adapter" in entry.method else _rival(entry)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(rows))
+    return json.loads(path.read_text())
+
+
+def _adapter(entry: Entry, folder: Path) -> list[dict]:
+    clip, plan = load_clip(BACKBONE), replace(entry.plan, seed=entry.seed)
+    tasks = TASKS if entry.task == "all" else (entry.task,)
+    adapter, history = train_ranker(clip, tasks, plan, folder, bar=False)
+    rows = keep(adapter, history, plan, folder)
+    forget(folder)
+    about = {"method": entry.method, "seed": entry.seed, "told": True}
+    return [row | about | _cost(history.attrs, clip) for row in rows]
+
+
+def _rival(entry: Entry) -> list[dict]:
+    """Judge a method that knows no sentences; its values, too, are put on a line fitted on val."""
+    clip, began = load_clip(BACKBONE), time.perf_counter()
+    train, val = (training_data(clip, entry.task, split) for split in ("train", "val"))
+    told = entry.method == "zero-shot" and entry.task == "counting"
+    cost = {"steps": 0}
+    if entry.method == "zero-shot":
+        fill = {"object": "plural"} if told else None
+        model = ZeroShot(clip, train.task, templates=(0,), fill=fill)
+    elif entry.method == "linear probe":
+        model = LinearProbe(lambda data: image_features(clip, data), train.task).fit(train)
+        cost["seconds"] = round(time.perf_counter() - began, 2)
+    else:
+        model = METHODS[RIVALS[entry.method]](clip, train.task, seed=entry.seed)
+        cost = fit(model, train, val, replace(entry.plan, seed=entry.seed), bar=False).attrs
+    slope, intercept = np.polyfit(model.predict(val).value, val.values, 1)
+    rows = []
+    for judged in judged_sets(clip, entry.task, {"trained": ("{plural}",)}):
+        values = slope * model.predict(judged.data).value + intercept
+        about = {"task": entry.task, "set": judged.name, "wording": None}
+        more = {"method": entry.method, "seed": entry.seed, "told": told}
+        rows.append(about | judge(judged, values) | more | _cost({"seconds": 0.0} | cost, clip))
+    return rows
+
+
+def _cost(found: dict, clip: ClipBackbone) -> dict:
+    kept = {name: found[name] for name in ("steps", "seconds")}
+    return kept | {"device": describe(clip.device)}
+
+
+@app.command()
+def main(
+    output: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="NAME.json.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Of what is trained.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Models trained at once.")] = 1,
+    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Keeps finished models.")] = (
+        Path("build/tables")
+    ),
+) -> None:
+    """Train and test the models of the table, and write it; each adapter stays in WORK.
+
+    Interrupted, the same command goes on where it was. On a CPU give each core a job
+    (OMP_NUM_THREADS=1).
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    found = Parallel(jobs, verbose=1)(delayed(run)(entry, work) for entry in entries(seeds))
+    rows = [row for each in found for row in each]
+    save_results(
+        output,
+        "Order of pictures by a sentence: one adapter for four tasks, adapters for one, and "
+        "methods that know no sentences, on the same training pictures.",
+        f"python -m ordlib.training.ranking_table {output.name} --seeds {seeds}",
+        rows,
+        backbone=BACKBONE,
+    )
+    typer.echo(f"{output} holds {len(rows)} rows")
+
+
+if __name__ == "__main__":
+    app()
