@@ -86,11 +86,11 @@ class Ranking:
         """What a reader must know before trusting the order, a sentence or two each."""
         notes = []
         if self.strange:
-            are = "picture is" if self.strange == 1 else "pictures are"
-            trust = "Do not trust this order." if self.is_doubtful else "Do not trust their places."
+            is_, its = ("is", "its place") if self.strange == 1 else ("are", "their places")
             notes.append(
-                f"{self.strange:,} of {self.total:,} {are} unlike those that {self.component} was "
-                f"trained on. {trust} It was trained on {self.trained_on}"
+                f"{self.strange:,} of {self.total:,} pictures {is_} unlike those that "
+                f"{self.component} was trained on: do not trust "
+                f"{'this order' if self.is_doubtful else its}. It learned {self.trained_on}"
             )
         if self.task is None:
             notes.append(

@@ -81,7 +81,9 @@ def score_files(
         Scores of those that could be read, and what is wrong with the others.
     """
     parts = []
-    with tqdm(total=len(files), desc="ordering pictures", unit="picture", leave=False) as bar:
+    with tqdm(
+        total=len(files), desc="ordering pictures", unit="picture", leave=False, delay=2
+    ) as bar:
         for chunk in chunks(files):
             parts.append(_score_chunk(adapter, prompt, chunk, batch_size))
             bar.update(len(chunk))
