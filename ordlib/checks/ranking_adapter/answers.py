@@ -60,5 +60,5 @@ def number_of(answer: object) -> float | str:
         if "bool" in str(getattr(answer, "dtype", "")):
             return told
         return float(answer)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # torch's complex numbers
         return told

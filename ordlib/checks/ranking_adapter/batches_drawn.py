@@ -50,6 +50,9 @@ def misnamed(batch: Batch, draw: Draw, pool: Pool) -> str | None:
     asked = f"for {draw.size} pictures of {draw.name!r}, {draw.share:.0%} of them negatives,"
     if not own.any() and len(rows):
         return f"no picture of {draw.name!r} is in the batch"
+    right = np.where(own, pool.values[rows], 0)
+    if not np.array_equal(targets, right) and np.array_equal(np.sort(targets), np.sort(right)):
+        return "targets are in another order than rows: values[rows] are those of the positives"
     if (own & (targets == 0)).any():
         place = int(np.flatnonzero(own & (targets == 0))[0])
         if (own & (targets != 0)).any():
@@ -66,15 +69,12 @@ def misnamed(batch: Batch, draw: Draw, pool: Pool) -> str | None:
                 "negatives keep their own count: a picture of a "
                 f"{pool.names[rows[place]]!r} holds 0 of {draw.name!r}, so its target is 0"
             )
-        if np.array_equal(np.sort(targets), np.sort(np.where(own, pool.values[rows], 0))):
-            return "rows and targets are not in the same order: shuffle both alike, or neither"
         return (
             f"a positive is no {draw.name!r}: row {rows[place]} is a {pool.names[rows[place]]!r} "
             f"and has target {targets[place]:g}. Compare names with =="
         )
-    off = own & (targets != pool.values[rows])
-    if off.any():
-        return _mistold(batch, own, pool)
+    if (targets != right).any():
+        return _mistold(batch, right)
     found, lacking = int(own.sum()), int((~own).sum())
     if (found, lacking) == (wanted, others):
         return None
@@ -91,15 +91,12 @@ def misnamed(batch: Batch, draw: Draw, pool: Pool) -> str | None:
     )
 
 
-def _mistold(batch: Batch, own: np.ndarray, pool: Pool) -> str:
-    rows, targets = batch[0][own], batch[1][own]
-    true = pool.values[rows]
-    if sorted(targets) == sorted(true):
-        return "targets are in another order than rows: values[rows] are those of the positives"
-    if (targets == 1).all():
+def _mistold(batch: Batch, right: np.ndarray) -> str:
+    if np.array_equal(batch.targets, right > 0):
         return "targets say only whether: of a positive it is the value, how many"
-    place = int(np.flatnonzero(targets != true)[0])
-    return f"row {rows[place]} has value {true[place]:g}; its target is {targets[place]:g}"
+    place = int(np.flatnonzero(batch.targets != right)[0])
+    told = f"row {batch.rows[place]} has value {right[place]:g}"
+    return f"{told}; its target is {batch.targets[place]:g}"
 
 
 def misdrawn(batch: Batch, draw: Draw, pool: Pool) -> str | None:
