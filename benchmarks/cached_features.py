@@ -25,7 +25,7 @@ def measure(pictures: int = 64, repeats: int = 3) -> pd.DataFrame:
         clip = load_clip(build_vit_b_32(Path(folder) / "vit-b-32"))
         os.environ["ORDLIB_CACHE"] = f"{folder}/cache"
         try:
-            for kind in (features.image_features, features.patch_tokens):
+            for kind in (features.image_features, features.visual_tokens):
                 rows.append(_row(kind, clip, data, repeats))
         finally:
             os.environ.pop("ORDLIB_CACHE")

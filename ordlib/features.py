@@ -32,8 +32,8 @@ def image_features(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) 
     return _cached(clip, data, batch_size, "image", clip.image_features, torch.float32)
 
 
-def patch_tokens(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:
-    """Return the patch tokens of a data set, from the disk cache where it holds them.
+def visual_tokens(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:
+    """Return class and patch tokens of a data set, from the disk cache where it holds them.
 
     There are many of them, so they are kept in half precision; call ``.float()`` on a batch.
 
@@ -43,12 +43,12 @@ def patch_tokens(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) ->
         batch_size: pictures in memory at once.
 
     Returns:
-        ``(N, P, D)`` float16 on the CPU, read from disk as needed.
+        ``(N, 1 + P, D)`` float16 on the CPU, the class token first.
 
     Raises:
         ValueError: the backbone's weights were changed since it was loaded.
     """
-    return _cached(clip, data, batch_size, "patch", clip.patch_tokens, torch.float16)
+    return _cached(clip, data, batch_size, "visual", clip.visual_tokens, torch.float16)
 
 
 def _cached(

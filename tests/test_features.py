@@ -9,7 +9,7 @@ from PIL import Image
 
 from ordlib import features
 from ordlib.clip import load_clip
-from ordlib.features import image_features, patch_tokens
+from ordlib.features import image_features, visual_tokens
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def test_image_features_equal_fresh_ones_at_first_and_again(clip, data):
     assert torch.equal(first, again)
 
 
-def test_patch_tokens_equal_fresh_ones_in_half_precision(clip, data):
-    reference = one_by_one(clip.patch_tokens, clip, data)
-    first, again = (patch_tokens(clip, data, batch_size=3) for _ in range(2))
+def test_visual_tokens_equal_fresh_ones_in_half_precision(clip, data):
+    reference = one_by_one(clip.visual_tokens, clip, data)
+    first, again = (visual_tokens(clip, data, batch_size=3) for _ in range(2))
     assert (first.dtype, first.shape) == (torch.float16, (7, 16, 24))
     assert torch.allclose(first.float(), reference, rtol=1e-3, atol=1e-3)
     assert torch.equal(first, again)
@@ -76,7 +76,7 @@ def test_another_content_size_kind_or_precision_is_another_entry(
     clip, data, tiny_clip_folder, cache, pictures
 ):
     image_features(clip, data)
-    patch_tokens(clip, data)
+    visual_tokens(clip, data)
     image_features(clip, replace(data, key="other"))
     image_features(clip, replace(data, images=pictures[:3]))
     image_features(load_clip(tiny_clip_folder, device="cpu", dtype=torch.bfloat16), data)
@@ -131,7 +131,7 @@ def test_no_more_than_a_batch_of_pixels_lies_in_memory(clip, pictures, monkeypat
     monkeypatch.setattr(
         type(clip), "preprocess", lambda self, x: sizes.append(len(x)) or preprocess(self, x)
     )
-    patch_tokens(clip, Pictures(pictures * 3), batch_size=8)
+    visual_tokens(clip, Pictures(pictures * 3), batch_size=8)
     assert sizes == [8, 8, 5]
 
 

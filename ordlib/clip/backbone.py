@@ -116,6 +116,20 @@ class ClipBackbone:
         """
         return self.model.get_image_features(pixel_values=pixels).pooler_output.float()
 
+    def visual_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the projected class token, then one for each patch, row by row.
+
+        Args:
+            pixels: ``(N, 3, image_side, image_side)`` from :meth:`preprocess`.
+
+        Returns:
+            ``(N, 1 + P, D)`` float32, after the final layer norm and the visual projection; the
+            first of each is its :meth:`image_features`.
+        """
+        vision = self.model.vision_model
+        tokens = vision(pixel_values=pixels).last_hidden_state
+        return self.model.visual_projection(vision.post_layernorm(tokens)).float()
+
     def patch_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return one projected token for each patch, row by row, without the class token.
 
@@ -125,9 +139,7 @@ class ClipBackbone:
         Returns:
             ``(N, P, D)`` float32, after the final layer norm and the visual projection.
         """
-        vision = self.model.vision_model
-        tokens = vision(pixel_values=pixels).last_hidden_state[:, 1:]
-        return self.model.visual_projection(vision.post_layernorm(tokens)).float()
+        return self.visual_tokens(pixels)[:, 1:]
 
     def tokenize(self, prompts: Sequence[str]) -> Tokens:
         """Turn prompts into token numbers, no longer than the longest of them.

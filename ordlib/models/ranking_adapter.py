@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..clip import ClipBackbone
 from ..data import ImageData
-from ..features import patch_tokens
+from ..features import visual_tokens
 from ..losses import Ties, dual_loss
 from ..prediction import Prediction
 from ..tasks import OrdinalTask
@@ -30,6 +30,7 @@ class RankingAdapterOptions:
     """Options of :class:`RankingAdapter`.
 
     Attributes:
+        class_token: whether CLIP's class token is looked at beside the patches.
         learnable: form of the learnable text tokens: "vector", or "scalar" as released (inert).
         ties: what pairs of equal labels are told: "mask", "half" or "zero" (as released).
         negatives: share of a batch that lacks what is counted; 0 to below 1. Only sentences that
@@ -40,6 +41,7 @@ class RankingAdapterOptions:
         ValueError: an unknown choice, or a share outside 0 to 1.
     """
 
+    class_token: bool = True
     learnable: Learnable = "vector"
     ties: Ties = "mask"
     negatives: float = 0.2
@@ -128,8 +130,23 @@ class RankingAdapter(Trained):
                 layers=1 if depth < SHALLOW else LAYERS,
                 learnable=self.options.learnable,
             )
+            self._align()
         self._note_trained()
         self.eval()
+
+    @torch.no_grad()
+    def _align(self) -> None:
+        """Begin where CLIP's own projection takes a sentence: near pictures of what it says."""
+        self.net.text.weight.copy_(self.clip.model.text_projection.weight)
+        self.net.text.bias.zero_()
+
+    def tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
+        """Return ``(N, P, D)`` visual tokens of N pictures, in half precision on the CPU.
+
+        The class token, if it is looked at, comes first, and is one of the P.
+        """
+        tokens = visual_tokens(self.clip, data, batch_size)
+        return tokens if self.options.class_token else tokens[:, 1:]
 
     def words(self, prompt: str) -> Tensor:
         """Return the ``(T, W)`` text tokens of a sentence; each is encoded once."""
@@ -200,7 +217,7 @@ class RankingAdapter(Trained):
         prompts = np.array([prompts] * len(data) if isinstance(prompts, str) else prompts)
         if len(prompts) != len(data):
             raise ValueError(f"{len(prompts)} sentences for {len(data)} pictures: give one or each")
-        patches = patch_tokens(self.clip, data, batch_size)
+        patches = self.tokens(data, batch_size)
         found = np.empty(len(data))
         learning = self.training
         self.eval()
@@ -249,8 +266,13 @@ class RankingAdapter(Trained):
         """
         if not self.likeness:
             raise RuntimeError("this RankingAdapter has seen no pictures yet: fit it first")
-        features = _pooled(self.clip, data, batch_size)
+        features = self._pooled(data, batch_size)
         return np.min([each.distances(features) for each in self.likeness.values()], axis=0)
+
+    def _pooled(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
+        """Return the ``(N, D)`` mean token of every picture, without a copy of all of them."""
+        chunks = self.tokens(data, batch_size).split(batch_size)
+        return torch.cat([chunk.float().mean(1) for chunk in chunks]).double().numpy()
 
     def standardise(self, train: Sequence[ImageData]) -> None:
         """Take mean and deviation of the labels of each task's training pictures."""
@@ -274,7 +296,7 @@ class RankingAdapter(Trained):
     def remember(self, train: Sequence[ImageData], val: Sequence[ImageData]) -> None:
         """Learn, for each task, what its pictures look like."""
         for one, other in zip(train, val, strict=True):
-            likeness = Likeness.of(_pooled(self.clip, one), _pooled(self.clip, other))
+            likeness = Likeness.of(self._pooled(one), self._pooled(other))
             self.likeness[one.task.name] = likeness
 
     def config(self) -> dict:
@@ -330,9 +352,3 @@ def _first_scale(task: OrdinalTask) -> Scale:
     low, high = task.range
     mean, deviation = (low + high) / 2, (high - low) / 12**0.5
     return Scale(mean=mean, deviation=deviation, slope=deviation, intercept=mean)
-
-
-def _pooled(clip: ClipBackbone, data: ImageData, batch_size: int = 64) -> np.ndarray:
-    """Return the ``(N, D)`` mean patch of every picture, without a copy of all of them."""
-    chunks = patch_tokens(clip, data, batch_size).split(batch_size)
-    return torch.cat([chunk.float().mean(1) for chunk in chunks]).double().numpy()

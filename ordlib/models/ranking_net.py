@@ -21,7 +21,7 @@ class RankingNet(nn.Module):
 
     Args:
         width: d, of visual tokens.
-        text_width: of text tokens; where it differs they are mapped to d.
+        text_width: of text tokens, which are mapped to d.
         layers: of the cross-modal block, and of the encoder behind it.
         learnable: the text tokens that are learned: "vector" gives each d numbers; "scalar", as
             released, one, which the layer norm that follows erases.
@@ -55,7 +55,7 @@ class RankingNet(nn.Module):
         heads = max(n for n in range(1, HEADS + 1) if width % n == 0)
         each = width if learnable == "vector" else 1
         self.learnable = nn.Parameter(SPREAD * torch.randn(LEARNABLE, each))
-        self.text = nn.Identity() if text_width == width else nn.Linear(text_width, width)
+        self.text = nn.Linear(text_width, width)
         self.crossing = nn.ModuleList([_Crossing(width, heads) for _ in range(layers)])
         self.projection = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
         self.encoder = nn.ModuleList(

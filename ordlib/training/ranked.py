@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from ..data import ImageData
-from ..features import patch_tokens
 from ..metrics import score
 from .loop import Run
 from .rank_batches import RankBatch, rank_batches
@@ -53,8 +52,7 @@ class RankedRun(Run):
         return sum(map(len, self.train_data.values()))
 
     def _open(self) -> None:
-        clip = self.model.clip
-        self.patches = {name: patch_tokens(clip, data) for name, data in self.train_data.items()}
+        self.tokens = {name: self.model.tokens(data) for name, data in self.train_data.items()}
 
     def _batches(self, epoch: int) -> list[RankBatch]:
         steps = self.steps // self.plan.epochs
@@ -62,9 +60,9 @@ class RankedRun(Run):
 
     def _ready(self, batch: RankBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
         device = self.accelerator.device
-        patches = self.patches[batch.task][torch.as_tensor(self._own(batch.rows))]
+        tokens = self.tokens[batch.task][torch.as_tensor(self._own(batch.rows))]
         targets = torch.as_tensor(self._own(batch.targets), device=device)
-        return (patches.to(device).float(), self.model.words(batch.prompt)), targets
+        return (tokens.to(device).float(), self.model.words(batch.prompt)), targets
 
     def _tell(self, batch: RankBatch) -> str:
         rows = ", ".join(map(str, batch.rows[:8].tolist()))
