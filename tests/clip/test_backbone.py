@@ -168,7 +168,8 @@ class TestPictures:
             rows = [plain.visual_projection(plain.vision_model.post_layernorm(h)) for h in hidden]
         every = torch.stack(rows)
         assert torch.allclose(every[:, 0], clip.image_features(pixels), atol=1e-6)
-        assert torch.allclose(clip.patch_tokens(pixels), every[:, 1:], atol=1e-6)
+        assert torch.allclose(clip.visual_tokens(pixels), every, atol=1e-6)
+        assert torch.equal(clip.patch_tokens(pixels), clip.visual_tokens(pixels)[:, 1:])
 
     def test_patch_tokens_run_row_by_row(self, tiny_clip_folder, pixels):
         blind = load_clip(tiny_clip_folder, device="cpu")

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from ordlib.attention import pairwise_rank_attention
 from ordlib.models import ranking_net
@@ -82,11 +81,24 @@ def test_gradients_reach_every_parameter(patches, words):
     assert [name for name, p in net.named_parameters() if p.grad is None] == []
 
 
-def test_the_text_is_mapped_only_where_it_must_be():
-    assert isinstance(RankingNet(12, 12).text, nn.Identity)
-    assert isinstance(RankingNet(24, 12).text, nn.Linear)
+def test_the_text_is_mapped_to_the_width_of_the_pictures():
+    assert RankingNet(24, 12).text.weight.shape == (24, 12)
 
 
 def test_unknown_learnable():
     with pytest.raises(ValueError, match="learnable = 'matrix': must be one of vector, scalar"):
         RankingNet(8, 8, learnable="matrix")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_the_depth_is_that_of_both_blocks(layers, patches, words):
+    torch.manual_seed(0)
+    net = RankingNet(24, 12, layers=layers).eval()
+    assert len(net.crossing) == len(net.encoder) == layers
+    seen = []
+    for layer in (*net.crossing, *net.encoder):
+        layer.register_forward_hook(lambda module, *_: seen.append(module))
+    assert net(patches, words).shape == patches.shape
+    assert seen == [*net.crossing, *net.encoder]
+    assert len(RankingNet(24, 12).crossing) == 2
