@@ -95,8 +95,8 @@ def seen(colour, eye):
 
 
 @pytest.mark.parametrize("eye", EYES)
-@pytest.mark.parametrize("method", ["L2RCLIP", "L2RCLIP joint"])
-def test_colours_of_l2rclip_stay_apart_for_every_eye(method, eye):
+@pytest.mark.parametrize("method", ["L2RCLIP", "L2RCLIP joint", "ranking adapter"])
+def test_later_colours_stay_apart_for_every_eye(method, eye):
     own = plots.METHOD_COLOURS[method]
     others = [colour for colour in plots.PALETTE.values() if colour != own]
     # Colours of CIELAB that lie 20 apart cannot be mistaken for each other.

@@ -5,6 +5,10 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from PIL import Image, ImageOps
+
+# More pixels than these along a side no small picture in a figure can show.
+LARGEST = 224
 
 
 def contact_sheet(
@@ -55,3 +59,15 @@ def contact_sheet(
     ax.imshow(sheet, interpolation="antialiased")
     ax.set_axis_off()
     return ax
+
+
+def squared(image: Image.Image | np.ndarray) -> Image.Image:
+    """Return the square in a picture's middle, which is what a CLIP sees, at most 224 pixels wide.
+
+    Example:
+        >>> squared(np.zeros((20, 30, 3), np.uint8)).size
+        (20, 20)
+    """
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    side = min(*picture.size, LARGEST)
+    return ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)

@@ -19,6 +19,18 @@ def rank_names(task: OrdinalTask) -> list[str]:
     return [task.label_of(rank) for rank in range(task.num_ranks)]
 
 
+def value_name(task: OrdinalTask, value: float) -> str:
+    """Return a rank's own name, or the number of a label that lies between ranks.
+
+    Example:
+        >>> from ordlib.tasks import load_task
+        >>> value_name(load_task("dating"), 1.0), value_name(load_task("quality"), 2.25)
+        ('1940s', '2.25')
+    """
+    rank = int(task.nearest_rank(value))
+    return task.label_of(rank) if task.levels[rank] == value else f"{value:.3g}"
+
+
 def name_ranks(
     axis: Axis, names: Sequence[str], most: int, places: np.ndarray | None = None
 ) -> None:

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-# Okabe and Ito's palette, told apart by colour-blind readers, and darker colours and two violets
+# Okabe and Ito's palette, told apart by colour-blind readers, and darker colours and violets
 # that stay apart from it; one colour for one method, in every figure of the course.
 PALETTE = {
     "blue": "#0072B2",
@@ -23,6 +23,7 @@ PALETTE = {
     "rose": "#CC6677",
     "violet": "#9600F0",
     "lavender": "#9687FF",
+    "plum": "#550055",
 }
 METHOD_COLOURS = {
     "middle": PALETTE["black"],
@@ -40,6 +41,8 @@ METHOD_COLOURS = {
     "NumCLIP": PALETTE["green"],
     "L2RCLIP": PALETTE["violet"],
     "L2RCLIP joint": PALETTE["lavender"],
+    # Not crimson or yellow: some eyes take them for the colours of CORN and CoOp.
+    "ranking adapter": PALETTE["plum"],
 }
 
 
