@@ -130,15 +130,9 @@ class RankingAdapter(Trained):
                 layers=1 if depth < SHALLOW else LAYERS,
                 learnable=self.options.learnable,
             )
-            self._align()
+            self.net.align(clip.model.text_projection.weight.float())
         self._note_trained()
         self.eval()
-
-    @torch.no_grad()
-    def _align(self) -> None:
-        """Begin where CLIP's own projection takes a sentence: near pictures of what it says."""
-        self.net.text.weight.copy_(self.clip.model.text_projection.weight)
-        self.net.text.bias.zero_()
 
     def tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
         """Return ``(N, P, D)`` visual tokens of N pictures, in half precision on the CPU.
@@ -310,7 +304,10 @@ class RankingAdapter(Trained):
         }
 
     def kept_state(self) -> dict[str, Tensor]:
-        """Return the network in half precision, which changes no order, and the likeness."""
+        """Return the network in half precision, and the likeness.
+
+        Only pictures whose scores are all but equal may change places.
+        """
         state = {name: tensor.to(HALF) for name, tensor in self.trained_state().items()}
         for name, likeness in self.likeness.items():
             for part in ("centre", "precision"):

@@ -87,8 +87,9 @@ def spread(ranks: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
     """
     order = rng.permutation(len(ranks))
     turn = pd.Series(ranks[order]).groupby(ranks[order]).cumcount().to_numpy()
-    # First one of every rank, then a second one: within a turn the order is chance.
-    return np.sort(order[np.argsort(turn, kind="stable")[:count]])
+    # First one of every rank, then a second one: within a turn chance decides, and not how many
+    # pictures a rank has.
+    return np.sort(order[np.lexsort((rng.random(len(ranks)), turn))[:count]])
 
 
 def _draw(

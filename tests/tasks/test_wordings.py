@@ -1,0 +1,60 @@
+"""Sentences that ask for an order: several for each task, those for tests apart."""
+
+import pytest
+
+from ordlib.tasks import OrdinalTask, load_task
+from ordlib.tasks.builtin import DEFINITIONS
+from ordlib.tasks.templates import placeholders
+from ordlib.tasks.wordings import WORDINGS, wordings_of
+
+OWN = ("counting", "dating", "ageing", "quality")
+
+
+def plain(sentence: str) -> str:
+    """Leave letters and figures: what differs in a stop or a capital alone is the same."""
+    return "".join(letter for letter in sentence.lower() if letter.isalnum())
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_all_sentences_of_a_task_differ(name):
+    found = wordings_of(load_task(name))
+    sentences = [*found.trained, *found.unseen]
+    assert len(found.trained) >= 3
+    assert len(found.unseen) >= 1
+    assert len({plain(sentence) for sentence in sentences}) == len(sentences)
+    assert all(sentence.strip() == sentence != "" for sentence in sentences)
+
+
+def test_no_two_tasks_share_a_sentence():
+    sentences = [plain(s) for w in WORDINGS.values() for s in (*w.trained, *w.unseen)]
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_ordlibs_own_tasks_have_sentences_of_their_own():
+    assert set(WORDINGS) == set(OWN)
+    for name in OWN:
+        assert wordings_of(load_task(name)) is WORDINGS[name]
+        assert len(WORDINGS[name].unseen) >= 2
+
+
+def test_only_counting_names_a_thing_and_not_in_every_sentence():
+    for name, found in WORDINGS.items():
+        named = [placeholders(s) for s in (*found.trained, *found.unseen)]
+        if name == "counting":
+            assert {"plural"} in named
+            assert set() in named
+            assert placeholders(found.trained[0]) == placeholders(found.unseen[0]) == {"plural"}
+        assert all(fields <= ({"plural"} if name == "counting" else set()) for fields in named)
+
+
+def test_another_task_is_asked_for_by_its_name():
+    task = OrdinalTask(name="state_of_decay", unit="steps", values=("fresh", "rotten"))
+    found = wordings_of(task)
+    for sentence in (*found.trained, *found.unseen):
+        assert "state of decay" in sentence
+        assert not placeholders(sentence)
+
+
+def test_the_list_cannot_be_changed_by_accident():
+    with pytest.raises(TypeError):
+        WORDINGS["dating"] = WORDINGS["ageing"]
