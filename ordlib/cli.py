@@ -196,18 +196,21 @@ def rank(
             reverse=reverse,
         )
         shown = ranking.top(top) if top else ranking
-        # What is printed for a program has standard output to itself.
-        console = Console(stderr=Path("-") in (csv, json))
-        show(console, shown, rows=top or ROWS)
+        # Files first: whoever reads the terminal may leave early.
         for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
-            if path == Path("-"):
-                typer.echo(write(), nl=False)
-            elif path:
+            if path and path != Path("-"):
                 write(path)
         if gallery:
             from ordlib.gallery import write_gallery
 
             write_gallery(shown, gallery)
+        # What is printed for a program has standard output to itself.
+        console = Console(stderr=Path("-") in (csv, json))
+        show(console, shown, rows=top or ROWS)
+        for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
+            if path == Path("-"):
+                typer.echo(write().encode("utf-8", "backslashreplace"), nl=False)
+        if gallery:
             typer.echo(f"Open {gallery.resolve()}", err=console.stderr)
     if strict and ranking.skipped:
         raise typer.Exit(1)

@@ -64,15 +64,15 @@ def _words(ranking: Ranking) -> dict[str, str]:
     """Return what the template asks for, ready for HTML."""
     scores = ranking.table["score"]
     whole = len(ranking) == ranking.total
-    warned = [" warn" if i == 0 and ranking.strange else "" for i in range(len(ranking.notes))]
-    notes = [
-        f'<p class="note{warn}">{_safe(note)}</p>'
-        for note, warn in zip(ranking.notes, warned, strict=True)
-    ]
+    # What casts doubt on the order stands by itself.
+    loud = ranking.notes[: bool(ranking.strange)]
+    quiet = " ".join(ranking.notes[len(loud) :])
+    notes = [f'<p class="note warn">{_safe(note)}</p>' for note in loud]
+    notes += [f'<p class="note">{_safe(quiet)}</p>'] if quiet else []
     return {
         "prompt": _safe(ranking.prompt),
         "count": f"{len(ranking):,}",
-        "of": f"picture{'s'[: len(ranking) != 1]}" + ("" if whole else f" of {ranking.total:,}"),
+        "of": ("" if whole else f"of {ranking.total:,} ") + f"picture{'s'[: ranking.total > 1]}",
         "first": _safe(ranking.first).capitalize(),
         "scores": f"{scores.min():.2f} to {scores.max():.2f}".replace("-", "\u2212"),
         "component": _safe(ranking.component),

@@ -4,14 +4,15 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
-from ..data.pictures import FORMATS, picture_fault
+from ..data.pictures import FORMATS, picture_fault, read_picture
 from ..storage import cache_dir, digest, replacing
 
 # A picture is scaled until its short side fits: a line of pixels would grow beyond all memory.
@@ -27,11 +28,12 @@ def state_of(file: str) -> tuple:
     return (os.path.realpath(file), status.st_size, status.st_mtime_ns)
 
 
-def examine(file: str) -> int | str:
+def examine(file: str, thoroughly: bool = False) -> int | str:
     """Look at a picture file.
 
     Args:
         file: its path.
+        thoroughly: decode it in any case, which takes as long as scoring it.
 
     Returns:
         Its pixels, or what is wrong with it.
@@ -58,14 +60,24 @@ def examine(file: str) -> int | str:
             f"is {width:,} by {height:,} pixels, one side more than {LONGEST} times the other; "
             "crop it"
         )
-    return picture_fault(Path(file)) or width * height
+    fault = picture_fault(Path(file))
+    return fault or (thoroughly and _undecodable(Path(file))) or width * height
+
+
+def _undecodable(file: Path) -> str | None:
+    try:
+        read_picture(file)
+    except OSError as error:
+        # The cause says what is wrong; the error around it says the path, too.
+        return f"cannot be decoded: {error.__cause__ or error}"
+    return None
 
 
 class Checks:
     """What is known of the files of a chunk, kept on disk until one of them changes.
 
-    Only sound files are remembered: what was at fault is looked at anew each time, as it may be
-    that nobody was allowed to read it.
+    Only sound files are remembered: what was at fault is looked at anew each time, and all the
+    way, as it may be that nobody was allowed to read it.
 
     Attributes:
         files: the chunk.
@@ -77,10 +89,11 @@ class Checks:
         self.files = files
         self._states = {file: state_of(file) for file in files}
         self._path = cache_dir() / "ranking" / f"{digest(*self._states.values())}.json"
-        self.pixels = self._remembered()
+        known = self._remembered()
+        self.pixels = known or {}
         self.faults: dict[str, str] = {}
-        self._known = len(self.pixels)
-        self.look([file for file in files if file not in self.pixels], examine)
+        self._new = known is None
+        self.look([file for file in files if file not in self.pixels], known is not None)
 
     @property
     def sound(self) -> list[str]:
@@ -92,19 +105,21 @@ class Checks:
         """Names the sound files and what is in them."""
         return digest("ranking", *(self._states[file] for file in self.sound))
 
-    def look(self, files: Sequence[str], check: Callable[[str], int | str]) -> None:
+    def look(self, files: Sequence[str], thoroughly: bool) -> None:
         """Check files, in threads, since this mostly waits for disk and decoders."""
+        check = partial(examine, thoroughly=thoroughly)
         with _no_bomb_warnings(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             for file, found in zip(files, pool.map(check, files), strict=True):
                 if isinstance(found, str):
                     self.faults[file] = found
                     self.pixels.pop(file, None)
                 else:
+                    self._new |= file not in self.pixels
                     self.pixels[file] = found
 
     def keep(self) -> None:
         """Remember the sound files, if there is something new about them."""
-        if len(self.pixels) == self._known:
+        if not self._new:
             return
         try:
             with replacing(self._path) as temporary:
@@ -114,11 +129,11 @@ class Checks:
             # Then the next run checks again; what fills the disk is told by ordlib.features.
             return
 
-    def _remembered(self) -> dict[str, int]:
+    def _remembered(self) -> dict[str, int] | None:
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return {}
+            return None
         return {file: n for file, n in zip(self.files, known, strict=True) if n is not None}
 
 

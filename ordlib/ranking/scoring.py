@@ -9,7 +9,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..data import ImageData
-from ..data.pictures import read_picture
 from ..models.ranking_adapter import RankingAdapter
 from ..storage import digest
 from .checking import Checks
@@ -99,10 +98,10 @@ def _score_chunk(adapter: RankingAdapter, prompt: str, files: list[str], batch_s
     checks = Checks(files)
     try:
         scored = _score_sound(adapter, prompt, checks, batch_size)
-    except (OSError, ValueError):
+    except OSError:
         # A picture that seemed sound was not: look at each all the way, and go on without it.
         before = len(checks.faults)
-        checks.look(checks.sound, lambda file: _decode(adapter, file) or checks.pixels[file])
+        checks.look(checks.sound, thoroughly=True)
         if len(checks.faults) == before:
             raise
         scored = _score_sound(adapter, prompt, checks, batch_size)
@@ -129,13 +128,3 @@ def _score_sound(adapter: RankingAdapter, prompt: str, checks: Checks, batch_siz
     knows = bool(adapter.likeness)
     strange = adapter.strangeness(data, batch_size) if knows else np.full(len(files), np.nan)
     return Scored(files, scores, strange, checks.faults)
-
-
-def _decode(adapter: RankingAdapter, file: str) -> str | None:
-    """Say why a picture does not become pixels, or None."""
-    try:
-        adapter.clip.preprocess([read_picture(Path(file))])
-    except Exception as error:
-        # The cause says what is wrong; the error around it says the path, too.
-        return f"cannot be decoded: {error.__cause__ or error}"
-    return None

@@ -1,0 +1,32 @@
+"""An adapter on the tiny CLIP that knows its scales and what its pictures look like."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ordlib import ImageData, RankingAdapter, load_clip, load_task
+
+
+def noise(task: str, split: str, count: int = 40) -> ImageData:
+    """Pictures of coarse noise, with labels all over the number line."""
+    rng = np.random.default_rng(len(task) + len(split))
+    pictures = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    return ImageData(
+        task=load_task(task),
+        images=pictures.repeat(8, axis=1).repeat(8, axis=2),
+        values=np.linspace(*load_task(task).range, count),
+        records=pd.DataFrame({"plural": ["stars"] * count}),
+        key=f"noise-{task}-{split}-{count}",
+        split=split,
+    )
+
+
+def small_adapter(clip_folder: Path) -> RankingAdapter:
+    """Two tasks; nothing was learned but scales and likeness."""
+    train, val = ([noise(t, split) for t in ("counting", "dating")] for split in ("train", "val"))
+    adapter = RankingAdapter(load_clip(clip_folder, "cpu"), [data.task for data in train])
+    adapter.standardise(train)
+    adapter.calibrate(val)
+    adapter.remember(train, val)
+    return adapter
