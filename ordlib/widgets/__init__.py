@@ -8,6 +8,7 @@ from .bins import bins_figure, explore_bins
 from .blends import blend_figure, explore_blend
 from .predictors import draw_predictor, explore_predictor, imperfect
 from .prompts import closest_first, draw_ordered, explore_prompt
+from .rankings import explore_ranking, ranking_figure
 from .worlds import draw_rank, explore_world
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "explore_blend",
     "explore_predictor",
     "explore_prompt",
+    "explore_ranking",
     "explore_world",
     "imperfect",
+    "ranking_figure",
 ]
