@@ -21,7 +21,7 @@ from .ranking_net import LAYERS, Learnable, RankingNet
 from .trained import Trained, seeded
 
 # A picture tower of so few layers is a toy, and gets a toy's adapter.
-SHALLOW = 3
+SHALLOW = 6
 HALF = torch.float16
 
 

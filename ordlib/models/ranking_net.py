@@ -14,6 +14,8 @@ RELATIONAL = 16
 LEARNABLE = 32
 DROPOUT = 0.1
 SPREAD = 0.02
+# Of the first cross-attention: a word that is near outweighs others several times.
+SHARPNESS = 1.5
 
 
 class RankingNet(nn.Module):
@@ -87,6 +89,25 @@ class RankingNet(nn.Module):
         for layer in self.encoder:
             tokens = layer(tokens)
         return tokens
+
+    @torch.no_grad()
+    def align(self, projection: Tensor) -> None:
+        """Begin with words where CLIP's projection puts them, and let patches find near ones.
+
+        From a random start it took many hundred steps until a picture's own object and another
+        one's were told apart at all: each patch has to find out which words are about it. CLIP
+        knows; so queries and keys of the cross-attention begin as the same rotation.
+
+        Args:
+            projection: ``(d, text_width)`` CLIP's text projection.
+        """
+        self.text.weight.copy_(projection)
+        self.text.bias.zero_()
+        width = len(projection)
+        for layer in self.crossing:
+            queries, keys = layer.across.in_proj_weight[: 2 * width].split(width)
+            nn.init.orthogonal_(queries, SHARPNESS)
+            keys.copy_(queries)
 
     def scores(self, tokens: Tensor) -> Tensor:
         """Return ``(N,)`` scores of ``(N, P, d)`` tokens: all that ranking pictures needs."""

@@ -35,7 +35,7 @@ def rank_batches(
     seed: int,
     epoch: int,
 ) -> list[RankBatch]:
-    """Draw the batches of an epoch, as many of one task as of another.
+    """Draw the batches of an epoch, of each task as many as its share of the pictures.
 
     Where a sentence names a thing, a batch is about one thing: ``1 - negatives`` of it shows that
     thing, the rest does not, and holds none of it. Only counts have such a zero, so only sentences
@@ -64,8 +64,10 @@ def rank_batches(
         (2, [2, 2, 2, 2, 2])
     """
     rng = np.random.default_rng([seed, epoch])
-    # Each epoch goes on where the last one stopped: steps may be fewer than tasks.
-    names = rng.permutation(np.resize(np.roll(list(train), -epoch * steps), steps))
+    sizes = np.cumsum([len(data) for data in train.values()])
+    # One place in every batch's worth of pictures, so that also few steps are shared out fairly.
+    places = (np.arange(steps) + rng.random()) / steps * sizes[-1]
+    names = rng.permutation(np.array(list(train))[np.searchsorted(sizes, places, "right")])
     return [_draw(adapter, train[name], batch, rng) for name in names]
 
 
