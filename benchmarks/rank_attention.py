@@ -1,28 +1,36 @@
 """The rank attention: every pair of pictures as it is written down, or by the shortcut.
 
 Both give the same. Pair by pair 64 pictures take about 3 GB, and 128 would take four times that.
+``python -m benchmarks.rank_attention`` writes the evidence table that notebook 04 draws.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch import Tensor
 
 from ordlib.attention import pairwise_rank_attention, rank_attention
+from ordlib.evidence import RESULTS, save_results
 from ordlib.hardware import describe
+from ordlib.plots import cost_plot, theme
 
 from .memory import peak
-from .rank_attention_plot import draw
 from .timing import race
 
 PATCHES, RELATIONAL, HEADS = 100, 16, 8
 PICTURES, LARGEST_PAIRWISE = (16, 32, 64, 128, 256), 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMS = {"pairwise": pairwise_rank_attention, "shortcut": rank_attention}
+PASSES = ("forward", "forward+backward")
+PLOT = Path("build/bench/rank_attention.png")
+SETTING = ["pictures", "width", "pass", "dtype", "threads"]
 
 
 @dataclass(frozen=True)
@@ -37,56 +45,98 @@ class Setting:
     dtype: torch.dtype = torch.float32
 
 
+def main() -> None:
+    """Measure on one thread in float32, and write the table."""
+    save_results(
+        RESULTS / "rank_attention.json",
+        f"Seconds (median) and MiB (peak) of the rank attention, attention alone: P {PATCHES}, "
+        f"M {RELATIONAL}, H {HEADS}. The differences are shares of the pairwise form's largest "
+        "number.",
+        "OMP_NUM_THREADS=1 python -m benchmarks.rank_attention",
+        records(map(Setting, PICTURES)),
+    )
+
+
 def measure(repeats: int = 3) -> pd.DataFrame:
     """One row a setting and pass: seconds and MiB both ways, and how far the results differ."""
-    sweep = _rows(map(Setting, PICTURES), repeats)
-    print(f"plot: {draw(sweep, describe(DEVICE))}", flush=True)
+    sweep = records(map(Setting, PICTURES), repeats)
+    print(f"plot: {draw(pd.DataFrame(sweep))}", flush=True)
     if DEVICE.type == "cuda":
         more = [Setting(64, width=768, dtype=kind) for kind in (torch.float32, torch.bfloat16)]
     else:
         more = [Setting(64, threads=torch.get_num_threads())]
-    return pd.concat([sweep, _rows(more, repeats)]).astype(object).fillna("")
+    return side_by_side(pd.DataFrame(sweep + records(more, repeats)))
 
 
-def _rows(settings: Iterable[Setting], repeats: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        _row(setting, way, repeats)
+def records(settings: Iterable[Setting], repeats: int = 3) -> list[dict]:
+    """Return a record for each form of each setting and pass."""
+    return [
+        record
         for setting in settings
-        for way in ("forward", "forward + backward")
-    )
+        for way in PASSES
+        for record in _records(setting, way, repeats)
+    ]
 
 
-def _row(setting: Setting, way: str, repeats: int) -> dict:
-    """Time both forms, and watch their memory."""
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each setting and pass, both forms in it, for reading."""
+    table = table.drop(columns="device")
+    forms = [table[table["form"] == form].drop(columns="form") for form in FORMS]
+    pairwise = forms[0].drop(columns=["outputs_differ", "gradients_differ"])
+    both = forms[1].merge(pairwise, "left", SETTING, suffixes=(" shortcut", " pairwise"))
+    both["times faster"] = (both["seconds pairwise"] / both["seconds shortcut"]).round(1)
+    both["times less"] = (both["mib pairwise"] / both["mib shortcut"]).round(1)
+    return both.astype(object).where(both.notna(), "")
+
+
+def draw(table: pd.DataFrame) -> Path:
+    """Write the plot of a sweep over numbers of pictures, and return where it is."""
+    theme()
+    # Memory is not told everywhere.
+    told = [quantity for quantity in ("seconds", "mib") if table[quantity].notna().any()]
+    size = (5.5 * len(told), 4.6)
+    figure, axes = plt.subplots(1, len(told), figsize=size, layout="constrained", squeeze=False)
+    for ax, quantity in zip(axes[0], told, strict=True):
+        cost_plot(table, quantity, ax)
+    figure.supxlabel(table["device"][0], fontsize="small")
+    PLOT.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PLOT, dpi=150)
+    plt.close(figure)
+    return PLOT
+
+
+def _records(setting: Setting, way: str, repeats: int) -> list[dict]:
+    """Time the forms, and watch their memory."""
     large = setting.pictures >= LARGEST_PAIRWISE
     tensors = _made(setting)
     # The quick one is run more often, being quick; the large slow one takes many seconds.
     times = {"pairwise": 1 if large else repeats, "shortcut": 5 * repeats}
-    seconds, mib, results = {}, {}, {}
+    made, results = [], {}
     with _threads(setting.threads):
         for name in FORMS if setting.pictures <= LARGEST_PAIRWISE else ("shortcut",):
             run = partial(_run, FORMS[name], setting, way, *tensors)
             if times[name] > 1:
                 run()
-            mib[name], results[name] = peak(run)
-            seconds |= race({name: run}, times[name], warm=False)
-    row = {
-        "pictures": setting.pictures,
-        "width": setting.width,
-        "pass": way,
-        "type": str(setting.dtype).removeprefix("torch."),
-        "threads": setting.threads if DEVICE.type == "cpu" else None,
-    }
-    row |= {f"s {name}": round(seconds.get(name, float("nan")), 4) for name in FORMS}
-    row |= {f"MiB {name}": round(mib.get(name, float("nan")), 1) for name in FORMS}
-    if len(results) == 1:
-        return row
-    return {
-        **row,
-        "times faster": round(seconds["pairwise"] / seconds["shortcut"], 1),
-        "times less": round(mib["pairwise"] / mib["shortcut"], 1),
-        **_differences(**results),
-    }
+            mib, results[name] = peak(run)
+            seconds = race({name: run}, times[name], warm=False)[name]
+            made.append(
+                {
+                    "form": name,
+                    "pass": way,
+                    "pictures": setting.pictures,
+                    "width": setting.width,
+                    "seconds": round(seconds, 5),
+                    "mib": None if isnan(mib) else round(mib, 2),
+                    "dtype": str(setting.dtype).removeprefix("torch."),
+                    "device": describe(DEVICE),
+                    "threads": setting.threads if DEVICE.type == "cpu" else None,
+                    "outputs_differ": None,
+                    "gradients_differ": None,
+                }
+            )
+    if len(results) > 1:
+        made[-1] |= _differences(**results)
+    return made
 
 
 def _made(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,14 +171,14 @@ def _run(
     return results
 
 
-def _differences(pairwise: list[Tensor], shortcut: list[Tensor]) -> dict[str, str]:
+def _differences(pairwise: list[Tensor], shortcut: list[Tensor]) -> dict[str, float | None]:
     """Return the largest differences, as shares of the largest number of the pairwise form."""
     far = [
         ((one.float() - other.float()).abs().max() / other.float().abs().max()).item()
         for one, other in zip(shortcut, pairwise, strict=True)
     ]
-    shares = {"outputs differ": f"{far[0]:.0e}"}
-    return {**shares, "gradients differ": f"{max(far[1:]):.0e}"} if far[1:] else shares
+    output, *gradients = (float(f"{share:.1e}") for share in far)
+    return {"outputs_differ": output, "gradients_differ": max(gradients, default=None)}
 
 
 @contextmanager
@@ -139,3 +189,7 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+if __name__ == "__main__":
+    main()
