@@ -1,0 +1,102 @@
+"""Small trainings of a ranking adapter, here and, by ``python ranked_runs.py``, on two processes.
+
+``ranked_runs.py CLIP FOLDER`` forks two processes that share every batch.
+"""
+
+import json
+import os
+import socket
+import sys
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from ordlib import ImageData, OrdinalTask, load_clip
+from ordlib.models import ranking_net
+from ordlib.models.ranking_adapter import RankingAdapter
+from ordlib.training import TrainingPlan, fit
+
+LIGHT = OrdinalTask(name="light", unit="steps", values=(0, 1, 2, 3, 4, 5))
+SPOTS = OrdinalTask(name="spots", unit="spots", values=(1, 2, 3))
+WORDINGS = {"spots": ["How many {plural}?", "Which shows the most?"]}
+# Of 24 and 10 pictures: two steps an epoch, and those of spots are of 10.
+PLAN = TrainingPlan(epochs=3, batch=12, learning_rate=3e-3, seed=5)
+
+
+def light(split: str, count: int) -> ImageData:
+    """Flat grey squares; their label is how bright they are."""
+    ranks = np.arange(count) % 6
+    greys = 30 + 35 * ranks + np.random.default_rng(count).integers(-8, 9, count)
+    images = np.broadcast_to(greys[:, None, None, None], (count, 64, 64, 3)).astype(np.uint8)
+    records = pd.DataFrame(index=range(count))
+    return ImageData(LIGHT, images, LIGHT.levels[ranks], records, f"light-{count}", split)
+
+
+def spots(split: str, count: int) -> ImageData:
+    """One to three patches of red or blue."""
+    ranks, kinds = np.arange(count) % 3, np.arange(count) // 2 % 2
+    images = np.full((count, 64, 64, 3), 128, dtype=np.uint8)
+    for image, rank, kind in zip(images, ranks, kinds, strict=True):
+        for spot in range(rank + 1):
+            image[:16, 16 * spot : 16 * (spot + 1)] = (255, 0, 0) if kind else (0, 0, 255)
+    records = pd.DataFrame({"plural": np.where(kinds, "reds", "blues")})
+    return ImageData(SPOTS, images, SPOTS.levels[ranks], records, f"spots-{count}", split)
+
+
+def make(folder: str | Path, **options) -> RankingAdapter:
+    """One adapter for both tasks."""
+    return RankingAdapter(load_clip(folder, "cpu"), [LIGHT, SPOTS], wordings=WORDINGS, **options)
+
+
+def train(model: RankingAdapter, folder: Path | None = None, **changes) -> pd.DataFrame:
+    plan = replace(PLAN, **changes)
+    train, val = [light("train", 24), spots("train", 10)], [light("val", 12), spots("val", 6)]
+    return fit(model, train, val, plan, folder=folder, bar=False)
+
+
+def without_dropout(make_model):
+    """Make a model that drops nothing: processes draw what they drop each for itself."""
+    kept = ranking_net.DROPOUT
+    ranking_net.DROPOUT = 0.0
+    try:
+        return make_model()
+    finally:
+        ranking_net.DROPOUT = kept
+
+
+def share(rank: int, port: int, clip: str, folder: Path) -> None:
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"})
+    model = without_dropout(lambda: make(clip))
+    history = train(model, folder)
+    told = {
+        "processes": torch.distributed.get_world_size(),
+        "backend": torch.distributed.get_backend(),
+        "history": history.to_dict("list"),
+        "scores": model.scores(light("val", 12), "Rank by light.").tolist(),
+    }
+    save_file(model.trained_state(), folder / f"{rank}.safetensors")
+    (folder / f"{rank}.json").write_text(json.dumps(told))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    clip, folder = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Nothing was computed yet, so that forks are safe, and spare a second import.
+    fork = get_context("fork")
+    processes = [fork.Process(target=share, args=(i, port, clip, folder)) for i in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(max(abs(process.exitcode) for process in processes))
