@@ -13,7 +13,7 @@ from ordlib import ImageData, OrdinalTask, load_component, load_data
 from ordlib.features import visual_tokens
 from ordlib.metrics import spearman
 from ordlib.models.coop import CoOp
-from ordlib.models.ranking_adapter import RankingAdapter, Scale
+from ordlib.models.ranking_adapter import SHALLOW, RankingAdapter, Scale
 
 THINGS = OrdinalTask(name="things", unit="things", values=(0, 1, 2, 3, 5))
 LIGHT = OrdinalTask(name="light", unit="steps", values=(1, 2, 3))
@@ -339,8 +339,9 @@ def test_it_begins_with_clips_own_projection_of_the_sentence(adapter, tiny_clip)
 
 def test_a_deeper_tower_gets_a_deeper_adapter(tiny_clip, monkeypatch):
     assert len(RankingAdapter(tiny_clip, THINGS).net.crossing) == 1
-    monkeypatch.setattr(tiny_clip.model.config.vision_config, "num_hidden_layers", 3)
-    assert len(RankingAdapter(tiny_clip, THINGS).net.crossing) == 2
+    for depth, layers in ((SHALLOW - 1, 1), (SHALLOW, 2)):
+        monkeypatch.setattr(tiny_clip.model.config.vision_config, "num_hidden_layers", depth)
+        assert len(RankingAdapter(tiny_clip, THINGS).net.crossing) == layers
 
 
 # What is kept.

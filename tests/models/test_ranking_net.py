@@ -102,3 +102,18 @@ def test_the_depth_is_that_of_both_blocks(layers, patches, words):
     assert net(patches, words).shape == patches.shape
     assert seen == [*net.crossing, *net.encoder]
     assert len(RankingNet(24, 12).crossing) == 2
+
+
+@torch.no_grad()
+def test_aligned_it_finds_the_words_that_are_near(words):
+    """Queries and keys begin as one rotation: the product of two is that of what they are of."""
+    torch.manual_seed(0)
+    net, projection = RankingNet(24, 12), torch.randn(24, 12)
+    net.align(projection)
+    torch.testing.assert_close(net.text(words), words @ projection.T)
+    one, other = torch.randn(3, 24), torch.randn(4, 24)
+    for layer in net.crossing:
+        queries, keys, _ = layer.across.in_proj_weight.chunk(3)
+        found = (one @ queries.T) @ (other @ keys.T).T
+        expected = ranking_net.SHARPNESS**2 * one @ other.T
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
