@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from .clip import ClipBackbone, load_clip
-from .models.method import Method
+from .models.trained import Trained
 from .serialization import CARD, CONFIG, read_json
 
 COMPONENTS = Path(__file__).with_name("weights")
@@ -39,7 +39,7 @@ def list_components() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
 
 
-def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> Method:
+def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> Trained:
     """Load a trained method, with its task and options.
 
     Args:
@@ -87,7 +87,7 @@ def _row(folder: Path) -> tuple:
     config, card = read_json(folder / CONFIG), read_json(folder / CARD)
     return (
         config["method"],
-        config["task"]["name"],
+        ", ".join(task["name"] for task in config.get("tasks") or [config["task"]]),
         config["backbone"]["name"],
         card.get("test", {}).get("mae"),
         card.get("device"),

@@ -1,7 +1,7 @@
 """The ranking-aware adapter: one small network that orders pictures by any of its sentences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Self, get_args
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..tasks.templates import placeholders
 from ..tasks.wordings import wordings_of
 from .likeness import Likeness
 from .ranking_net import LAYERS, Learnable, RankingNet
+from .scales import Scale
 from .trained import Trained, seeded
 
 # A picture tower of so few layers is a toy, and gets a toy's adapter.
@@ -56,21 +57,6 @@ class RankingAdapterOptions:
             raise ValueError(f"negatives = {self.negatives!r}: must be from 0 to below 1")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """What a score means on a task's number line.
-
-    Attributes:
-        mean, deviation: of the training labels; targets are in units of the deviation.
-        slope, intercept: of the line from scores to labels, fitted on val.
-    """
-
-    mean: float
-    deviation: float
-    slope: float
-    intercept: float
-
-
 class RankingAdapter(Trained):
     """Order pictures by a sentence; one adapter learns several tasks and is told which.
 
@@ -84,7 +70,7 @@ class RankingAdapter(Trained):
     Attributes:
         tasks: by name.
         wordings: sentences to learn from, by task.
-        scales: :class:`Scale` by task; before training a guess from the task's range.
+        scales: :class:`~ordlib.models.scales.Scale` by task; before training a guess.
         likeness: :class:`~ordlib.models.likeness.Likeness` by task, after training.
         net: the :class:`~ordlib.models.ranking_net.RankingNet`.
 
@@ -119,7 +105,7 @@ class RankingAdapter(Trained):
         if len(self.tasks) < max(len(tasks), 1):
             raise ValueError(f"tasks = {[t.name for t in tasks]}: give one or more, each once")
         self.wordings = _wordings(self.tasks, wordings or {})
-        self.scales = {name: _first_scale(task) for name, task in self.tasks.items()}
+        self.scales = {name: Scale.guessed(task) for name, task in self.tasks.items()}
         self.likeness: dict[str, Likeness] = {}
         self._words: dict[str, Tensor] = {}
         depth = clip.model.config.vision_config.num_hidden_layers
@@ -241,8 +227,7 @@ class RankingAdapter(Trained):
 
     def read(self, task: OrdinalTask, scores: np.ndarray) -> Prediction:
         """Return predictions from ``(N,)`` scores."""
-        scale = self.scales[task.name]
-        return task.read_values((scale.slope * scores + scale.intercept).clip(*task.range))
+        return task.read_values(self.scales[task.name].values(scores).clip(*task.range))
 
     def strangeness(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
         """Say how unlike the training pictures others are.
@@ -270,22 +255,13 @@ class RankingAdapter(Trained):
 
     def standardise(self, train: Sequence[ImageData]) -> None:
         """Take mean and deviation of the labels of each task's training pictures."""
-        for data in train:
-            mean, deviation = float(data.values.mean()), float(data.values.std())
-            scale = Scale(mean=mean, deviation=deviation, slope=deviation, intercept=mean)
-            self.scales[data.task.name] = scale
+        self.scales |= {data.task.name: Scale.of(data.values) for data in train}
 
     def calibrate(self, val: Sequence[ImageData]) -> None:
         """Fit, for each task, the line from scores to labels."""
         for data in val:
             scores = self.scores(data, self.prompts(data))
-            scale = self.scales[data.task.name]
-            # What does not vary has no line, and one that falls would turn the order around: then
-            # scores mean what they were trained to, not what an earlier line said.
-            slope, intercept = scale.deviation, scale.mean
-            if scores.std() > 0 and (fitted := float(np.polyfit(scores, data.values, 1)[0])) > 0:
-                slope, intercept = fitted, float(data.values.mean() - fitted * scores.mean())
-            self.scales[data.task.name] = replace(scale, slope=slope, intercept=intercept)
+            self.scales[data.task.name] = self.scales[data.task.name].fitted(scores, data.values)
 
     def remember(self, train: Sequence[ImageData], val: Sequence[ImageData]) -> None:
         """Learn, for each task, what its pictures look like."""
@@ -343,9 +319,3 @@ def _wordings(
     return {
         name: tuple(given.get(name) or wordings_of(task).trained) for name, task in tasks.items()
     }
-
-
-def _first_scale(task: OrdinalTask) -> Scale:
-    low, high = task.range
-    mean, deviation = (low + high) / 2, (high - low) / 12**0.5
-    return Scale(mean=mean, deviation=deviation, slope=deviation, intercept=mean)

@@ -1,6 +1,6 @@
 """Batches for ranking: one sentence each, and pictures that spread over what it asks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +104,7 @@ def _draw(
     scale = adapter.scales[name]
     if not fields:
         rows = spread(data.ranks, batch, rng)
-        return RankBatch(name, sentence, rows, _targets(scale, data.values[rows]))
+        return RankBatch(name, sentence, rows, scale.targets(data.values[rows]).astype(np.float32))
     asked = data.records[fields].iloc[rng.integers(len(data))].to_dict()
     shown = (data.records[fields] == pd.Series(asked)).all(axis=1).to_numpy()
     share = adapter.options.negatives
@@ -116,14 +116,10 @@ def _draw(
     negatives = rng.choice(others, count, replace=False)
     values = np.concatenate([data.values[positives], np.zeros(count)])
     rows = np.concatenate([positives, negatives])
-    return RankBatch(name, sentence.format(**asked), rows, _targets(scale, values))
+    return RankBatch(name, sentence.format(**asked), rows, scale.targets(values).astype(np.float32))
 
 
 def _without(records: pd.DataFrame, asked: Mapping[str, str]) -> np.ndarray:
     """Return the rows in which no column names what is asked for, a distractor's neither."""
     named = records.select_dtypes(exclude="number").isin(list(asked.values()))
     return np.flatnonzero(~named.any(axis=1))
-
-
-def _targets(scale, values: Sequence[float] | np.ndarray) -> np.ndarray:
-    return ((values - scale.mean) / scale.deviation).astype(np.float32)
