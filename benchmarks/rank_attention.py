@@ -4,6 +4,7 @@ Both give the same. Pair by pair 64 pictures take about 3 GB, and 128 would take
 ``python -m benchmarks.rank_attention`` writes the evidence table that notebook 04 draws.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Setting:
 
 
 def main() -> None:
-    """Measure on one thread in float32, and write the table."""
+    """Measure on one thread in float32, and write the table, with what else the machine did."""
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     save_results(
         RESULTS / "rank_attention.json",
         f"Seconds (median) and MiB (peak) of the rank attention, attention alone: P {PATCHES}, "
@@ -54,6 +56,7 @@ def main() -> None:
         "number.",
         "OMP_NUM_THREADS=1 python -m benchmarks.rank_attention",
         records(map(Setting, PICTURES)),
+        load_before=load,
     )
 
 

@@ -70,7 +70,8 @@ def cost_plot(table: pd.DataFrame, quantity: Quantity = "seconds", ax: Axes | No
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     _compare(ax, rows, quantity)
-    ax.legend(fontsize=9)
+    # Below, where it hides no line.
+    ax.legend(fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     return ax
 
 
