@@ -36,7 +36,7 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "notebooks", "doctor", "address", "audit"):
+    for command in ("run", "notebooks", "rank", "doctor", "address", "audit"):
         assert command in done.stdout
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from ..data import ImageData
-from ..metrics import score
+from ..metrics import pairwise_accuracy, pearson, score, spearman
 from .loop import Run
 from .rank_batches import RankBatch, rank_batches
 
@@ -69,11 +69,16 @@ class RankedRun(Run):
         return f"{batch.task}, {batch.prompt!r}, pictures {rows}"
 
     def _measure(self) -> dict[str, float]:
-        self.model.calibrate(self.val.values())
-        rows = []
+        model, rows = self.model, []
+        model.calibrate(self.val.values())
         for name, data in self.val.items():
-            found = score(data.task, data.values, self.model.predict(data))
-            rows.append(found | {"mae": found["mae"] / self.model.scales[name].deviation})
+            scores = model.scores(data, model.prompts(data))
+            found = score(data.task, data.values, model.read(data.task, scores))
+            # Of the scores themselves: where the line is flat, predictions have no order.
+            found |= {"spearman": spearman(data.values, scores)}
+            found |= {"pearson": pearson(data.values, scores)}
+            found |= {"pairwise": pairwise_accuracy(data.ranks, scores)}
+            rows.append(found | {"mae": found["mae"] / model.scales[name].deviation})
         return {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
 
     def _optimizer(self) -> AdamW:

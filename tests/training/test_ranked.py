@@ -13,6 +13,7 @@ import ranked_runs
 import torch
 from ranked_runs import LIGHT, PLAN, SPOTS, WORDINGS, light, make, spots, train, without_dropout
 from safetensors.torch import load_file
+from scipy.stats import spearmanr
 
 from ordlib.metrics import score
 from ordlib.models.ranking_adapter import RankingAdapter
@@ -23,6 +24,11 @@ EASY = TrainingPlan(epochs=4, batch=12, learning_rate=1e-2)
 
 def state_of(model) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.trained_state().items()}
+
+
+def ordered_share(ranks, raw) -> float:
+    pairs = [(i, j) for i in range(len(raw)) for j in range(len(raw)) if ranks[i] > ranks[j]]
+    return float(np.mean([raw[i] > raw[j] for i, j in pairs]))
 
 
 def same(one, other) -> bool:
@@ -69,8 +75,15 @@ def test_metrics_are_means_over_tasks(straight):
     for name in metrics:
         total = 0.0
         for val in (light("val", 12), spots("val", 6)):
-            found = score(val.task, val.values, model.predict(val))[name]
-            total += found / model.scales[val.task.name].deviation if name == "mae" else found
+            raw = model.scores(val, model.prompts(val))
+            found = score(val.task, val.values, model.predict(val)) | {
+                # Of the scores themselves: a line of calibration may be flat.
+                "spearman": spearmanr(val.values, raw).statistic,
+                "pearson": np.corrcoef(val.values, raw)[0, 1],
+                "pairwise": ordered_share(val.ranks, raw),
+            }
+            deviation = model.scales[val.task.name].deviation
+            total += found[name] / (deviation if name == "mae" else 1)
         assert total / 2 == pytest.approx(best[name], abs=1e-9)
     assert not model.training
     assert set(model.likeness) == {"light", "spots"}
