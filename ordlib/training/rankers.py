@@ -150,9 +150,9 @@ def keep(
     words += [f"--epochs {plan.epochs}"] * (plan.epochs != PLAN.epochs)
     words += [f"--backbone {adapter.clip.name}"] * (adapter.clip.name != "pico-clip")
     card = {
-        "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which.",
+        "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which, "
+        f"trained on {TRAINED_ON}.",
         "command": " ".join(words),
-        "trained_on": TRAINED_ON,
         "data": {
             split: {name: training_data(adapter.clip, name, split).key for name in adapter.tasks}
             for split in ("train", "val")
