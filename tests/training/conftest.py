@@ -8,6 +8,8 @@ import torch
 import training_runs
 
 from ordlib import load_clip
+from ordlib.training import ranking_data
+from ordlib.world import rendering
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,3 +35,13 @@ def other_process(training_cache):
         assert done.returncode == 0, done.stderr[-3000:]
 
     return run
+
+
+@pytest.fixture
+def small_world(monkeypatch):
+    """Rendered splits of a few pictures, for what trains and tests ranking adapters."""
+    for split, size in {"train": 20, "val": 24, "test": 20, "distractors": 10}.items():
+        monkeypatch.setitem(rendering.SPLIT_SIZES, split, size)
+    for task in ranking_data.SIZES:
+        monkeypatch.setitem(ranking_data.SIZES, task, 30)
+    monkeypatch.setattr(ranking_data, "TEST_SIZE", 40)

@@ -1,0 +1,134 @@
+"""What ranking adapters are trained and tested on: nothing that is held back is ever shown."""
+
+import numpy as np
+import pytest
+
+from ordlib.data import load_data
+from ordlib.training import ranking_data
+from ordlib.training.ranking_data import SIZES, TASKS, UNSEEN, judged_sets, training_data
+from ordlib.world.vocabulary import OBJECTS
+
+PLURALS = [noun.plural for noun in OBJECTS]
+WORDINGS = {"trained": ("{plural}?", "No."), "unseen": ("How many {plural}?", "No.")}
+PLAIN = {"trained": ("By age.", "No."), "unseen": ("Oldest?", "No.")}
+
+pytestmark = pytest.mark.usefixtures("small_world")
+
+
+def pictures(data) -> list[bytes]:
+    return [image.tobytes() for image in data.images]
+
+
+@pytest.fixture
+def counting(clip):
+    return {each.name: each for each in judged_sets(clip, "counting", WORDINGS)}
+
+
+def test_one_object_in_eight_is_held_back():
+    assert len(set(UNSEEN)) == len(UNSEEN) == pytest.approx(len(PLURALS) / 8, abs=1)
+    assert set(UNSEEN) < set(PLURALS)
+    assert set(SIZES) == set(TASKS) == {"counting", "dating", "ageing", "quality"}
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_training_never_shows_them(clip, split):
+    usual = load_data("counting", split, clip.image_side, 30 if split == "train" else 24)
+    data = training_data(clip, "counting", split)
+    kept = [i for i, name in enumerate(usual.records["plural"]) if name not in UNSEEN]
+    assert 0 < len(kept) < len(usual)
+    assert pictures(data) == [usual.images[i].tobytes() for i in kept]
+    assert data.values.tolist() == usual.values[kept].tolist()
+    assert data.records["plural"].tolist() == usual.records["plural"][kept].tolist()
+    assert data.split == split
+
+
+@pytest.mark.parametrize("task", ["counting", "ageing"])
+def test_a_larger_train_split_begins_with_the_usual_one(clip, task):
+    data, usual = training_data(clip, task, "train"), load_data(task, "train", clip.image_side)
+    known = usual.records["plural"].isin(UNSEEN) if task == "counting" else [False] * len(usual)
+    expected = [image.tobytes() for image, no in zip(usual.images, known, strict=True) if not no]
+    assert pictures(data)[: len(expected)] == expected
+    assert len(data) > len(expected)
+    assert len(usual) == 20
+
+
+def test_tasks_without_objects_keep_every_picture(clip):
+    assert len(training_data(clip, "ageing", "train")) == 30
+    assert len(training_data(clip, "ageing", "val")) == 24
+
+
+def test_counting_is_tested_in_four_ways(counting, clip):
+    assert [*counting] == ["test", "unseen objects", "distractors", "absent"]
+    test = load_data("counting", "test", clip.image_side)
+    assert pictures(counting["test"].data) == pictures(test)
+    assert len(test) == 20
+    many = load_data("counting", "test", clip.image_side, 40)
+    unseen = [i for i, name in enumerate(many.records["plural"]) if name in UNSEEN]
+    assert unseen
+    assert pictures(counting["unseen objects"].data) == [many.images[i].tobytes() for i in unseen]
+    crowded = load_data("counting", "distractors", clip.image_side)
+    assert pictures(counting["distractors"].data) == pictures(crowded)
+
+
+def test_every_picture_is_asked_for_its_own_objects(counting):
+    for name in ("test", "unseen objects", "distractors"):
+        judged = counting[name]
+        assert judged.truth.tolist() == judged.data.values.tolist()
+        plurals = judged.data.records["plural"].tolist()
+        assert judged.prompts["trained"] == [f"{plural}?" for plural in plurals]
+        assert judged.prompts["unseen"] == [f"How many {plural}?" for plural in plurals]
+
+
+def test_absent_objects_are_others_and_there_are_none_of_them(counting):
+    absent, test = counting["absent"], counting["test"].data
+    count = len(test)
+    assert len(absent.data) == len(absent.truth) == 2 * count
+    assert pictures(absent.data) == pictures(test) * 2
+    assert absent.truth.tolist() == [*test.values, *[0.0] * count]
+    assert [*absent.prompts] == ["trained"]
+    asked = [prompt.removesuffix("?") for prompt in absent.prompts["trained"]]
+    own = test.records["plural"].tolist()
+    assert asked[:count] == own
+    for other, shown in zip(asked[count:], own, strict=True):
+        assert other != shown
+        assert other in PLURALS
+    assert absent.data.records["plural"].tolist() == asked
+    # By chance, but the same every time; and not one for all.
+    assert len(set(asked[count:])) > count / 2
+
+
+def test_an_absent_object_is_never_the_pictures_own(clip, monkeypatch):
+    """With three objects chance alone would hit the own one in a third of the pictures."""
+    test = load_data("counting", "test", clip.image_side)
+    names = test.records["plural"].tolist()
+    few = [noun for noun in OBJECTS if noun.plural in names[:3]]
+    monkeypatch.setattr(ranking_data, "OBJECTS", few)
+    judged = judged_sets(clip, "counting", WORDINGS)[-1]
+    others = [prompt.removesuffix("?") for prompt in judged.prompts["trained"][len(names) :]]
+    assert all(other != name for other, name in zip(others, names, strict=True))
+
+
+def test_other_tasks_have_their_test_split_alone(clip):
+    (judged,) = judged_sets(clip, "ageing", PLAIN)
+    assert judged.name == "test"
+    assert pictures(judged.data) == pictures(load_data("ageing", "test", clip.image_side))
+    assert judged.truth.tolist() == judged.data.values.tolist()
+    assert judged.prompts == {"trained": ["By age."] * 20, "unseen": ["Oldest?"] * 20}
+
+
+@pytest.mark.parametrize("task", ["counting", "ageing"])
+def test_no_picture_that_is_tested_was_trained_on(clip, task):
+    seen = set()
+    for split in ("train", "val"):
+        seen |= set(pictures(training_data(clip, task, split)))
+    wordings = WORDINGS if task == "counting" else PLAIN
+    for judged in judged_sets(clip, task, wordings):
+        assert seen.isdisjoint(pictures(judged.data))
+
+
+def test_two_calls_ask_the_same(clip, counting):
+    again = {each.name: each for each in judged_sets(clip, "counting", WORDINGS)}
+    for name, judged in counting.items():
+        assert again[name].prompts == judged.prompts
+        assert again[name].data.key == judged.data.key
+        assert np.array_equal(again[name].truth, judged.truth)
