@@ -5,9 +5,27 @@ import platform
 
 import torch
 
-from . import cached_features, l2rclip, numclip, pico_clip, rank_attention, rendering, text_context
+from . import (
+    cached_features,
+    l2rclip,
+    numclip,
+    pico_clip,
+    rank_attention,
+    ranking,
+    rendering,
+    text_context,
+)
 
-PARTS = (pico_clip, text_context, numclip, l2rclip, rank_attention, cached_features, rendering)
+PARTS = (
+    pico_clip,
+    text_context,
+    numclip,
+    l2rclip,
+    rank_attention,
+    ranking,
+    cached_features,
+    rendering,
+)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Ranking adapters on the rendered tasks: trained, judged, and kept as a component."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..command import new_app
 from ..hardware import describe, versions
 from ..metrics import accuracy, mae, pairwise_accuracy, pearson, spearman
 from ..models.ranking_adapter import RankingAdapter
+from ..models.scales import Scale
 from ..tasks import load_task
 from ..tasks.wordings import wordings_of
 from .fitting import fit, forget
@@ -21,12 +23,13 @@ from .plan import TrainingPlan
 from .ranking_data import SIZES, TASKS, UNSEEN, Judged, judged_sets, training_data
 
 # Chosen on val, with seed 1000.
-PLAN = TrainingPlan(epochs=12, batch=32, learning_rate=1e-3)
+PLAN = TrainingPlan(epochs=8, batch=32, learning_rate=1e-3)
 # More than the released 0.2: what is not there must be told apart for 66 kinds of objects.
 NEGATIVES = 0.3
 TRAINED_ON = (
     "rendered pictures of 96 pixels (1 to 20 small drawn objects of one kind, prints in the look "
-    "of five decades, drawn portraits of people from 1 to 90, degraded crops of a few photographs)"
+    "of five decades, drawn portraits of people from 1 to 90, damaged crops of a few photographs "
+    "and damaged drawings)"
 )
 
 
@@ -56,12 +59,13 @@ def train_ranker(
     return adapter, fit(adapter, train, val, plan, folder=folder, bar=bar)
 
 
-def judge(judged: Judged, values: np.ndarray) -> dict[str, float | None]:
+def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float | None]:
     """Compare what was predicted with what was asked for.
 
     Args:
         judged: N pictures.
-        values: ``(N,)`` in the task's unit, not yet within its range.
+        scores: ``(N,)`` in any unit; they decide the order.
+        scale: makes values of them, which need not lie within the task's range.
 
     Returns:
         ``spearman``, ``pearson``, ``pairwise``, ``mae`` and ``accuracy``; None for undefined.
@@ -69,21 +73,23 @@ def judge(judged: Judged, values: np.ndarray) -> dict[str, float | None]:
     Example:
         >>> from ordlib.data import load_data
         >>> data = load_data("counting", "val", size=40)
-        >>> judge(Judged("val", data, data.values, {}), data.values)["pairwise"]
+        >>> scale = Scale(mean=0, deviation=1, slope=1, intercept=0)
+        >>> judge(Judged("val", data, data.values, {}), data.values, scale)["pairwise"]
         1.0
     """
     task = judged.data.task
     low, high = task.range
-    kept = np.clip(values, min(low, judged.truth.min()), high)
+    kept = np.clip(scale.values(scores), min(low, judged.truth.min()), high)
     ranks, found = (
         np.where(each < low - 0.5, -1, task.nearest_rank(each.clip(low, high)))
         for each in (judged.truth, kept)
     )
     metrics = {
-        "spearman": spearman(judged.truth, values),
-        "pearson": pearson(judged.truth, values),
+        # Of the scores themselves: where the line is flat, values have no order.
+        "spearman": spearman(judged.truth, scores),
+        "pearson": pearson(judged.truth, scores),
         # Of different ranks, as everywhere: opinions are real numbers, and hardly ever tied.
-        "pairwise": pairwise_accuracy(ranks, values),
+        "pairwise": pairwise_accuracy(ranks, scores),
         "mae": mae(judged.truth, kept),
         "accuracy": accuracy(ranks, found),
     }
@@ -105,7 +111,7 @@ def judge_adapter(adapter: RankingAdapter, tasks: Sequence[str] = TASKS) -> list
             for kind, prompts in judged.prompts.items():
                 scores = adapter.scores(judged.data, prompts)
                 row = {"task": task, "set": judged.name, "wording": kind}
-                rows.append(row | judge(judged, scale.values(scores)))
+                rows.append(row | judge(judged, scores, scale))
     return rows
 
 
@@ -144,15 +150,16 @@ def keep(
 ) -> list[dict]:
     """Test an adapter, keep it as a component with its card, and return the test's rows."""
     rows = judge_adapter(adapter, tuple(adapter.tasks))
-    words = ["python -m ordlib.training.rankers --output", folder.resolve().name]
-    words += [f"--task {name}" for name in adapter.tasks if len(adapter.tasks) < len(TASKS)]
-    words += [f"--seed {plan.seed}"] * (plan.seed != PLAN.seed)
-    words += [f"--epochs {plan.epochs}"] * (plan.epochs != PLAN.epochs)
-    words += [f"--backbone {adapter.clip.name}"] * (adapter.clip.name != "pico-clip")
+    words = ["python", "-m", "ordlib.training.rankers", "--output", folder.resolve().name]
+    if tuple(adapter.tasks) != TASKS:
+        words += [word for name in adapter.tasks for word in ("--task", name)]
+    words += ["--seed", str(plan.seed)] * (plan.seed != PLAN.seed)
+    words += ["--epochs", str(plan.epochs)] * (plan.epochs != PLAN.epochs)
+    words += ["--backbone", adapter.clip.name] * (adapter.clip.name != "pico-clip")
     card = {
         "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which, "
         f"trained on {TRAINED_ON}.",
-        "command": " ".join(words),
+        "command": shlex.join(words),
         "data": {
             split: {name: training_data(adapter.clip, name, split).key for name in adapter.tasks}
             for split in ("train", "val")

@@ -8,10 +8,14 @@ import numpy as np
 from ..clip import ClipBackbone
 from ..data import ImageData, load_data
 from ..world.vocabulary import OBJECTS
+from .damaged import with_damaged
 
 # The 2,000 pictures of a train split hold 26 of each object: too few to tell objects apart. Quality
-# has no more than that: more crops of the same seven photographs only teach those seven.
+# has no more than that, since more crops of its seven photographs only teach those seven; drawings
+# are damaged beside them, as many of each of two tasks.
 SIZES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 2_000}
+DAMAGED = ("counting", "ageing")
+DAMAGED_EACH = 1_250
 TASKS = tuple(SIZES)
 # One object in eight is never named to an adapter, nor shown to it.
 UNSEEN = tuple(noun.plural for noun in OBJECTS[4::8])
@@ -25,7 +29,8 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
     Args:
         clip: whose side the pictures have.
         task: one of ``TASKS``.
-        split: "train" (larger than the usual one, which it begins with) or "val".
+        split: "train" (larger than the usual one, which it begins with; for quality with damaged
+            drawings beside the photographs) or "val".
 
     Returns:
         The pictures.
@@ -38,6 +43,9 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
     """
     size = SIZES[task] if split == "train" else None
     data = load_data(task, split, clip.image_side, size)
+    if task == "quality" and split == "train":
+        drawings = [load_data(t, "train", clip.image_side, SIZES[t]) for t in DAMAGED]
+        return with_damaged(data, drawings, DAMAGED_EACH)
     if task != "counting":
         return data
     return data.subset(~data.records["plural"].isin(UNSEEN).to_numpy())

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import numpy as np
 import typer
 from joblib import Parallel, delayed
 
@@ -16,6 +15,7 @@ from ..evidence import load_results, save_results
 from ..features import image_features
 from ..hardware import describe
 from ..models.probe import LinearProbe
+from ..models.scales import Scale
 from ..models.zero_shot import ZeroShot
 from ..storage import digest, replacing
 from .fitting import fit, forget
@@ -100,13 +100,13 @@ def _rival(entry: Entry) -> list[dict]:
     else:
         model = METHODS[RIVALS[entry.method]](clip, train.task, seed=entry.seed)
         cost = fit(model, train, val, replace(entry.plan, seed=entry.seed), bar=False).attrs
-    slope, intercept = np.polyfit(model.predict(val).value, val.values, 1)
+    scale = Scale.of(val.values).fitted(model.predict(val).value, val.values)
     rows = []
     for judged in judged_sets(clip, entry.task, {"trained": ("{plural}",)}):
-        values = slope * model.predict(judged.data).value + intercept
+        found = judge(judged, model.predict(judged.data).value, scale)
         about = {"task": entry.task, "set": judged.name, "wording": None}
         more = {"method": entry.method, "seed": entry.seed, "told": told}
-        rows.append(about | judge(judged, values) | more | _cost({"seconds": 0.0} | cost, clip))
+        rows.append(about | found | more | _cost({"seconds": 0.0} | cost, clip))
     return rows
 
 
