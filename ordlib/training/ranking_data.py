@@ -44,7 +44,8 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
     size = SIZES[task] if split == "train" else None
     data = load_data(task, split, clip.image_side, size)
     if task == "quality" and split == "train":
-        drawings = [load_data(t, "train", clip.image_side, SIZES[t]) for t in DAMAGED]
+        # Without the unseen objects here, too.
+        drawings = [training_data(clip, drawn, split) for drawn in DAMAGED]
         return with_damaged(data, drawings, DAMAGED_EACH)
     if task != "counting":
         return data

@@ -45,3 +45,4 @@ def small_world(monkeypatch):
     for task in ranking_data.SIZES:
         monkeypatch.setitem(ranking_data.SIZES, task, 30)
     monkeypatch.setattr(ranking_data, "TEST_SIZE", 40)
+    monkeypatch.setattr(ranking_data, "DAMAGED_EACH", 12)

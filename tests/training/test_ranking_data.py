@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ordlib.data import load_data
-from ordlib.training import ranking_data
+from ordlib.training import damaged, ranking_data
 from ordlib.training.ranking_data import SIZES, TASKS, UNSEEN, judged_sets, training_data
 from ordlib.world.vocabulary import OBJECTS
 
@@ -55,6 +55,34 @@ def test_a_larger_train_split_begins_with_the_usual_one(clip, task):
 def test_tasks_without_objects_keep_every_picture(clip):
     assert len(training_data(clip, "ageing", "train")) == 30
     assert len(training_data(clip, "ageing", "val")) == 24
+
+
+def test_quality_is_learned_from_damaged_drawings_too(clip, monkeypatch):
+    """Undamaged, they are training pictures: no photograph of val, no unseen object."""
+    monkeypatch.setattr(damaged, "_damaged", lambda picture, rng: (picture, 2.0))
+    data = training_data(clip, "quality", "train")
+    photographs = load_data("quality", "train", clip.image_side, 30)
+    drawings = [training_data(clip, task, "train") for task in ("counting", "ageing")]
+    expected = [*pictures(photographs), *pictures(drawings[0])[:12], *pictures(drawings[1])[:12]]
+    assert pictures(data) == expected
+    assert data.values.tolist() == [*photographs.values, *[2.0] * 24]
+    assert data.records["scene_id"].tolist() == data.groups.tolist()
+    assert data.groups.tolist() == [*photographs.groups, *["drawing"] * 24]
+    assert data.key not in {each.key for each in (photographs, *drawings)}
+    val = training_data(clip, "quality", "val")
+    assert pictures(val) == pictures(load_data("quality", "val", clip.image_side))
+
+
+def test_a_drawing_is_damaged_as_its_score_says(clip):
+    drawings = load_data("ageing", "train", clip.image_side, 30)
+    photographs = load_data("quality", "val", clip.image_side, 2)
+    data, again = (damaged.with_damaged(photographs, [drawings], 30) for _ in range(2))
+    assert pictures(data) == pictures(again)
+    scores = data.values[2:]
+    assert 1 <= scores.min() < 2 < 4 < scores.max() <= 5
+    off = np.abs(np.float64(data.images[2:]) - drawings.images).mean(axis=(1, 2, 3))
+    assert np.corrcoef(scores, off)[0, 1] < -0.5
+    assert off[scores > 4.5].max() < off[scores < 2].min()
 
 
 def test_counting_is_tested_in_four_ways(counting, clip):
