@@ -20,12 +20,14 @@ from ordlib import (
     NumCLIP,
     OrdinalCLIP,
     OrdinalTask,
+    RankingAdapter,
     TrainingPlan,
     components,
     fit,
     list_components,
     load_clip,
     load_component,
+    load_task,
 )
 
 OTHER_THAN_DEFAULT = {
@@ -224,3 +226,22 @@ def test_those_that_come_with_ordlib_are_listed(saved, clip, tmp_path, monkeypat
     assert type(load_component("a", clip)) is FineTuned
     with pytest.raises(FileNotFoundError, match="no component 'c'; there are a, b, and folders"):
         load_component("c", clip)
+
+
+def test_an_adapter_of_several_tasks_is_listed_with_all_of_them(saved, clip, tmp_path, monkeypatch):
+    """Its card tells tests by task and set: there is no one error for the table."""
+    monkeypatch.setattr(components, "COMPONENTS", tmp_path / "shipped")
+    tasks = [load_task("dating"), load_task("ageing")]
+    card = {"what": "Orders.", "device": "abacus", "test": {"rows": [{"task": "ageing"}]}}
+    RankingAdapter(clip, tasks).save_pretrained(tmp_path / "shipped" / "r", card)
+    saved[0].save_pretrained(tmp_path / "shipped" / "b", {"what": "B", "test": {"mae": 1.5}})
+    table = list_components()
+    assert table.index.tolist() == ["b", "r"]
+    row = table.loc["r"]
+    told = [row[name] for name in ("method", "task", "backbone", "device", "what")]
+    assert told == ["RankingAdapter", "dating, ageing", clip.name, "abacus", "Orders."]
+    assert np.isnan(row["mae"])
+    assert table.loc["b", "mae"] == 1.5
+    loaded = load_component("r", clip)
+    assert type(loaded) is RankingAdapter
+    assert [*loaded.tasks.values()] == tasks
