@@ -60,14 +60,19 @@ def test_tasks_without_objects_keep_every_picture(clip):
 def test_quality_is_learned_from_damaged_drawings_too(clip, monkeypatch):
     """Undamaged, they are training pictures: no photograph of val, no unseen object."""
     monkeypatch.setattr(damaged, "_damaged", lambda picture, rng: (picture, 2.0))
+    drawings = [training_data(clip, task, "train") for task in ("counting", "ageing")]
+    each = len(drawings[0])
+    monkeypatch.setattr(ranking_data, "DAMAGED_EACH", each)
     data = training_data(clip, "quality", "train")
     photographs = load_data("quality", "train", clip.image_side, 30)
-    drawings = [training_data(clip, task, "train") for task in ("counting", "ageing")]
-    expected = [*pictures(photographs), *pictures(drawings[0])[:12], *pictures(drawings[1])[:12]]
-    assert pictures(data) == expected
-    assert data.values.tolist() == [*photographs.values, *[2.0] * 24]
+    assert pictures(data) == [
+        *pictures(photographs),
+        *pictures(drawings[0])[:each],
+        *pictures(drawings[1])[:each],
+    ]
+    assert data.values.tolist() == [*photographs.values, *[2.0] * 2 * each]
     assert data.records["scene_id"].tolist() == data.groups.tolist()
-    assert data.groups.tolist() == [*photographs.groups, *["drawing"] * 24]
+    assert data.groups.tolist() == [*photographs.groups, *["drawing"] * 2 * each]
     assert data.key not in {each.key for each in (photographs, *drawings)}
     val = training_data(clip, "quality", "val")
     assert pictures(val) == pictures(load_data("quality", "val", clip.image_side))
