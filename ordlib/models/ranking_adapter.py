@@ -229,16 +229,20 @@ class RankingAdapter(Trained):
         """Return predictions from ``(N,)`` scores."""
         return task.read_values(self.scales[task.name].values(scores).clip(*task.range))
 
-    def strangeness(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
+    def strangeness(
+        self, data: ImageData, task: str | None = None, batch_size: int = 64
+    ) -> np.ndarray:
         """Say how unlike the training pictures others are.
 
         Args:
             data: N pictures.
+            task: name of the one whose training pictures count; None takes, for each picture, the
+                task that it is nearest to.
             batch_size: pictures in memory at once.
 
         Returns:
-            ``(N,)`` squared distances from the nearest task's pictures; above 1 lies what hardly
-            any picture of that task reaches.
+            ``(N,)`` squared distances from those pictures; above 1 lies what hardly any picture of
+            that task reaches.
 
         Raises:
             RuntimeError: not trained.
@@ -246,12 +250,20 @@ class RankingAdapter(Trained):
         if not self.likeness:
             raise RuntimeError("this RankingAdapter has seen no pictures yet: fit it first")
         features = self._pooled(data, batch_size)
-        return np.min([each.distances(features) for each in self.likeness.values()], axis=0)
+        known = self.likeness.values() if task is None else [self.likeness[task]]
+        return np.min([each.distances(features) for each in known], axis=0)
 
     def _pooled(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
-        """Return the ``(N, D)`` mean token of every picture, without a copy of all of them."""
+        """Return a feature of every picture: the class token, if there is one, and the mean patch.
+
+        By the mean alone most portraits passed for pictures of things to count.
+        """
+        first = int(self.options.class_token)
         chunks = self.tokens(data, batch_size).split(batch_size)
-        return torch.cat([chunk.float().mean(1) for chunk in chunks]).double().numpy()
+        parts = [
+            (chunk[:, :first].flatten(1), chunk[:, first:].float().mean(1)) for chunk in chunks
+        ]
+        return torch.cat([torch.cat(part, 1) for part in parts]).double().numpy()
 
     def standardise(self, train: Sequence[ImageData]) -> None:
         """Take mean and deviation of the labels of each task's training pictures."""

@@ -12,6 +12,7 @@ from ..data import ImageData
 from ..models.ranking_adapter import RankingAdapter
 from ..storage import digest
 from .checking import Checks
+from .sentences import asked_task
 
 CHUNK = 256  # files, about
 DECODED = 100_000_000  # pixels in memory at once, about 400 MB
@@ -125,6 +126,9 @@ def _score_sound(adapter: RankingAdapter, prompt: str, checks: Checks, batch_siz
     largest = max(checks.pixels[file] for file in files)
     batch_size = max(1, min(batch_size, DECODED // largest))
     scores = adapter.scores(data, prompt, batch_size)
-    knows = bool(adapter.likeness)
-    strange = adapter.strangeness(data, batch_size) if knows else np.full(len(files), np.nan)
+    strange = np.full(len(files), np.nan)
+    if adapter.likeness:
+        # Photographs are nothing new where quality was learned, and yet are where counting was.
+        asked = asked_task(prompt, adapter.wordings)
+        strange = adapter.strangeness(data, asked, batch_size)
     return Scored(files, scores, strange, checks.faults)
