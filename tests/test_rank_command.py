@@ -19,7 +19,7 @@ STARS = "the number of stars"
 @pytest.fixture(scope="module")
 def component(tiny_clip_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("components") / "small"
-    small_adapter(tiny_clip_folder).save_pretrained(folder, {"what": "A toy."})
+    small_adapter(tiny_clip_folder).save_pretrained(folder, {"trained_on": "toys"})
     return folder
 
 
@@ -98,8 +98,8 @@ def test_long_tables_are_cut_and_strange_pictures_told(folder, order, monkeypatc
         Image.new("RGB", (64, 64), (255, 80 * i, 0)).save(folder / "pictures" / f"plain{i}.png")
     done = order()
     assert "... and 7 more" in done.stdout
-    assert "do not trust this order. It learned counting" in " ".join(done.stdout.split())
-    assert "A toy." in done.stdout
+    assert "do not trust this order. It learned from" in " ".join(done.stdout.split())
+    assert "toys, by" in done.stdout
 
 
 @pytest.mark.parametrize(

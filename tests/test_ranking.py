@@ -314,12 +314,13 @@ def test_a_sentence_that_cannot_be_read(adapter, folder, prompt, says, monkeypat
 
 
 def test_components(adapter, folder, tmp_path):
-    adapter.save_pretrained(tmp_path / "mine", {"what": "a toy of noise."})
+    adapter.save_pretrained(tmp_path / "mine", {"trained_on": "noise"})
     own = rank(folder, STARS, component=tmp_path / "mine", clip=adapter.clip)
     again = rank(folder, STARS, component=tmp_path / "mine", device="cpu")
     assert names(own) == names(again)
-    assert own.trained_on.startswith("counting ('Rank by the number of {plural}.'), dating (")
-    assert own.trained_on.endswith("; a toy of noise.")
+    assert own.trained_on.startswith(
+        "noise, by sentences such as 'Rank by the number of {plural}.'"
+    )
     with pytest.raises(ValueError, match="does not fit"):
         rank(folder, STARS, component="coop-dating", clip=adapter.clip)
     CoOp(adapter.clip, adapter.tasks["dating"]).save_pretrained(tmp_path / "coop")
@@ -342,7 +343,7 @@ def test_strange_pictures_are_told(adapter, folder, tmp_path):
     }
     assert {f"plain{i}.png" for i in range(5)} <= odd
     assert ranking.strange == len(odd)
-    assert "do not trust this order. It learned counting ('Rank by" in ranking.notes[0]
+    assert "do not trust this order. It learned from " in ranking.notes[0]
     assert ranking.notes[0].startswith(f"{len(odd)} of 15 pictures are unlike")
     assert "do not trust this order" in repr(ranking)
 

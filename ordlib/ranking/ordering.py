@@ -133,10 +133,10 @@ def _table(adapter: RankingAdapter, scored: Scored, task: str | None, down: bool
 
 
 def _trained_on(adapter: RankingAdapter) -> str:
-    """Say what an adapter learned: its card's words, its tasks, and a sentence of each."""
-    what = getattr(adapter, "card", {}).get("what", "")
-    tasks = [f"{name} ({said[0]!r})" for name, said in adapter.wordings.items()]
-    return "; ".join([", ".join(tasks), *([what] if what else [])]).rstrip(".") + "."
+    """Say what an adapter learned from: its card's words, and a sentence of each task."""
+    what = getattr(adapter, "card", {}).get("trained_on", "pictures that nobody described")
+    said = ", ".join(repr(known[0]) for known in adapter.wordings.values())
+    return f"{what}, by sentences such as {said}."
 
 
 def _all_at_fault(skipped: dict[str, str]) -> str:

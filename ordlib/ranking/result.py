@@ -33,7 +33,7 @@ class Ranking:
         task: the one that the sentence asks for, or None.
         unit: of ``value``.
         component: name of what gave the scores.
-        trained_on: what it has learned, in words.
+        trained_on: what it has learned from, in words.
     """
 
     prompt: str
@@ -90,7 +90,7 @@ class Ranking:
             notes.append(
                 f"{self.strange:,} of {self.total:,} pictures {is_} unlike those that "
                 f"{self.component} was trained on: do not trust "
-                f"{'this order' if self.is_doubtful else its}. It learned {self.trained_on}"
+                f"{'this order' if self.is_doubtful else its}. It learned from {self.trained_on}"
             )
         if self.task is None:
             notes.append(

@@ -157,9 +157,9 @@ def keep(
     words += ["--epochs", str(plan.epochs)] * (plan.epochs != PLAN.epochs)
     words += ["--backbone", adapter.clip.name] * (adapter.clip.name != "pico-clip")
     card = {
-        "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which, "
-        f"trained on {TRAINED_ON}.",
+        "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which.",
         "command": shlex.join(words),
+        "trained_on": TRAINED_ON,
         "data": {
             split: {name: training_data(adapter.clip, name, split).key for name in adapter.tasks}
             for split in ("train", "val")
