@@ -13,6 +13,7 @@ from ..data import ImageData
 from ..features import image_features
 from ..metrics import spearman
 from ..plots import contact_sheet
+from ..plots.ranks import value_name
 from ..tasks import OrdinalTask
 from .controls import NAME_WIDTH, explorer, say
 
@@ -82,7 +83,7 @@ def draw_ordered(
     order = closest_first(cosines)
     head, tail = most - most // 2, most // 2
     shown = order if len(order) <= most else np.concatenate([order[:head], order[-tail:]])
-    names = [_label(data.task, value) for value in data.values[shown]]
+    names = [value_name(data.task, value) for value in data.values[shown]]
     ax = contact_sheet([data[i] for i in shown], names, columns=head, ax=ax)
     which = f"all {len(order)} pictures, the closest first"
     if len(shown) < len(order):
@@ -156,9 +157,3 @@ def _button(words: str, clicked: Callable[[Button], None]) -> Button:
     button = Button(description=words, layout=Layout(width="auto"))
     button.on_click(clicked)
     return button
-
-
-def _label(task: OrdinalTask, value: float) -> str:
-    """Return a rank's own name, or the number of a label that lies between ranks."""
-    rank = int(task.nearest_rank(value))
-    return task.label_of(rank) if task.levels[rank] == value else f"{value:.3g}"

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..mistakes import mistaken, unreached
 from ..verdict import called, diagnosing
-from .mistakes import mistaken, unreached
 
 ALPHA = 0.3
 PROMPTS, TRANSFORMED = torch.randn(2, 4, 7, 5, generator=torch.Generator().manual_seed(3))

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..mistakes import mistaken, unreached
 from ..verdict import Unfinished, called, diagnosing
-from .mistakes import mistaken, unreached
 from .pairs_batches import BATCHES, SQUARE, STANDING, Batch
 from .pulls_mistaken import PULLS, pulled
 from .pushes_mistaken import PUSHES, pushed

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..rankformer.mistakes import mistaken, unreached
+from ..mistakes import mistaken, unreached
 from ..verdict import called, diagnosing
 from .answers import no_tensor
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..rankformer.mistakes import mistaken, unreached
+from ..mistakes import mistaken, unreached
 from ..verdict import called, diagnosing
 from .answers import no_tensor
 
