@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 HOME = Path(__file__).parents[1]
+# One table serves them all, if one worker has them all.
+pytestmark = pytest.mark.xdist_group("rank-attention-bench")
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +23,17 @@ def bench():
         sys.path.remove(str(HOME))
 
 
-@pytest.fixture(autouse=True)
-def few(bench, monkeypatch):
-    monkeypatch.setattr(bench, "PICTURES", (2, 3, 4))
-    monkeypatch.setattr(bench, "LARGEST_PAIRWISE", 3)
-    monkeypatch.setattr(bench, "PATCHES", 5)
+@pytest.fixture(autouse=True, scope="module")
+def few(bench):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "PICTURES", (2, 3, 4))
+        patch.setattr(bench, "LARGEST_PAIRWISE", 3)
+        patch.setattr(bench, "PATCHES", 5)
+        yield
 
 
-@pytest.fixture
-def table(bench):
+@pytest.fixture(scope="module")
+def table(bench, few):
     return pd.DataFrame(bench.records(map(bench.Setting, bench.PICTURES), repeats=1))
 
 

@@ -197,7 +197,7 @@ def test_from_the_command_to_a_prediction(call, clip, tmp_path):
 
 def test_a_metric_undefined_in_every_epoch_is_said(call, monkeypatch):
     metrics = dict.fromkeys(METRICS, 1.0) | {"spearman": float("nan")}
-    monkeypatch.setattr("ordlib.training.loop.score", lambda *_: dict(metrics))
+    monkeypatch.setattr("ordlib.training.shuffled.score", lambda *_: dict(metrics))
     with pytest.warns(UserWarning, match="spearman on val was undefined"):
         found = call("corn", "dating", "--epochs", "1", "--metric", "spearman")
     assert found.exit_code == 0, found.output
