@@ -497,7 +497,7 @@ for ax, row in zip(axes, np.flatnonzero(fits)):
     pair = [f"Rank by the number of {name}." for name in kinds.loc[row]]
     picture = crowded.subset([row])
     maps = {prompt: removal_map(adapter, picture, prompt)[0] for prompt in pair}
-    plots.attention_maps(picture[0], maps, ax=ax)
+    plots.attention_maps(picture[0], maps, label="added to the score", ax=ax)
     print(own[row], kinds["plural"][row], other[row], kinds["distractor_plural"][row])
 
 # %% [markdown]
@@ -508,7 +508,7 @@ for ax, row in zip(axes, np.flatnonzero(fits)):
 #
 # **What you should see.** It reads *which* objects are meant, within limits. Asked for its own, the
 # score follows the count (Spearman 0.72<!--=crowded.own-->, among pictures with one to five of them
-# 0.4<!--=crowded.own.few-->). Asked for the others the mean falls to -1.5<!--=crowded.the other-->,
+# 0.36<!--=crowded.own.few-->). Asked for the others the mean falls to -1.5<!--=crowded.the other-->,
 # where -1.3<!--=crowded.the other.target--> would be right; asked for what is not there at all, to
 # -1.7<!--=crowded.neither-->. But it hardly *counts* the others: 0.17<!--=crowded.other--> over 200
 # pictures is little more than chance.

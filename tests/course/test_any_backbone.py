@@ -13,19 +13,37 @@ HOME = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(HOME.glob("*.ipynb"))
 WITH_CLIP = [path for path in PATHS if "load_clip" in path.read_text("utf-8")]
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}
+# Executed by each kernel as it starts: what notebooks say about numbers is tested elsewhere, and
+# a fraction of the pictures will do to see whether they run.
+FEWER = """
+from ordlib.data import rendered
+
+whole, most = rendered.render_split, {"train": 520}
+def few(name, split, side, size, workers):
+    return whole(name, split, side, min(size or 2000, most.get(split, 200)), workers)
+rendered.render_split = few
+"""
 
 
 @pytest.fixture(scope="module")
 def random_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As large as pico-clip's pictures, so that the course's own renderings serve.
+    """The smallest pictures that the world renders, which takes least time.
 
-    It has pico-clip's tokenizer, too: with a token for each letter prompts would be long and slow.
+    It has pico-clip's tokenizer: with a token for each letter prompts would be long and slow.
     """
     text = {"hidden_size": 32, "intermediate_size": 64, **LAYERS}
-    vision = {"hidden_size": 32, "intermediate_size": 64, "image_size": 96, "patch_size": 24}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "image_size": 64, "patch_size": 16}
     folder = tmp_path_factory.mktemp("random-clip")
     tokenizer = load_clip("pico-clip", "cpu").tokenizer
     return build_clip(folder, tokenizer, text, vision | LAYERS, width=24)
+
+
+@pytest.fixture(autouse=True)
+def fewer_pictures(tmp_path, monkeypatch):
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "fewer.py").write_text(FEWER)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
 @pytest.mark.parametrize("path", WITH_CLIP, ids=lambda path: path.stem)
