@@ -498,7 +498,8 @@ for ax, row in zip(axes, np.flatnonzero(fits)):
     picture = crowded.subset([row])
     maps = {prompt: removal_map(adapter, picture, prompt)[0] for prompt in pair}
     plots.attention_maps(picture[0], maps, label="added to the score", ax=ax)
-    print(own[row], kinds["plural"][row], other[row], kinds["distractor_plural"][row])
+    counts = (own[row], other[row])
+    print(*(f"{n:.0f} {name}" for n, name in zip(counts, kinds.loc[row])))
 
 # %% [markdown]
 # *Figure 4. Which patches decided? Left a picture, the first two with at least four of each kind, both

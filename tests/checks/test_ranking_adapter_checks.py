@@ -513,3 +513,13 @@ def test_right_batches_pass(answer):
 @pytest.mark.parametrize("diagnosis", BATCHES)
 def test_batches_are_diagnosed(diagnosis):
     wrong(check.rank_batch(BATCHES[diagnosis]), diagnosis)
+
+
+def test_a_sigmoid_rounded_to_one_has_lost_its_logarithm():
+    def rounded(logits, targets):
+        above = (targets[:, None] > targets).to(logits.dtype)
+        each = F.binary_cross_entropy(logits.sigmoid(), above, reduction="none")
+        differ = targets[:, None] != targets
+        return (each * differ).sum() / differ.sum().clamp(min=1)
+
+    assert "rounded to 0 or 1" in str(check.ties(rounded))

@@ -67,10 +67,10 @@ def misnamed(batch: Batch, draw: Draw, pool: Pool) -> str | None:
         if own.sum() == wanted and np.array_equal(targets, pool.values[rows]):
             return (
                 "negatives keep their own count: a picture of a "
-                f"{pool.names[rows[place]]!r} holds 0 of {draw.name!r}, so its target is 0"
+                f"'{pool.names[rows[place]]}' holds 0 of {draw.name!r}, so its target is 0"
             )
         return (
-            f"a positive is no {draw.name!r}: row {rows[place]} is a {pool.names[rows[place]]!r} "
+            f"a positive is no {draw.name!r}: row {rows[place]} is a '{pool.names[rows[place]]}' "
             f"and has target {targets[place]:g}. Compare names with =="
         )
     if (targets != right).any():
