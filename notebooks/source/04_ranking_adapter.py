@@ -284,7 +284,7 @@ for quantity in ("seconds", "mib"):
 # **What you should see.** As written, twice the pictures cost about four times as much once there are
 # many. At 64 the shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with
 # one thread, and takes a 43<!--=cost.mib-->th of the memory. Other machines and numbers of threads
-# give other ratios (we have seen from some 30 to some 300); how the lines rise stays. At 256 pictures, where the
+# give other ratios; how the lines rise stays. At 256 pictures, where the
 # shortcut needs less than half a gigabyte, the other would need
 # 45<!--=cost.256--> of them.
 #
