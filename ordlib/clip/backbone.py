@@ -198,7 +198,7 @@ class ClipBackbone:
     ) -> torch.Tensor:
         """Return text features of prompts given as word embeddings, with gradient to them.
 
-        Whatever stands behind the last end position is cut off first; it cannot matter.
+        Whatever stands behind a prompt's end cannot matter, but costs time: leave it out.
 
         Args:
             embeddings: ``(M, T, W)``, as of :meth:`word_embeddings`, some perhaps learned.
@@ -210,7 +210,7 @@ class ClipBackbone:
         Raises:
             ValueError: more positions than the context holds.
         """
-        hidden = self._run_text(embeddings[:, : int(end_positions.max()) + 1])
+        hidden = self._run_text(embeddings)
         ends = hidden[torch.arange(len(hidden), device=hidden.device), end_positions]
         return self.model.text_projection(ends).float()
 

@@ -7,8 +7,8 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     """Return the device asked for, or the best there is.
 
     Args:
-        device: "cuda", "cuda:1", "mps", "cpu"; "auto" or None takes CUDA, else Apple's MPS, else
-            the CPU.
+        device: "cuda", "cuda:1", "mps", "cpu", or any other accelerator that torch knows; "auto"
+            or None takes the accelerator of this machine, else the CPU.
 
     Returns:
         A device that torch can use here.
@@ -24,20 +24,19 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         ...
         ValueError: there is no device 'gpu'; there are 'auto', 'cuda', 'mps' and 'cpu'
     """
-    counts = {
-        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": int(torch.backends.mps.is_available()),
-        "cpu": 1,
-    }
+    counts = {"cpu": 1}
+    if torch.accelerator.is_available():
+        kind = torch.accelerator.current_accelerator().type
+        counts = {kind: torch.accelerator.device_count()} | counts
     if device in (None, "auto"):
-        return torch.device(next(kind for kind, count in counts.items() if count))
+        return torch.device(next(iter(counts)))
     try:
         asked = torch.device(device)
-        count = counts[asked.type]
-    except (RuntimeError, KeyError) as error:
+    except RuntimeError as error:
         raise ValueError(
             f"there is no device {str(device)!r}; there are 'auto', 'cuda', 'mps' and 'cpu'"
         ) from error
+    count = counts.get(asked.type, 0)
     if (asked.index or 0) >= count:
         raise ValueError(
             f"device {str(asked)!r} was asked for, but torch {torch.__version__} sees {count} "

@@ -118,7 +118,6 @@ class RankingAdapter(Trained):
             )
             self.net.align(clip.model.text_projection.weight.float())
         self._note_trained()
-        self.eval()
 
     def tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
         """Return ``(N, P, D)`` visual tokens of N pictures, in half precision on the CPU.

@@ -26,8 +26,11 @@ class Trained(nn.Module, ABC):
     options: object
 
     def _note_trained(self) -> None:
-        """Take what needs a gradient now for what is trained; to be called once all is built."""
-        self.to(self.clip.device)
+        """Take what needs a gradient now for what is trained; to be called once all is built.
+
+        All but a step of training is done in eval mode: attention rounds otherwise in the other.
+        """
+        self.to(self.clip.device).eval()
         self._trained = {name for name, p in self.named_parameters() if p.requires_grad}
 
     def after_step(self) -> None:

@@ -177,7 +177,7 @@ class Run(ABC):
             seconds=round(self.progress.seconds, 2),
             steps=self.progress.epoch * (self.steps // self.plan.epochs),
             best_epoch=self.progress.best_epoch,
-            device=str(self.accelerator.device),
+            device=str(self.model.clip.device),
         )
         return table
 
@@ -279,13 +279,14 @@ class Run(ABC):
 
 def _accelerator(model: Trained) -> Accelerator:
     device = model.clip.device
-    # accelerate holds one device and precision for a whole Python process; models may differ.
+    # accelerate holds one device and precision for a whole Python process; models may differ. It
+    # would also choose the device; a model, and all that it computes, stays where its CLIP is.
     AcceleratorState._reset_state(reset_partial_state=True)
     if device.type != "cuda":
-        return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+        return Accelerator(device_placement=False, cpu=device.type == "cpu", mixed_precision="no")
     # A frozen half in float16 passes gradients on only if the loss is scaled, as "fp16" does.
     half = model.clip.dtype == torch.float16 or not torch.cuda.is_bf16_supported(False)
-    return Accelerator(mixed_precision="fp16" if half else "bf16")
+    return Accelerator(device_placement=False, mixed_precision="fp16" if half else "bf16")
 
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:

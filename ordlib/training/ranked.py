@@ -59,7 +59,7 @@ class RankedRun(Run):
         return rank_batches(self.model, self.train_data, steps, self.batch, self.plan.seed, epoch)
 
     def _ready(self, batch: RankBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        device = self.accelerator.device
+        device = self.model.clip.device
         tokens = self.tokens[batch.task][torch.as_tensor(self._own(batch.rows))]
         targets = torch.as_tensor(self._own(batch.targets), device=device)
         return (tokens.to(device).float(), self.model.words(batch.prompt)), targets

@@ -34,7 +34,7 @@ class ShuffledRun(Run):
 
     def _open(self) -> None:
         values = torch.as_tensor(self.train_data.values, dtype=torch.float32)
-        self.values = values.to(self.accelerator.device)
+        self.values = values.to(self.model.clip.device)
         self.inputs = self.model.inputs(self.train_data)
 
     def _batches(self, epoch: int) -> np.ndarray:
