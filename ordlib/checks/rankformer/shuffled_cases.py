@@ -59,6 +59,7 @@ def given(case: Case) -> tuple[Watched, Tensor, Tensor, Tensor]:
         former = Watched(RANKS, WIDTH, **({"alpha": 0.5} | case.former)).requires_grad_(False)
         if case.former.get("positions") == "learned":
             former.positions.mul_(case.trained)
+        former.double()
         prompts = case.size * torch.randn(RANKS, LENGTH, WIDTH)
     words = torch.tensor([2] * RANKS if case.even else WORDS)
     places = torch.arange(LENGTH)

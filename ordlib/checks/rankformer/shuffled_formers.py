@@ -10,10 +10,18 @@ from ...rankformer import RankFormer
 Disturb = Callable[[Tensor, Tensor], Tensor]
 # Position 2 is alive in all ranks.
 FEATURE, PLACE = 7, 2
+# Of numbers about 1 in single precision: what sums in another order differ by.
+ROUNDING = 4e-7
 
 
 class Watched(RankFormer):
-    """Keep what it is called with, and disturb what comes out."""
+    """Keep what it is called with, round as single precision does, and disturb what comes out.
+
+    How a CPU rounds is its own affair, and whether an answer passes must not depend on it. So the
+    former, a double-precision one, computes without rounding to speak of, and then every place in
+    the batch is rounded its own way: the same on all machines, and another one for a rank that
+    was moved.
+    """
 
     def __init__(self, *given: object, disturb: Disturb | None = None, **choices: object) -> None:
         super().__init__(*given, **choices)
@@ -22,8 +30,14 @@ class Watched(RankFormer):
     def forward(self, prompts: Tensor, live: Tensor, alpha: float | None = None) -> Tensor:
         """Return blended prompts, disturbed."""
         self.seen.append(prompts.detach().clone())
-        blended = super().forward(prompts, live, alpha)
+        exact = super().forward(prompts.double(), live, alpha)
+        blended = torch.where(exact == prompts, exact, exact + _rounding(prompts)).float()
         return blended if self.disturb is None else self.disturb(blended, prompts)
+
+
+def _rounding(prompts: Tensor) -> Tensor:
+    signs = torch.randint(2, prompts.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return ROUNDING * prompts.abs().mean().double() * signs
 
 
 def _added(blended: Tensor, **by_rank: float) -> Tensor:
