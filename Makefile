@@ -1,4 +1,6 @@
 # Two commands for everybody:  make course  and  make test.  Each sets itself up first.
+# make test-all  runs the slow tests that make test leaves out,  make test-cpus  the tests and the
+# notebooks' checked outputs as other CPUs would round them.
 # Everything they make lies in .venv/ and build/ (and the package's ordlib.egg-info/);
 # `make clean` removes all of it.
 
@@ -10,23 +12,30 @@ export IPYTHONDIR ?= $(CURDIR)/build/ipython
 export MPLCONFIGDIR ?= $(CURDIR)/build/matplotlib
 export RUFF_CACHE_DIR ?= $(CURDIR)/build/ruff
 export HYPOTHESIS_STORAGE_DIRECTORY ?= $(CURDIR)/build/hypothesis
-course test notebooks: export JUPYTER_DATA_DIR ?= $(CURDIR)/build/jupyter
+course test test-all test-another-cpu test-cpus notebooks: export JUPYTER_DATA_DIR ?= $(CURDIR)/build/jupyter
 
 # The first Python on the path that is new enough; `make PYTHON=/path/to/python` overrides.
 FITS := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c $(FITS) >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: course test lab notebooks bench clean
+.PHONY: course test test-all test-another-cpu test-cpus lab notebooks bench clean
 
 course: $(READY)
 	@$(BIN)/ordlib run --output build/course
 
 test: $(READY)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
-	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadgroup
-	@HF_HUB_OFFLINE=1 $(BIN)/pytest -o addopts=-q --nbval-lax --nbval-cell-timeout=300 \
-		notebooks/*.ipynb
+	@$(BIN)/python tests/parts.py test
+
+test-all: $(READY)
+	@$(BIN)/python tests/parts.py slow
+
+# One other CPU and the tests of what is computed: what CI has time for.
+test-another-cpu: $(READY)
+	@$(BIN)/python tests/parts.py another-cpu
+
+test-cpus: $(READY)
+	@$(BIN)/python tests/parts.py cpus
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks

@@ -1,5 +1,6 @@
 """The ``ordlib`` command. Heavy imports wait inside the commands, so that help is quick."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,12 @@ Parameters = Annotated[
 ]
 Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")]
 File = Path | None
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Notebooks at a time; 2 unless the machine has one core or under 8 GB.", min=1
+    ),
+]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure.")]
 
 
@@ -76,6 +83,7 @@ def run(
     parameter: Parameters = None,
     output: Output = Path("build/course"),
     keep_going: KeepGoing = False,
+    jobs: Jobs = None,
     timeout: Limit = 300,
     notebooks: Home = None,
 ) -> None:
@@ -89,7 +97,7 @@ def run(
 
         home = notebooks or places.notebooks_folder()
         chosen = places.choose([*home.glob("*.ipynb")], names or [])
-        console, outcomes = Console(), []
+        console, outcomes, began = Console(), [], time.perf_counter()
         with lines.progress(console) as watch:
             each = running.run(
                 chosen,
@@ -97,6 +105,7 @@ def run(
                 values=dict(pair.split("=", 1) for pair in parameter or []),
                 keep_going=keep_going,
                 timeout=timeout,
+                jobs=jobs,
                 watch=watch,
             )
             try:
@@ -104,8 +113,10 @@ def run(
                     outcomes.append(outcome)
                     lines.tell(console, outcome)
             finally:
-                index = report.write_index(outcomes, output)
-        lines.summary(console, outcomes, index)
+                outcomes.sort(key=lambda outcome: chosen.index(outcome.source))
+                seconds = time.perf_counter() - began
+                index = report.write_index(outcomes, seconds, output)
+        lines.summary(console, outcomes, seconds, index)
     if any(outcome.status != "ok" for outcome in outcomes):
         raise typer.Exit(1)
 

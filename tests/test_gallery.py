@@ -127,7 +127,7 @@ def test_one_picture_alone(paths, tmp_path):
     assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (10, 20)
 
 
-@pytest.mark.browser
+@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason="no Chromium here")
 def test_a_browser_shows_the_pictures_in_order(paths, tmp_path):
     page = write_gallery(ranking(paths), tmp_path / "out.html")

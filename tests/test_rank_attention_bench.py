@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 
 HOME = Path(__file__).parents[1]
-# One table serves them all, if one worker has them all.
-pytestmark = pytest.mark.xdist_group("rank-attention-bench")
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,12 @@ def progress(console: Console) -> Iterator[Watch]:
     """Show where a run is.
 
     Args:
-        console: a terminal gets a line that ticks; anything else one line per notebook.
+        console: a terminal gets a line that ticks for each notebook that runs; anything else one
+            line as a notebook begins.
 
     Yields:
-        A watcher to call with (name, number of the cell, number of cells).
+        A watcher to call with (name, number of the cell, number of cells); a number beyond the
+        last says that the notebook has ended.
     """
     if not console.is_terminal:
         yield (
@@ -40,10 +42,10 @@ def progress(console: Console) -> Iterator[Watch]:
         lines = {}
 
         def watch(name: str, cell: int, cells: int) -> None:
+            if cell > cells:
+                shown.remove_task(lines.pop(name))
+                return
             if name not in lines:
-                for line in lines.values():
-                    shown.remove_task(line)
-                lines.clear()
                 lines[name] = shown.add_task(name)
             shown.update(lines[name], completed=cell, total=cells)
 
@@ -59,46 +61,47 @@ def tell(console: Console, outcome: Outcome) -> None:
         say(console, f"  {outcome.failure}", "red")
 
 
-def summary(console: Console, outcomes: Sequence[Outcome], index: Path) -> None:
+def summary(console: Console, outcomes: Sequence[Outcome], seconds: float, index: Path) -> None:
     """Print the table of a run, what it cost against the budgets, and where to look."""
     width = max([len(outcome.name) for outcome in outcomes] + [len("notebook")])
     say(console, f"\n{'notebook':{width}}  status    cells  seconds")
     for outcome in outcomes:
-        seconds = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
-        line = f"{outcome.name:{width}}  {outcome.status:8}  {outcome.cells:5}  {seconds:>7}"
+        took = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
+        line = f"{outcome.name:{width}}  {outcome.status:8}  {outcome.cells:5}  {took:>7}"
         say(console, line, _STYLE[outcome.status])
-    for line in budget_lines(outcomes):
+    for line in budget_lines(outcomes, seconds):
         say(console, line)
     say(console, f"\nOpen {index.resolve()}")
 
 
-def budget_lines(outcomes: Sequence[Outcome]) -> list[str]:
+def budget_lines(outcomes: Sequence[Outcome], seconds: float) -> list[str]:
     """Compare the times with the course's budgets; this informs and never fails a run.
 
     Args:
         outcomes: what became of each notebook.
+        seconds: that all of them took together, several at a time.
 
     Returns:
         One line on the slowest notebook and one on the whole.
 
     Example:
-        >>> for line in budget_lines([Outcome(Path("00_start_here.ipynb"), 30, seconds=42.0)]):
+        >>> done = [Outcome(Path("00_start_here.ipynb"), 30, seconds=42.0)]
+        >>> for line in budget_lines(done, seconds=43.0):
         ...     print(line)
         Budget per notebook, 60 s: within it; the slowest is 00_start_here with 42 s.
-        Budget of the course, 480 s: within it, with 42 s.
+        Budget of the course, 240 s: within it, with 43 s.
     """
     timed = [outcome for outcome in outcomes if outcome.seconds is not None]
     if not timed:
         return []
     slowest = max(timed, key=lambda outcome: outcome.seconds)
-    total = sum(outcome.seconds for outcome in timed)
     if any(outcome.changed for outcome in timed):
         return ["The budgets hold for the committed parameters; these were others."]
     return [
         f"Budget per notebook, {NOTEBOOK_BUDGET} s: {_verdict(slowest.seconds, NOTEBOOK_BUDGET)}; "
         f"the slowest is {slowest.name} with {slowest.seconds:.0f} s.",
-        f"Budget of the course, {COURSE_BUDGET} s: {_verdict(total, COURSE_BUDGET)}, "
-        f"with {total:.0f} s.",
+        f"Budget of the course, {COURSE_BUDGET} s: {_verdict(seconds, COURSE_BUDGET)}, "
+        f"with {seconds:.0f} s.",
     ]
 
 

@@ -22,11 +22,12 @@ from ordlib.storage import replacing
 HEADLINES = 4
 
 
-def write_index(outcomes: Sequence[Outcome], output: Path) -> Path:
+def write_index(outcomes: Sequence[Outcome], seconds: float, output: Path) -> Path:
     """Write ``index.html``, and beside it a page for each notebook that ran.
 
     Args:
         outcomes: what became of each notebook.
+        seconds: that all of them took together.
         output: the folder of the run.
 
     Returns:
@@ -34,11 +35,10 @@ def write_index(outcomes: Sequence[Outcome], output: Path) -> Path:
     """
     template = files("ordlib.course").joinpath("index.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    total = sum(outcome.seconds or 0 for outcome in outcomes)
     html = environment.from_string(template).render(
         cards=[_card(outcome, output) for outcome in outcomes],
         passed=sum(outcome.status == "ok" for outcome in outcomes),
-        total=total,
+        seconds=seconds,
         notebook_budget=NOTEBOOK_BUDGET,
         course_budget=COURSE_BUDGET,
         when=datetime.now().astimezone().strftime("%d %B %Y, %H:%M").lstrip("0"),

@@ -1,16 +1,23 @@
-"""Running the notebooks one after the other, whatever becomes of each."""
+"""Running the notebooks, one or several at a time, whatever becomes of each."""
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import nbformat
+import psutil
 
 from ordlib.course import numbers, parameters
 from ordlib.course.engine import Failure, execute
+from ordlib.course.side_by_side import side_by_side
 
-NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 8 * 60  # seconds on two CPU cores
+NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 4 * 60  # seconds on two CPU cores
 CELL_LIMIT = 300  # seconds
+# Two notebooks at a time want a core and, with what else runs on a machine, four gigabytes each.
+CORES, MEMORY = 2, 8e9
 
 
 @dataclass(frozen=True)
@@ -55,21 +62,25 @@ def run(
     values: Mapping[str, str] | None = None,
     keep_going: bool = False,
     timeout: int = CELL_LIMIT,
+    jobs: int | None = None,
     watch: Callable[[str, int, int], None] = lambda name, cell, cells: None,
 ) -> Iterator[Outcome]:
     """Execute notebooks with papermill, each in a kernel and a folder of its own.
 
     Args:
-        notebooks: what to run, in this order.
+        notebooks: what to run; they are begun in this order.
         output: gets NAME.ipynb, results/NAME.json, and files/NAME/, the folder in which
             the notebook runs and where whatever it writes stays.
         values: parameters for all of them, as typed on the command line.
-        keep_going: go on after a failure; else the rest is reported as not run.
+        keep_going: go on after a failure; else those not begun are reported as not run.
         timeout: seconds that one cell may take.
-        watch: called with (name, number of the cell, number of cells) before each cell.
+        jobs: how many run at a time, on a share of the cores each; None takes
+            :func:`default_jobs`.
+        watch: called with (name, number of the cell, number of cells) before each cell, and, with
+            a number beyond the last, at the end.
 
     Returns:
-        An iterator that runs the next notebook and yields what became of it.
+        An iterator that runs notebooks and yields what became of each, as they end.
 
     Raises:
         ValueError: unknown or ill-typed parameter, or an output folder that holds the
@@ -78,7 +89,21 @@ def run(
     output = Path(output)
     _refuse_output(output, notebooks)
     given = parameters.checked(notebooks, values or {})
-    return _each(notebooks, output, given, keep_going, timeout, watch)
+    jobs = min(jobs or default_jobs(), max(len(notebooks), 1))
+    runs = {
+        path: partial(_run_one, path, output=output, given=given[path], timeout=timeout)
+        for path in notebooks
+    }
+    return _each(runs, jobs, keep_going, watch)
+
+
+def default_jobs() -> int:
+    """Return 2 on a machine with two cores and 8 GB of memory, else 1."""
+    return 2 if _cores() >= CORES and psutil.virtual_memory().total >= MEMORY else 1
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _refuse_output(output: Path, notebooks: Sequence[Path]) -> None:
@@ -91,27 +116,53 @@ def _refuse_output(output: Path, notebooks: Sequence[Path]) -> None:
         )
 
 
-def _each(notebooks, output, given, keep_going, timeout, watch) -> Iterator[Outcome]:
-    stopped = False
-    for path in notebooks:
-        cells = len(nbformat.read(path, as_version=4).cells)
-        if stopped:
-            yield Outcome(path, cells)
-            continue
-        folder, results = output / "files" / path.stem, output / "results"
-        for needed in (folder, results):
-            needed.mkdir(parents=True, exist_ok=True)
-        (results / f"{path.stem}.json").unlink(missing_ok=True)
-        executed = output / path.name
-        seconds, failure = execute(
-            path,
-            executed,
-            results=results,
-            folder=folder,
-            parameters=given[path],
-            timeout=timeout,
-            watch=lambda cell, of, name=path.stem: watch(name, cell, of),
-        )
-        saved = numbers.load_results(results / f"{path.stem}.json")
-        yield Outcome(path, cells, seconds, failure, executed, saved, bool(given[path]))
-        stopped = failure is not None and not keep_going
+def _each(runs, jobs, keep_going, watch) -> Iterator[Outcome]:
+    """Yield the outcomes of runs; after a failure those that are left are not begun."""
+    left, given_up = deque(runs), []
+    for outcome in _in_turn(runs, left, watch) if jobs == 1 else _at_once(runs, left, jobs, watch):
+        yield outcome
+        if outcome.failure and not keep_going:
+            given_up += left
+            left.clear()
+    for path in given_up:
+        yield Outcome(path, _count_cells(path))
+
+
+def _in_turn(runs, left, watch) -> Iterator[Outcome]:
+    while left:
+        yield runs[left.popleft()](watch=watch)
+
+
+def _at_once(runs, left, jobs, watch) -> Iterator[Outcome]:
+    # Threads of two notebooks that share the cores would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(_cores() // jobs, 1)))
+    for path, outcome in side_by_side(runs, left, jobs, watch):
+        if outcome is None:
+            failure = Failure(1, "", "the process that ran the notebook was ended from outside")
+            outcome = Outcome(path, _count_cells(path), 0.0, failure)
+        yield outcome
+
+
+def _run_one(path, *, output, given, timeout, watch) -> Outcome:
+    folder, results = output / "files" / path.stem, output / "results"
+    for needed in (folder, results):
+        needed.mkdir(parents=True, exist_ok=True)
+    (results / f"{path.stem}.json").unlink(missing_ok=True)
+    executed = output / path.name
+    cells = _count_cells(path)
+    seconds, failure = execute(
+        path,
+        executed,
+        results=results,
+        folder=folder,
+        parameters=given,
+        timeout=timeout,
+        watch=lambda cell, of: watch(path.stem, cell, of),
+    )
+    watch(path.stem, cells + 1, cells)
+    saved = numbers.load_results(results / f"{path.stem}.json")
+    return Outcome(path, cells, seconds, failure, executed, saved, bool(given))
+
+
+def _count_cells(path: Path) -> int:
+    return len(nbformat.read(path, as_version=4).cells)

@@ -12,6 +12,8 @@ HOME = Path(__file__).parents[2] / "notebooks"
 # Notebook 00 has no CLIP in it.
 PATHS = sorted(HOME.glob("*.ipynb"))
 WITH_CLIP = [path for path in PATHS if "load_clip" in path.read_text("utf-8")]
+# The one that takes least time stands for all in `make test`.
+QUICKEST = "02_numclip"
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}
 # Executed by each kernel as it starts: what notebooks say about numbers is tested elsewhere, and
 # a fraction of the pictures will do to see whether they run.
@@ -46,7 +48,13 @@ def fewer_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
-@pytest.mark.parametrize("path", WITH_CLIP, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem != QUICKEST))
+        for path in WITH_CLIP
+    ],
+)
 def test_a_notebook_runs_on_a_random_clip(path, random_clip, tmp_path):
     (outcome,) = run([path], tmp_path, values={"backbone": str(random_clip)})
     assert outcome.failure is None, outcome.failure

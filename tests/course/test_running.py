@@ -1,7 +1,12 @@
 """Two real runs, of notebooks as small as can be."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -44,9 +49,9 @@ def stopped(project):
     """A run that stops at its first failure."""
     output, seen = project / "stopped", []
     paths = [project / f"{name}.ipynb" for name in ("00_good", "01_bad", "03_never")]
-    outcomes = running.run(paths, output, values={"seed": "7"}, watch=lambda *at: seen.append(at))
-    outcomes = list(outcomes)
-    return outcomes, seen, report.write_index(outcomes, output)
+    watch = {"watch": lambda *at: seen.append(at)}
+    outcomes = list(running.run(paths, output, values={"seed": "7"}, jobs=1, **watch))
+    return outcomes, seen, report.write_index(outcomes, 12.3, output)
 
 
 def test_a_run_stops_at_the_first_failure_and_keeps_what_ran(project, stopped):
@@ -74,13 +79,14 @@ def test_parameters_results_and_files_go_where_they_belong(project, stopped):
 
 def test_the_watcher_hears_of_every_cell(stopped):
     good = [at for at in stopped[1] if at[0] == "00_good"]
-    assert good == [("00_good", cell, 4) for cell in (1, 2, 3, 4)]  # one is papermill's own
+    cells = [("00_good", cell, 4) for cell in (1, 2, 3, 4)]  # one is papermill's own
+    assert good == [*cells, ("00_good", 4, 3)]
 
 
 def test_the_index_has_a_card_for_each_and_links_that_exist(project, stopped):
     index = stopped[2]
     html = index.read_text()
-    for text in ("Title of 00_good", "Title of 01_bad", "Title of 03_never", "not run"):
+    for text in ("Title of 00_good", "Title of 01_bad", "Title of 03_never", "not run", "12 s"):
         assert text in html
     assert "Cell 4: rank = 21<br>ValueError: rank 21 is not in 1..20" in html
     assert "<dt>mae</dt><dd>0.2</dd>" in html or "<dt>mae</dt><dd>0.3</dd>" in html
@@ -98,7 +104,7 @@ def test_the_page_quotes_this_run(project, stopped):
 
 def test_keeping_going(project):
     paths = [project / f"{name}.ipynb" for name in ("01_bad", "00_good")]
-    outcomes = running.run(paths, project / "kept", keep_going=True)
+    outcomes = running.run(paths, project / "kept", keep_going=True, jobs=1)
     assert [outcome.status for outcome in outcomes] == ["failed", "ok"]
 
 
@@ -114,6 +120,76 @@ def test_a_dead_python_is_named(project):
     (dead,) = running.run([project / "04_dies.ipynb"], project / "dead")
     assert dead.failure.cell == 3
     assert "the Python behind the notebook died" in dead.failure.error
+
+
+def test_two_at_a_time_meet_and_a_failure_begins_no_more(tmp_path):
+    """Each of two waits for a file of the other's: one after the other they would wait forever."""
+    meet = """
+import pathlib, time
+mine, other = (pathlib.Path("..", name) for name in {names})
+mine.touch()
+while not other.exists():
+    time.sleep(0.05)
+"""
+    names = ("one", "other")
+    write(tmp_path, "00_meets", meet.format(names=names), "time.sleep(2)", SAVE)
+    write(tmp_path, "01_meets", meet.format(names=names[::-1]), "raise ValueError('rank 21')")
+    write(tmp_path, "02_never", SAVE)
+    paths, seen = sorted(tmp_path.glob("*.ipynb")), []
+    each = running.run(paths, tmp_path / "out", jobs=2, watch=lambda *at: seen.append(at))
+    outcomes = {outcome.name: outcome for outcome in each}
+    statuses = {name: outcome.status for name, outcome in outcomes.items()}
+    assert statuses == {"00_meets": "ok", "01_meets": "failed", "02_never": "not run"}
+    assert str(outcomes["01_meets"].failure).endswith("ValueError: rank 21")
+    assert outcomes["00_meets"].results == {"seed": 0, "mae": 0.25}
+    assert {("00_meets", 1, 5), ("01_meets", 1, 4), ("00_meets", 6, 5)} <= set(seen)
+
+
+def test_a_process_that_is_ended_from_outside_is_named(tmp_path):
+    path = write(tmp_path, "00_kills", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
+    other = write(tmp_path, "01_good", SAVE)
+    each = running.run([path, other], tmp_path / "out", jobs=2, keep_going=True)
+    killed, good = sorted(each, key=lambda outcome: outcome.name)
+    assert "was ended from outside" in killed.failure.error
+    assert good.status == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_a_run_leaves_no_kernel(project, tmp_path, number):
+    paths = [project / "02_slow.ipynb", write(tmp_path, "05_slow", "import time; time.sleep(600)")]
+    code = (
+        "from pathlib import Path\nfrom ordlib.course import running\n"
+        f"if __name__ == '__main__':\n    paths = [Path(p) for p in {list(map(str, paths))}]\n"
+        f"    list(running.run(paths, Path({str(tmp_path / 'out')!r}), jobs=2))\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    mark = {"ORDLIB_TEST_MARK": str(tmp_path)}
+    run = subprocess.Popen([sys.executable, tmp_path / "script.py"], env=os.environ | mark)
+
+    def kernels() -> list[Path]:
+        return [p for p in Path("/proc").glob("[0-9]*") if _is_kernel_of(p, str(tmp_path))]
+
+    wait_for(lambda: len(kernels()) == 2)
+    run.send_signal(number)
+    run.wait(30)
+    wait_for(lambda: not kernels())
+
+
+def _is_kernel_of(process: Path, mark: str) -> bool:
+    try:
+        is_kernel = b"ipykernel_launcher" in (process / "cmdline").read_bytes()
+        return is_kernel and mark.encode() in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+def wait_for(holds, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_dropout_is_drawn_from_the_plans_seed(straight, tiny_clip_folder):
     assert same(model, straight[0])
 
 
-@pytest.mark.xdist_group("ranked")
+@pytest.mark.slow
 def test_two_processes_end_where_one_does(tiny_clip_folder, tmp_path):
     """Without dropout, which differs between processes; a batch of 10 is shared as 5 and 5."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}

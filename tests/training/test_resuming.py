@@ -30,7 +30,6 @@ def progress_in(folder) -> dict:
         return json.loads(file.metadata()["progress"])
 
 
-@pytest.mark.xdist_group("killed")
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_amid_an_epoch_it_ends_in_the_same_bits(kind, killed, tiny_clip_folder):
     before = (killed / kind / FIRST_STATE).is_file()

@@ -1,4 +1,7 @@
-"""Two processes on CPUs, as a launcher starts them, find what one process finds."""
+"""Two processes on CPUs, as a launcher starts them, find what one process finds.
+
+Slow; tests/test_gathering.py has the quick sibling, loss and gradients of one step.
+"""
 
 import json
 
@@ -8,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from training_runs import KINDS, PLANS, make, train
 
+pytestmark = pytest.mark.slow
 # Without --multi_gpu, accelerate starts a single process on a machine without GPUs; with it,
 # the processes find none and share by gloo. Port 0 is one that is free.
 LAUNCHER = (
@@ -32,7 +36,6 @@ def shared(tiny_clip_folder, tmp_path_factory, other_process):
     return folder
 
 
-@pytest.mark.xdist_group("shared")
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_end_where_one_does(kind, shared, tiny_clip_folder):
     model = make(kind, tiny_clip_folder)
@@ -52,7 +55,6 @@ def test_two_processes_end_where_one_does(kind, shared, tiny_clip_folder):
             assert (one - other).norm() <= near * (start - other).norm(), name
 
 
-@pytest.mark.xdist_group("shared")
 def test_a_batch_that_does_not_divide_is_refused(shared):
     for rank in (0, 1):
         told = (shared / f"refused-{rank}.txt").read_text()

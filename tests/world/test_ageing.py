@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from ordlib.world import render
+from ordlib.world import render, render_split
 from ordlib.world.ageing import draw
 from ordlib.world.backdrops import paint_backdrop
 from ordlib.world.canvas import canvas_size, finish
@@ -25,17 +25,17 @@ WRITTEN_BY_YEARS = [name for name, cue in CUES.items() if cue.rare is not None]
 
 @pytest.fixture(scope="module")
 def train():
-    return [render("ageing", "train", index, 64) for index in range(2000)]
+    return render_split("ageing", "train", 64)
 
 
 @pytest.fixture(scope="module")
 def ages(train):
-    return np.array([picture.value for picture in train])
+    return train.values
 
 
 @pytest.fixture(scope="module")
 def records(train):
-    return pd.DataFrame([picture.record for picture in train])
+    return train.records
 
 
 def people(count, start=0):
@@ -71,8 +71,8 @@ def test_all_cues_together_tell_the_age(records, ages):
 
 
 def test_thumbnails_alone_do_not(train, ages):
-    small = [Image.fromarray(p.image).resize((12, 12), Image.Resampling.BOX) for p in train]
-    pixels = np.stack([np.asarray(picture) for picture in small]).reshape(len(train), -1) / 255
+    small = [Image.fromarray(p).resize((12, 12), Image.Resampling.BOX) for p in train.images]
+    pixels = np.stack([np.asarray(picture) for picture in small]).reshape(len(small), -1) / 255
     model = Ridge(alpha=30).fit(pixels[:1400], ages[:1400])
     assert spearmanr(model.predict(pixels[1400:]), ages[1400:]).statistic < 0.75
 

@@ -1,0 +1,97 @@
+"""What `make test`, `make test-all` and `make test-cpus` run, and how long each part takes.
+
+    python tests/parts.py test | slow | cpus | another-cpu
+
+Two processes at a time, of one thread each: on two cores more would wait for each other. All parts
+are run, whatever becomes of the others; the exit code is 1 if one fails.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(map(str, ROOT.glob("notebooks/*.ipynb")))
+# By file: what a module makes once is then made once, not once in each process.
+PYTEST = ("-m", "pytest", "-n", "2", "--dist", "loadfile")
+NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist", "loadscope",
+         "--nbval-lax", "--nbval-cell-timeout=300", *NOTEBOOKS)  # fmt: skip
+LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))
+UNIT = (*PYTEST, "-m", "not slow")
+NUMERICAL = [f"tests/{name}" for name in ("losses", "metrics", "models", "training", "checks")]
+NUMERICAL += ["tests/test_rankformer.py", "tests/test_attention.py", "tests/test_prompts.py"]
+
+# CPUs that this one can pretend to be, for torch (its own kernels, oneDNN and MKL) and for numpy:
+# without AVX, with AVX2 alone, and this very one with two threads.
+CPUS = {
+    "no AVX": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "NPY_DISABLE_CPU_FEATURES": "all",
+    },
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+    "two threads": {"OMP_NUM_THREADS": "2"},
+}
+
+
+def parts(of: str) -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str]]]:
+    """Return name, commands and environment of each part."""
+    if of == "test":
+        return [
+            ("lint", LINT, {}),
+            ("unit tests and doctests", (UNIT,), {}),
+            ("notebooks against their outputs", (NBVAL,), {}),
+        ]
+    if of == "slow":
+        return [("slow tests", ((*PYTEST, "-m", "slow"),), {})]
+    if of == "another-cpu":
+        # No machine of today is without AVX.
+        return [("numerical tests, no AVX", ((*UNIT, *NUMERICAL),), _pretending("no AVX"))]
+    if of == "cpus":
+        return [
+            (f"{what}, {cpu}", (command,), _pretending(cpu))
+            for cpu in CPUS
+            for what, command in (("unit tests", UNIT), ("notebooks", NBVAL))
+        ]
+    raise SystemExit(f"{of}: must be test, slow, cpus or another-cpu")
+
+
+def _pretending(cpu: str) -> dict[str, str]:
+    """Return the environment of a CPU; what it computes is kept apart from what others do."""
+    import numpy as np
+
+    name = cpu.lower().replace(" ", "-")
+    settings = CPUS[cpu] | {"ORDLIB_CACHE": str(ROOT / "build" / "cpus" / name)}
+    if settings.get("NPY_DISABLE_CPU_FEATURES") == "all":
+        found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+        settings["NPY_DISABLE_CPU_FEATURES"] = " ".join(found)
+    return settings
+
+
+def main(of: str) -> int:
+    """Run all parts, say what each took, and return the exit code."""
+    lines, failed, began = [], False, time.monotonic()
+    for name, commands, settings in parts(of):
+        environment = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **os.environ, **settings}
+        print(f"== {name}", flush=True)
+        start, codes = time.monotonic(), []
+        for command in commands:
+            run = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=False)
+            codes.append(run.returncode)
+        failed = failed or any(codes)
+        verdict = "FAILED" if any(codes) else "passed"
+        lines.append(f"{name}: {verdict}, {time.monotonic() - start:.0f} s")
+        print(f"== {lines[-1]}", flush=True)
+    print(*("", *lines, f"in all {time.monotonic() - began:.0f} s"), sep="\n", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
