@@ -17,7 +17,7 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm.auto import tqdm
 
 from ..storage import cache_dir, digest, replacing
-from ..world.rendering import check_address, render, world_digest
+from ..world.rendering import DATASET_VERSION, check_address, render
 
 BLOCK = 500
 # Half of the pictures are of counted objects: the family with the most names to tell apart.
@@ -91,7 +91,7 @@ def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
             f"a pool of {size} pictures does not hold whole turns of {len(TURNS)} blocks of "
             f"{BLOCK}: take a multiple of {share}, such as {fits}"
         )
-    folder = cache_dir() / "pool" / f"{side}-{digest(world_digest(), BLOCK, TURNS)}"
+    folder = cache_dir() / "pool" / f"{side}-{digest(DATASET_VERSION, BLOCK, TURNS)}"
     pool = Pool(folder, size, side)
     missing = [block for block in pool.blocks if not _labels_file(folder, block).is_file()]
     if missing:
