@@ -22,7 +22,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 .PHONY: course test test-all test-another-cpu test-cpus lab notebooks bench clean
 
 course: $(READY)
-	@$(BIN)/ordlib run --output build/course
+	@$(BIN)/ordlib course run --output build/course
 
 test: $(READY)
 	@$(BIN)/python tests/parts.py test
@@ -41,10 +41,10 @@ lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
 
 notebooks: $(READY)
-	@$(BIN)/ordlib notebooks
+	@$(BIN)/ordlib course build
 
 bench: $(READY)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m ordlib.experiments.benchmarks
 
 clean:
 	rm -rf .venv build ordlib.egg-info

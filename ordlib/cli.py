@@ -1,159 +1,223 @@
-"""The ``ordlib`` command. Heavy imports wait inside the commands, so that help is quick."""
+"""The one command, ``ordlib``. Heavy imports wait inside its commands, so that help is quick."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json as jsons
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from typer.core import TyperCommand
+
+from ordlib.course import commands
+from ordlib.utils.command import SETTINGS, plain_errors
 
 app = typer.Typer(
-    name="ordlib",
-    help="Teach CLIP to count, date, age and judge: run the course, build it, look around.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    name="ordlib", help="Teach CLIP to count, date, age and judge: ordinal regression.", **SETTINGS
 )
-COURSE_TOOLS = {"papermill", "jupytext", "nbformat", "nbconvert", "nbclient", "nbgrader"}
+results = typer.Typer(help="Compute result tables.", **SETTINGS)
+app.add_typer(commands.app, name="course")
+app.add_typer(results, name="results")
 
-Names = Annotated[
-    list[str] | None, typer.Argument(help="Notebooks by prefix, such as 00; none means all.")
-]
-Home = Annotated[
-    Path | None,
-    typer.Option("--notebooks", metavar="FOLDER", help="Where the notebooks are, if elsewhere."),
-]
-Limit = Annotated[int, typer.Option(metavar="SECONDS", help="What one cell may take.", min=1)]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("-p", "--parameter", metavar="KEY VALUE", help="Set a parameter; repeatable."),
-]
-Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Where everything goes.")]
+Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Backbone = Annotated[str, typer.Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")]
+Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
+BatchSize = Annotated[int, typer.Option(help="Batch size.", min=1)]
+Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Pairs = list[str] | None
 File = Path | None
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        help="Notebooks at a time; 2 unless the machine has one core or under 8 GB.", min=1
-    ),
-]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure.")]
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Turn what a user can mend into one clear line and exit code 1."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in COURSE_TOOLS:
-            raise
-        _stop(
-            f"This needs the course tools ({error.name} is missing): pip install 'ordlib[course]'"
-        )
-    except (ValueError, OSError) as error:
-        _stop(str(error))
-
-
-def _stop(message: str) -> None:
-    typer.secho(message, fg="red", err=True)
-    raise typer.Exit(1)
-
-
-class _Pairs(TyperCommand):
-    """Lets ``-p key value`` be typed as for papermill; typer itself knows no pairs."""
-
-    def parse_args(self, ctx, args: list[str]) -> list[str]:
-        """Join name and value into one argument, ``-p key=value``, before typer reads them."""
-        joined, rest = [], iter(args)
-        for arg in rest:
-            joined.append(arg)
-            if arg in ("-p", "--parameter"):
-                key = next(rest, "")
-                joined.append(key if "=" in key else f"{key}={next(rest, '')}")
-        return super().parse_args(ctx, joined)
-
-
-@app.command(cls=_Pairs)
-def run(
-    names: Names = None,
-    parameter: Parameters = None,
-    output: Output = Path("build/course"),
-    keep_going: KeepGoing = False,
-    jobs: Jobs = None,
-    timeout: Limit = 300,
-    notebooks: Home = None,
-) -> None:
-    """Run notebooks with papermill and leave FOLDER/index.html to look at.
-
-    The exit code is 1 if a notebook fails or is not run.
-    """
-    with _plain_errors():
-        from ordlib.course import console as lines
-        from ordlib.course import places, report, running
-
-        home = notebooks or places.notebooks_folder()
-        chosen = places.choose([*home.glob("*.ipynb")], names or [])
-        console, outcomes, began = Console(), [], time.perf_counter()
-        with lines.progress(console) as watch:
-            each = running.run(
-                chosen,
-                output,
-                values=dict(pair.split("=", 1) for pair in parameter or []),
-                keep_going=keep_going,
-                timeout=timeout,
-                jobs=jobs,
-                watch=watch,
-            )
-            try:
-                for outcome in each:
-                    outcomes.append(outcome)
-                    lines.tell(console, outcome)
-            finally:
-                outcomes.sort(key=lambda outcome: chosen.index(outcome.source))
-                seconds = time.perf_counter() - began
-                index = report.write_index(outcomes, seconds, output)
-        lines.summary(console, outcomes, seconds, index)
-    if any(outcome.status != "ok" for outcome in outcomes):
-        raise typer.Exit(1)
 
 
 @app.command()
-def notebooks(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> None:
-    """Build and execute notebooks from their text, and refresh numbers, results and labs."""
-    with _plain_errors():
-        from ordlib.course import console as lines
-        from ordlib.course import documents, places, sources
+def train(
+    method: Annotated[
+        str, typer.Argument(help="coop, corn, finetuned, l2rclip, numclip or ordinalclip.")
+    ],
+    task: Annotated[
+        str, typer.Option(metavar="NAME|FILE.toml", help="Built-in task, or a file of its fields.")
+    ],
+    output: Output,
+    data: Annotated[
+        File, typer.Option(metavar="FOLDER", help="Images of your own instead of rendered ones.")
+    ] = None,
+    labels: Annotated[
+        File,
+        typer.Option(
+            metavar="FILE",
+            help="Table with columns path, label and, if there, split and group; else subfolders.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    image_encoder: Annotated[str, typer.Option(help="frozen, lora or full.")] = "frozen",
+    backbone: Backbone = "pico-clip",
+    device: Device = "auto",
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 20,
+    batch_size: BatchSize = 64,
+    learning_rate: Rate = 3e-3,
+    lr_multiplier: Annotated[
+        Pairs, typer.Option(metavar="GROUP=FACTOR", help="Of tower, adapter or rest; repeatable.")
+    ] = None,
+    max_grad_norm: Annotated[float, typer.Option(help="Maximum gradient norm.")] = 1.0,
+    monitor: Annotated[str, typer.Option(help="Validation metric that selects the epoch.")] = "mae",
+    patience: Annotated[
+        int | None, typer.Option(help="Epochs without improvement before early stopping.")
+    ] = None,
+    prompt_epochs: Annotated[int, typer.Option(help="Epochs of stage 1 (prompts only).")] = 0,
+    set_: Annotated[
+        Pairs,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Hyperparameter of the method; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Train a method, test it once, and save it with a card.
 
-        home = notebooks or places.notebooks_folder()
-        chosen = places.choose([*(home / "source").glob("*.py")], names or [])
-        console, complaints = Console(), []
-        for source in chosen:
-            with lines.progress(console) as watch:
-                written = sources.rebuild(
-                    source, timeout=timeout, watch=lambda *at, s=source: watch(s.stem, *at)
-                )
-            for path in written:
-                lines.say(console, f"wrote {path}")
-            complaints += documents.check_notebook(home / f"{source.stem}.ipynb")
-        for complaint in complaints:
-            lines.say(console, complaint, "red")
-    if complaints:
-        raise typer.Exit(1)
+    Interrupted, the same command resumes. `accelerate launch -m ordlib train ...` shares each batch
+    among several processes.
+    """
+    with plain_errors():
+        from ordlib.experiments.train import train_component
+        from ordlib.training import TrainingPlan
+
+        plan = TrainingPlan(
+            epochs=epochs,
+            batch=batch_size,
+            learning_rate=learning_rate,
+            rates=_pairs("lr-multiplier", lr_multiplier, _number),
+            largest_norm=max_grad_norm,
+            metric=monitor,
+            patience=patience,
+            words_first=prompt_epochs,
+            seed=seed,
+        )
+        options = _pairs("set", set_, _value)
+        options |= {} if image_encoder == "frozen" else {"tower": image_encoder}
+        where = {"backbone": backbone, "device": device, "data": data, "labels": labels}
+        _, history = train_component(method, task, output, plan=plan, options=options, **where)
+        best = history.loc[history["best"], monitor]
+        reached = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
+        typer.echo(f"val {monitor} {reached} in {history.attrs['seconds']:.0f} s")
+    _saved(output, "load_component")
+
+
+@app.command()
+def train_adapter(
+    output: Output,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Rendered task, repeatable; none means all four.")
+    ] = None,
+    seed: Seed = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 8,
+    backbone: Backbone = "pico-clip",
+    device: Device = "auto",
+) -> None:
+    """Train a ranking-aware adapter on rendered tasks, test it once, and save it with a card.
+
+    Interrupted, the same command resumes.
+    """
+    with plain_errors():
+        from dataclasses import replace
+
+        from ordlib.experiments.train_adapter import PLAN, train_and_keep
+
+        plan = replace(PLAN, seed=seed, epochs=epochs)
+        train_and_keep(task or (), output, plan=plan, backbone=backbone, device=device)
+    _saved(output, "load_component")
+
+
+@app.command()
+def pretrain(
+    output: Output,
+    count_caption_fraction: Annotated[
+        float, typer.Option(help="Fraction of counting captions that state the true count.")
+    ] = 0.0,
+    distractor_number_fraction: Annotated[
+        float | None, typer.Option(help="Fraction of captions with a numeral on something else.")
+    ] = None,
+    seed: Seed = 0,
+    size: Annotated[str, typer.Option(help="Model size: default or small.")] = "default",
+    num_images: Annotated[int, typer.Option(help="Images in the pool.")] = 384_000,
+    samples_seen: Annotated[int, typer.Option(help="Pairs seen in all.")] = 3_840_000,
+    batch_size: BatchSize = 512,
+    learning_rate: Rate = 2e-3,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 2.0,
+    num_workers: Annotated[
+        int | None, typer.Option(help="Processes that render and caption; none: every core.")
+    ] = None,
+) -> None:
+    """Pretrain a small CLIP on rendered images and their captions.
+
+    Interrupted, the same command resumes; `accelerate launch -m ordlib pretrain ...` uses several
+    GPUs. On a CPU with other work to do, OMP_NUM_THREADS=1 and a batch of 256 use one core best.
+    """
+    with plain_errors():
+        from ordlib.experiments.pretrain_clip.config import Plan
+        from ordlib.experiments.pretrain_clip.model_sizes import find_size
+        from ordlib.experiments.pretrain_clip.pretrain import pretrain as run_pretraining
+        from ordlib.experiments.pretrain_clip.progress import ProgressBar
+
+        plan = Plan(
+            dose=count_caption_fraction,
+            spurious=distractor_number_fraction,
+            seed=seed,
+            size=find_size(size),
+            pictures=num_images,
+            pairs=samples_seen,
+            batch=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+        )
+        more = {"save_minutes": checkpoint_minutes, "workers": num_workers}
+        with ProgressBar(plan) as bar:
+            run_pretraining(plan, output, **more, watch=bar.show)
+    # Of several processes only one shows its progress.
+    if bar.line is not None:
+        _saved(output, "load_clip")
+
+
+@app.command()
+def evaluate_clip(folder: Annotated[Path, typer.Argument(help="The checkpoint.")]) -> None:
+    """Evaluate a pretrained pico-clip on 5,000 new images, and write the metrics on its card."""
+    with plain_errors():
+        from ordlib.experiments.pretrain_clip.evaluate import write_metrics
+
+        for name, value in write_metrics(folder).items():
+            typer.echo(f"{name:24} {value:.3f}")
+
+
+@results.command("make")
+def make_results(
+    table: Annotated[str, typer.Argument(help="Which: an unknown name lists them.")],
+    output: Annotated[
+        File, typer.Option(metavar="FILE", dir_okay=False, help="Else build/results/TABLE.json.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.", min=1)] = None,
+    num_jobs: Annotated[int | None, typer.Option(help="Models trained at once.", min=1)] = None,
+    work_dir: Annotated[
+        File, typer.Option(metavar="FOLDER", help="Keeps what is finished.")
+    ] = None,
+    set_: Annotated[
+        Pairs, typer.Option("--set", metavar="NAME=VALUE", help="Another setting; repeatable.")
+    ] = None,
+) -> None:
+    """Compute a result table and write it. Interrupted, the same command resumes."""
+    with plain_errors():
+        from ordlib.experiments.results import make_results as make
+
+        more = _pairs("set", set_, _value)
+        given = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir, **more}
+        typer.echo(f"wrote {make(table, output, **given)}")
 
 
 @app.command()
 def doctor(
     network: Annotated[bool, typer.Option(help="Also ask whether the hub can be reached.")] = True,
 ) -> None:
-    """Say what is well here, and what to do about the rest.
+    """Check this machine, and say what to do about what is wrong.
 
     The exit code is 1 if anything is [FIX]. A missing GPU or hub is not: the course needs neither.
     """
-    from ordlib.doctor import doctor as examine
+    from ordlib.course._doctor import doctor as examine
 
     report = examine(network=network)
     typer.echo(str(report))
@@ -163,103 +227,74 @@ def doctor(
 
 @app.command()
 def rank(
-    folder: Annotated[Path, typer.Argument(help="Pictures, here and in all subfolders.")],
-    by: Annotated[str, typer.Option(help='What to order by, such as "the number of stars".')],
-    component: Annotated[
-        str, typer.Option(metavar="NAME|FOLDER", help="Which trained adapter gives the scores.")
+    folder: Annotated[Path, typer.Argument(help="Images, here and in all subfolders.")],
+    prompt: Annotated[str, typer.Option(help='What to order by: "the number of stars".')],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|FOLDER", help="Trained ranking adapter.")
     ] = "ranking-adapter",
     backbone: Annotated[
         str | None, typer.Option(metavar="NAME|FOLDER", help="The CLIP that it was trained on.")
     ] = None,
     top: Annotated[int | None, typer.Option(help="Only the first so many.", min=1)] = None,
-    batch_size: Annotated[int, typer.Option(help="Pictures in memory at once.", min=1)] = 64,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Turn the order around.")] = False,
+    batch_size: BatchSize = 64,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
     csv: Annotated[File, typer.Option(dir_okay=False, help="Table to write; - prints.")] = None,
     json: Annotated[File, typer.Option(dir_okay=False, help="The same as JSON.")] = None,
-    gallery: Annotated[
-        File, typer.Option(dir_okay=False, help="Page with the pictures, such as out.html.")
-    ] = None,
+    html: Annotated[File, typer.Option(dir_okay=False, help="Page with the images.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 if anything had to be skipped.")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")] = None,
+    device: Device = "auto",
 ) -> None:
-    """Put a folder of pictures in order by a sentence.
+    """Order a folder of images by a sentence.
 
-    A sentence "from A to B" asks for the lowest first, any other for the highest. Pictures that
+    A sentence "from A to B" asks for the lowest first, any other for the highest. Images that
     cannot be read are listed at the end.
     """
-    with _plain_errors():
+    with plain_errors():
         from ordlib.ranking import rank as order
-        from ordlib.ranking.terminal import ROWS, show
+        from ordlib.ranking.console import report
 
         clip = None
         if backbone:
             from ordlib.clip import load_clip
 
             clip = load_clip(backbone, device)
-        ranking = order(
-            *(folder, by),
-            component=component,
-            clip=clip,
-            device=device,
-            batch_size=batch_size,
-            reverse=reverse,
-        )
-        shown = ranking.top(top) if top else ranking
-        # Files first: whoever reads the terminal may leave early.
-        for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
-            if path and path != Path("-"):
-                write(path)
-        if gallery:
-            from ordlib.gallery import write_gallery
-
-            write_gallery(shown, gallery)
-        # What is printed for a program has standard output to itself.
-        console = Console(stderr=Path("-") in (csv, json))
-        show(console, shown, rows=top or ROWS)
-        for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
-            if path == Path("-"):
-                typer.echo(write().encode("utf-8", "backslashreplace"), nl=False)
-        if gallery:
-            typer.echo(f"Open {gallery.resolve()}", err=console.stderr)
+        how = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device}
+        ranking = order(folder, prompt, component=model, **how)
+        report(ranking, top=top, csv=csv, json=json, html=html)
     if strict and ranking.skipped:
         raise typer.Exit(1)
 
 
-@app.command()
-def address(
-    root: Annotated[Path, typer.Option(metavar="FOLDER", help="The project's folder.")] = Path("."),
-) -> None:
-    """Rewrite badges, citation and set-up cells from the address in pyproject.toml."""
-    with _plain_errors():
-        from ordlib.course import address as addresses
-
-        changed = addresses.rewrite(root)
-        for path in changed:
-            typer.echo(f"wrote {path}")
-        if not changed:
-            typer.echo("Every address agrees with pyproject.toml already.")
+def _saved(folder: Path, loader: str) -> None:
+    typer.echo(f"{folder} is complete; ordlib.{loader}({str(folder)!r}) loads it")
 
 
-@app.command()
-def audit(
-    tasks: Annotated[
-        list[str] | None,
-        typer.Argument(help="counting, dating, ageing, quality; none means all four."),
-    ] = None,
-) -> None:
-    """Look for shortcuts in the tasks: what their records and plain pixels give away.
+def _pairs(name: str, given: list[str] | None, read: Callable[[str], object]) -> dict:
+    found = {}
+    for pair in given or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--{name} {pair}: must be written NAME=VALUE")
+        try:
+            found[key] = read(value)
+        except ValueError as error:
+            raise ValueError(f"--{name} {pair}: {error}") from error
+    return found
 
-    The exit code is 1 if a recorded number orders the labels beyond the limit.
-    """
-    with _plain_errors():
-        from ordlib.audit import audit as look
-        from ordlib.world import TASKS
 
-        found = []
-        for task in tasks or TASKS:
-            found.append(look(task))
-            typer.echo(f"{found[-1]}\n")
-    if not all(each.passed for each in found):
-        raise typer.Exit(1)
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} must be a number") from error
+
+
+def _value(text: str) -> object:
+    """Read numbers, lists, true, false or null as JSON does, and anything else as a word."""
+    try:
+        found = jsons.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except jsons.JSONDecodeError:
+        return text
+    return tuple(found) if isinstance(found, list) else found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from clips import build_tiny_clip, build_vit_b_32
 
-from ordlib.storage import replacing
+from ordlib.utils.cache import replacing
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ordlib.attention import pairwise_rank_attention, rank_attention
+from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention, rank_attention
 
 SHAPES = st.tuples(*(st.integers(1, top) for top in (5, 3, 7, 4, 6)))
 

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import rankdata
 
 from ordlib import ImageData, load_data, load_task
-from ordlib.audit import Audit, audit, leaks
+from ordlib.synthetic.audit import Audit, audit, leaks
 
 
 def make(records):

@@ -3,11 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordlib import widgets
 from ordlib.clip import load_clip
+from ordlib.course import widgets
+from ordlib.course.widgets import bins
 from ordlib.data import ImageData
 from ordlib.tasks import load_task
-from ordlib.widgets import bins
 
 TASK = load_task("counting")
 

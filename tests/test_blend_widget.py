@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import L2RCLIP, CoOp, OrdinalTask, widgets
+from ordlib import L2RCLIP, CoOp, OrdinalTask
 from ordlib.clip import load_clip
+from ordlib.course import widgets
+from ordlib.course.widgets import rankformer_blend as blends
 from ordlib.metrics import ordinality_score
-from ordlib.widgets import blends
 
 WORDS = ("one", "two", "three", "star", "photo")
 TASK = OrdinalTask(name="things", unit="things", values=(1, 2, 3, 4, 5), words=WORDS)

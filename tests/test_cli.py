@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -7,9 +8,28 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from typer.testing import CliRunner
 
-from ordlib import cli, doctor
-from ordlib.course.cleaning import METADATA
-from ordlib.doctor import Check, Report
+from ordlib import cli
+from ordlib.course import _doctor as doctor
+from ordlib.course._doctor import Check, Report
+from ordlib.course.runner.strip_metadata import METADATA
+
+# What the help of each command names, at least.
+HELP = {
+    "": "train train-adapter pretrain evaluate-clip rank doctor course results",
+    "course": "run build audit set-url",
+    "results": "make",
+    "train": "--task --output --set",
+    "train-adapter": "--task --output",
+    "pretrain": "--count-caption-fraction --output",
+    "evaluate-clip": "folder",
+    "rank": "--prompt --model --html",
+    "doctor": "--network",
+    "results make": "--output --seeds --set",
+    "course run": "--parameter --output",
+    "course build": "--timeout",
+    "course audit": "counting,",
+    "course set-url": "--root",
+}
 
 
 def invoke(*args: str):
@@ -30,25 +50,30 @@ def home(tmp_path, monkeypatch):
 def test_help_names_the_commands_and_loads_nothing_heavy():
     code = (
         "import sys; from typer.testing import CliRunner; from ordlib.cli import app\n"
-        "print(CliRunner().invoke(app, ['--help']).output)\n"
+        f"for words in {list(HELP)}:\n"
+        "    print(CliRunner().invoke(app, [*words.split(), '--help']).output, end='<end>')\n"
         "heavy = {'torch', 'papermill', 'numpy', 'nbformat', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    wide = os.environ | {"COLUMNS": "120"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=wide)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "notebooks", "rank", "doctor", "address", "audit"):
-        assert command in done.stdout
+    *each, _ = done.stdout.lower().split("<end>")
+    for says, shown in zip(HELP.values(), each, strict=True):
+        assert "usage:" in shown
+        assert set(says.split()) <= set(shown.split()), shown
 
 
 def test_a_run_from_the_command_line(home, tmp_path):
-    good = invoke("run", "00", "-p", "rank", "20", "--output", "out")
+    good = invoke("course", "run", "00", "-p", "rank", "20", "--output", "out")
     assert good.exit_code == 0, good.output
     assert "00_rank: ok" in good.output
     assert "The budgets hold for the committed parameters" in good.output
-    assert "Budget per notebook, 60 s: within it" in invoke("run", "--output", "plain").output
+    plain = invoke("course", "run", "--output", "plain")
+    assert "Budget per notebook, 60 s: within it" in plain.output
     assert f"Open {tmp_path.resolve() / 'out' / 'index.html'}" in good.output
     assert (tmp_path / "out" / "00_rank.html").is_file()
-    bad = invoke("run", "-p", "rank=21", "--output", "out")
+    bad = invoke("course", "run", "-p", "rank=21", "--output", "out")
     assert bad.exit_code == 1
     assert "cell 2 (assert rank <= 20" in bad.output
     assert "AssertionError: rank is not in 1..20" in bad.output
@@ -58,13 +83,20 @@ def test_a_run_from_the_command_line(home, tmp_path):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["run", "-p", "rnk", "3"], "no parameter 'rnk'; it has rank. Did you mean 'rank'?"),
-        (["run", "-p", "rank", "many"], "takes a value of type int"),
-        (["run", "07"], "No notebook begins with '07'; there are 00_rank"),
-        (["run", "--output", "notebooks"], "holds the notebooks themselves"),
-        (["run", "--notebooks", "nowhere"], "There is no notebook there"),
-        (["notebooks"], "There is no notebook there"),
-        (["address"], "No pyproject.toml"),
+        (
+            ["course", "run", "-p", "rnk", "3"],
+            "no parameter 'rnk'; it has rank. Did you mean 'rank'?",
+        ),
+        (["course", "run", "-p", "rank", "many"], "takes a value of type int"),
+        (["course", "run", "07"], "No notebook begins with '07'; there are 00_rank"),
+        (["course", "run", "--output", "notebooks"], "holds the notebooks themselves"),
+        (["course", "run", "--notebooks", "nowhere"], "There is no notebook there"),
+        (["course", "build"], "There is no notebook there"),
+        (["course", "set-url"], "No pyproject.toml"),
+        (["results", "make", "x"], "no table of results 'x'; there are methods, few_shot"),
+        (["results", "make", "rank_attention", "--seeds", "2"], "seeds: rank_attention has no"),
+        (["results", "make", "methods", "--set", "x=1"], "x: methods has no such setting"),
+        (["results", "make", "methods", "--set", "x"], "--set x: must be written NAME=VALUE"),
     ],
 )
 def test_mistakes_are_one_clear_line_and_nothing_runs(home, tmp_path, args, says):
@@ -76,11 +108,11 @@ def test_mistakes_are_one_clear_line_and_nothing_runs(home, tmp_path, args, says
 
 
 def test_missing_course_tools_are_named(home, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("ordlib.course")]:
+    for name in [name for name in sys.modules if name.startswith("ordlib.course.runner")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("ordlib.course", raising=False)
+    monkeypatch.delattr("ordlib.course.runner", raising=False)
     monkeypatch.setitem(sys.modules, "papermill", None)
-    result = invoke("run")
+    result = invoke("course", "run")
     assert result.exit_code == 1
     assert "pip install 'ordlib[course]'" in result.output
     assert "papermill" in result.output
@@ -102,19 +134,20 @@ def test_doctor_exits_1_only_if_something_needs_a_fix(monkeypatch):
 
 @pytest.mark.parametrize("passed", [True, False])
 def test_audit_exits_1_if_labels_leak(monkeypatch, passed):
-    audit = ModuleType("ordlib.audit")
+    audit = ModuleType("ordlib.synthetic.audit")
     audit.audit = lambda task: SimpleNamespace(passed=passed, task=task)
-    monkeypatch.setitem(sys.modules, "ordlib.audit", audit)
-    result = invoke("audit", "counting")
+    monkeypatch.setitem(sys.modules, "ordlib.synthetic.audit", audit)
+    result = invoke("course", "audit", "counting")
     assert result.exit_code == (0 if passed else 1)
     assert "task='counting'" in result.output
     assert "task='quality'" not in result.output
-    assert "task='quality'" in invoke("audit").output
+    assert "task='quality'" in invoke("course", "audit").output
 
 
-def test_address_says_what_it_wrote(tmp_path):
+def test_set_url_says_what_it_wrote(tmp_path):
     repository = 'Repository = "https://github.com/a/b"'
     (tmp_path / "pyproject.toml").write_text(f"[project.urls]\n{repository}\n")
     (tmp_path / "README.md").write_text("git clone https://github.com/OWNER/ordlib\n")
-    assert f"wrote {tmp_path / 'README.md'}" in invoke("address", "--root", str(tmp_path)).output
-    assert "agrees" in invoke("address", "--root", str(tmp_path)).output
+    words = ("course", "set-url", "--root", str(tmp_path))
+    assert f"wrote {tmp_path / 'README.md'}" in invoke(*words).output
+    assert "agrees" in invoke(*words).output

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from ordlib import plots
+from ordlib.course import plots
+from ordlib.course.plots._tables import method_colours
 from ordlib.losses import ranking_weights
-from ordlib.plots.records import method_colours
 from ordlib.tasks import load_task
 
 COUNTING = load_task("counting")

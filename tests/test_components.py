@@ -22,13 +22,13 @@ from ordlib import (
     OrdinalTask,
     RankingAdapter,
     TrainingPlan,
-    components,
     fit,
     list_components,
     load_clip,
     load_component,
     load_task,
 )
+from ordlib.components import registry as components
 
 OTHER_THAN_DEFAULT = {
     "CoOp": (CoOp, {"tune_ranks": False, "context": 3, "lora_rank": 2}),

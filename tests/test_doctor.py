@@ -6,8 +6,8 @@ from contextlib import nullcontext
 import pytest
 
 import ordlib
-from ordlib import doctor as doctor_module
-from ordlib.doctor import Check, Report, doctor
+from ordlib.course import _doctor as doctor_module
+from ordlib.course._doctor import Check, Report, doctor
 
 
 def line(report: Report, name: str) -> str:

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ordlib import evidence
-from ordlib.evidence import load_results, save_results
+from ordlib.experiments import results as evidence
+from ordlib.experiments.results import load_results, save_results
 
 RECORDS = [
     {"arm": "dose", "dose": 0.003, "spurious": None, "seed": 0, "mae": 4.25},

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ordlib import features
+from ordlib.clip import feature_cache as features
 from ordlib.clip import load_clip
-from ordlib.features import image_features, visual_tokens
+from ordlib.clip.feature_cache import image_features, visual_tokens
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def test_no_more_than_a_batch_of_pixels_lies_in_memory(clip, pictures, monkeypat
 
 
 def test_takes_the_rendered_world(clip):
-    from ordlib.data import load_data
+    from ordlib.synthetic.load import load_data
 
     data = load_data("counting", "val", side=64, size=4)
     found = image_features(clip, data)

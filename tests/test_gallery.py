@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ordlib.gallery import write_gallery
 from ordlib.ranking import Ranking
+from ordlib.ranking.html import write_gallery
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""

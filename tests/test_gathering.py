@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
 
-from ordlib.gathering import gather
+from ordlib.training.distributed import gather
 
 
 def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

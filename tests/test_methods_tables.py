@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ordlib.evidence import RESULTS, load_results
-from ordlib.training.tables import TABLES, TASKS, UNTRAINED, Trial
+from ordlib.experiments.results import RESULTS, load_results
+from ordlib.experiments.tables import TABLES, TASKS, UNTRAINED, Trial
 
 COLUMNS = (
     *("method", "task", "block", "seed", "shots", "mae", "accuracy", "spearman", "kappa"),
@@ -45,8 +45,9 @@ def planned(table: pd.DataFrame) -> list[Trial]:
     def runner(trials: list[Trial]) -> list[tuple[dict, None]]:
         return [({"mae": 1.0}, None) for _ in trials]
 
-    options = {n: int(k) for n, k in re.findall(r"--([a-z-]*seeds) (\d+)", table.attrs["command"])}
-    return TABLES[table.attrs["name"]].plan(runner, options["seeds"], options.get("lora-seeds", 0))
+    found = re.findall(r"--(?:set )?([a-z_]*seeds)[ =](\d+)", table.attrs["command"])
+    options = {name: int(count) for name, count in found}
+    return TABLES[table.attrs["name"]].plan(runner, options["seeds"], options.get("lora_seeds", 0))
 
 
 def test_columns_come_in_one_order(table):
@@ -60,7 +61,7 @@ def test_columns_come_in_one_order(table):
 
 def test_what_and_command_are_those_of_the_table(table):
     name, words = table.attrs["name"], table.attrs["command"].split()
-    assert words[:4] == ["python", "-m", "ordlib.training.tables", name]
+    assert words[:4] == ["ordlib", "results", "make", name]
     assert table.attrs["what"] == TABLES[name].what
     assert table.attrs["backbone"] == "pico-clip"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import notebook
+from ordlib.course import notebook
 
 
 def draws():

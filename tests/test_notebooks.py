@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ordlib.course import documents
+from ordlib.course.runner import lint as documents
 
 HOME = Path(__file__).parents[1] / "notebooks"
 NAMES = sorted(path.stem for path in (HOME / "source").glob("*.py"))

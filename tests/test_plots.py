@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 
-from ordlib import plots
+from ordlib.course import plots
 from ordlib.data import ImageData
 from ordlib.tasks import load_task
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordlib.prediction import Prediction
+from ordlib.metrics.prediction import Prediction
 
 
 def test_lists_become_arrays():

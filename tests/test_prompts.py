@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from ordlib.clip import load_clip
-from ordlib.prompts import InterpolatedRanks, PromptLearner, RankWords, interpolation_weights
+from ordlib.methods.prompt_learner import (
+    InterpolatedRanks,
+    PromptLearner,
+    RankWords,
+    interpolation_weights,
+)
 
 WORDS = ["one", "two", "twenty two", "a great many"]
 

@@ -1,28 +1,18 @@
-"""The bench of the rank attention, on a few pictures: its records, its table, its plot."""
+"""The bench of the rank attention, on a few pictures: its records and its table."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
+from typer.testing import CliRunner
 
-HOME = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def bench():
-    sys.path.insert(0, str(HOME))
-    try:
-        yield importlib.import_module("benchmarks.rank_attention")
-    finally:
-        sys.path.remove(str(HOME))
+from ordlib.cli import app
+from ordlib.experiments.benchmarks import rank_attention as bench
+from ordlib.experiments.results import load_results
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few(bench):
+def few():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "PICTURES", (2, 3, 4))
         patch.setattr(bench, "LARGEST_PAIRWISE", 3)
@@ -31,11 +21,11 @@ def few(bench):
 
 
 @pytest.fixture(scope="module")
-def table(bench, few):
+def table(few):
     return pd.DataFrame(bench.records(map(bench.Setting, bench.PICTURES), repeats=1))
 
 
-def test_there_is_a_record_for_each_form_pass_and_number_it_can_have(bench, table):
+def test_there_is_a_record_for_each_form_pass_and_number_it_can_have(table):
     found = set(zip(table["form"], table["pass"], table["pictures"], strict=True))
     ways, numbers = ("forward", "forward+backward"), (2, 3, 4)
     expected = {(f, w, n) for f in bench.FORMS for w in ways for n in numbers}
@@ -49,16 +39,23 @@ def test_there_is_a_record_for_each_form_pass_and_number_it_can_have(bench, tabl
     assert (backward["gradients_differ"] < 1e-4).all()
 
 
-def test_main_writes_the_table_that_the_figure_reads(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "RESULTS", tmp_path)
-    bench.main()
-    stored = json.loads((tmp_path / "rank_attention.json").read_text())
-    assert stored["command"] == "OMP_NUM_THREADS=1 python -m benchmarks.rank_attention"
+def test_the_command_writes_the_table_that_the_figure_reads(tmp_path):
+    path = tmp_path / "new" / "table.json"
+    result = CliRunner().invoke(app, ["results", "make", "rank_attention", "--output", str(path)])
+    assert result.exit_code == 0, result.output
+    assert result.output == f"wrote {path}\n"
+    stored = json.loads(path.read_text("utf-8"))
+    shipped = load_results("rank_attention")
+    assert stored["command"] == "ordlib results make rank_attention"
+    assert shipped.attrs["command"].endswith(stored["command"])
+    assert "P 5, M 16, H 8" in stored["what"]
+    assert set(stored) - {"records"} == set(shipped.attrs)
     assert len(stored["records"]) == 10
     assert {record["threads"] for record in stored["records"]} <= {1, None}
+    assert list(stored["records"][0]) == list(shipped.columns)
 
 
-def test_a_row_has_both_forms_side_by_side(bench, table):
+def test_a_row_has_both_forms_side_by_side(table):
     rows = bench.side_by_side(table)
     assert len(rows) == 6
     first = rows.iloc[0]
@@ -67,6 +64,7 @@ def test_a_row_has_both_forms_side_by_side(bench, table):
     assert rows[rows["pictures"] == 4]["times faster"].tolist() == ["", ""]
 
 
-def test_the_plot_is_written(bench, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "PLOT", tmp_path / "bench" / "plot.png")
-    assert Image.open(bench.draw(table)).width > 300
+def test_the_bench_measures_the_sweep_and_more():
+    numbers = bench.measure(repeats=1)["pictures"].tolist()
+    assert numbers[:6] == [2, 2, 3, 3, 4, 4]
+    assert set(numbers[6:]) == {64}

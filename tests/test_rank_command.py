@@ -11,7 +11,7 @@ from small_adapter import noise, small_adapter
 from typer.testing import CliRunner
 
 from ordlib import cli, rank
-from ordlib.ranking import terminal
+from ordlib.ranking import console
 
 STARS = "the number of stars"
 
@@ -37,9 +37,9 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def order(component):
-    def invoke(*args: str, by: str = STARS, name: str = str(component)):
-        given = ["rank", "pictures", "--by", by, "--component", name, "--device", "cpu", *args]
-        return CliRunner().invoke(cli.app, given, catch_exceptions=False)
+    def invoke(*args: str, prompt: str = STARS, model: str = str(component)):
+        given = ["rank", "pictures", "--prompt", prompt, "--model", model, "--device", "cpu"]
+        return CliRunner().invoke(cli.app, [*given, *args], catch_exceptions=False)
 
     return invoke
 
@@ -62,7 +62,7 @@ def test_a_table_in_the_order_of_python(folder, order, component):
 
 
 def test_files_hold_the_same(folder, order):
-    names = ["--csv", "out.csv", "--json", "sub/out.json", "--gallery", "out.html"]
+    names = ["--csv", "out.csv", "--json", "sub/out.json", "--html", "out.html"]
     done = order(*names, "--top", "4")
     assert done.exit_code == 0, done.output
     table = pd.read_csv("out.csv")
@@ -93,7 +93,7 @@ def test_what_is_skipped_is_listed_and_strict_fails(folder, order):
 
 
 def test_long_tables_are_cut_and_strange_pictures_told(folder, order, monkeypatch):
-    monkeypatch.setattr(terminal, "ROWS", 2)
+    monkeypatch.setattr(console, "ROWS", 2)
     for i in range(3):
         Image.new("RGB", (64, 64), (255, 80 * i, 0)).save(folder / "pictures" / f"plain{i}.png")
     done = order()
@@ -105,10 +105,10 @@ def test_long_tables_are_cut_and_strange_pictures_told(folder, order, monkeypatc
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"by": " "}, "prompt is empty"),
-        ({"by": "stars " * 80}, "context of this CLIP"),
-        ({"name": "by-magic"}, "no component 'by-magic'"),
-        ({"name": "coop-dating"}, "does not fit"),
+        ({"prompt": " "}, "prompt is empty"),
+        ({"prompt": "stars " * 80}, "context of this CLIP"),
+        ({"model": "by-magic"}, "no component 'by-magic'"),
+        ({"model": "coop-dating"}, "does not fit"),
     ],
 )
 def test_mistakes_are_one_line(folder, order, tiny_clip_folder, given, says):
@@ -119,9 +119,9 @@ def test_mistakes_are_one_line(folder, order, tiny_clip_folder, given, says):
 
 
 def test_wrong_folders_and_files(folder, order, component):
-    given = ["--by", STARS, "--component", str(component)]
+    given = ["--prompt", STARS, "--model", str(component)]
     gone = CliRunner().invoke(cli.app, ["rank", "gone", *given])
     assert (gone.exit_code, "there is no folder 'gone'" in gone.stderr) == (1, True)
     os.mkdir("out.html")
-    assert order("--gallery", "out.html").exit_code == 2
+    assert order("--html", "out.html").exit_code == 2
     assert order("--top", "0").exit_code == 2

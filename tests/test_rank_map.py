@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from ordlib import plots
+from ordlib.course import plots
 from ordlib.tasks import OrdinalTask, load_task
 
 COUNTING = load_task("counting")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ordlib.rankformer import RankFormer, sinusoids
+from ordlib.methods.l2rclip import RankFormer, sinusoids
 
 EACH = ("ranks", "tokens", "both")
 MARKS = (None, "learned", "sinusoidal")

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from ordlib import plots
+from ordlib.course import plots
+from ordlib.course.plots.ranked_strip import places_off
 from ordlib.data import ImageData
-from ordlib.plots.strips import places_off
 from ordlib.tasks import load_task
 
 

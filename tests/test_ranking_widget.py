@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 from ipywidgets import Button, Dropdown, IntSlider, Text
 
-from ordlib import widgets
 from ordlib.clip import load_clip
+from ordlib.course import widgets
+from ordlib.course.widgets import rankings
 from ordlib.data import ImageData
-from ordlib.models.ranking_adapter import RankingAdapter
+from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.tasks import load_task
-from ordlib.widgets import rankings
 
 COUNTING, DATING = load_task("counting"), load_task("dating")
 WORDINGS = {"dating": ["photo of three"], "counting": ["one {plural}", "two {colour}", "three"]}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from ordlib import serialization
-from ordlib.serialization import read_component, read_json, write_component
+from ordlib.components import io as serialization
+from ordlib.components.io import read_component, read_json, write_component
 
 OLD = ({"method": "A", "n": [1, 2]}, {"x": torch.arange(4.0)}, {"seed": 0})
 NEW = ({"method": "B", "n": [3]}, {"x": torch.arange(4.0) + 1}, {"seed": 1})

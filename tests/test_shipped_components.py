@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from ordlib import ImageData, list_components, load_clip, load_component, load_data, load_results
-from ordlib.components import COMPONENTS
+from ordlib.components.registry import COMPONENTS
+from ordlib.experiments.adapter_data import UNSEEN
+from ordlib.experiments.train_adapter import TASKS
+from ordlib.methods.zero_shot import ZeroShot
 from ordlib.metrics import spearman
-from ordlib.models.zero_shot import ZeroShot
-from ordlib.training.rankers import TASKS
-from ordlib.training.ranking_data import UNSEEN
 
 RANKER = "ranking-adapter"
 NAMES = [name for name in list_components().index if name != RANKER]
@@ -86,7 +86,7 @@ def test_the_ranking_adapters_card_says_how_it_was_made_and_tested(ranker):
     assert known <= card.keys()
     assert card["seed"] == ranker.options.seed
     seed = f" --seed {card['seed']}" if card["seed"] else ""
-    command = f"python -m ordlib.training.rankers --output {RANKER}{seed}"
+    command = f"ordlib train-adapter --output {RANKER}{seed}"
     assert card["command"] == command
     assert re.fullmatch("[0-9a-f]{64}", card["sha256"])
     assert card["seconds"] > 0
@@ -140,7 +140,7 @@ def test_pictures_of_its_tasks_are_not_strange_and_patterns_are(ranker, val):
 
 
 def test_photographs_are_strange_to_all_tasks_but_that_which_learned_from_some(ranker, val):
-    from ordlib.world.photos import SCENES, photograph
+    from ordlib.synthetic.photos import SCENES, photograph
 
     images = np.stack([np.asarray(photograph(scene.name).resize((96, 96))) for scene in SCENES])
     records = pd.DataFrame(index=range(len(SCENES)))

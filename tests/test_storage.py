@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ordlib.storage import cache_dir, digest, replacing
+from ordlib.utils.cache import cache_dir, digest, replacing
 
 
 def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.optim import SGD, Adam
 
-from ordlib.unfinished import load_unfinished, save_unfinished
+from ordlib.training.checkpoint import load_unfinished, save_unfinished
 
 RUN = {"method": "NumCLIP", "plan": {"epochs": 3, "rates": {}}, "ranks": (1, 2)}
 
@@ -99,7 +99,7 @@ def test_a_save_that_fails_leaves_the_last_one(path, monkeypatch):
         file.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("ordlib.unfinished.save_file", broken)
+    monkeypatch.setattr("ordlib.training.checkpoint.save_file", broken)
     with pytest.raises(OSError, match="disk full"):
         save_unfinished(path, RUN, {"model": {"a": torch.zeros(1)}}, [], {"epoch": 2})
     assert load_file(path)["model/a"].item() == 1

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from ordlib import widgets
 from ordlib.clip import load_clip
+from ordlib.course import widgets
 from ordlib.data import ImageData
 from ordlib.tasks import load_task
 
@@ -61,7 +61,7 @@ def sliders(box):
 def test_explorers_redraw(data, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        widgets.predictors, "draw_predictor", lambda *a, **k: drawn.append(k["hits"])
+        widgets.simulated_predictors, "draw_predictor", lambda *a, **k: drawn.append(k["hits"])
     )
     box = widgets.explore_predictor(data.values, TASK)
     sliders(box)[2].value = 0.8
@@ -71,7 +71,7 @@ def test_explorers_redraw(data, monkeypatch):
 def test_world_explorer_follows_the_task(data, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        widgets.worlds, "draw_rank", lambda d, rank: drawn.append((d.task.name, rank))
+        widgets.dataset_browser, "draw_rank", lambda d, rank: drawn.append((d.task.name, rank))
     )
     other = ImageData(
         task=load_task("dating"), images=data.images, values=data.values, records=data.records,

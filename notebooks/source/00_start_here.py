@@ -25,10 +25,10 @@
 # %%
 # Set-up, the same in every notebook: on Colab it installs ordlib first.
 try:
-    from ordlib import notebook
+    from ordlib.course import notebook
 except ModuleNotFoundError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
-    from ordlib import notebook
+    from ordlib.course import notebook
 
 # %% tags=["parameters"]
 backbone: str = "pico-clip"  # CLIP checkpoint, for the notebooks after this one
@@ -41,9 +41,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ordlib import OrdinalTask, evaluate, load_data, load_task, metrics, plots, widgets
-from ordlib.checks import start_here as check
-from ordlib.models.pixels import PixelRidge, PixelTrees
+from ordlib import OrdinalTask, evaluate, load_data, load_task, metrics
+from ordlib.course import plots, widgets
+from ordlib.course.checks import start_here as check
+from ordlib.synthetic.pixel_baselines import PixelRidge, PixelTrees
 
 notebook.start(seed, budget)
 results = notebook.Results("00_start_here")
@@ -302,7 +303,7 @@ table.round(2)
 # number has to beat 2.75<!--=counting.trees.mae--> objects.
 #
 # **If you see something else.** *The ridge is the best at counting*: then colours or sizes
-# give the count away in your version of the world; `ordlib audit counting` finds out which.
+# give the count away in your version of the world; `ordlib course audit counting` finds out which.
 # *Everything equals the middle row*: labels and pictures have been shuffled apart.
 #
 # ## One number is not enough: intervals

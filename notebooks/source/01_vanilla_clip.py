@@ -25,10 +25,10 @@
 # %%
 # Set-up, the same in every notebook: on Colab it installs ordlib first.
 try:
-    from ordlib import notebook
+    from ordlib.course import notebook
 except ModuleNotFoundError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
-    from ordlib import notebook
+    from ordlib.course import notebook
 
 # %% tags=["parameters"]
 backbone: str = "pico-clip"  # or "openai/clip-vit-base-patch32", or a checkpoint folder
@@ -48,11 +48,12 @@ import pandas as pd
 from torch.nn.functional import normalize
 
 from ordlib import LinearProbe, ZeroShot, evaluate, load_clip, load_data, load_results
-from ordlib import metrics, plots, widgets
-from ordlib.checks import vanilla_clip as check
-from ordlib.features import image_features
-from ordlib.models.pixels import PixelTrees
-from ordlib.world.captions import captions
+from ordlib import metrics
+from ordlib.clip.feature_cache import image_features
+from ordlib.course import plots, widgets
+from ordlib.course.checks import vanilla_clip as check
+from ordlib.synthetic.captions import captions
+from ordlib.synthetic.pixel_baselines import PixelTrees
 
 notebook.start(seed, budget)
 results = notebook.Results("01_vanilla_clip")

@@ -25,10 +25,10 @@
 # %%
 # Set-up, the same in every notebook: on Colab it installs ordlib first.
 try:
-    from ordlib import notebook
+    from ordlib.course import notebook
 except ModuleNotFoundError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
-    from ordlib import notebook
+    from ordlib.course import notebook
 
 # %% tags=["parameters"]
 backbone: str = "pico-clip"  # or "openai/clip-vit-base-patch32", or a checkpoint folder
@@ -46,10 +46,11 @@ import torch
 
 from ordlib import CoOp, NumCLIP, OrdinalCLIP, TrainingPlan, ZeroShot, evaluate, fit
 from ordlib import load_clip, load_component, load_data, load_results, load_task
-from ordlib import losses, metrics, plots, widgets
-from ordlib.checks import numclip as check
-from ordlib.evidence import with_interval
-from ordlib.prompts import interpolation_weights
+from ordlib import losses, metrics
+from ordlib.course import plots, widgets
+from ordlib.course.checks import numclip as check
+from ordlib.experiments.results import with_interval
+from ordlib.methods.prompt_learner import interpolation_weights
 
 notebook.start(seed, budget)
 results = notebook.Results("02_numclip")
@@ -548,7 +549,7 @@ fig.tight_layout()
 #
 # ## The finished article
 #
-# `python -m ordlib.training numclip counting --tower lora ...` trains a *component*: the
+# `ordlib train numclip --task counting --image-encoder lora ...` trains a *component*: the
 # trained parts alone, with the options, the task, and a card. It fits the backbone that it
 # was trained on and no other.
 

@@ -25,10 +25,10 @@
 # %%
 # Set-up, the same in every notebook: on Colab it installs ordlib first.
 try:
-    from ordlib import notebook
+    from ordlib.course import notebook
 except ModuleNotFoundError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
-    from ordlib import notebook
+    from ordlib.course import notebook
 
 # %% tags=["parameters"]
 backbone: str = "pico-clip"  # or "openai/clip-vit-base-patch32", or a checkpoint folder
@@ -47,10 +47,11 @@ import torch
 
 from ordlib import CoOp, L2RCLIP, OrdinalCLIP, RankFormer, TrainingPlan, evaluate, fit
 from ordlib import load_clip, load_component, load_data, load_results, load_task
-from ordlib import losses, metrics, plots, widgets
-from ordlib.checks import rankformer as check
-from ordlib.evidence import with_interval
-from ordlib.models.ranks import ranks_of
+from ordlib import losses, metrics
+from ordlib.course import plots, widgets
+from ordlib.course.checks import rankformer as check
+from ordlib.experiments.results import with_interval
+from ordlib.methods.base import ranks_of
 
 notebook.start(seed, budget)
 results = notebook.Results("03_rankformer")

@@ -25,10 +25,10 @@
 # %%
 # Set-up, the same in every notebook: on Colab it installs ordlib first.
 try:
-    from ordlib import notebook
+    from ordlib.course import notebook
 except ModuleNotFoundError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
-    from ordlib import notebook
+    from ordlib.course import notebook
 
 # %% tags=["parameters"]
 backbone: str = "pico-clip"  # or "openai/clip-vit-base-patch32", or a checkpoint folder
@@ -48,14 +48,18 @@ import torch
 from torch.nn.functional import normalize
 
 from ordlib import RankingAdapter, TrainingPlan, fit, load_clip, load_component
-from ordlib import load_data, load_results, metrics, plots, rank, widgets
-from ordlib.attention import pairwise_rank_attention, rank_attention
-from ordlib.checks import ranking_adapter as check
+from ordlib import load_data, load_results, metrics, rank
+from ordlib.course import plots, widgets
+from ordlib.course.checks import ranking_adapter as check
+from ordlib.experiments.adapter_data import UNSEEN
 from ordlib.losses import dual_loss
-from ordlib.models.ranking_maps import removal_map
-from ordlib.models.ranking_net import RankingNet
-from ordlib.training.ranking_data import UNSEEN
-from ordlib.world.photos import photograph
+from ordlib.methods.ranking_adapter.network import RankingNet
+from ordlib.methods.ranking_adapter.occlusion import removal_map
+from ordlib.methods.ranking_adapter.rank_attention import (
+    pairwise_rank_attention,
+    rank_attention,
+)
+from ordlib.synthetic.photos import photograph
 
 notebook.start(seed, budget)
 results = notebook.Results("04_ranking_adapter")
@@ -722,7 +726,7 @@ table.head(12)
 # From the command line it is
 #
 # ```
-# ordlib rank folder --by "the number of stars" --gallery order.html
+# ordlib rank folder --prompt "the number of stars" --html order.html
 # ```
 #
 # which also writes a page to look at, lists what could not be read, and says so where pictures are

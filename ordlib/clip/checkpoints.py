@@ -6,10 +6,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ..storage import cache_dir, digest, replacing
+from ..utils.cache import cache_dir, digest, replacing
 from .hub import SETTINGS, WEIGHTS, cached, fetch
 
-BUNDLED = Path(__file__).parents[1] / "weights"
+BUNDLED = Path(__file__).parents[1] / "components" / "weights"
 
 
 def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:

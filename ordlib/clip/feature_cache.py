@@ -8,11 +8,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from .clip import ClipBackbone
-from .storage import cache_dir, digest, replacing
+from ..utils.cache import cache_dir, digest, replacing
+from . import ClipBackbone
 
 if TYPE_CHECKING:
-    from .data import ImageData
+    from ..data import ImageData
 
 
 def image_features(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPModel
 from transformers.utils import logging
 
+from ..utils.device import pick_device
 from .backbone import ClipBackbone
 from .checkpoints import find_checkpoint
-from .devices import pick_device
 from .preprocessing import Preprocessor
 
 

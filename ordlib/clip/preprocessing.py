@@ -8,7 +8,7 @@ import torch
 import transformers
 from PIL import Image
 
-from ..storage import digest
+from ..utils.cache import digest
 
 # transformers 5.0 has the PIL processor under the plain name; later versions moved it, and
 # give the plain name to one that needs torchvision and differs by up to 0.015.

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from .storage import replacing
+from ..utils.cache import replacing
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 

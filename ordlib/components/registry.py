@@ -3,12 +3,15 @@
 import os
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .clip import ClipBackbone, load_clip
-from .models.trained import Trained
-from .serialization import CARD, CONFIG, read_json
+from ..clip import ClipBackbone, load_clip
+from .io import CARD, CONFIG, read_json
+
+if TYPE_CHECKING:
+    from ..methods.base import Trained
 
 COMPONENTS = Path(__file__).with_name("weights")
 # Where the class of each method is; a component names its class and nothing else is imported.
@@ -39,7 +42,7 @@ def list_components() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
 
 
-def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> Trained:
+def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> "Trained":
     """Load a trained method, with its task and options.
 
     Args:
@@ -63,7 +66,7 @@ def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) ->
     method = config.get("method")
     if method not in HOMES:
         raise ValueError(f"{folder}: method = {method!r}: must be one of {', '.join(HOMES)}")
-    home = import_module(f".models.{HOMES[method]}", __package__)
+    home = import_module(f"ordlib.methods.{HOMES[method]}")
     clip = clip or load_clip(config["backbone"]["name"])
     model = getattr(home, method).from_pretrained(folder, clip)
     model.card = read_json(folder / CARD)

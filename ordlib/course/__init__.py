@@ -1,5 +1,1 @@
-"""Running, building and checking the notebooks: what stands behind the ``ordlib`` command.
-
-Everything here needs the course tools (``pip install "ordlib[course]"``), except
-``address``, which needs nothing.
-"""
+"""The course: exercise checks, figures, explorers, and what runs and builds the notebooks."""

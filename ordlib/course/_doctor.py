@@ -14,7 +14,7 @@ from types import ModuleType
 
 from packaging.requirements import Requirement
 
-from ordlib.storage import cache_dir
+from ordlib.utils.cache import cache_dir
 
 FREE_DISK = 2  # GB: the rendered world, features, and one CLIP checkpoint
 FREE_MEMORY = 2  # GB

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..utils.cache import cache_dir, replacing
 from .plots import theme
-from .storage import cache_dir, replacing
 
 BUDGETS = ("quick", "full")
 

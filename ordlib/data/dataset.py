@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..storage import digest
 from ..tasks import OrdinalTask
-from .pictures import read_picture
+from ..utils.cache import digest
+from .image_io import read_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class ImageData:
             IndexError: a position that does not exist.
 
         Example:
-            >>> from ordlib.data import load_data
+            >>> from ordlib import load_data
             >>> data = load_data("counting", "train", side=64, size=50)
             >>> many = data.subset(data.values > 10, "many")
             >>> many.split, many.values.min() > 10

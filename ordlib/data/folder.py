@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..storage import digest
 from ..tasks import OrdinalTask, load_task
-from .checking import check_entries
+from ..utils.cache import digest
 from .dataset import ImageData
-from .listing import read_listing
-from .splitting import split_indices
+from .label_files import read_listing
+from .splits import split_indices
+from .validation import check_entries
 
 
 def load_folder(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .pictures import SUFFIXES
+from .image_io import SUFFIXES
 
 TABLES = (".csv", ".tsv", ".tab")
 USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test")

@@ -10,8 +10,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..tasks import OrdinalTask
-from .listing import Listing
-from .pictures import picture_fault
+from .image_io import picture_fault
+from .label_files import Listing
 
 FAULTS_TOLD = 10
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..clip import ClipBackbone
-from ..data import ImageData, load_data
-from ..world.vocabulary import OBJECTS
+from ..data import ImageData
+from ..synthetic.load import load_data
+from ..synthetic.vocabulary import OBJECTS
 from .damaged import with_damaged
 
 # The 2,000 pictures of a train split hold 26 of each object: too few to tell objects apart. Quality

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..data import ImageData
-from ..storage import digest
 
 # Private to the painter of that task, whose every change draws the whole world anew.
-from ..world.quality import _distort, _share_out
+from ..synthetic.quality import _distort, _share_out
+from ..utils.cache import digest
 
 SEED = 7
 

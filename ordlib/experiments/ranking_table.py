@@ -4,25 +4,23 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-import typer
 from joblib import Parallel, delayed
 
 from ..clip import ClipBackbone, load_clip
-from ..command import new_app
-from ..evidence import load_results, save_results
-from ..features import image_features
-from ..hardware import describe
-from ..models.probe import LinearProbe
-from ..models.scales import Scale
-from ..models.zero_shot import ZeroShot
-from ..storage import digest, replacing
-from .fitting import fit, forget
-from .plan import TrainingPlan
-from .rankers import PLAN, judge, keep, train_ranker
-from .ranking_data import TASKS, judged_sets, training_data
-from .run import METHODS
+from ..clip.feature_cache import image_features
+from ..methods.linear_probe import LinearProbe
+from ..methods.ranking_adapter.label_scaler import Scale
+from ..methods.zero_shot import ZeroShot
+from ..training.config import TrainingPlan
+from ..training.fit import fit, forget
+from ..utils.cache import digest, replacing
+from ..utils.device import describe
+from .adapter_data import TASKS, judged_sets, training_data
+from .results import load_results
+from .train import METHODS
+from .train_adapter import PLAN, judge, keep, train_ranker
 
 BACKBONE = "pico-clip"
 TOGETHER, ALONE = "ranking adapter", "ranking adapter, one task"
@@ -30,7 +28,6 @@ RIVALS = {"zero-shot": None, "linear probe": None, "NumCLIP": "numclip", "L2RCLI
 # Five times the pictures, a quarter of the passes: about as many steps as in the table of methods,
 # for which the rates were chosen.
 RIVAL_EPOCHS = 5
-app = new_app()
 
 
 class Entry(NamedTuple):
@@ -115,33 +112,29 @@ def _cost(found: dict, clip: ClipBackbone) -> dict:
     return kept | {"device": describe(clip.device)}
 
 
-@app.command()
-def main(
-    output: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="NAME.json.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Of what is trained.")] = 3,
-    jobs: Annotated[int, typer.Option(help="Models trained at once.")] = 1,
-    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Keeps finished models.")] = (
-        Path("build/tables")
-    ),
-) -> None:
-    """Train and test the models of the table, and write it; each adapter stays in WORK.
+def make(
+    table: str,
+    *,
+    seeds: int = 3,
+    num_jobs: int = 1,
+    work_dir: Path = Path("build/tables"),
+) -> dict:
+    """Train and test the models of the table; each adapter stays in ``work_dir``.
 
-    Interrupted, the same command goes on where it was. On a CPU give each core a job
-    (OMP_NUM_THREADS=1).
+    Args:
+        table: its name.
+        seeds: of what is trained.
+        num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``).
+        work_dir: keeps finished models.
+
+    Returns:
+        What :func:`~ordlib.experiments.results.save_results` takes.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    found = Parallel(jobs, verbose=1)(delayed(run)(entry, work) for entry in entries(seeds))
-    rows = [row for each in found for row in each]
-    save_results(
-        output,
-        "Order of pictures by a sentence: one adapter for four tasks, adapters for one, and "
-        "methods that know no sentences, on the same training pictures.",
-        f"python -m ordlib.training.ranking_table {output.name} --seeds {seeds}",
-        rows,
-        backbone=BACKBONE,
-    )
-    typer.echo(f"{output} holds {len(rows)} rows")
-
-
-if __name__ == "__main__":
-    app()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    found = Parallel(num_jobs, verbose=1)(delayed(run)(e, work_dir) for e in entries(seeds))
+    return {
+        "what": "Order of pictures by a sentence: one adapter for four tasks, adapters for one, "
+        "and methods that know no sentences, on the same training pictures.",
+        "records": [row for each in found for row in each],
+        "backbone": BACKBONE,
+    }

@@ -1,16 +1,26 @@
-"""Evidence tables: what took longer to compute than a notebook may, kept beside the library."""
+"""Result tables: what took longer to compute than a notebook may, kept beside the library."""
 
+import inspect
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
-from .storage import replacing
+from ..utils.cache import replacing
 
 RESULTS = Path(__file__).with_name("results")
+# Which module makes which table; each is imported when its table is asked for.
+MAKERS = {
+    **dict.fromkeys(("methods", "few_shot", "numclip_ablation", "rankformer_ablation"), "tables"),
+    "ranking_adapter": "ranking_table",
+    "dose_response": "pretrain_clip.dose_response",
+    "rank_attention": "benchmarks.rank_attention",
+}
 
 
 def load_results(name: str) -> pd.DataFrame:
@@ -29,7 +39,7 @@ def load_results(name: str) -> pd.DataFrame:
     Example:
         >>> table = load_results("dose_response")
         >>> table.attrs["command"]
-        'python -m ordlib.pretraining.doses ...'
+        'ordlib results make dose_response ...'
     """
     path = RESULTS / f"{name}.json"
     known = sorted(file.stem for file in RESULTS.glob("*.json"))
@@ -75,6 +85,47 @@ def save_results(
     with replacing(path) as temporary:
         # A row a line, so that a change shows as the rows it touches.
         temporary.write_text(f'{head[:-2]},\n "records": [\n  {rows}\n ]\n}}\n', "utf-8")
+
+
+def make_results(name: str, output: str | os.PathLike | None = None, **settings: object) -> Path:
+    """Compute a result table and write it.
+
+    Interrupted, the same call resumes.
+
+    Args:
+        name: one of ``MAKERS``.
+        output: the file; None stands for ``build/results/NAME.json``.
+        settings: what the maker of that table takes; None stands for its default.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: an unknown table, a setting that its maker does not have (lists those it
+            has), or a number that a setting cannot be.
+    """
+    if name not in MAKERS:
+        raise ValueError(f"no table of results {name!r}; there are {', '.join(MAKERS)}")
+    make: Callable[..., dict] = import_module(f"{__package__}.{MAKERS[name]}").make
+    parameters = inspect.signature(make).parameters
+    known = {key: each.default for key, each in parameters.items() if key != "table"}
+    chosen = {setting: value for setting, value in settings.items() if value is not None}
+    for setting, value in chosen.items():
+        if setting not in known:
+            has = ", ".join(known) or "none"
+            raise ValueError(f"{setting}: {name} has no such setting; it has {has}")
+        # Told now, or else after hours of training.
+        if type(known[setting]) is int and (type(value) is not int or value < 0):
+            raise ValueError(f"{setting} = {value!r}: must be a whole number, not negative")
+    path = Path(output or f"build/results/{name}.json")
+    found = make(name, **chosen)
+    words = ["ordlib", "results", "make", name]
+    for setting, value in chosen.items():
+        if setting not in ("num_jobs", "work_dir"):
+            words += ["--seeds", str(value)] * (setting == "seeds")
+            words += ["--set", f"{setting}={value}"] * (setting != "seeds")
+    save_results(path, found.pop("what"), shlex.join(words), found.pop("records"), **found)
+    return path
 
 
 def with_interval(row: Mapping[str, float], name: str) -> str:

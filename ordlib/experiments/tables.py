@@ -1,21 +1,18 @@
-"""The models of each evidence table, and the command that trains, tests and writes them."""
+"""The models of the tables of methods, and what trains and tests them."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import typer
 from joblib import Parallel, delayed
 
-from ..command import new_app
-from ..data import load_data
-from ..evidence import save_results
 from ..metrics import crossed_bootstrap
+from ..synthetic.load import load_data
 from ..tasks import load_task
-from .plan import TrainingPlan
+from ..training.config import TrainingPlan
 from .trials import BACKBONE, Trial, run
 
 TASKS = ("counting", "dating", "ageing", "quality")
@@ -264,45 +261,38 @@ TABLES: Mapping[str, Table] = {
         rankformer_ablation, "L2RCLIP with one thing changed, on val, frozen.", "L2RCLIP"
     ),
 }
-app = new_app()
 
 
-@app.command()
-def main(
-    table: Annotated[str, typer.Argument(help=f"One of {', '.join(TABLES)}.")],
-    output: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="NAME.json.")],
-    seeds: Annotated[int, typer.Option(min=1, help="On frozen features.")] = 10,
-    lora_seeds: Annotated[int, typer.Option(min=0, help="With LoRA on the tower.")] = 3,
-    jobs: Annotated[int, typer.Option(help="Models trained at once.")] = 1,
-    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Keeps finished models' rows.")] = (
-        Path("build/tables")
-    ),
-) -> None:
-    """Train and test the models of a table, and write it.
+def make(
+    table: str,
+    *,
+    seeds: int = 10,
+    lora_seeds: int = 3,
+    num_jobs: int = 1,
+    work_dir: Path = Path("build/tables"),
+) -> dict:
+    """Train and test the models of a table.
 
-    Interrupted, the same command goes on where it was. On a CPU give each core a job
-    (OMP_NUM_THREADS=1).
+    Args:
+        table: one of ``TABLES``.
+        seeds: on frozen features.
+        lora_seeds: with LoRA on the image encoder.
+        num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``).
+        work_dir: keeps finished models' rows.
+
+    Returns:
+        What :func:`~ordlib.experiments.results.save_results` takes.
     """
-    if table not in TABLES:
-        raise typer.BadParameter(f"{table!r}: must be one of {', '.join(TABLES)}")
     plan, what, against = TABLES[table]
 
     def runner(trials: list[Trial]) -> list[tuple[dict, np.ndarray]]:
-        return Parallel(jobs, verbose=1)(delayed(run)(trial, work) for trial in trials)
+        return Parallel(num_jobs, verbose=1)(delayed(run)(trial, work_dir) for trial in trials)
 
     trials = plan(runner, seeds, lora_seeds)
     rows, errors = zip(*runner(trials), strict=True)
-    lora = f" --lora-seeds {lora_seeds}" if table == "methods" else ""
-    save_results(
-        output,
-        what,
-        f"python -m ordlib.training.tables {table} {output.name} --seeds {seeds}{lora}",
-        rows,
-        backbone=BACKBONE,
-        intervals=intervals(list(rows), list(errors), trials[0].split, against),
-    )
-    typer.echo(f"{output} holds {len(rows)} models")
-
-
-if __name__ == "__main__":
-    app()
+    return {
+        "what": what,
+        "records": rows,
+        "backbone": BACKBONE,
+        "intervals": intervals(list(rows), list(errors), trials[0].split, against),
+    }

@@ -4,23 +4,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import typer
 
 from ..clip import ClipBackbone, load_clip
-from ..command import new_app
-from ..hardware import describe, versions
+from ..methods.ranking_adapter.label_scaler import Scale
+from ..methods.ranking_adapter.model import RankingAdapter
 from ..metrics import accuracy, mae, pairwise_accuracy, pearson, spearman
-from ..models.ranking_adapter import RankingAdapter
-from ..models.scales import Scale
 from ..tasks import load_task
-from ..tasks.wordings import wordings_of
-from .fitting import fit, forget
-from .plan import TrainingPlan
-from .ranking_data import SIZES, TASKS, UNSEEN, Judged, judged_sets, training_data
+from ..tasks.ranking_prompts import wordings_of
+from ..training.config import TrainingPlan
+from ..training.fit import fit, forget
+from ..utils.device import describe, versions
+from .adapter_data import SIZES, TASKS, UNSEEN, Judged, judged_sets, training_data
 
 # The rate was chosen on val, with seed 1000; the epochs take a quarter of an hour of one CPU core.
 PLAN = TrainingPlan(epochs=8, batch=32, learning_rate=1e-3)
@@ -71,7 +68,7 @@ def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float |
         ``spearman``, ``pearson``, ``pairwise``, ``mae`` and ``accuracy``; None for undefined.
 
     Example:
-        >>> from ordlib.data import load_data
+        >>> from ordlib import load_data
         >>> data = load_data("counting", "val", size=40)
         >>> scale = Scale(mean=0, deviation=1, slope=1, intercept=0)
         >>> judge(Judged("val", data, data.values, {}), data.values, scale)["pairwise"]
@@ -115,34 +112,33 @@ def judge_adapter(adapter: RankingAdapter) -> list[dict]:
     return rows
 
 
-app = new_app()
-
-
-@app.command()
-def main(
-    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the component goes.")],
-    task: Annotated[
-        list[str] | None, typer.Option(help="One of the four; repeatable. None takes all.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of first weights and batches.")] = PLAN.seed,
-    epochs: Annotated[int, typer.Option(help="Passes over train.")] = PLAN.epochs,
-    backbone: Annotated[str, typer.Option(help="As for load_clip.")] = "pico-clip",
-    device: Annotated[str, typer.Option(help="cuda, mps, cpu or auto.")] = "auto",
+def train_and_keep(
+    tasks: Sequence[str],
+    folder: Path,
+    *,
+    plan: TrainingPlan = PLAN,
+    backbone: str = "pico-clip",
+    device: str | None = None,
 ) -> None:
     """Train a ranking adapter on rendered tasks, test it once, and keep it with a card.
 
-    Interrupted, the same command goes on where it was.
+    Args:
+        tasks: names; none stand for all four.
+        folder: where the component goes; an unfinished run there goes on.
+        plan: of the training.
+        backbone, device: as for :func:`ordlib.load_clip`.
+
+    Raises:
+        ValueError: an unknown task, or a folder with another run.
     """
-    tasks = tuple(task or TASKS)
     for name in tasks:
         if name not in TASKS:
-            raise typer.BadParameter(f"{name!r}: must be one of {', '.join(TASKS)}")
-    clip = load_clip(backbone, device)
-    plan = TrainingPlan(**asdict(PLAN) | {"seed": seed, "epochs": epochs})
-    adapter, history = train_ranker(clip, tasks, plan, output)
-    keep(adapter, history, plan, output)
-    forget(output)
-    typer.echo(f"{output} holds the component; ordlib.load_component({str(output)!r}) loads it")
+            raise ValueError(f"task = {name!r}: must be one of {', '.join(TASKS)}")
+    adapter, history = train_ranker(
+        load_clip(backbone, device), tuple(tasks or TASKS), plan, folder
+    )
+    keep(adapter, history, plan, folder)
+    forget(folder)
 
 
 def keep(
@@ -150,7 +146,7 @@ def keep(
 ) -> list[dict]:
     """Test an adapter, keep it as a component with its card, and return the test's rows."""
     rows = judge_adapter(adapter)
-    words = ["python", "-m", "ordlib.training.rankers", "--output", folder.resolve().name]
+    words = ["ordlib", "train-adapter", "--output", folder.resolve().name]
     if tuple(adapter.tasks) != TASKS:
         words += [word for name in adapter.tasks for word in ("--task", name)]
     words += ["--seed", str(plan.seed)] * (plan.seed != PLAN.seed)
@@ -177,7 +173,3 @@ def keep(
     }
     adapter.save_pretrained(folder, card)
     return rows
-
-
-if __name__ == "__main__":
-    app()

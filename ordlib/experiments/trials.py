@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from ..clip import ClipBackbone, load_clip
-from ..data import ImageData, load_data
-from ..features import image_features
-from ..hardware import describe
+from ..clip.feature_cache import image_features
+from ..data import ImageData
+from ..methods.base import Method
+from ..methods.linear_probe import LinearProbe
+from ..methods.zero_shot import ZeroShot
 from ..metrics import ordinality_score, score
-from ..models.method import Method
-from ..models.probe import LinearProbe
-from ..models.zero_shot import ZeroShot
-from ..prediction import Prediction
-from ..storage import digest, replacing
-from .fitting import fit
-from .plan import TrainingPlan
-from .run import METHODS
+from ..metrics.prediction import Prediction
+from ..synthetic.load import load_data
+from ..training.config import TrainingPlan
+from ..training.fit import fit
+from ..utils.cache import digest, replacing
+from ..utils.device import describe
+from .train import METHODS
 
 BACKBONE = "pico-clip"
 # Every trial of a few labels takes as many steps as there are in so many pictures.

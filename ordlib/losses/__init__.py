@@ -2,16 +2,9 @@
 
 from .contrastive import cosines, supervised_contrastive
 from .corn import corn_loss
-from .dual import Ties, dual_loss
-from .pairwise import (
-    Pairwise,
-    batch_pairwise,
-    diversity,
-    l2rclip_loss,
-    ordinal_pairwise,
-    tightness,
-)
-from .ranking import Form, Norm, fcrc, ranking_weights, text_to_image_kl
+from .l2rclip import Pairwise, batch_pairwise, diversity, l2rclip_loss, ordinal_pairwise, tightness
+from .numclip import Form, Norm, fcrc, ranking_weights, text_to_image_kl
+from .ranking_adapter import Ties, dual_loss
 
 __all__ = [
     "Form",

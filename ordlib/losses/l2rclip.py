@@ -39,8 +39,7 @@ def tightness(features: Tensor, texts: Tensor, ranks: Tensor) -> Tensor:
         >>> tightness(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), texts, torch.tensor([0, 1])).item()
         1.0
     """
-    own = cosines(features, texts).gather(1, ranks[:, None])
-    return (2 - 2 * own).mean()
+    return _tightness(cosines(features, texts), ranks)
 
 
 def diversity(features: Tensor, texts: Tensor, values: Tensor, levels: Tensor) -> Tensor:
@@ -67,8 +66,7 @@ def diversity(features: Tensor, texts: Tensor, values: Tensor, levels: Tensor) -
         >>> diversity(torch.tensor([[1.0, 0.0]]), texts, torch.tensor([1.0]), levels).item()
         -1.0
     """
-    far = (values[:, None] - levels).abs()
-    return -(_shares(far) * _distances(features, texts)).mean()
+    return _diversity(cosines(features, texts), values, levels)
 
 
 def ordinal_pairwise(
@@ -98,8 +96,8 @@ def ordinal_pairwise(
         >>> ordinal_pairwise(picture, texts, torch.tensor([0]), one, levels).item()
         -1.0
     """
-    pull = tightness(features, texts, ranks)
-    return pull + gamma * diversity(features, texts, values, levels)
+    similarity = cosines(features, texts)
+    return _tightness(similarity, ranks) + gamma * _diversity(similarity, values, levels)
 
 
 def batch_pairwise(features: Tensor, texts: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
@@ -124,13 +122,7 @@ def batch_pairwise(features: Tensor, texts: Tensor, ranks: Tensor, values: Tenso
         >>> round(loss.item(), 3)
         -2.0
     """
-    own = texts[ranks]
-    one, other = torch.triu_indices(len(values), len(values), 1, device=values.device)
-    weights = _shares((values[one] - values[other]).abs())
-    pairs = weights.new_tensor(max(len(weights), 1))
-    to_words = (weights * _distances(features, own)[one, other]).sum() / pairs
-    of_words = (weights * _distances(own, own)[one, other]).sum() / pairs
-    return HALF * tightness(features, texts, ranks) - to_words - HALF * of_words
+    return _batch_pairwise(cosines(features, texts), cosines(texts, texts), ranks, values)
 
 
 def l2rclip_loss(
@@ -177,7 +169,9 @@ def l2rclip_loss(
         >>> round(loss.item(), 3)
         -0.707
     """
-    logits = scale * cosines(features, texts)
+    # Once for all terms.
+    similarity = cosines(features, texts)
+    logits = scale * similarity
     loss = F.cross_entropy(logits, ranks)
     if contrastive_weight:
         own = F.one_hot(ranks, len(texts)).bool()
@@ -186,13 +180,13 @@ def l2rclip_loss(
     if pairwise == "off":
         return loss
     if pairwise == "both":
-        order = ordinal_pairwise(features, texts, ranks, values, levels, gamma=gamma)
+        order = _tightness(similarity, ranks) + gamma * _diversity(similarity, values, levels)
     elif pairwise == "tightness":
-        order = tightness(features, texts, ranks)
+        order = _tightness(similarity, ranks)
     elif pairwise == "diversity":
-        order = gamma * diversity(features, texts, values, levels)
+        order = gamma * _diversity(similarity, values, levels)
     elif pairwise == "batch":
-        order = batch_pairwise(features, texts, ranks, values)
+        order = _batch_pairwise(similarity, cosines(texts, texts), ranks, values)
     else:
         raise ValueError(f"pairwise = {pairwise!r}: must be one of {', '.join(PAIRWISE)}")
     return loss + pairwise_weight * order
@@ -205,5 +199,24 @@ def _shares(far: Tensor) -> Tensor:
     return (far - far.min()) / far.max().clamp(min=torch.finfo(far.dtype).tiny)
 
 
-def _distances(one: Tensor, other: Tensor) -> Tensor:
-    return (2 - 2 * cosines(one, other)).clamp(min=NEAREST**2).sqrt()
+def _distances(similarity: Tensor) -> Tensor:
+    """Return distances between rows of length 1, from their cosines."""
+    return (2 - 2 * similarity).clamp(min=NEAREST**2).sqrt()
+
+
+def _tightness(similarity: Tensor, ranks: Tensor) -> Tensor:
+    return (2 - 2 * similarity.gather(1, ranks[:, None])).mean()
+
+
+def _diversity(similarity: Tensor, values: Tensor, levels: Tensor) -> Tensor:
+    far = (values[:, None] - levels).abs()
+    return -(_shares(far) * _distances(similarity)).mean()
+
+
+def _batch_pairwise(similarity: Tensor, of_texts: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
+    one, other = torch.triu_indices(len(values), len(values), 1, device=values.device)
+    weights = _shares((values[one] - values[other]).abs())
+    pairs = max(len(weights), 1)
+    to_words = (weights * _distances(similarity[one, ranks[other]])).sum() / pairs
+    of_words = (weights * _distances(of_texts[ranks[one], ranks[other]])).sum() / pairs
+    return HALF * _tightness(similarity, ranks) - to_words - HALF * of_words

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..prompts import PromptLearner, RankWords
+from .prompt_learner import PromptLearner, RankWords
 from .prompted import Prompted, PromptOptions, plain_template
 
 
@@ -26,7 +26,7 @@ class CoOp(Prompted):
     """Learned context and rank words, cross-entropy; no rank knows its neighbours.
 
     Args:
-        clip, task: as in :class:`~ordlib.models.method.Method`.
+        clip, task: as in :class:`~ordlib.methods.base.Method`.
         options: fields of :class:`CoOpOptions`.
 
     Source:

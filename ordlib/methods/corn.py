@@ -5,18 +5,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..losses import corn_loss
-from ..prediction import Prediction
-from .method import Method
-from .ranks import ranks_of
+from ..metrics.prediction import Prediction
+from .base import Method, ranks_of
 
 
 class Corn(Method):
     """One question for each step of the scale: beyond this rank, given beyond the one below?
 
     Args:
-        clip, task: as in :class:`~ordlib.models.method.Method`; the words of the task and the
+        clip, task: as in :class:`~ordlib.methods.base.Method`; the words of the task and the
             text tower are not used.
-        options: fields of :class:`~ordlib.models.image_side.ImageOptions`.
+        options: fields of :class:`~ordlib.methods.image_encoder.ImageOptions`.
 
     Source:
         Shi, Cao and Raschka (2021), CORN, arXiv 2111.08851. The adapter, the layer norm before

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .image_side import ImageOptions
+from .image_encoder import ImageOptions
 from .prompted import Prompted
 from .zero_shot import ZeroShot
 
@@ -26,7 +26,7 @@ class FineTuned(Prompted):
     Words for placeholders other than ``{rank}`` are averaged over.
 
     Args:
-        clip, task: as in :class:`~ordlib.models.method.Method`.
+        clip, task: as in :class:`~ordlib.methods.base.Method`.
         options: fields of :class:`FineTunedOptions`; ``tower="lora"`` or ``"full"`` tunes the
             picture tower, else the adapter alone learns.
 

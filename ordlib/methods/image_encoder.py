@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
+from ..clip.feature_cache import image_features
 from ..data import ImageData
-from ..features import image_features
 
 Tower = Literal["frozen", "lora", "full"]
 Inputs = Callable[[Sequence[int]], Tensor]

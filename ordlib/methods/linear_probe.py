@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from ..data import ImageData
-from ..prediction import Prediction
+from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 
 Encoder = Callable[[ImageData], np.ndarray]
@@ -114,7 +114,7 @@ class LinearProbe(FeatureRegressor):
         probes, arXiv 1610.01644; here for ordered labels.
 
     Example:
-        >>> from ordlib.data import load_data
+        >>> from ordlib import load_data
         >>> train = load_data("counting", "train", side=64, size=50)
         >>> probe = LinearProbe(lambda data: data.images.mean((1, 2)), train.task)
         >>> prediction = probe.fit(train).predict(train)

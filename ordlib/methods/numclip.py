@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from ..data import ImageData
 from ..losses import Form, Norm, fcrc, text_to_image_kl
-from ..prediction import Prediction
-from ..prompts import PromptLearner, RankWords
+from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from .method import Method
+from .base import Method, bins_of
+from .prompt_learner import PromptLearner, RankWords
 from .prompted import PromptOptions, cosine_logits, plain_template
-from .ranks import bins_of
 
 Anchor = Literal["midpoint", "edge"]
 # The released divisor can reach 0; between these a bin's value at most doubles or halves.
@@ -70,7 +69,7 @@ class NumCLIP(Method):
     bins' probabilities as the task says, and the regressor only adds to training.
 
     Args:
-        clip, task: as in :class:`~ordlib.models.method.Method`.
+        clip, task: as in :class:`~ordlib.methods.base.Method`.
         options: fields of :class:`NumCLIPOptions`.
 
     Source:

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..losses import text_to_image_kl
-from ..prompts import InterpolatedRanks, Interpolation, PromptLearner
+from .base import ranks_of
+from .prompt_learner import InterpolatedRanks, Interpolation, PromptLearner
 from .prompted import Prompted, PromptOptions, plain_template
-from .ranks import ranks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class OrdinalCLIP(Prompted):
     """Learned context and base ranks; cross-entropy, and every rank finds its pictures.
 
     Args:
-        clip, task: as in :class:`~ordlib.models.method.Method`.
+        clip, task: as in :class:`~ordlib.methods.base.Method`.
         options: fields of :class:`OrdinalCLIPOptions`.
 
     Raises:

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .clip import ClipBackbone
-from .clip.text import Words
+from ..clip import ClipBackbone
+from ..clip.text import Words
 
 Interpolation = Literal["linear", "inverse"]
 # Random starts are about as long as the embeddings of OpenAI's models.

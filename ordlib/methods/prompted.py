@@ -8,12 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..clip import ClipBackbone
-from ..prediction import Prediction
+from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..tasks.templates import placeholders
-from .image_side import ImageOptions
-from .method import Method
-from .ranks import ranks_of
+from .base import Method, ranks_of
+from .image_encoder import ImageOptions
 
 
 @dataclass(frozen=True, kw_only=True)

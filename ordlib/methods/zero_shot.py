@@ -10,12 +10,12 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from ..clip import ClipBackbone
+from ..clip.feature_cache import image_features
 from ..data import ImageData
-from ..features import image_features
-from ..prediction import Prediction
+from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from ..tasks.rules import known_reading
 from ..tasks.templates import fillings, placeholders
+from ..tasks.validation import known_reading
 
 OVER = ("ranks", "bins")
 

@@ -5,12 +5,18 @@ on rank indices (`accuracy`, `off_by_one_accuracy`, `quadratic_kappa`). Whatever
 such as the correlation with a constant, is ``nan``: no warning, no invented zero.
 """
 
-from .agreement import accuracy, mae, off_by_one_accuracy, quadratic_kappa
-from .crossed import crossed_bootstrap
-from .intervals import Interval, bootstrap
-from .order import pairwise_accuracy, pearson, spearman
+from .bootstrap import Interval, bootstrap, crossed_bootstrap
+from .ordinal import (
+    accuracy,
+    mae,
+    off_by_one_accuracy,
+    pairwise_accuracy,
+    pearson,
+    quadratic_kappa,
+    score,
+    spearman,
+)
 from .ordinality import Ordinality, ordinality_score, rank_similarity
-from .scores import score
 
 __all__ = [
     "Interval",

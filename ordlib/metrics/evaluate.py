@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from .data import ImageData
-from .metrics import Interval, bootstrap, pairwise_accuracy, score
+from ..data import ImageData
+from . import Interval, bootstrap, pairwise_accuracy, score
 from .prediction import Prediction
 
 
@@ -79,8 +79,8 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
         ValueError: a model of another task, or another number of predictions than pictures.
 
     Example:
-        >>> from ordlib.data import load_data
-        >>> from ordlib.models.pixels import PixelRidge
+        >>> from ordlib import load_data
+        >>> from ordlib.synthetic.pixel_baselines import PixelRidge
         >>> data = load_data("counting", "train", side=64, size=50)
         >>> result = evaluate(PixelRidge(data.task).fit(data), data, samples=100)
         >>> list(result.metrics)

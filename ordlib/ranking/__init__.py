@@ -1,6 +1,6 @@
 """Folders of pictures, put in order by a sentence."""
 
-from .ordering import rank
+from .rank import rank
 from .result import Ranking
 
 __all__ = ["Ranking", "rank"]

@@ -1,14 +1,44 @@
 """A ranking on the terminal."""
 
+from pathlib import Path
+
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .html import write_gallery
 from .result import Ranking, printable
 
 ROWS = 40
 FAULTS_TOLD = 20
+
+
+def report(
+    ranking: Ranking,
+    *,
+    top: int | None = None,
+    csv: Path | None = None,
+    json: Path | None = None,
+    html: Path | None = None,
+) -> None:
+    """Write the files that are asked for, and print the order; ``-`` prints a file instead."""
+    shown = ranking.top(top) if top else ranking
+    # Files first: whoever reads the terminal may leave early.
+    for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
+        if path and path != Path("-"):
+            write(path)
+    if html:
+        write_gallery(shown, html)
+    # What is printed for a program has standard output to itself.
+    console = Console(stderr=Path("-") in (csv, json))
+    show(console, shown, rows=top or ROWS)
+    for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
+        if path == Path("-"):
+            typer.echo(write().encode("utf-8", "backslashreplace"), nl=False)
+    if html:
+        typer.echo(f"Open {html.resolve()}", err=console.stderr)
 
 
 def show(console: Console, ranking: Ranking, rows: int) -> None:

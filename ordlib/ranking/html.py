@@ -12,10 +12,10 @@ from string import Template
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .data.pictures import read_picture
-from .ranking import Ranking
-from .ranking.result import printable
-from .storage import replacing
+from ..data.image_io import read_picture
+from ..utils.cache import replacing
+from . import Ranking
+from .result import printable
 
 SIDE = 256  # pixels of the longer side of a thumbnail
 PICTURES = "<!-- pictures -->"
@@ -49,7 +49,7 @@ def write_gallery(ranking: Ranking, path: str | os.PathLike, side: int = SIDE) -
         >>> page.name, page.read_text("utf-8").count("data:image/jpeg")
         ('out.html', 1)
     """
-    template = files("ordlib").joinpath("gallery.html").read_text(encoding="utf-8")
+    template = files("ordlib.ranking").joinpath("gallery.html").read_text(encoding="utf-8")
     head, tail = (Template(part) for part in template.split(PICTURES))
     words = _words(ranking)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as page:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..data.pictures import SUFFIXES
+from ..data.image_io import SUFFIXES
 
 Path = str | os.PathLike
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..data.pictures import FORMATS, picture_fault, read_picture
-from ..storage import cache_dir, digest, replacing
+from ..data.image_io import FORMATS, picture_fault, read_picture
+from ..utils.cache import cache_dir, digest, replacing
 
 # A picture is scaled until its short side fits: a line of pixels would grow beyond all memory.
 LONGEST = 100
@@ -126,7 +126,7 @@ class Checks:
                 known = [self.pixels.get(file) for file in self.files]
                 temporary.write_text(json.dumps(known), encoding="utf-8")
         except OSError:
-            # Then the next run checks again; what fills the disk is told by ordlib.features.
+            # Then the next run checks again; what fills the disk is told by the feature cache.
             return
 
     def _remembered(self) -> dict[str, int] | None:

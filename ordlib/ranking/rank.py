@@ -8,12 +8,12 @@ import pandas as pd
 import torch
 
 from ..clip import ClipBackbone, load_clip
-from ..components import load_component
-from ..models.ranking_adapter import RankingAdapter
-from .finding import Path, find_pictures
+from ..components.registry import load_component
+from ..methods.ranking_adapter.model import RankingAdapter
+from .image_files import Path, find_pictures
+from .prompt_parsing import asked_task, highest_first
 from .result import Ranking
 from .scoring import Scored, score_files
-from .sentences import asked_task, highest_first
 
 COMPONENT = "ranking-adapter"
 FAULTS_TOLD = 10
@@ -39,7 +39,7 @@ def rank(
         prompt: the sentence. The highest score comes first, as "the number of stars" has it; a
             sentence "from A to B" asks for the lowest, unless A names the high end ("from best
             to worst").
-        component: a trained :class:`~ordlib.models.ranking_adapter.RankingAdapter`, or the name
+        component: a trained :class:`~ordlib.RankingAdapter`, or the name
             or folder of one.
         clip: the backbone it was trained on; None loads it by the name in the component.
         device: as for :func:`ordlib.load_clip`, if that is to load the backbone.

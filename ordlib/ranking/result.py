@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-from ..storage import replacing
+from ..utils.cache import replacing
 
 # Of as many strange pictures among all the order itself is in doubt, and not just their places.
 DOUBTFUL = 0.1

@@ -9,10 +9,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..data import ImageData
-from ..models.ranking_adapter import RankingAdapter
-from ..storage import digest
-from .checking import Checks
-from .sentences import asked_task
+from ..methods.ranking_adapter.model import RankingAdapter
+from ..utils.cache import digest
+from .image_validation import Checks
+from .prompt_parsing import asked_task
 
 CHUNK = 256  # files, about
 DECODED = 100_000_000  # pixels in memory at once, about 400 MB

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .people import draw_individual, look_at
-from .picture import Picture
 from .portrait import paint
+from .sample import Picture
 
 
 def draw(rng: np.random.Generator, split: str, side: int) -> Picture:

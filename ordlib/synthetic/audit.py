@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .data import ImageData, load_data
-from .metrics import score, spearman
-from .models.pixels import PixelRidge, PixelTrees
-from .prediction import Prediction
-from .tasks import OrdinalTask
-from .world import SPLIT_SIZES
+from ..data import ImageData
+from ..metrics import score, spearman
+from ..metrics.prediction import Prediction
+from ..tasks import OrdinalTask
+from . import SPLIT_SIZES
+from .load import load_data
+from .pixel_baselines import PixelRidge, PixelTrees
 
 # No recorded quantity may order the labels beyond this; in dating and quality tint and
 # exposure are the signal, and nothing is asked of them.

@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageFilter
 from .backgrounds import Background, draw_background, fitting_grounds
 from .glyphs import glyph, stamp
 from .layouts import LAYOUTS, place
-from .picture import Picture
+from .sample import Picture
 from .vocabulary import COLOURS, OBJECTS, Noun
 
 MOST = 20

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import film, frames, scenes
-from .picture import Picture
+from .sample import Picture
 
 
 def draw(rng: np.random.Generator, split: str, side: int) -> Picture:

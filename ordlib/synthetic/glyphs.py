@@ -42,7 +42,7 @@ def glyph(noun: Noun) -> Glyph:
         Its masks, centred in their enclosing circle.
 
     Example:
-        >>> from ordlib.world.vocabulary import OBJECTS
+        >>> from ordlib.synthetic.vocabulary import OBJECTS
         >>> [tile.width for tile in glyph(OBJECTS[0]).tiles]
         [256, 128, 64, 32]
     """
@@ -73,7 +73,7 @@ def stamp(
         tone: 0 to 1, the object's own lightness.
 
     Example:
-        >>> from ordlib.world.vocabulary import OBJECTS
+        >>> from ordlib.synthetic.vocabulary import OBJECTS
         >>> canvas = Image.new("RGB", (64, 64))
         >>> stamp(canvas, OBJECTS[0], np.array([0.5, 0.5]), 0.6, 0.1, 0.5)
         >>> canvas.getbbox() is not None

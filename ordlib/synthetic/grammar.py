@@ -8,7 +8,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 
-from .vocabulary import number_words, with_article
+from ..tasks.builtin import number_words
+from .vocabulary import with_article
 
 # A piece of text is said of a record and its label, with the help of numbers drawn from [0, 1).
 Draw = Callable[[], float]

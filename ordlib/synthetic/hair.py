@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .adornments import HATS
+from .accessories import HATS
 from .pen import Pen, fade, mix, spline_matrix
 from .people import Look
 

@@ -1,8 +1,8 @@
 """The splits of the rendered world as data."""
 
+from ..data.dataset import ImageData
 from ..tasks import OrdinalTask, load_task
-from ..world import TASKS, render_split
-from .dataset import ImageData
+from . import TASKS, render_split
 
 
 def load_data(

@@ -6,8 +6,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from ..data import ImageData
+from ..methods.linear_probe import FeatureRegressor, LinearProbe
 from ..tasks import OrdinalTask
-from .probe import FeatureRegressor, LinearProbe
 
 # Fixed here so that the baselines are the same wherever they are quoted.
 SIDE = 96
@@ -24,7 +24,7 @@ class PixelRidge(LinearProbe):
         task: what is predicted.
 
     Example:
-        >>> from ordlib.data import load_data
+        >>> from ordlib import load_data
         >>> train = load_data("counting", "train", side=64, size=50)
         >>> PixelRidge(train.task).fit(train).predict(train).value.shape
         (50,)
@@ -41,7 +41,7 @@ class PixelTrees(FeatureRegressor):
         task: what is predicted.
 
     Example:
-        >>> from ordlib.data import load_data
+        >>> from ordlib import load_data
         >>> train = load_data("counting", "train", side=64, size=50)
         >>> PixelTrees(train.task).fit(train).predict(train).value.shape
         (50,)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from . import adornments, bodies, faces, hair
+from . import accessories as adornments
+from . import bodies, faces, hair
 from .backdrops import paint_backdrop
 from .canvas import canvas_size, finish
 from .pen import Pen
@@ -23,7 +24,7 @@ def paint(look: Look, side: int) -> tuple[np.ndarray, float]:
         The picture, ``(side, side, 3)`` uint8, and the share of it that the person covers.
 
     Example:
-        >>> from ordlib.world.people import draw_individual, look_at
+        >>> from ordlib.synthetic.people import draw_individual, look_at
         >>> who = draw_individual(np.random.default_rng(0))
         >>> picture, ink = paint(look_at(who, 30), 64)
         >>> picture.shape, 0.2 < ink < 0.8

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import distortions, photos
-from .picture import Picture
+from .sample import Picture
 
 KINDS = ("blur", "noise", "compression", "exposure", "fading")
 WORDS = {"blur": "blurry", "noise": "noisy", "compression": "blocky", "fading": "washed out"}

@@ -7,16 +7,7 @@ from . import photos
 from .brush import Brush
 from .canvas import canvas_size, soft_noise
 from .interiors import dance_hall, living_room, portrait
-from .landscapes import (
-    aeroplane,
-    cottage,
-    country_road,
-    harbour,
-    lake,
-    seaside,
-    train,
-    winter,
-)
+from .landscapes import aeroplane, cottage, country_road, harbour, lake, seaside, train, winter
 from .moods import draw_mood
 from .tabletops import flowers, still_life
 from .towns import avenue, cinema, fairground, shop_window, street

@@ -115,57 +115,6 @@ COLOURS = {
     "white": (250, 250, 247),
 }
 
-_SMALL = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-
-
-def number_words(n: int) -> str:
-    """Write a whole number in words, without hyphens.
-
-    Args:
-        n: 0 to 999.
-
-    Returns:
-        The words, British style.
-
-    Raises:
-        ValueError: ``n`` is outside that range.
-
-    Example:
-        >>> number_words(7), number_words(21), number_words(120)
-        ('seven', 'twenty one', 'one hundred and twenty')
-    """
-    if not 0 <= n <= 999:
-        raise ValueError(f"number_words knows 0 to 999, not {n}")
-    if n < 20:
-        return _SMALL[n]
-    if n < 100:
-        tens, ones = divmod(n, 10)
-        return _TENS[tens - 2] + (f" {_SMALL[ones]}" if ones else "")
-    hundreds, rest = divmod(n, 100)
-    return f"{_SMALL[hundreds]} hundred" + (f" and {number_words(rest)}" if rest else "")
-
 
 def with_article(noun: str) -> str:
     """Put "a" or "an" before a noun.

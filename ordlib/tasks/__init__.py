@@ -1,6 +1,6 @@
 """What an ordinal task is, and the tasks that come with ordlib."""
 
-from ..prediction import Prediction
+from ..metrics.prediction import Prediction
 from .builtin import load_task
 from .ordinal_task import OrdinalTask
 

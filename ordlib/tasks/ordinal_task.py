@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..prediction import Prediction, distributions
-from . import labels, rules, templates
+from ..metrics.prediction import Prediction, distributions
+from . import templates, validation
 
 Reading = Literal["expectation", "argmax"]
 
@@ -71,7 +71,7 @@ class OrdinalTask:
     reading: Reading = "expectation"
 
     def __post_init__(self) -> None:
-        for name, value in rules.complete(vars(self)).items():
+        for name, value in validation.complete(vars(self)).items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -260,7 +260,7 @@ class OrdinalTask:
             ValueError: labels.csv, row 12: label 21 is outside the ranks; task 'counting' ...
         """
         try:
-            return labels.parse(label, self._known, self.name, self.positions is not None)
+            return validation.parse(label, self._known, self.name, self.positions is not None)
         except ValueError as error:
             raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
@@ -278,7 +278,7 @@ class OrdinalTask:
             >>> load_task("dating").label_of(2), load_task("quality").label_of(0)
             ('1950s', '1')
         """
-        return rules.as_text(self.values[rank])
+        return validation.as_text(self.values[rank])
 
     def read(self, probabilities: ArrayLike, reading: Reading | None = None) -> Prediction:
         """Turn probabilities over ranks into predictions.
@@ -304,7 +304,7 @@ class OrdinalTask:
             >>> task.read([[0.0, 0.5, 0.2, 0.2, 0.1]], reading="argmax").value
             array([1.])
         """
-        reading = rules.known_reading(self.reading if reading is None else reading)
+        reading = validation.known_reading(self.reading if reading is None else reading)
         probabilities = distributions(probabilities, self.num_ranks)
         levels = self.levels
         if reading == "argmax":
@@ -334,7 +334,7 @@ class OrdinalTask:
 
     @cached_property
     def _known(self) -> dict[str, float]:
-        return labels.levels_by_text(self.values, self.words, self.levels)
+        return validation.levels_by_text(self.values, self.words, self.levels)
 
 
 def _numbers(values: ArrayLike) -> np.ndarray:

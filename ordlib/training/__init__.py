@@ -1,6 +1,6 @@
 """Training: one loop for every method, and the commands that train components and tables."""
 
-from .fitting import fit
-from .plan import TrainingPlan
+from .config import TrainingPlan
+from .fit import fit
 
 __all__ = ["TrainingPlan", "fit"]

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .storage import replacing
+from ..utils.cache import replacing
 
 States = Mapping[str, Mapping[str, Tensor]]
 

@@ -3,6 +3,7 @@
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 
 
 def gather(features: Tensor) -> Tensor:
@@ -23,20 +24,4 @@ def gather(features: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized()):
         return features
-    return _Gather.apply(features)
-
-
-class _Gather(torch.autograd.Function):
-    """The gradients of all processes' losses are summed on the way back."""
-
-    @staticmethod
-    def forward(ctx, features: Tensor) -> Tensor:
-        parts = [torch.empty_like(features) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, features.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient)
-        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+    return torch.cat(all_gather(features.contiguous()))

@@ -8,12 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from ..data import ImageData
-from ..models.method import Method
-from ..models.ranking_adapter import RankingAdapter
-from .loop import Progress
-from .plan import TrainingPlan
-from .ranked import RankedRun
-from .shuffled import ShuffledRun
+from ..methods.base import Method
+from ..methods.ranking_adapter.model import RankingAdapter
+from .config import TrainingPlan
+from .ranking_trainer import RankingTrainer
+from .trainer import OrdinalTrainer, Progress
 
 STATE = "unfinished.safetensors"
 FIRST_STATE = "unfinished-words.safetensors"
@@ -66,7 +65,7 @@ def fit(
     _check_plan(model, plan)
     if plan.words_first:
         return _fit_in_stages(model, train, val, plan, folder, bar)
-    kind = RankedRun if isinstance(model, RankingAdapter) else ShuffledRun
+    kind = RankingTrainer if isinstance(model, RankingAdapter) else OrdinalTrainer
     run = kind(model, train, val, plan, _state(folder, STATE))
     run.train(bar)
     return run.history()
@@ -89,7 +88,7 @@ def _fit_in_stages(
     """Train words on cached features, then the picture side with the words held."""
     words = model.without_tower()
     early = _stage(plan, plan.words_first, "tower")
-    first = ShuffledRun(words, train, val, early, _state(folder, FIRST_STATE))
+    first = OrdinalTrainer(words, train, val, early, _state(folder, FIRST_STATE))
     try:
         first.train(bar)
     finally:
@@ -100,7 +99,7 @@ def _fit_in_stages(
         # What the first stage reached on val is what the second has to beat.
         start = Progress(best_epoch=None if reached is None else 0, best=reached)
         last = _stage(plan, plan.epochs - plan.words_first, "rest")
-        second = ShuffledRun(model, train, val, last, _state(folder, STATE), start)
+        second = OrdinalTrainer(model, train, val, last, _state(folder, STATE), start)
         second.train(bar)
     finally:
         model.hold()

@@ -10,15 +10,15 @@ from torch.optim import AdamW
 
 from ..data import ImageData
 from ..metrics import pairwise_accuracy, pearson, score, spearman
-from .loop import Run
-from .rank_batches import RankBatch, rank_batches
+from .sampling import RankBatch, rank_batches
+from .trainer import Trainer
 
 # As released.
 WEIGHT_DECAY = 0.01
 
 
-class RankedRun(Run):
-    """One training of a :class:`~ordlib.models.ranking_adapter.RankingAdapter`.
+class RankingTrainer(Trainer):
+    """One training of a :class:`~ordlib.RankingAdapter`.
 
     Its metrics are means over tasks, and errors are in standard deviations of each task's labels.
     """

@@ -3,8 +3,7 @@
 import math
 import time
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -15,15 +14,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from tqdm.auto import tqdm
 
 from ..data import ImageData
-from ..gathering import gather
-from ..models.trained import Trained
-from ..unfinished import load_unfinished, save_unfinished
-from .batches import prefetched
-from .plan import TrainingPlan
+from ..methods.base import Trained
+from ..metrics import score
+from .checkpoint import load_unfinished, save_unfinished
+from .config import TrainingPlan
+from .distributed import gather
+from .sampling import epoch_rows, prefetched
 
 
 @dataclass
@@ -57,7 +57,7 @@ class _Step(nn.Module):
         return self.method.loss(gather(self.method.encode(*inputs)), gather(values))
 
 
-class Run(ABC):
+class Trainer:
     """One training of one model by one plan; :func:`~ordlib.training.fit` says what it does.
 
     What a step, and a look at val, are made of is said by its children.
@@ -67,6 +67,18 @@ class Run(ABC):
         state: file that keeps the unfinished run, or None.
         start: what the run starts from, if not from nothing.
     """
+
+    # What a child says: of which data, which batches, and how it is evaluated.
+    _check: Callable[[], None]  # raise for a model and data that do not go together
+    _count: Callable[[], int]  # number of training images
+    _open: Callable[[], None]  # make ready to read them
+    _batches: Callable[[int], Sequence]  # of an epoch; the seed and the epoch alone decide them
+    _ready: Callable[..., tuple[tuple[Tensor, ...], Tensor]]  # a batch: inputs and labels
+    _tell: Callable[..., str]  # which images are in a batch
+    _measure: Callable[[], dict[str, float]]  # all metrics on val
+    _optimizer: Callable[[], Optimizer]
+    _about: Callable[[], str]  # what is learned
+    _data_identity: Callable[[], dict]  # names tasks and data
 
     def __init__(
         self,
@@ -93,46 +105,6 @@ class Run(ABC):
         self.best = _copy(model.trained_state())
         self.progress = self._resume(optimizer) or start or Progress()
         self.step, self.optimizer = self.accelerator.prepare(_Step(model), optimizer)
-
-    @abstractmethod
-    def _check(self) -> None:
-        """Complain of a model and data that do not go together."""
-
-    @abstractmethod
-    def _count(self) -> int:
-        """Return the number of training pictures."""
-
-    @abstractmethod
-    def _open(self) -> None:
-        """Make ready to read training pictures."""
-
-    @abstractmethod
-    def _batches(self, epoch: int) -> Sequence:
-        """Return what every step of an epoch sees; the seed and the epoch alone decide it."""
-
-    @abstractmethod
-    def _ready(self, batch) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return this process's part of a batch: what ``encode`` takes, and the labels."""
-
-    @abstractmethod
-    def _tell(self, batch) -> str:
-        """Say which pictures are in a batch."""
-
-    @abstractmethod
-    def _measure(self) -> dict[str, float]:
-        """Return all metrics on val."""
-
-    @abstractmethod
-    def _optimizer(self) -> Optimizer:
-        """Return a fresh optimizer."""
-
-    @abstractmethod
-    def _about(self) -> str:
-        """Name what is learned."""
-
-    @abstractmethod
-    def _data_identity(self) -> dict:
-        """Return what names tasks and data."""
 
     def _own(self, rows: np.ndarray) -> np.ndarray:
         """Return this process's part of a batch; parts are equal, and what is over is left out."""
@@ -291,3 +263,57 @@ def _accelerator(model: Trained) -> Accelerator:
 
 def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in state.items()}
+
+
+class OrdinalTrainer(Trainer):
+    """One training of a :class:`~ordlib.methods.base.Method`."""
+
+    def _check(self) -> None:
+        for data in (self.train_data, self.val):
+            if data.task.name != self.model.task.name:
+                raise ValueError(
+                    f"the model learns {self.model.task.name!r}, the pictures of {data.split!r} "
+                    f"are labelled with {data.task.name!r}: give pictures of the model's task"
+                )
+        if not self.model.trained_state():
+            raise ValueError(
+                f"this {type(self.model).__name__} has nothing to train: take adapter=True, "
+                "tower='lora', or words that are tuned"
+            )
+        self.model.check(self.train_data)
+
+    def _count(self) -> int:
+        return len(self.train_data)
+
+    def _open(self) -> None:
+        values = torch.as_tensor(self.train_data.values, dtype=torch.float32)
+        self.values = values.to(self.model.clip.device)
+        self.inputs = self.model.inputs(self.train_data)
+
+    def _batches(self, epoch: int) -> np.ndarray:
+        return epoch_rows(self._count(), self.batch, self.plan.seed, epoch)
+
+    def _ready(self, batch: np.ndarray) -> tuple[tuple[Tensor], Tensor]:
+        rows = self._own(batch)
+        return (self.inputs(rows),), self.values[torch.as_tensor(rows, device=self.values.device)]
+
+    def _tell(self, batch: np.ndarray) -> str:
+        return f"pictures {', '.join(map(str, batch[:8].tolist()))}"
+
+    def _measure(self) -> dict[str, float]:
+        return score(self.model.task, self.val.values, self.model.predict(self.val))
+
+    def _optimizer(self) -> Adam:
+        rate, factors = self.plan.learning_rate, self.plan.rates
+        groups = self.model.parameter_groups().items()
+        return Adam([{"params": p, "lr": rate * factors.get(name, 1.0)} for name, p in groups])
+
+    def _about(self) -> str:
+        return self.model.task.name
+
+    def _data_identity(self) -> dict:
+        return {
+            "task": asdict(self.model.task),
+            "train": self.train_data.key,
+            "val": self.val.key,
+        }

@@ -30,8 +30,8 @@ from training_runs import TASK, pictures_of
 
 import ordlib
 from ordlib import LinearProbe, RankingAdapter, ZeroShot, fit, load_clip, rank
-from ordlib.features import image_features
-from ordlib.models.trained import Trained
+from ordlib.clip.feature_cache import image_features
+from ordlib.methods.base import Trained
 from ordlib.training import TrainingPlan
 
 METHODS = ("CoOp", "OrdinalCLIP", "FineTuned", "Corn", "NumCLIP", "L2RCLIP")
@@ -175,11 +175,11 @@ def of_zero_shot(dtype: str, clip: Path, work: Path) -> dict:
 
 def of_pretraining(clip: Path, work: Path) -> dict:
     """Pretrain a tiny CLIP, and resume."""
-    from ordlib.pretraining import pool as pools
-    from ordlib.pretraining.plan import Plan
-    from ordlib.pretraining.run import pretrain
-    from ordlib.pretraining.sizes import PicoSize
-    from ordlib.pretraining.trainer import Trainer
+    from ordlib.experiments.pretrain_clip import image_pool as pools
+    from ordlib.experiments.pretrain_clip.config import Plan
+    from ordlib.experiments.pretrain_clip.model_sizes import PicoSize
+    from ordlib.experiments.pretrain_clip.pretrain import pretrain
+    from ordlib.experiments.pretrain_clip.trainer import Trainer
 
     tiny = PicoSize("tiny", 64, 16, 32, 1, 32, 1, 24)
     sizes = {"pictures": 96, "pairs": 8 * 24, "batch": 24}

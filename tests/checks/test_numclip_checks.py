@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ordlib import losses
-from ordlib.checks import numclip as check
+from ordlib.course.checks import numclip as check
 from ordlib.tasks import load_task
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ordlib import losses
-from ordlib.checks import rankformer as check
+from ordlib.course.checks import rankformer as check
 
 
 def wrong(verdict, diagnosis):

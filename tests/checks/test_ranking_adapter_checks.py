@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ordlib.checks import ranking_adapter as check
+from ordlib.course.checks import ranking_adapter as check
 
 
 def wrong(verdict, diagnosis):

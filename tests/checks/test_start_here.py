@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordlib.checks import start_here as check
+from ordlib.course.checks import start_here as check
 from ordlib.tasks import OrdinalTask, load_task
 
 

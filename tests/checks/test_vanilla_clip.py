@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ordlib import ZeroShot, evaluate, load_clip, load_data, load_task
-from ordlib.checks import vanilla_clip as check
+from ordlib.course.checks import vanilla_clip as check
 from ordlib.metrics import ordinality_score
 
 

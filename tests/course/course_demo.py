@@ -5,7 +5,11 @@ from pathlib import Path
 
 from nbformat.v4 import new_output
 
-from ordlib.course import address, cleaning, labs, numbers, sources
+from ordlib.course.runner import build as sources
+from ordlib.course.runner import inline_results as numbers
+from ordlib.course.runner import labs
+from ordlib.course.runner import repo_url as address
+from ordlib.course.runner import strip_metadata as cleaning
 
 REPOSITORY = "https://github.com/OWNER/ordlib"
 NAME = "00_demo"
@@ -127,7 +131,7 @@ def make_project(root: Path, **sources: str) -> Path:
 
 
 def pretend_executed(home: Path, name: str = NAME) -> Path:
-    """Make what `ordlib notebooks` would make, without waiting for a kernel."""
+    """Make what `ordlib course build` would make, without waiting for a kernel."""
     source = home / "source" / f"{name}.py"
     results = {"accuracy.of all": 0.456, "mae": 0.123457, "seed": 0}
     (home / "results").mkdir(exist_ok=True)

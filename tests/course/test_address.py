@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from course_demo import NAME, REPOSITORY, make_project, pretend_executed
 
-from ordlib.course import address
+from ordlib.course.runner import repo_url as address
 
 ROOT = Path(__file__).parents[2]
 OTHER = "https://github.com/ada-lovelace/number.sense"

@@ -6,7 +6,7 @@ import pytest
 from clips import build_clip
 
 from ordlib import load_clip
-from ordlib.course.running import run
+from ordlib.course.runner.run import run
 
 HOME = Path(__file__).parents[2] / "notebooks"
 # Notebook 00 has no CLIP in it.
@@ -18,12 +18,12 @@ LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}
 # Executed by each kernel as it starts: what notebooks say about numbers is tested elsewhere, and
 # a fraction of the pictures will do to see whether they run.
 FEWER = """
-from ordlib.data import rendered
+from ordlib.synthetic import load
 
-whole, most = rendered.render_split, {"train": 520}
+whole, most = load.render_split, {"train": 520}
 def few(name, split, side, size, workers):
     return whole(name, split, side, min(size or 2000, most.get(split, 200)), workers)
-rendered.render_split = few
+load.render_split = few
 """
 
 

@@ -10,8 +10,8 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-from ordlib.course.channels import AskingChannel, AskingClient
-from ordlib.course.engine import ThisPython
+from ordlib.course.runner.execute import ThisPython
+from ordlib.course.runner.kernel_client import AskingChannel, AskingClient
 
 
 async def swallowed(kind: type[AsyncZMQSocketChannel], patience: float) -> dict | None:

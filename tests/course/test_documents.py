@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from course_demo import NAME, make_project, pretend_executed
 
-from ordlib.course import documents
+from ordlib.course.runner import lint as documents
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@ import pytest
 from course_demo import NAME, make_project
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from ordlib.course import labs, sources
+from ordlib.course.runner import build as sources
+from ordlib.course.runner import labs
 
 BEGIN, END = labs.BEGIN, labs.END
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ordlib.course import numbers
+from ordlib.course.runner import inline_results as numbers
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ordlib.course import places
+from ordlib.course.runner import paths as places
 
 THERE = [Path(f"{name}.ipynb") for name in ("01_b", "00_a", "02_c", "10_d")]
 

@@ -12,8 +12,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ordlib.course import parameters, report, running
-from ordlib.course.cleaning import METADATA
+from ordlib.course.runner import index_page as report
+from ordlib.course.runner import parameters
+from ordlib.course.runner import run as running
+from ordlib.course.runner.strip_metadata import METADATA
 
 PARAMETERS = 'seed: int = 0  # of everything\nbudget: str = "quick"  # or "full"\nrate: float = 0.1'
 SAVE = """
@@ -160,7 +162,7 @@ def test_a_process_that_is_ended_from_outside_is_named(tmp_path):
 def test_who_ends_a_run_leaves_no_kernel(project, tmp_path, number):
     paths = [project / "02_slow.ipynb", write(tmp_path, "05_slow", "import time; time.sleep(600)")]
     code = (
-        "from pathlib import Path\nfrom ordlib.course import running\n"
+        "from pathlib import Path\nfrom ordlib.course.runner import run as running\n"
         f"if __name__ == '__main__':\n    paths = [Path(p) for p in {list(map(str, paths))}]\n"
         f"    list(running.run(paths, Path({str(tmp_path / 'out')!r}), jobs=2))\n"
     )

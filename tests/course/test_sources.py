@@ -9,7 +9,10 @@ import pytest
 from course_demo import GOOD, NAME, REPOSITORY, make_project
 from PIL import Image
 
-from ordlib.course import address, cleaning, documents, sources
+from ordlib.course.runner import build as sources
+from ordlib.course.runner import lint as documents
+from ordlib.course.runner import repo_url as address
+from ordlib.course.runner import strip_metadata as cleaning
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ordlib.data.pictures import picture_fault, read_picture, to_rgb
+from ordlib.data.image_io import picture_fault, read_picture, to_rgb
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 

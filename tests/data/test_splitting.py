@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordlib.data.splitting import split_indices
+from ordlib.data.splits import split_indices
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 

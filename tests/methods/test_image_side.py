@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib.features import image_features
-from ordlib.models.image_side import Adapter, ImageOptions, ImageSide
+from ordlib.clip.feature_cache import image_features
+from ordlib.methods.image_encoder import Adapter, ImageOptions, ImageSide
 
 
 def side_of(clip, **options):

@@ -8,7 +8,7 @@ import torch
 
 from ordlib import CoOp, load_component
 from ordlib.losses import l2rclip_loss
-from ordlib.models.l2rclip import L2RCLIP
+from ordlib.methods.l2rclip import L2RCLIP
 
 PLAIN = {"attend": "off", "pairwise": "off", "contrastive_weight": 0.0}
 ADAPTER = {"image.adapter.layers.0.weight", "image.adapter.layers.2.weight"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ordlib.models.likeness import Likeness
+from ordlib.methods.ranking_adapter.ood import Likeness
 
 SPREADS = np.array([5.0, 1.0, 0.2])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ordlib import CoOp, Corn, FineTuned, NumCLIP, OrdinalCLIP
-from ordlib.models.l2rclip import L2RCLIP
+from ordlib.methods.l2rclip import L2RCLIP
 
 METHODS = [CoOp, OrdinalCLIP, FineTuned, Corn, NumCLIP, L2RCLIP]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)

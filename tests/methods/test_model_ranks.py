@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ordlib import OrdinalTask, load_task
-from ordlib.models.ranks import bins_of, ranks_of
+from ordlib.methods.base import bins_of, ranks_of
 
 # Halves between these are no numbers of binary: rounding must not move a label that lies on one.
 TENTHS = OrdinalTask(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ordlib import NumCLIP, OrdinalTask, TrainingPlan, fit
-from ordlib.models.numclip import Regressor
+from ordlib.methods.numclip import Regressor
 
 PHRASES = ("one", "two", "three", "star", "photo")
 

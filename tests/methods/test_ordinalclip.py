@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ordlib import OrdinalCLIP
-from ordlib.prompts import PromptLearner
+from ordlib.methods.prompt_learner import PromptLearner
 
 
 @pytest.mark.parametrize("base_ranks", [1, 2, 3, 4, 5])

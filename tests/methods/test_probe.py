@@ -5,8 +5,9 @@ from PIL import Image
 from sklearn.linear_model import Ridge
 
 from ordlib import ImageData, LinearProbe, load_task
-from ordlib.models import pixels, probe
-from ordlib.models.pixels import PixelRidge, PixelTrees
+from ordlib.methods import linear_probe as probe
+from ordlib.synthetic import pixel_baselines as pixels
+from ordlib.synthetic.pixel_baselines import PixelRidge, PixelTrees
 from ordlib.tasks import OrdinalTask
 
 

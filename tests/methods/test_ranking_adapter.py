@@ -2,19 +2,23 @@
 
 import json
 import math
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_adapter import noise as known_noise
+from small_adapter import small_adapter
 
 from ordlib import ImageData, OrdinalTask, load_component, load_data
-from ordlib.features import visual_tokens
+from ordlib.clip.feature_cache import visual_tokens
+from ordlib.methods.coop import CoOp
+from ordlib.methods.ranking_adapter.label_scaler import Scale
+from ordlib.methods.ranking_adapter.model import SHALLOW, RankingAdapter
+from ordlib.methods.ranking_adapter.occlusion import removal_map
 from ordlib.metrics import spearman
-from ordlib.models.coop import CoOp
-from ordlib.models.ranking_adapter import SHALLOW, RankingAdapter
-from ordlib.models.scales import Scale
 
 THINGS = OrdinalTask(name="things", unit="things", values=(0, 1, 2, 3, 5))
 LIGHT = OrdinalTask(name="light", unit="steps", values=(1, 2, 3))
@@ -438,3 +442,17 @@ def test_options_that_there_are_not(tiny_clip):
 def test_tasks_that_cannot_be(tiny_clip, tasks):
     with pytest.raises(ValueError, match=r"tasks = \[.*\]: give one or more, each once"):
         RankingAdapter(tiny_clip, tasks)
+
+
+def test_scores_leave_the_mode_as_it_was_also_after_an_error(tiny_clip_folder, monkeypatch):
+    adapter, data = small_adapter(tiny_clip_folder), known_noise("counting", "val", 4)
+    for training in (True, False):
+        adapter.train(training)
+        adapter.scores(data, "the number of stars")
+        assert adapter.training is training
+    adapter.train()
+    monkeypatch.setattr(adapter, "encode", lambda *_: 1 / 0)
+    for ask in (adapter.scores, partial(removal_map, adapter)):
+        with pytest.raises(ZeroDivisionError):
+            ask(data, "the number of stars")
+        assert adapter.training

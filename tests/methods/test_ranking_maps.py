@@ -5,8 +5,8 @@ import torch
 
 from ordlib.clip import load_clip
 from ordlib.data import ImageData
-from ordlib.models.ranking_adapter import RankingAdapter
-from ordlib.models.ranking_maps import removal_map
+from ordlib.methods.ranking_adapter.model import RankingAdapter
+from ordlib.methods.ranking_adapter.occlusion import removal_map
 from ordlib.tasks import load_task
 
 TASK = load_task("counting")

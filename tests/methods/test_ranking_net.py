@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ordlib.attention import pairwise_rank_attention
-from ordlib.models import ranking_net
-from ordlib.models.ranking_net import RankingNet
+from ordlib.methods.ranking_adapter import network as ranking_net
+from ordlib.methods.ranking_adapter.network import RankingNet
+from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ordlib import OrdinalTask, load_task
-from ordlib.models.scales import Scale
+from ordlib.methods.ranking_adapter.label_scaler import Scale
 
 LABELS = np.array([1.0, 1.0, 4.0, 10.0])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ordlib import metrics
-from ordlib.prediction import Prediction
+from ordlib.metrics.prediction import Prediction
 from ordlib.tasks import OrdinalTask, load_task
 
 QUALITY = load_task("quality")

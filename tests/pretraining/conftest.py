@@ -7,10 +7,10 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from ordlib.pretraining import pool as pools
-from ordlib.pretraining.plan import Plan
-from ordlib.pretraining.pool import Pool, render_pool
-from ordlib.pretraining.sizes import PicoSize
+from ordlib.experiments.pretrain_clip import image_pool as pools
+from ordlib.experiments.pretrain_clip.config import Plan
+from ordlib.experiments.pretrain_clip.image_pool import Pool, render_pool
+from ordlib.experiments.pretrain_clip.model_sizes import PicoSize
 
 TINY = PicoSize("tiny", 64, 16, 32, 1, 32, 1, 24)
 

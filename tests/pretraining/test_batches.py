@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib.pretraining.batches import Batches
-from ordlib.pretraining.captioning import Captioner
-from ordlib.pretraining.tokenizer import build_tokenizer
+from ordlib.experiments.pretrain_clip.captioning import Captioner
+from ordlib.experiments.pretrain_clip.loader import Batches
+from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 
 
 @pytest.fixture(scope="module")

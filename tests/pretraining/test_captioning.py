@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from ordlib.pretraining.captioning import Captioner
-from ordlib.pretraining.tokenizer import build_tokenizer
-from ordlib.storage import digest
-from ordlib.world.captions import captions
+from ordlib.experiments.pretrain_clip.captioning import Captioner
+from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
+from ordlib.synthetic.captions import captions
+from ordlib.utils.cache import digest
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
 
-from ordlib.pretraining.contrast import contrastive_loss
+from ordlib.experiments.pretrain_clip.loss import contrastive_loss
 
 
 def pairs(count: int = 6, width: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -1,14 +1,17 @@
 import json
+import shlex
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from ordlib.pretraining import doses
-from ordlib.pretraining import pool as pools
-from ordlib.pretraining.doses import Arm, app, arms, run
-from ordlib.pretraining.plan import Plan
-from ordlib.pretraining.run import pretrain
+from ordlib.cli import app
+from ordlib.experiments.pretrain_clip import dose_response as doses
+from ordlib.experiments.pretrain_clip import image_pool as pools
+from ordlib.experiments.pretrain_clip.config import Plan
+from ordlib.experiments.pretrain_clip.dose_response import Arm, arms, run
+from ordlib.experiments.pretrain_clip.pretrain import pretrain
 
 METRICS = {
     "object_top1": 0.5,
@@ -113,9 +116,10 @@ def test_an_interrupted_run_goes_on(pool, arm, done, tmp_path):
 def test_a_checkpoint_of_another_plan_is_refused(pool, arm, done, tmp_path):
     run(arm, tmp_path)
     other = replace(arm, plan=replace(arm.plan, pairs=6 * 24))
-    with pytest.raises(ValueError, match=r"(?s)--pairs 72.*and not by.*--pairs 144.*--work"):
+    again = r"(?s)--samples-seen 72.*and not by.*--samples-seen 144.*--work-dir"
+    with pytest.raises(ValueError, match=again):
         run(other, tmp_path)
-    with pytest.raises(ValueError, match=r"(?s)--batch 24.*and not by.*--batch 12"):
+    with pytest.raises(ValueError, match=r"(?s)--batch-size 24.*and not by.*--batch-size 12"):
         run(replace(arm, plan=replace(arm.plan, batch=12)), tmp_path)
 
 
@@ -127,26 +131,36 @@ def test_an_undefined_correlation_is_none(pool, arm, done, tmp_path, monkeypatch
     assert "NaN" not in (tmp_path / "dose-0.5-3.json").read_text()
 
 
+def making(output: Path) -> list[str]:
+    """The words of the command, but for its settings."""
+    return ["results", "make", "dose_response", "--output", str(output)]
+
+
+def settings(**values: int) -> list[str]:
+    return [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
+
+
 @pytest.fixture
 def words(plan, pool, tmp_path, monkeypatch) -> list[str]:
     """A command for four tiny models of two steps each, or two steps and four."""
     monkeypatch.setitem(doses.SIZES, "small", plan.size)
     monkeypatch.setattr(doses, "DOSES", (0.0, 0.03))
-    table, work = str(tmp_path / "table.json"), str(tmp_path / "work")
-    sizes = ["--seeds", "1", "--pairs", "48", "--pictures", "96", "--batch", "24"]
-    return [table, "--work", work, *sizes]
+    work = ["--work-dir", str(tmp_path / "work")]
+    sizes = settings(samples_seen=48, num_images=96, batch_size=24)
+    return [*making(tmp_path / "table.json"), *work, "--seeds", "1", *sizes]
 
 
 def test_the_command_pretrains_tests_and_writes(words, done, tmp_path, monkeypatch):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
-    assert "holds 4 models" in result.output
+    assert result.output.strip().splitlines()[-1] == f"wrote {tmp_path / 'table.json'}"
     steps = [name for name, *_ in done if name != "measure"]
     assert steps == ["twice-0.03-0"] * 4 + [
         name for name in ("dose-0-0", "dose-0.03-0", "spurious-0.03-0") for _ in range(2)
     ]
     table = json.loads((tmp_path / "table.json").read_text("utf-8"))
     rows = [(row["arm"], row["dose"], row["pairs"]) for row in table["records"]]
+    assert len(rows) == 4
     assert rows[:2] == [("dose", 0.0, 48), ("dose", 0.03, 48)]
     assert rows[2:] == [("spurious", 0.03, 48), ("twice", 0.03, 96)]
     done.clear()
@@ -174,7 +188,7 @@ def asked(monkeypatch) -> list:
 
 def test_rows_are_in_order_whatever_came_first(asked, tmp_path):
     path = tmp_path / "table.json"
-    result = CliRunner().invoke(app, [str(path), "--seeds", "3"])
+    result = CliRunner().invoke(app, [*making(path), "--seeds", "3"])
     assert result.exit_code == 0, result.output
     assert [arm.plan.seed for arm in asked] == [0] * 8 + [1] * 8 + [2] * 8
     assert [arm.name for arm in asked[::8]] == ["twice"] * 3
@@ -187,30 +201,35 @@ def test_rows_are_in_order_whatever_came_first(asked, tmp_path):
 
 def test_the_command_in_the_table_makes_it_again(asked, tmp_path):
     path = tmp_path / "table.json"
-    sizes = ["--seeds", "1", "--pairs", "9000", "--pictures", "6000", "--batch", "30"]
-    CliRunner().invoke(app, [str(path), "--work", str(tmp_path), *sizes])
+    sizes = settings(extra_seeds=1, samples_seen=9000, num_images=6000, batch_size=30)
+    where = ["--work-dir", str(tmp_path), "--num-jobs", "1"]
+    result = CliRunner().invoke(app, [*making(path), *where, "--seeds", "2", *sizes])
+    assert result.exit_code == 0, result.output
     stored = json.loads(path.read_text("utf-8"))
     assert stored["what"].startswith("Small CLIPs pretrained on the same pictures")
-    first, words = list(asked), stored["command"].split()
-    assert words[:4] == ["python", "-m", "ordlib.pretraining.doses", "table.json"]
+    first, words = list(asked), shlex.split(stored["command"])
+    assert words == ["ordlib", "results", "make", "dose_response", "--seeds", "2", *sizes]
     asked.clear()
-    result = CliRunner().invoke(app, [str(path), *words[4:]])
+    result = CliRunner().invoke(app, [*words[1:], "--output", str(path)])
     assert result.exit_code == 0, result.output
     assert asked == first
+    assert len(asked) == 14
+    assert {arm.plan.pairs for arm in asked} == {9000, 18000}
+    assert {arm.plan.batch for arm in asked} == {30}
     assert {arm.plan.pictures for arm in asked} == {6000}
     assert {arm.plan.size.name for arm in asked} == {"small"}
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("values", "message"),
     [
-        (["--pairs", "10"], "pairs = 10: is below the batch of 128"),
-        (["--pictures", "4000"], "take a multiple of 3000, such as 3000"),
+        ({"samples_seen": 10}, "pairs = 10: is below the batch of 128"),
+        ({"num_images": 4000}, "take a multiple of 3000, such as 3000"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_code_1(words, message, tmp_path, monkeypatch):
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(values, message, tmp_path, monkeypatch):
     monkeypatch.setattr(pools, "BLOCK", 500)
-    result = CliRunner().invoke(app, [str(tmp_path / "table.json"), *words])
+    result = CliRunner().invoke(app, [*making(tmp_path / "table.json"), *settings(**values)])
     assert result.exit_code == 1
     assert len(result.output.strip().splitlines()) == 1
     assert message in result.output
@@ -221,13 +240,13 @@ def test_a_run_that_fails_is_told_and_leaves_no_table(asked, tmp_path, monkeypat
         raise FloatingPointError("the loss is nan at step 7")
 
     monkeypatch.setattr(doses, "run", diverge)
-    result = CliRunner().invoke(app, [str(tmp_path / "table.json")])
+    result = CliRunner().invoke(app, making(tmp_path / "table.json"))
     assert result.exit_code == 1
     assert result.output.strip() == "the loss is nan at step 7"
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_is_no_table_and_no_seed_no_run(asked, tmp_path):
-    for words in ([str(tmp_path)], [str(tmp_path / "table.json"), "--seeds", "0"]):
+    for words in (making(tmp_path), [*making(tmp_path / "table.json"), "--seeds", "0"]):
         assert CliRunner().invoke(app, words).exit_code == 2
     assert not asked

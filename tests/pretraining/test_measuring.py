@@ -15,17 +15,17 @@ from transformers import CLIPModel, CLIPTokenizer
 from typer.testing import CliRunner
 
 from ordlib import ImageData, load_clip, load_task
+from ordlib.cli import app
 from ordlib.clip.preprocessing import PROCESSOR
-from ordlib.pretraining import measuring
-from ordlib.pretraining.measuring import (
-    app,
+from ordlib.experiments.pretrain_clip import evaluate as measuring
+from ordlib.experiments.pretrain_clip.evaluate import (
     colour_top1,
     fresh,
     measure,
     object_top1,
     write_metrics,
 )
-from ordlib.world import SPLIT_SIZES, render
+from ordlib.synthetic import SPLIT_SIZES, render
 
 NOUNS, COLOURS = ("stars", "mice", "chess kings"), ("red", "blue", "green")
 FILLERS = {"object": NOUNS, "colour": COLOURS}
@@ -272,7 +272,7 @@ def test_a_checkpoint_without_a_card_is_named_at_once(checkpoint, monkeypatch):
 def test_the_command_prints_every_metric(checkpoint, monkeypatch):
     metrics = {"object_top1": 0.5, "count_mae": 4.25}
     monkeypatch.setattr(measuring, "measure", lambda *_: metrics)
-    result = CliRunner().invoke(app, [str(checkpoint)])
+    result = CliRunner().invoke(app, ["evaluate-clip", str(checkpoint)])
     assert result.exit_code == 0, result.output
     assert result.output.split() == ["object_top1", "0.500", "count_mae", "4.250"]
     assert json.loads((checkpoint / "card.json").read_text("utf-8"))["metrics"] == metrics
@@ -281,8 +281,8 @@ def test_the_command_prints_every_metric(checkpoint, monkeypatch):
 def test_what_fails_is_one_line_and_exit_code_1(checkpoint, tmp_path):
     (checkpoint / "model.safetensors").write_bytes(b"")
     for folder, message in ((tmp_path / "none", "there is no"), (checkpoint, "damaged")):
-        result = CliRunner().invoke(app, [str(folder)])
+        result = CliRunner().invoke(app, ["evaluate-clip", str(folder)])
         assert result.exit_code == 1
         assert len(result.output.strip().splitlines()) == 1
         assert message in result.output
-    assert CliRunner().invoke(app, []).exit_code == 2
+    assert CliRunner().invoke(app, ["evaluate-clip"]).exit_code == 2

@@ -3,10 +3,10 @@ import random
 import pytest
 from transformers import AutoTokenizer
 
-from ordlib.pretraining.tokenizer import build_tokenizer, train_tokenizer
+from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer, train_tokenizer
+from ordlib.synthetic.captions import captions
+from ordlib.synthetic.rendering import TASKS
 from ordlib.tasks import load_task
-from ordlib.world.captions import captions
-from ordlib.world.rendering import TASKS
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordlib.pretraining.plan import Plan
+from ordlib.experiments.pretrain_clip.config import Plan
 
 
 def test_the_rate_warms_up_and_comes_down():

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from ordlib.pretraining import pool as pools
-from ordlib.pretraining.pool import Pool, render_pool
-from ordlib.world.rendering import render
+from ordlib.experiments.pretrain_clip import image_pool as pools
+from ordlib.experiments.pretrain_clip.image_pool import Pool, render_pool
+from ordlib.synthetic.rendering import render
 
 
 def test_pictures_stand_where_their_labels_are(pool):

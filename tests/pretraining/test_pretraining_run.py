@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -10,17 +11,18 @@ from transformers import CLIPModel
 from typer.testing import CliRunner
 
 from ordlib import load_clip
-from ordlib.pretraining import run as runs
-from ordlib.pretraining import trainer
-from ordlib.pretraining.__main__ import app
-from ordlib.pretraining.batches import Batches
-from ordlib.pretraining.captioning import Captioner
-from ordlib.pretraining.contrast import contrastive_loss
-from ordlib.pretraining.model import build_model
-from ordlib.pretraining.plan import Plan
-from ordlib.pretraining.run import command, pretrain
-from ordlib.pretraining.tokenizer import build_tokenizer
-from ordlib.pretraining.towers import TwoTowers
+from ordlib.cli import app
+from ordlib.experiments.pretrain_clip import pretrain as runs
+from ordlib.experiments.pretrain_clip import trainer
+from ordlib.experiments.pretrain_clip.captioning import Captioner
+from ordlib.experiments.pretrain_clip.config import Plan
+from ordlib.experiments.pretrain_clip.loader import Batches
+from ordlib.experiments.pretrain_clip.loss import contrastive_loss
+from ordlib.experiments.pretrain_clip.model import build_model
+from ordlib.experiments.pretrain_clip.model_sizes import SIZES
+from ordlib.experiments.pretrain_clip.pretrain import command, pretrain
+from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
+from ordlib.experiments.pretrain_clip.two_encoders import TwoTowers
 
 
 class Stop(Exception):
@@ -173,26 +175,51 @@ def _no_fit(*_, **__):
     raise Stop
 
 
-def test_the_command_on_the_card_is_understood(plan, monkeypatch, tmp_path):
-    asked = {}
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """What a run was asked for; none begins."""
+    found = {}
 
-    def record(plan: Plan, output, **_):
-        asked.update(plan=plan)
+    def record(plan: Plan, output, **more):
+        more.pop("watch")
+        found.update(plan=plan, output=str(output), **more)
         return output
 
     monkeypatch.setattr(runs, "pretrain", record)
+    return found
+
+
+def test_the_command_on_the_card_is_understood(asked):
     plan = Plan(dose=0.003, spurious=0.4, seed=2, learning_rate=3e-4, precision="float32")
-    words = command(plan, "my_pico").split()
-    assert words[:3] == ["python", "-m", "ordlib.pretraining"]
-    assert words[-1] == "my_pico"
-    result = CliRunner().invoke(app, words[3:])
+    words = shlex.split(command(plan, "my pico"))
+    assert words[:2] == ["ordlib", "pretrain"]
+    assert words[-1] == "my pico"
+    result = CliRunner().invoke(app, words[1:])
     assert result.exit_code == 0, result.output
-    assert asked["plan"] == plan
+    assert (asked["plan"], asked["output"]) == (plan, "my pico")
 
 
-@pytest.mark.parametrize("words", [["--size", "huge"], ["--dose", "50"], ["--pictures", "1001"]])
-def test_bad_options_are_one_line_and_exit_code_1(words, tmp_path):
-    result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "x")])
+def test_the_command_alone_asks_for_the_plan_as_it_is(asked):
+    result = CliRunner().invoke(app, ["pretrain", "--output", "x"])
+    assert result.exit_code == 0, result.output
+    assert asked == {"plan": Plan(), "output": "x", "save_minutes": 2.0, "workers": None}
+    more = ["--checkpoint-minutes", "0.5", "--num-workers", "3", "--size", "small"]
+    CliRunner().invoke(app, ["pretrain", "--output", "x", *more])
+    assert (asked["save_minutes"], asked["workers"]) == (0.5, 3)
+    assert asked["plan"] == Plan(size=SIZES["small"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--size", "huge"], "size = huge: must be one of default, small"),
+        (["--count-caption-fraction", "50"], "dose = 50.0: must be a share, 0 to 1"),
+        (["--num-images", "1001"], "a pool of 1001 pictures"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_1(words, message, tmp_path):
+    result = CliRunner().invoke(app, ["pretrain", *words, "--output", str(tmp_path / "x")])
     assert result.exit_code == 1
     assert len(result.output.strip().splitlines()) == 1
-    assert words[0].removeprefix("--")[:4] in result.output
+    assert message in result.output
+    assert not list(tmp_path.iterdir())

@@ -11,14 +11,14 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from ordlib.world import render, render_split
-from ordlib.world.ageing import draw
-from ordlib.world.backdrops import paint_backdrop
-from ordlib.world.canvas import canvas_size, finish
-from ordlib.world.cues import CUES, cues_at, stage
-from ordlib.world.hair import STYLES
-from ordlib.world.people import BEARDS, TABLES, choose, draw_individual, look_at
-from ordlib.world.portrait import paint
+from ordlib.synthetic import render, render_split
+from ordlib.synthetic.ageing import draw
+from ordlib.synthetic.backdrops import paint_backdrop
+from ordlib.synthetic.canvas import canvas_size, finish
+from ordlib.synthetic.cues import CUES, cues_at, stage
+from ordlib.synthetic.hair import STYLES
+from ordlib.synthetic.people import BEARDS, TABLES, choose, draw_individual, look_at
+from ordlib.synthetic.portrait import paint
 
 WRITTEN_BY_YEARS = [name for name, cue in CUES.items() if cue.rare is not None]
 

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2_contingency, spearmanr
 
+from ordlib.synthetic import TASKS, render_many
+from ordlib.synthetic.captions import caption, captions, table
+from ordlib.synthetic.vocabulary import COLOURS, OBJECTS
 from ordlib.tasks import load_task
-from ordlib.world import TASKS, render_many
-from ordlib.world.captions import caption, captions, table
-from ordlib.world.vocabulary import COLOURS, OBJECTS, number_words
+from ordlib.tasks.builtin import number_words
 
 MANY = 8_000
 SPELLED = {number_words(n): n for n in range(1, 100)}

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.stats import spearmanr
 
-from ordlib.world import (
+from ordlib.synthetic import (
     backgrounds,
     counting,
     glyphs,
@@ -20,7 +20,8 @@ from ordlib.world import (
     render_many,
     render_split,
 )
-from ordlib.world.vocabulary import COLOURS, OBJECTS, number_words, with_article
+from ordlib.synthetic.vocabulary import COLOURS, OBJECTS, with_article
+from ordlib.tasks.builtin import number_words
 
 LEAK = 0.55
 

@@ -6,10 +6,10 @@ from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from ordlib.world import dating, film, frames, photos, scenes
-from ordlib.world.brush import Brush
-from ordlib.world.moods import MOODS, draw_mood
-from ordlib.world.seeds import generator
+from ordlib.synthetic import dating, film, frames, photos, scenes
+from ordlib.synthetic.brush import Brush
+from ordlib.synthetic.moods import MOODS, draw_mood
+from ordlib.synthetic.rng import generator
 
 MAGENTA = (255, 0, 255)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordlib.world.grammar import Grammar, mend_articles
+from ordlib.synthetic.grammar import Grammar, mend_articles
 
 
 def fixed(*numbers: float):

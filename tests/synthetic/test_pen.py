@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ordlib.world.pen import CIRCLE, STEPS, Pen, fade, mix, spline_matrix
+from ordlib.synthetic.pen import CIRCLE, STEPS, Pen, fade, mix, spline_matrix
 
 
 @pytest.mark.parametrize("closed", [False, True])

@@ -6,8 +6,8 @@ from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression
 
-from ordlib.world import distortions, photos, quality
-from ordlib.world.seeds import generator
+from ordlib.synthetic import distortions, photos, quality
+from ordlib.synthetic.rng import generator
 
 WORDS = {"sharp", "blurry", "noisy", "blocky", "dark", "overexposed", "washed out"}
 DAMAGE = {

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ordlib.world import SPLIT_SIZES, TASKS, render, render_many, render_split
+from ordlib.synthetic import SPLIT_SIZES, TASKS, render, render_many, render_split
 
 SPLITS = ("pretrain", "train", "val", "test")
 SCRIPT = """
-from ordlib.world import render_split
+from ordlib.synthetic import render_split
 data = render_split("counting", "val", side=64, size=60, workers=1)
 print(data.key, int(data.images.sum(dtype="int64")), data.values.sum(), len(data.records))
 """
@@ -140,7 +140,7 @@ def test_cache_gives_back_what_was_rendered(cache, monkeypatch):
     def refuse(*_):
         raise AssertionError("rendered again in spite of the cache")
 
-    monkeypatch.setattr("ordlib.world.rendering.render_many", refuse)
+    monkeypatch.setattr("ordlib.synthetic.rendering.render_many", refuse)
     again = render_split("counting", "val", side=64, size=5)
     assert again.key == first.key
     np.testing.assert_array_equal(again.images, first.images)
@@ -158,7 +158,7 @@ def test_interrupted_rendering_leaves_nothing(cache, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ordlib.world.rendering.json.dumps", interrupt)
+    monkeypatch.setattr("ordlib.synthetic.rendering.json.dumps", interrupt)
     with pytest.raises(KeyboardInterrupt):
         render_split("counting", "val", side=64, size=2)
     assert not list((cache / "world").iterdir())

@@ -2,10 +2,11 @@
 
 import pytest
 
+from ordlib.synthetic.tasks import WORDINGS
 from ordlib.tasks import OrdinalTask, load_task
-from ordlib.tasks.builtin import DEFINITIONS
+from ordlib.tasks.builtin import DEFINITIONS, RENDERED
+from ordlib.tasks.ranking_prompts import wordings_of
 from ordlib.tasks.templates import placeholders
-from ordlib.tasks.wordings import WORDINGS, wordings_of
 
 OWN = ("counting", "dating", "ageing", "quality")
 
@@ -15,7 +16,7 @@ def plain(sentence: str) -> str:
     return "".join(letter for letter in sentence.lower() if letter.isalnum())
 
 
-@pytest.mark.parametrize("name", DEFINITIONS)
+@pytest.mark.parametrize("name", [*RENDERED, *DEFINITIONS])
 def test_all_sentences_of_a_task_differ(name):
     found = wordings_of(load_task(name))
     sentences = [*found.trained, *found.unseen]

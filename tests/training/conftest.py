@@ -8,8 +8,8 @@ import torch
 import training_runs
 
 from ordlib import load_clip
-from ordlib.training import ranking_data
-from ordlib.world import rendering
+from ordlib.experiments import adapter_data as ranking_data
+from ordlib.synthetic import rendering
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 
 from ordlib import ImageData, OrdinalTask, load_clip
-from ordlib.models import ranking_net
-from ordlib.models.ranking_adapter import RankingAdapter
+from ordlib.methods.ranking_adapter import network as ranking_net
+from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.training import TrainingPlan, fit
 
 LIGHT = OrdinalTask(name="light", unit="steps", values=(0, 1, 2, 3, 4, 5))

@@ -1,5 +1,6 @@
 """A component from a name, a task and a seed: its files, its card, and the command on it."""
 
+import csv
 import hashlib
 import json
 import shlex
@@ -8,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_splits import noise
 from typer.testing import CliRunner
 
 from ordlib import load_component
-from ordlib.hardware import describe, versions
+from ordlib.cli import app
+from ordlib.experiments import train as module
+from ordlib.experiments.train import METHODS, command, load_splits, train_component
+from ordlib.methods.corn import Corn
 from ordlib.metrics import score
-from ordlib.models.corn import Corn
 from ordlib.training import TrainingPlan
-from ordlib.training import run as module
-from ordlib.training.__main__ import app
-from ordlib.training.fitting import STATE
-from ordlib.training.run import METHODS, command, train_component
+from ordlib.training.fit import STATE
+from ordlib.utils.device import describe, versions
 
 PLAN = TrainingPlan(epochs=3, batch=8, seed=4, learning_rate=0.01, rates={"adapter": 0.5})
 
@@ -53,9 +55,9 @@ def test_the_card_says_all_that_is_known(corn, clip, tiny_clip_folder, tmp_path)
     expected = score(test.task, test.values, model.predict(test))
     assert card == {
         "what": "Corn on the rendered task of dating, picture tower frozen.",
-        "command": "python -m ordlib.training corn dating --output mine --backbone "
-        f"{tiny_clip_folder} --epochs 3 --batch 8 --learning-rate 0.01 --rate adapter=0.5 "
-        "--seed 4 --option adapter=true",
+        "command": "ordlib train corn --task dating --output mine --backbone "
+        f"{tiny_clip_folder} --epochs 3 --batch-size 8 --learning-rate 0.01 "
+        "--lr-multiplier adapter=0.5 --seed 4 --set adapter=true",
         "data": {"train": "dating-train", "val": "dating-val", "test": "dating-test", "side": 64},
         "seed": 4,
         "plan": asdict(PLAN),
@@ -162,16 +164,17 @@ def test_what_cannot_be_trained_is_told_before_anything_is_loaded(
 
 
 def test_a_card_of_two_stages_reproduces_its_component(tiny_clip_folder, tmp_path):
-    words = ["l2rclip", "dating", "--output", str(tmp_path / "one"), "--device", "cpu"]
-    words += ["--backbone", str(tiny_clip_folder), "--epochs", "3", "--words-first", "2"]
-    words += ["--tower", "lora", "--rate", "tower=0.5", "--option", "positions=learned"]
+    words = ["train", "l2rclip", "--task", "dating", "--output", str(tmp_path / "one")]
+    words += ["--device", "cpu", "--backbone", str(tiny_clip_folder)]
+    words += ["--epochs", "3", "--prompt-epochs", "2", "--image-encoder", "lora"]
+    words += ["--lr-multiplier", "tower=0.5", "--set", "positions=learned"]
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     one = card_in(tmp_path / "one")
     assert (one["plan"]["words_first"], one["steps"]) == (2, 3)
     line = shlex.split(one["command"])
-    assert line[:3] == ["python", "-m", "ordlib.training"]
-    again = [str(tmp_path / "two") if word == "one" else word for word in line[3:]]
+    assert line[:2] == ["ordlib", "train"]
+    again = [str(tmp_path / "two") if word == "one" else word for word in line[1:]]
     found = CliRunner().invoke(app, [*again, "--device", "cpu"])
     assert found.exit_code == 0, found.output
     two = card_in(tmp_path / "two")
@@ -189,5 +192,150 @@ def test_a_methods_own_defaults_are_options_that_it_takes(method):
 
 
 def test_a_command_of_defaults_is_short():
-    words = "python -m ordlib.training corn dating --output mine"
+    words = "ordlib train corn --task dating --output mine"
     assert command("corn", "dating", "mine", TrainingPlan(), "pico-clip", {}) == words
+
+
+SPLITS = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+RIPENESS = """name = "ripeness"
+unit = "steps"
+values = ["green", "yellow", "brown"]
+templates = ["a photo of a {rank} {fruit}"]
+fillers = {fruit = ["banana", "pear"]}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Write twelve pictures, a task's file and a table; return what the command takes for it."""
+
+    def write(columns: dict[str, list[str]], table: str = "ripe.csv") -> list[str]:
+        folder, task = tmp_path / "fruit", tmp_path / "ripeness.toml"
+        folder.mkdir(exist_ok=True)
+        task.write_text(RIPENESS)
+        names = [f"{i}.png" for i in range(12)]
+        for i, name in enumerate(names):
+            Image.new("RGB", (64, 64), (20 * i, 99, 0)).save(folder / name)
+        columns = {"path": names, "label": ["green", "yellow", "brown"] * 4} | columns
+        with (folder / table).open("w", newline="") as file:
+            csv.writer(file).writerows([[*columns], *zip(*columns.values(), strict=True)])
+        return ["--task", str(task), "--data", str(folder), "--labels", table]
+
+    return write
+
+
+@pytest.fixture
+def call(tiny_clip_folder):
+    """Train CORN for an epoch, by the command."""
+
+    def invoke(folder: Path, *words: str):
+        more = ["--output", str(folder), "--epochs", "1", "--device", "cpu"]
+        backbone = ["--backbone", str(tiny_clip_folder)]
+        return CliRunner().invoke(app, ["train", "corn", *words, *more, *backbone])
+
+    return invoke
+
+
+def test_a_task_and_pictures_of_ones_own_are_learned(own, call, clip, tmp_path):
+    words = own({"split": SPLITS})
+    found = call(tmp_path / "out", *words)
+    assert found.exit_code == 0, found.output
+    model, card = load_component(tmp_path / "out", clip), card_in(tmp_path / "out")
+    assert model.task == module._read_task(words[1])
+    assert model.task.values == ("green", "yellow", "brown")
+    assert model.task.fillers == {"fruit": ("banana", "pear")}
+    assert card["what"] == "Corn on the task of ripeness, picture tower frozen."
+    splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
+    for split, rows in {"train": range(6), "val": range(6, 9), "test": range(9, 12)}.items():
+        data = splits[split]
+        assert [path.name for path in data.images] == [f"{row}.png" for row in rows]
+        assert data.values.tolist() == [row % 3 for row in rows]
+        assert card["data"][split] == data.key
+    test = splits["test"]
+    expected = score(test.task, test.values, model.predict(test))
+    assert card["test"] == {
+        name: None if np.isnan(value) else pytest.approx(value, abs=1e-6)
+        for name, value in expected.items()
+    }
+    # And the card's command does the same again.
+    again = [str(tmp_path / "two") if w == "out" else w for w in shlex.split(card["command"])[1:]]
+    found = CliRunner().invoke(app, [*again, "--device", "cpu"])
+    assert found.exit_code == 0, found.output
+    for name in ("plan", "data", "steps", "test", "sha256"):
+        assert card_in(tmp_path / "two")[name] == card[name]
+
+
+@pytest.mark.parametrize("groups", [None, ["a", "b", "c", "d", "e", "f"] * 2])
+def test_pictures_without_splits_are_dealt_out(groups, own, call, tmp_path):
+    words = own({} if groups is None else {"group": groups})
+    found = call(tmp_path / "out", *words)
+    assert found.exit_code == 0, found.output
+    splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
+    assert card_in(tmp_path / "out")["data"] == {
+        **{split: data.key for split, data in splits.items()},
+        "side": 64,
+    }
+    names = [path.name for data in splits.values() for path in data.images]
+    assert sorted(names) == sorted(f"{i}.png" for i in range(12))
+    assert len(splits["train"]) > max(len(splits["val"]), len(splits["test"]))
+    if groups is not None:
+        homes = [set(data.groups) for data in splits.values()]
+        assert sum(map(len, homes)) == len(set(groups))
+
+
+def test_pictures_in_subfolders_of_a_built_in_task_need_no_table(call, tmp_path):
+    for i in range(10):
+        path = tmp_path / "shelf" / str(1 + i % 2) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (20 * i, 99, 0)).save(path)
+    found = call(tmp_path / "out", "--task", "counting", "--data", str(tmp_path / "shelf"))
+    assert found.exit_code == 0, found.output
+    card = card_in(tmp_path / "out")
+    assert card["what"] == "Corn on the task of counting, picture tower frozen."
+    assert "--labels" not in card["command"]
+
+
+def test_a_split_that_is_missing_is_told(own, call, tmp_path):
+    found = call(tmp_path / "out", *own({"split": ["train"] * 9 + ["test"] * 3}))
+    assert found.exit_code == 1
+    assert isinstance(found.exception, SystemExit)
+    told = "column 'split' has 'train', 'test' and not 'val': it must hold train, val and test"
+    assert found.stderr.strip() == f"{tmp_path / 'fruit' / 'ripe.csv'}: {told}"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda folder: (folder / "ripe.csv").unlink(), "there is no label file ripe.csv"),
+        (lambda folder: (folder / "ripe.csv").write_text("path\n0.png\n"), "no column 'label'"),
+        (lambda folder: (folder / "3.png").unlink(), "3.png"),
+        (lambda folder: (folder / "../ripeness.toml").write_text("name = "), "ripeness.toml: "),
+        (lambda folder: (folder / "../ripeness.toml").write_text("size = 3"), "ripeness.toml: "),
+        (lambda folder: (folder / "../ripeness.toml").unlink(), "ripeness.toml"),
+    ],
+)
+def test_faults_of_ones_own_files_are_told(change, told, own, call, tmp_path):
+    words = own({"split": SPLITS})
+    change(tmp_path / "fruit")
+    found = call(tmp_path / "out", *words)
+    assert found.exit_code == 1
+    assert isinstance(found.exception, SystemExit)
+    assert told in found.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_columns_are_those_of_the_table_that_is_read(own, tmp_path, monkeypatch):
+    """A table in the folder is read before one of its name elsewhere."""
+    words = own({"split": SPLITS})
+    (tmp_path / "ripe.csv").write_text("path,label\n0.png,green\n")
+    monkeypatch.chdir(tmp_path)
+    splits = load_splits(words[1], 64, Path(words[3]), Path("ripe.csv"))
+    assert {name: len(data) for name, data in splits.items()} == {"train": 6, "val": 3, "test": 3}
+
+
+def test_a_list_has_no_columns_and_is_dealt_out(own, tmp_path):
+    words = own({})
+    (tmp_path / "fruit" / "list.txt").write_text("".join(f"{i}.png green\n" for i in range(12)))
+    splits = load_splits(words[1], 64, Path(words[3]), Path("list.txt"))
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [7, 2, 3]

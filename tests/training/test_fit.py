@@ -13,8 +13,8 @@ from training_runs import PLAN, TASK, pictures_of, train
 from ordlib import CoOp, Corn, FineTuned, NumCLIP, OrdinalTask
 from ordlib.metrics import score
 from ordlib.training import TrainingPlan, fit
-from ordlib.training.batches import epoch_rows
-from ordlib.training.fitting import STATE
+from ordlib.training.fit import STATE
+from ordlib.training.sampling import epoch_rows
 
 
 def state_of(model) -> dict[str, torch.Tensor]:

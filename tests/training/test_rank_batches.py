@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ordlib import ImageData, OrdinalTask
-from ordlib.models.ranking_adapter import RankingAdapter
-from ordlib.training.rank_batches import RankBatch, rank_batches, spread
+from ordlib.methods.ranking_adapter.model import RankingAdapter
+from ordlib.training.sampling import RankBatch, rank_batches, spread
 
 THINGS = OrdinalTask(name="things", unit="things", values=(1, 2, 3, 4, 6))
 LIGHT = OrdinalTask(name="light", unit="steps", values=(0, 1, 2))

@@ -15,8 +15,8 @@ from ranked_runs import LIGHT, PLAN, SPOTS, WORDINGS, light, make, spots, train,
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
+from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.metrics import score
-from ordlib.models.ranking_adapter import RankingAdapter
 from ordlib.training import TrainingPlan, fit
 
 EASY = TrainingPlan(epochs=4, batch=12, learning_rate=1e-2)

@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from ordlib import ImageData, load_component, load_task
-from ordlib.data import load_data
-from ordlib.models.scales import Scale
-from ordlib.tasks.wordings import WORDINGS
-from ordlib.training import TrainingPlan, rankers
-from ordlib.training.rankers import PLAN, app, judge, judge_adapter, keep, train_ranker
-from ordlib.training.ranking_data import TASKS, UNSEEN, Judged, training_data
+from ordlib.cli import app
+from ordlib.experiments import train_adapter as rankers
+from ordlib.experiments.adapter_data import TASKS, UNSEEN, Judged, training_data
+from ordlib.experiments.train_adapter import PLAN, judge, judge_adapter, keep, train_ranker
+from ordlib.methods.ranking_adapter.label_scaler import Scale
+from ordlib.synthetic.load import load_data
+from ordlib.synthetic.tasks import WORDINGS
+from ordlib.training import TrainingPlan
 
 # Of 30 counted pictures, less those that are held back, and of 30 others.
 SHORT = TrainingPlan(epochs=2, batch=10, learning_rate=3e-3, seed=7)
@@ -230,7 +232,7 @@ def understood(monkeypatch):
 
     def parse(line: str) -> tuple:
         words = shlex.split(line)
-        assert words[:3] == ["python", "-m", "ordlib.training.rankers"]
+        assert words[:2] == ["ordlib", "train-adapter"]
 
         def told(clip, tasks, plan, folder):
             raise Told(clip, tuple(tasks), plan, folder.name)
@@ -238,7 +240,7 @@ def understood(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(rankers, "load_clip", lambda name, device: name)
             patch.setattr(rankers, "train_ranker", told)
-            found = CliRunner().invoke(app, words[3:])
+            found = CliRunner().invoke(app, words[1:])
         assert isinstance(found.exception, Told), found.output
         return found.exception.args
 
@@ -272,11 +274,12 @@ def test_the_cards_command_trains_the_same_again(
 
 def test_from_the_command_to_a_component(clip, small_world, tmp_path, monkeypatch):
     monkeypatch.setattr(rankers, "PLAN", replace(SHORT, epochs=1))
-    words = ["--output", str(tmp_path / "out"), "--task", "ageing", "--epochs", "1"]
-    words += ["--backbone", clip.name, "--device", "cpu"]
+    words = ["train-adapter", "--output", str(tmp_path / "out"), "--task", "ageing"]
+    words += ["--epochs", "1", "--backbone", clip.name, "--device", "cpu"]
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
-    assert f"{tmp_path / 'out'} holds the component" in found.stdout
+    out = tmp_path / "out"
+    assert f"{out} is complete; ordlib.load_component({str(out)!r}) loads it" in found.stdout
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["card.json", "config.json", "model.safetensors"]
     model = load_component(tmp_path / "out", clip)
@@ -285,8 +288,9 @@ def test_from_the_command_to_a_component(clip, small_world, tmp_path, monkeypatc
 
 
 def test_an_unknown_task_is_told(tmp_path):
-    found = CliRunner().invoke(app, ["--output", str(tmp_path), "--task", "weighing"])
-    assert found.exit_code == 2
-    assert "'weighing': must be one of counting, dating, ageing, quality" in " ".join(
-        found.stderr.replace("│", " ").split()
-    )
+    words = ["train-adapter", "--output", str(tmp_path), "--task", "ageing", "--task", "weighing"]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 1
+    told = "task = 'weighing': must be one of counting, dating, ageing, quality"
+    assert found.stderr.strip() == told
+    assert not [*tmp_path.iterdir()]

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from ordlib.data import load_data
-from ordlib.training import damaged, ranking_data
-from ordlib.training.ranking_data import SIZES, TASKS, UNSEEN, judged_sets, training_data
-from ordlib.world.vocabulary import OBJECTS
+from ordlib.experiments import adapter_data as ranking_data
+from ordlib.experiments import damaged
+from ordlib.experiments.adapter_data import SIZES, TASKS, UNSEEN, judged_sets, training_data
+from ordlib.synthetic.load import load_data
+from ordlib.synthetic.vocabulary import OBJECTS
 
 PLURALS = [noun.plural for noun in OBJECTS]
 WORDINGS = {"trained": ("{plural}?", "No."), "unseen": ("How many {plural}?", "No.")}

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ordlib import evidence, load_component
-from ordlib.evidence import load_results
+from ordlib import load_component
+from ordlib.cli import app
+from ordlib.experiments import ranking_table as module
+from ordlib.experiments import results as evidence
+from ordlib.experiments.adapter_data import TASKS
+from ordlib.experiments.ranking_table import ALONE, TOGETHER, Entry, entries, run
+from ordlib.experiments.results import load_results
+from ordlib.experiments.train_adapter import PLAN
 from ordlib.metrics import mae
-from ordlib.prediction import Prediction
-from ordlib.training import ranking_table as module
-from ordlib.training.plan import TrainingPlan
-from ordlib.training.rankers import PLAN
-from ordlib.training.ranking_data import TASKS
-from ordlib.training.ranking_table import ALONE, TOGETHER, Entry, app, entries, run
+from ordlib.metrics.prediction import Prediction
+from ordlib.training.config import TrainingPlan
 
 SHORT = TrainingPlan(epochs=1, batch=10, learning_rate=3e-3)
 METRICS = ["spearman", "pearson", "pairwise", "mae", "accuracy"]
@@ -160,27 +162,29 @@ def asked(monkeypatch) -> list[Entry]:
 
 def test_the_command_writes_the_table_and_names_itself(asked, tmp_path, monkeypatch):
     path = tmp_path / "ranking_adapter.json"
-    words = [str(path), "--seeds", "2", "--work", str(tmp_path / "work")]
+    words = ["results", "make", "ranking_adapter", "--output", str(path), "--seeds", "2"]
+    words += ["--work-dir", str(tmp_path / "work")]
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     assert asked == entries(2)
-    assert f"{path} holds {2 * len(asked)} rows" in found.stdout
+    assert f"wrote {path}\n" in found.stdout
     monkeypatch.setattr(evidence, "RESULTS", tmp_path)
     table = load_results("ranking_adapter")
     assert len(table) == 2 * len(asked)
     assert table["method"].tolist()[::2] == [entry.method for entry in asked]
     assert table["spearman"].isna().tolist() == [True, False] * len(asked)
-    command = "python -m ordlib.training.ranking_table ranking_adapter.json --seeds 2"
-    assert table.attrs["command"] == command
+    assert table.attrs["command"] == "ordlib results make ranking_adapter --seeds 2"
     assert table.attrs["backbone"] == "pico-clip"
     assert json.loads(path.read_text())["what"].startswith("Order of pictures by a sentence")
 
 
 def test_the_tables_command_makes_the_same_again(asked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert CliRunner().invoke(app, ["t.json", "--seeds", "1"]).exit_code == 0
+    words = ["results", "make", "ranking_adapter", "--output", "t.json", "--seeds", "1"]
+    assert CliRunner().invoke(app, words).exit_code == 0
     first = (tmp_path / "t.json").read_bytes()
     words = shlex.split(json.loads(first)["command"])
-    assert words[:3] == ["python", "-m", "ordlib.training.ranking_table"]
-    assert CliRunner().invoke(app, words[3:]).exit_code == 0
-    assert (tmp_path / "t.json").read_bytes() == first
+    assert words[:4] == ["ordlib", "results", "make", "ranking_adapter"]
+    assert CliRunner().invoke(app, words[1:]).exit_code == 0
+    assert (tmp_path / "build" / "results" / "ranking_adapter.json").read_bytes() == first
+    assert asked == 2 * entries(1)

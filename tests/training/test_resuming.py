@@ -12,7 +12,7 @@ from training_runs import KILLED_AT, KINDS, PLAN, PLANS, TASK, make, pictures_of
 
 from ordlib import CoOp, NumCLIP
 from ordlib.training import fit
-from ordlib.training.fitting import FIRST_STATE, STATE
+from ordlib.training.fit import FIRST_STATE, STATE
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import torch
 from training_runs import PLAN, TASK, pictures_of, train
 
 from ordlib import CoOp, Corn
+from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.metrics import score
-from ordlib.models.l2rclip import L2RCLIP
 from ordlib.training import TrainingPlan, fit
-from ordlib.training.fitting import FIRST_STATE, STATE, forget
+from ordlib.training.fit import FIRST_STATE, STATE, forget
 
 STAGES = replace(PLAN, epochs=3, words_first=2)
 

@@ -4,17 +4,19 @@ import json
 import shlex
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_splits import noise
 from typer.testing import CliRunner
 
+from ordlib.cli import app
+from ordlib.experiments import tables
+from ordlib.experiments.tables import ROWS, SHOTS, TABLES, TASKS, Trial, intervals, tuned
+from ordlib.experiments.train import METHODS, _check_options
 from ordlib.metrics import crossed_bootstrap
 from ordlib.tasks import load_task
-from ordlib.training import tables
-from ordlib.training.run import METHODS, _check_options
-from ordlib.training.tables import ROWS, SHOTS, TABLES, TASKS, Trial, app, intervals, tuned
 
 LORA_SEEDS, SEEDS = 2, 3
 
@@ -180,7 +182,9 @@ def test_an_undefined_interval_is_none(monkeypatch):
     assert [entry["mae"], entry["mae_low"], entry["mae_high"]] == [1.0, None, None]
 
 
-@pytest.mark.parametrize(("table", "lora"), [("methods", " --lora-seeds 1"), ("few_shot", "")])
+@pytest.mark.parametrize(
+    ("table", "lora"), [("methods", ["--set", "lora_seeds=1"]), ("few_shot", [])]
+)
 def test_the_command_writes_the_table_and_names_itself(table, lora, tmp_path, monkeypatch):
     asked = []
 
@@ -191,23 +195,48 @@ def test_the_command_writes_the_table_and_names_itself(table, lora, tmp_path, mo
     monkeypatch.setattr(tables, "run", run)
     monkeypatch.setattr(tables, "load_data", lambda *_: noise("dating", "val", 64))
     path, work = tmp_path / "table.json", tmp_path / "work"
-    more = ["--seeds", "2", "--lora-seeds", "1", "--work", str(work)]
-    found = CliRunner().invoke(app, [table, str(path), *more])
+    more = ["--seeds", "2", *lora, "--num-jobs", "1", "--work-dir", str(work)]
+    words = ["results", "make", table, "--output", str(path), *more]
+    found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     stored = json.loads(path.read_text())
-    command = f"python -m ordlib.training.tables {table} table.json --seeds 2{lora}"
+    command = shlex.join(["ordlib", "results", "make", table, "--seeds", "2", *lora])
     assert [stored["command"], stored["what"]] == [command, TABLES[table].what]
     assert stored["backbone"] == "pico-clip"
-    assert f"{path} holds {len(stored['records'])} models" in found.stdout
+    assert f"wrote {path}\n" in found.stdout
+    assert len(stored["records"]) == len(TABLES[table].plan(runner, 2, 1))
     assert set(asked) == {work}
-    first = path.read_bytes()
-    words = shlex.split(stored["command"])[3:]
     monkeypatch.chdir(tmp_path)
-    assert CliRunner().invoke(app, words).exit_code == 0
-    assert path.read_bytes() == first
+    found = CliRunner().invoke(app, shlex.split(stored["command"])[1:])
+    assert found.exit_code == 0, found.output
+    assert asked[-1] == Path("build/tables")
+    assert Path(f"build/results/{table}.json").read_bytes() == path.read_bytes()
 
 
 def test_an_unknown_table_is_told(tmp_path):
-    found = CliRunner().invoke(app, ["everything", str(tmp_path / "x.json")])
-    assert found.exit_code == 2
-    assert "must be one of methods, few_shot" in " ".join(found.stderr.split())
+    words = ["results", "make", "everything", "--output", str(tmp_path / "x.json")]
+    found = CliRunner().invoke(app, words)
+    assert found.exit_code == 1
+    told = "no table of results 'everything'; there are methods, few_shot, numclip_ablation"
+    assert found.stderr.startswith(told)
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("samples=3", "samples: methods has no such setting; it has seeds, lora_seeds, num_jobs"),
+        ("lora_seeds=few", "lora_seeds = 'few': must be a whole number, not negative"),
+        ("lora_seeds=1.5", "lora_seeds = 1.5: must be a whole number, not negative"),
+        ("lora_seeds=-1", "lora_seeds = -1: must be a whole number, not negative"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told_before_anything_is_trained(
+    setting, told, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(tables, "run", None)
+    words = ["results", "make", "methods", "--output", str(tmp_path / "x.json")]
+    found = CliRunner().invoke(app, [*words, "--set", setting])
+    assert found.exit_code == 1
+    assert found.stderr.startswith(told)
+    assert not (tmp_path / "x.json").exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib.training.batches import epoch_rows, prefetched
+from ordlib.training.sampling import epoch_rows, prefetched
 
 
 @pytest.mark.parametrize(("count", "batch", "shape"), [(24, 8, (3, 8)), (23, 5, (4, 5))])

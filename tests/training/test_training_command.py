@@ -1,19 +1,26 @@
-"""``python -m ordlib.training``: what it understands, what it prints, and how it fails."""
+"""``ordlib train``: what it understands, what it prints, how it fails; defaults of trainings."""
 
+import inspect
+import re
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_splits import noise
 from typer.testing import CliRunner
 
-from ordlib import load_component
+from ordlib import cli, load_component
+from ordlib.cli import app
+from ordlib.experiments import train as module
+from ordlib.experiments.pretrain_clip.config import Plan
+from ordlib.experiments.pretrain_clip.model_sizes import find_size
+from ordlib.experiments.train import METHODS, command
+from ordlib.experiments.train_adapter import PLAN
 from ordlib.training import TrainingPlan
-from ordlib.training import run as module
-from ordlib.training.__main__ import app
-from ordlib.training.plan import METRICS
-from ordlib.training.run import METHODS, command
+from ordlib.training.config import METRICS
 
 
 class Told(Exception):
@@ -29,10 +36,10 @@ def understood(monkeypatch):
 
     def parse(line: str) -> tuple:
         words = shlex.split(line)
-        assert words[:3] == ["python", "-m", "ordlib.training"]
+        assert words[:2] == ["ordlib", "train"]
         with monkeypatch.context() as patch:
             patch.setattr(module, "train_component", train_component)
-            found = CliRunner().invoke(app, words[3:])
+            found = CliRunner().invoke(app, words[1:])
         assert isinstance(found.exception, Told), found.output
         return found.exception.args
 
@@ -97,9 +104,21 @@ def test_the_command_on_a_card_is_understood_as_it_was_meant(method, understood)
         line = command(method, "ageing", "my folder", plan, backbone, options)
         *what, more = understood(line)
         assert what == [method, "ageing", "my folder"]
-        assert more == {"plan": plan, "backbone": backbone, "device": "auto", "options": options}
+        expected = {"plan": plan, "backbone": backbone, "device": "auto", "options": options}
+        assert more == expected | {"data": None, "labels": None}
         types = {name: type(value) for name, value in more["options"].items()}
         assert types == {name: type(value) for name, value in options.items()}
+
+
+@pytest.mark.parametrize("labels", [None, Path("a table.csv")])
+def test_the_command_on_a_card_names_data_of_ones_own(labels, understood):
+    task, data = "it's mine.toml", Path("my pictures/large")
+    where = (data, labels)
+    line = command("coop", task, "x", TrainingPlan(), "pico-clip", {"context": 4}, *where)
+    *what, more = understood(line)
+    assert what == ["coop", task, "x"]
+    assert (more["data"], more["labels"]) == where
+    assert more["options"] == {"context": 4}
 
 
 def test_every_field_of_a_plan_can_be_given(understood):
@@ -119,15 +138,16 @@ def test_every_field_of_a_plan_can_be_given(understood):
     ],
 )  # fmt: skip
 def test_an_options_value_is_read(text, value, understood):
-    line = shlex.join(["python", "-m", "ordlib.training", "corn", "dating", "--output", "x"])
-    found = understood(f"{line} --option {shlex.quote('name=' + text)}")[-1]["options"]
+    line = shlex.join(["ordlib", "train", "corn", "--task", "dating", "--output", "x"])
+    found = understood(f"{line} --set {shlex.quote('name=' + text)}")[-1]["options"]
     assert found == {"name": value}
     assert type(found["name"]) is type(value)
 
 
 def test_rates_and_options_are_given_one_by_one(understood):
-    line = "python -m ordlib.training numclip dating --output x --rate tower=0.1 --rate rest=2"
-    more = understood(f"{line} --option kl=false --tower lora --option form=plain")[-1]
+    line = "ordlib train numclip --task dating --output x"
+    line += " --lr-multiplier tower=0.1 --lr-multiplier rest=2"
+    more = understood(f"{line} --set kl=false --image-encoder lora --set form=plain")[-1]
     assert more["plan"] == TrainingPlan(rates={"tower": 0.1, "rest": 2.0})
     assert more["options"] == {"kl": False, "form": "plain", "tower": "lora"}
 
@@ -137,12 +157,12 @@ def call(tmp_path, monkeypatch, tiny_clip_folder):
     """Run the command on a few pictures."""
 
     def invoke(method: str, task: str, *more: str):
-        words = [method, task, "--output", str(tmp_path / "out"), "--device", "cpu"]
-        backbone = ["--backbone", str(tiny_clip_folder)]
+        words = ["train", method, "--task", task, "--output", str(tmp_path / "out")]
+        words += ["--device", "cpu", "--backbone", str(tiny_clip_folder)]
         with monkeypatch.context() as patch:
             if task == "dating":
                 patch.setattr(module, "load_data", noise)
-            return CliRunner().invoke(app, [*words, *backbone, *more], color=True)
+            return CliRunner().invoke(app, [*words, *more], color=True)
 
     return invoke
 
@@ -154,23 +174,28 @@ def call(tmp_path, monkeypatch, tiny_clip_folder):
         (["corn", "baking"], "no rendered task 'baking'; there are counting, dating, ageing"),
         (["corn", "dating", "--learning-rate", "nan"], "learning_rate = nan: must be above 0"),
         (["corn", "dating", "--epochs", "0"], "epochs = 0: must be above 0"),
-        (["corn", "dating", "--metric", "loss"], "metric = 'loss': must be one of mae"),
-        (["corn", "dating", "--rate", "tower"], "--rate tower: must be written NAME=VALUE"),
-        (["corn", "dating", "--rate", "rest=x"], "--rate rest=x: 'x' must be a number"),
-        (["corn", "dating", "--rate", "rest=nan"], "rates = {'rest': nan}: must not be negative"),
-        (["corn", "dating", "--rate", "words=1"], "rates: no group 'words' is trained here"),
-        (["corn", "dating", "--option", "kl"], "--option kl: must be written NAME=VALUE"),
-        (["corn", "dating", "--option", "kl=true"], "option kl = True: corn has no such"),
-        (["corn", "dating", "--option", "adapter=no"], "option adapter = 'no': must be bool"),
-        (["numclip", "dating", "--option", "form=odd"], "form = 'odd': must be one of"),
-        (["coop", "dating", "--option", "context=NaN"], "option context = nan: must be int"),
-        (["l2rclip", "dating", "--words-first", "20"], "words_first = 20: must be 0 to 19, below"),
-        (["l2rclip", "dating", "--words-first", "3"], "words_first = 3: the picture tower is"),
-        (["l2rclip", "dating", "--option", "alpha=2.0"], "alpha = 2.0: must be 0 to 1"),
-        (["corn", "dating", "--tower", "half"], "tower = 'half': must be 'frozen', 'lora'"),
+        (["corn", "dating", "--monitor", "loss"], "metric = 'loss': must be one of mae"),
+        (
+            ["corn", "dating", "--lr-multiplier", "tower"],
+            "--lr-multiplier tower: must be written NAME=VALUE",
+        ),
+        (["corn", "dating", "--lr-multiplier", "rest=x"], "--lr-multiplier rest=x: 'x' must be a"),
+        (["corn", "dating", "--lr-multiplier", "rest=nan"], "rates = {'rest': nan}: must not be"),
+        (["corn", "dating", "--lr-multiplier", "words=1"], "rates: no group 'words' is trained"),
+        (["corn", "dating", "--set", "kl"], "--set kl: must be written NAME=VALUE"),
+        (["corn", "dating", "--set", "kl=true"], "option kl = True: corn has no such"),
+        (["corn", "dating", "--set", "adapter=no"], "option adapter = 'no': must be bool"),
+        (["numclip", "dating", "--set", "form=odd"], "form = 'odd': must be one of"),
+        (["coop", "dating", "--set", "context=NaN"], "option context = nan: must be int"),
+        (["l2rclip", "dating", "--prompt-epochs", "20"], "words_first = 20: must be 0 to 19, bel"),
+        (["l2rclip", "dating", "--prompt-epochs", "3"], "words_first = 3: the picture tower is"),
+        (["l2rclip", "dating", "--set", "alpha=2.0"], "alpha = 2.0: must be 0 to 1"),
+        (["corn", "dating", "--image-encoder", "half"], "tower = 'half': must be 'frozen', 'lora'"),
         (["corn", "dating", "--device", "abacus"], "abacus"),
         (["corn", "dating", "--backbone", "nowhere/at/all"], "nowhere/at/all"),
         (["corn", "dating", "--learning-rate", "inf"], "epoch 1, batch 1 of 1"),
+        (["corn", "mine.toml"], "task = mine.toml: a task of your own needs --data FOLDER"),
+        (["corn", "dating", "--labels", "a.csv"], "labels = a.csv: belong to --data FOLDER"),
     ],
 )
 def test_an_error_is_one_red_line(words, told, call, tmp_path):
@@ -186,19 +211,73 @@ def test_an_error_is_one_red_line(words, told, call, tmp_path):
 
 
 def test_from_the_command_to_a_prediction(call, clip, tmp_path):
-    found = call("numclip", "dating", "--epochs", "1", "--seed", "2", "--option", "kl=false")
+    found = call("numclip", "dating", "--epochs", "1", "--seed", "2", "--set", "kl=false")
     assert found.exit_code == 0, found.output
     model = load_component(tmp_path / "out", clip)
     assert model.options == replace(METHODS["numclip"].Options(), seed=2, kl=False)
     assert np.isfinite(model.predict(noise("dating", "test", 64)).value).all()
-    assert f"{tmp_path / 'out'} holds the component (val mae " in found.stdout
-    assert "--epochs 1 --seed 2 --option kl=false" in model.card["command"]
+    out = tmp_path / "out"
+    assert re.search(r"^val mae \d+\.\d{3} in \d+ s$", found.stdout, re.MULTILINE)
+    assert f"{out} is complete; ordlib.load_component({str(out)!r}) loads it" in found.stdout
+    assert "--epochs 1 --seed 2 --set kl=false" in model.card["command"]
 
 
 def test_a_metric_undefined_in_every_epoch_is_said(call, monkeypatch):
     metrics = dict.fromkeys(METRICS, 1.0) | {"spearman": float("nan")}
-    monkeypatch.setattr("ordlib.training.shuffled.score", lambda *_: dict(metrics))
+    monkeypatch.setattr("ordlib.training.trainer.score", lambda *_: dict(metrics))
     with pytest.warns(UserWarning, match="spearman on val was undefined"):
-        found = call("corn", "dating", "--epochs", "1", "--metric", "spearman")
+        found = call("corn", "dating", "--epochs", "1", "--monitor", "spearman")
     assert found.exit_code == 0, found.output
-    assert "(val spearman undefined, " in found.stdout
+    assert "val spearman undefined in " in found.stdout
+
+
+def defaults_of(function: Callable) -> dict[str, object]:
+    return {name: given.default for name, given in inspect.signature(function).parameters.items()}
+
+
+@pytest.mark.parametrize(
+    ("function", "plan", "names"),
+    [
+        (
+            cli.train,
+            TrainingPlan(),
+            {
+                "epochs": "epochs",
+                "batch_size": "batch",
+                "learning_rate": "learning_rate",
+                "max_grad_norm": "largest_norm",
+                "monitor": "metric",
+                "patience": "patience",
+                "prompt_epochs": "words_first",
+                "seed": "seed",
+            },
+        ),
+        (
+            cli.pretrain,
+            Plan(),
+            {
+                "count_caption_fraction": "dose",
+                "distractor_number_fraction": "spurious",
+                "num_images": "pictures",
+                "samples_seen": "pairs",
+                "batch_size": "batch",
+                "learning_rate": "learning_rate",
+                "precision": "precision",
+                "seed": "seed",
+            },
+        ),
+        (cli.train_adapter, PLAN, {"epochs": "epochs", "seed": "seed"}),
+    ],
+    ids=["train", "pretrain", "train_adapter"],
+)
+def test_the_commands_defaults_are_those_of_the_plan(function, plan, names):
+    """They are written twice, so that help need not load what trains."""
+    given = defaults_of(function)
+    assert {name: given[name] for name in names} == {n: getattr(plan, f) for n, f in names.items()}
+
+
+def test_the_commands_other_defaults_change_nothing():
+    assert defaults_of(cli.train)["lr_multiplier"] is None
+    assert TrainingPlan().rates == {}
+    assert defaults_of(cli.train)["image_encoder"] == METHODS["corn"].Options().tower
+    assert find_size(defaults_of(cli.pretrain)["size"]) == Plan().size

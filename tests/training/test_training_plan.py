@@ -6,7 +6,7 @@ import pytest
 from ordlib.metrics import score
 from ordlib.tasks import load_task
 from ordlib.training import TrainingPlan
-from ordlib.training.plan import METRICS
+from ordlib.training.config import METRICS
 
 
 @pytest.mark.parametrize(

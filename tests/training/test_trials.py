@@ -9,9 +9,10 @@ import pytest
 from small_splits import noise
 
 from ordlib import ImageData, load_task
+from ordlib.experiments import trials
+from ordlib.experiments.trials import Trial, few, run
 from ordlib.metrics import score
-from ordlib.training import TrainingPlan, trials
-from ordlib.training.trials import Trial, few, run
+from ordlib.training import TrainingPlan
 
 TRIAL = Trial(label="CORN", method="corn", task="dating", plan=TrainingPlan(epochs=1, batch=8))
 

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from ordlib import ImageData, NumCLIP, OrdinalTask, load_clip
-from ordlib.models.l2rclip import L2RCLIP
-from ordlib.models.method import Method
+from ordlib.methods.base import Method
+from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.training import TrainingPlan, fit
 
 TASK = OrdinalTask(

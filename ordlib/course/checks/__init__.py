@@ -1,5 +1,5 @@
 """Checks of the exercises: one module for each notebook, one function for each exercise."""
 
-from .verdict import Verdict, diagnosing
+from .result import Verdict, diagnosing
 
 __all__ = ["Verdict", "diagnosing"]

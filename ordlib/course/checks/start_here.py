@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..tasks import OrdinalTask
-from .verdict import Verdict, called, diagnosing
+from ...tasks import OrdinalTask
+from .result import Verdict, called, diagnosing
 
 TRUTH = np.array([3, 5, 2, 6, 1, 4, 7, 0, 8, 9, 6, 2])
 # Chosen so that every likely mistake gives a number of its own: 3 hits, 4 misses by one,
@@ -22,7 +22,7 @@ def off_by_one(function: Callable) -> str | None:
         function: takes two ``(N,)`` integer arrays, returns a share of 0 to 1.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     answer = called(function, TRUTH, PREDICTED)
     if np.ndim(answer) > 0:
@@ -64,7 +64,7 @@ def two_predictors(
         careful, careless: ``(N,)`` predictions of two imaginary models, in any order.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     truth = np.asarray(truth)
     answers = {"careful": np.asarray(careful), "careless": np.asarray(careless)}
@@ -95,7 +95,7 @@ def own_task(task: OrdinalTask) -> str | None:
         task: the learner's.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     if not isinstance(task, OrdinalTask):
         return f"that is a {type(task).__name__}: build an OrdinalTask(...)"

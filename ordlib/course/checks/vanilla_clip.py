@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..clip import ClipBackbone
-from ..data import ImageData
-from ..metrics import bootstrap, ordinality_score
-from ..models.zero_shot import ZeroShot
-from ..tasks import OrdinalTask, load_task
-from ..tasks.templates import placeholders
-from .verdict import Verdict, called, diagnosing
+from ...clip import ClipBackbone
+from ...data import ImageData
+from ...methods.zero_shot import ZeroShot
+from ...metrics import bootstrap, ordinality_score
+from ...tasks import OrdinalTask, load_task
+from ...tasks.templates import placeholders
+from .result import Verdict, called, diagnosing
 
 HOUSE_TEMPLATES = (0, 1, 2)  # those of counting that leave the colour out
 # Objects by which prompts must beat the house's: those are no better than a constant, so that
@@ -56,7 +56,7 @@ def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str |
         data: pictures of counting, some with more than one object.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`: passed if the MAE of the expectation is lower than
+        A :class:`Verdict`: passed if the MAE of the expectation is lower than
         the house's by an object, and lower over the pictures of more than one object, too.
     """
     house = load_task("counting")
@@ -168,7 +168,7 @@ def own_words(words: Sequence[str], clip: ClipBackbone) -> str | Verdict:
         clip: the backbone.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     if complaint := _no_rank_words(words):
         return complaint
@@ -244,7 +244,7 @@ def median_reading(function: Callable) -> str | None:
         function: takes ``(N, M)`` probabilities and ``(M,)`` levels, returns ``(N,)`` values.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     answer = np.asarray(called(function, PROBABILITIES, LEVELS))
     if complaint := _misshapen(answer):

@@ -1,18 +1,18 @@
 """Figures of the course: each function draws on one Axes and returns it."""
 
 from .comparisons import methods_figure
-from .costs import cost_plot
-from .doses import dose_response
-from .heat import attention_maps
-from .labels import label_histogram
-from .maps import rank_map
+from .dose_response import dose_response
+from .embedding_map import rank_map
+from .fcrc_weights import ranking_matrix
+from .few_shot import few_shot_curve
+from .label_histogram import label_histogram
+from .patch_maps import attention_maps
 from .pictures import contact_sheet
 from .predictions import confusion, per_rank_accuracy, predicted_against_true
-from .shots import few_shot_curve
-from .strips import rank_strip
+from .ranked_strip import rank_strip
+from .scaling import cost_plot
+from .similarity import similarity
 from .style import METHOD_COLOURS, PALETTE, theme
-from .texts import similarity
-from .weights import ranking_matrix
 
 __all__ = [
     "METHOD_COLOURS",

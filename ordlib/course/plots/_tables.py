@@ -4,7 +4,7 @@ from itertools import cycle
 
 import pandas as pd
 
-from ..tasks import OrdinalTask
+from ...tasks import OrdinalTask
 from .style import METHOD_COLOURS, PALETTE
 
 

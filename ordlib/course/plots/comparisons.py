@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ..tasks import OrdinalTask
-from .records import method_colours, records_of
+from ...tasks import OrdinalTask
+from ._tables import method_colours, records_of
 
 
 def methods_figure(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:

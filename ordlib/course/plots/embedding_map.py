@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 from torch import Tensor
 
-from ..metrics import rank_similarity
-from ..tasks import OrdinalTask
+from ...metrics import rank_similarity
+from ...tasks import OrdinalTask
 from .ranks import name_ranks, rank_names
 
 # The last tenth of viridis is too light to be seen on white.

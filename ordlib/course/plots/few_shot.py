@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from ..tasks import OrdinalTask
-from .records import method_colours, records_of
+from ...tasks import OrdinalTask
+from ._tables import method_colours, records_of
 
 
 def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:

@@ -5,7 +5,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from ..data import ImageData
+from ...data import ImageData
 from .ranks import name_ranks, rank_names
 from .style import PALETTE
 

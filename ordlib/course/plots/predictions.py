@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-from ..tasks import OrdinalTask
+from ...tasks import OrdinalTask
 from .ranks import name_ranks, rank_names
 from .style import METHOD_COLOURS, PALETTE
 

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from ..data import ImageData
-from ..metrics import spearman
+from ...data import ImageData
+from ...metrics import spearman
 from .pictures import squared
 from .ranks import value_name
 from .style import PALETTE
@@ -45,7 +45,7 @@ def rank_strip(
             below 2.
 
     Example:
-        >>> from ordlib.data import load_data
+        >>> from ordlib import load_data
         >>> data = load_data("counting", "val", side=64, size=20)
         >>> ax = rank_strip(data, data.values, count=5)
         >>> len(ax.images), len(ax.patches)

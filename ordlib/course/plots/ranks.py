@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axis import Axis
 
-from ..tasks import OrdinalTask
+from ...tasks import OrdinalTask
 
 
 def rank_names(task: OrdinalTask) -> list[str]:

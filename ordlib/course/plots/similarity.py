@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from ..metrics import rank_similarity
+from ...metrics import rank_similarity
 from .ranks import name_ranks
 
 # Differences smaller than this are no structure: the colours never stretch further.

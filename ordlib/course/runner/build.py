@@ -8,11 +8,12 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from ordlib.course import labs, numbers
-from ordlib.course.cleaning import METADATA, clean
-from ordlib.course.engine import Watch, execute
-from ordlib.course.pictures import first_picture
-from ordlib.storage import digest, replacing
+from ordlib.course.runner import inline_results as numbers
+from ordlib.course.runner import labs
+from ordlib.course.runner.execute import Watch, execute
+from ordlib.course.runner.strip_metadata import METADATA, clean
+from ordlib.course.runner.thumbnails import first_picture
+from ordlib.utils.cache import digest, replacing
 
 # JupyterLab folds a cell by its metadata alone. Colab folds it by "cellView" too, but only
 # if the code begins with a title, which is then what one sees of it.

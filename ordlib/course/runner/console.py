@@ -1,13 +1,15 @@
 """What a run says on the terminal: a live line per notebook, or plain lines in a log."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ordlib.course.running import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
+from ordlib.course.runner.index_page import write_index
+from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome, run
 
 Watch = Callable[[str, int, int], None]
 _STYLE = {"ok": "green", "failed": "bold red", "not run": "dim"}
@@ -50,6 +52,40 @@ def progress(console: Console) -> Iterator[Watch]:
             shown.update(lines[name], completed=cell, total=cells)
 
         yield watch
+
+
+def show_run(notebooks: Sequence[Path], output: Path, how: Mapping[str, object]) -> list[Outcome]:
+    """Run notebooks, say what becomes of each, and write the index page.
+
+    Args:
+        notebooks, output: as for :func:`~ordlib.course.runner.run.run`.
+        how: its other arguments.
+
+    Returns:
+        The outcomes, in the order of the notebooks.
+    """
+    console, outcomes, began = Console(), [], time.perf_counter()
+    with progress(console) as watch:
+        each = run(notebooks, output, watch=watch, **how)
+        try:
+            for outcome in each:
+                outcomes.append(outcome)
+                tell(console, outcome)
+        finally:
+            outcomes.sort(key=lambda outcome: notebooks.index(outcome.source))
+            seconds = time.perf_counter() - began
+            index = write_index(outcomes, seconds, output)
+    summary(console, outcomes, seconds, index)
+    return outcomes
+
+
+def show_build(rebuild: Callable[..., list[Path]], source: Path, timeout: int) -> None:
+    """Build a notebook from its source, and say what was written."""
+    console = Console()
+    with progress(console) as watch:
+        written = rebuild(source, timeout=timeout, watch=lambda *at: watch(source.stem, *at))
+    for path in written:
+        say(console, f"wrote {path}")
 
 
 def tell(console: Console, outcome: Outcome) -> None:

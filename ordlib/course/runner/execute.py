@@ -16,7 +16,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from .channels import AskingClient
+from .kernel_client import AskingClient
 
 Watch = Callable[[int, int], None]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from ordlib.course import numbers
-from ordlib.course.cleaning import clean
-from ordlib.storage import replacing
+from ordlib.course.runner import inline_results as numbers
+from ordlib.course.runner.strip_metadata import clean
+from ordlib.utils.cache import replacing
 
 _BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 # A relative link, in Markdown or HTML.

@@ -13,11 +13,11 @@ import jinja2
 import nbformat
 from nbformat import NotebookNode
 
-from ordlib.course import numbers
-from ordlib.course.pages import write_page
-from ordlib.course.pictures import thumbnail
-from ordlib.course.running import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
-from ordlib.storage import replacing
+from ordlib.course.runner import inline_results as numbers
+from ordlib.course.runner.html_export import write_page
+from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
+from ordlib.course.runner.thumbnails import thumbnail
+from ordlib.utils.cache import replacing
 
 HEADLINES = 4
 
@@ -33,7 +33,7 @@ def write_index(outcomes: Sequence[Outcome], seconds: float, output: Path) -> Pa
     Returns:
         The path of the index.
     """
-    template = files("ordlib.course").joinpath("index.html").read_text(encoding="utf-8")
+    template = files("ordlib.course.runner").joinpath("index.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     html = environment.from_string(template).render(
         cards=[_card(outcome, output) for outcome in outcomes],

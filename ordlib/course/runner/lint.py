@@ -11,12 +11,14 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from ordlib.course import labs, numbers, sources
+from ordlib.course.runner import build as sources
+from ordlib.course.runner import inline_results as numbers
+from ordlib.course.runner import labs
 
 BYTES, LINES, COLUMNS, CHECKED_CELLS, SETUP_LINES = 1_000_000, 30, 88, 5, 6
 PARAMETERS = ("backbone", "seed", "device", "budget")
 MARKER = "NBVAL_CHECK_OUTPUT"
-REBUILD = "run `ordlib notebooks`"
+REBUILD = "run `ordlib course build`"
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def opens_with_a_header(page: Page) -> Iterator[str]:
 def sets_up(page: Page) -> Iterator[str]:
     """Cell 2 is the set-up cell: short, and byte for byte the same in every notebook."""
     cell = _second(page.notebook)
-    if cell is None or "from ordlib import notebook" not in cell:
+    if cell is None or "from ordlib.course import notebook" not in cell:
         yield "cell 2: is not the set-up cell: copy it from another notebook's source"
         return
     if len(cell.splitlines()) > SETUP_LINES:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from ordlib.storage import replacing
+from ordlib.utils.cache import replacing
 
 # Forms in which only this project's own address stands; what they hold is replaced everywhere.
 _OWN = re.compile(
@@ -74,10 +74,10 @@ def setup_cell(repository: str) -> str:
     return (
         "# Set-up, the same in every notebook: on Colab it installs ordlib first.\n"
         "try:\n"
-        "    from ordlib import notebook\n"
+        "    from ordlib.course import notebook\n"
         "except ModuleNotFoundError:\n"
         f'    %pip install -q "ordlib @ git+{repository}"\n'
-        "    from ordlib import notebook"
+        "    from ordlib.course import notebook"
     )
 
 
@@ -117,7 +117,7 @@ def others(root: str | Path) -> list[str]:
     """
     new = repository(root).removeprefix("https://github.com/")
     return [
-        f"{path}: {place} instead of {new}; run `ordlib address`"
+        f"{path}: {place} instead of {new}; run `ordlib course set-url`"
         for path in files(root)
         for place in sorted(_own(path.read_text(encoding="utf-8")) - {new})
     ]

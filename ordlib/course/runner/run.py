@@ -10,9 +10,10 @@ from pathlib import Path
 import nbformat
 import psutil
 
-from ordlib.course import numbers, parameters
-from ordlib.course.engine import Failure, execute
-from ordlib.course.side_by_side import side_by_side
+from ordlib.course.runner import inline_results as numbers
+from ordlib.course.runner import parameters
+from ordlib.course.runner.execute import Failure, execute
+from ordlib.course.runner.worker_processes import side_by_side
 
 NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 4 * 60  # seconds on two CPU cores
 CELL_LIMIT = 300  # seconds

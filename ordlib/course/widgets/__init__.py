@@ -5,11 +5,11 @@ state; the explorer then calls the very same function.
 """
 
 from .bins import bins_figure, explore_bins
-from .blends import blend_figure, explore_blend
-from .predictors import draw_predictor, explore_predictor, imperfect
+from .dataset_browser import draw_rank, explore_world
 from .prompts import closest_first, draw_ordered, explore_prompt
+from .rankformer_blend import blend_figure, explore_blend
 from .rankings import explore_ranking, ranking_figure
-from .worlds import draw_rank, explore_world
+from .simulated_predictors import draw_predictor, explore_predictor, imperfect
 
 __all__ = [
     "bins_figure",

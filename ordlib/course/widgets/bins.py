@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch.nn.functional import normalize
 
-from ..clip import ClipBackbone
-from ..data import ImageData
-from ..features import image_features
-from ..metrics import score
+from ...clip import ClipBackbone
+from ...clip.feature_cache import image_features
+from ...data import ImageData
+from ...metrics import score
+from ...tasks import OrdinalTask
 from ..plots import METHOD_COLOURS, confusion, predicted_against_true
-from ..tasks import OrdinalTask
 from .controls import explorer, slider
 
 STAND_IN = (

@@ -5,7 +5,7 @@ import numpy as np
 from ipywidgets import Dropdown, IntSlider, VBox
 from matplotlib.axes import Axes
 
-from ..data import ImageData
+from ...data import ImageData
 from ..plots import contact_sheet
 from .controls import NAME_WIDTH, explorer
 

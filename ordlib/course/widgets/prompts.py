@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from torch.nn.functional import normalize
 
-from ..clip import ClipBackbone
-from ..data import ImageData
-from ..features import image_features
-from ..metrics import spearman
+from ...clip import ClipBackbone
+from ...clip.feature_cache import image_features
+from ...data import ImageData
+from ...metrics import spearman
+from ...tasks import OrdinalTask
 from ..plots import contact_sheet
 from ..plots.ranks import value_name
-from ..tasks import OrdinalTask
 from .controls import NAME_WIDTH, explorer, say
 
 

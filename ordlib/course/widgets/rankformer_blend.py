@@ -5,8 +5,8 @@ import torch
 from ipywidgets import VBox
 from matplotlib.figure import Figure
 
-from ..metrics import ordinality_score, rank_similarity
-from ..models.l2rclip import L2RCLIP
+from ...methods.l2rclip import L2RCLIP
+from ...metrics import ordinality_score, rank_similarity
 from ..plots import similarity
 from .controls import explorer, slider
 

@@ -6,12 +6,12 @@ import numpy as np
 from ipywidgets import Button, Dropdown, HBox, IntSlider, IntText, Layout, Text, VBox
 from matplotlib.figure import Figure
 
-from ..data import ImageData
-from ..models.ranking_adapter import RankingAdapter
+from ...data import ImageData
+from ...methods.ranking_adapter.model import RankingAdapter
+from ...tasks.templates import placeholders
 from ..plots import contact_sheet
 from ..plots.pictures import squared
 from ..plots.ranks import value_name
-from ..tasks.templates import placeholders
 from .controls import NAME_WIDTH, explorer, say
 
 COLUMNS = 6

@@ -4,9 +4,9 @@ import numpy as np
 from ipywidgets import VBox
 from matplotlib.axes import Axes
 
-from ..metrics import score
+from ...metrics import score
+from ...tasks import OrdinalTask
 from ..plots import predicted_against_true
-from ..tasks import OrdinalTask
 from .controls import explorer, slider
 
 

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 
-from ordlib import features
+from ordlib.clip import feature_cache as features
 from ordlib.clip import load_clip
-from ordlib.data import load_data
-from ordlib.storage import cache_dir
+from ordlib.synthetic.load import load_data
+from ordlib.utils.cache import cache_dir
 from tests.clips import build_vit_b_32
 
 from .timing import race

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ordlib.clip import ClipBackbone, load_clip
-from ordlib.models.l2rclip import L2RCLIP
+from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.tasks import OrdinalTask, load_task
-from ordlib.world.vocabulary import number_words
+from ordlib.tasks.builtin import number_words
 
 from .backbones import vit_b_32
 from .memory import peak

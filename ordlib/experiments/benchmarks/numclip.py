@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ordlib.losses import fcrc, text_to_image_kl
-from ordlib.models.coop import CoOp
-from ordlib.models.numclip import NumCLIP
+from ordlib.methods.coop import CoOp
+from ordlib.methods.numclip import NumCLIP
 from ordlib.tasks import load_task
 
 from .backbones import vit_b_32

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch.nn.functional import pad
 
-from ordlib.prompts import PromptLearner
+from ordlib.methods.prompt_learner import PromptLearner
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from ordlib.clip import load_clip
-from ordlib.data import load_data
-from ordlib.models.zero_shot import ZeroShot
+from ordlib.methods.zero_shot import ZeroShot
+from ordlib.synthetic.load import load_data
 
 from .timing import race
 

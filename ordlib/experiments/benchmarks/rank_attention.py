@@ -1,7 +1,7 @@
 """The rank attention: every pair of pictures as it is written down, or by the shortcut.
 
 Both give the same. Pair by pair 64 pictures take about 3 GB, and 128 would take four times that.
-``python -m benchmarks.rank_attention`` writes the evidence table that notebook 04 draws.
+``ordlib results make rank_attention`` writes the evidence table that notebook 04 draws.
 """
 
 import os
@@ -10,17 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import isnan
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ordlib.attention import pairwise_rank_attention, rank_attention
-from ordlib.evidence import RESULTS, save_results
-from ordlib.hardware import describe
-from ordlib.plots import cost_plot, theme
+from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention, rank_attention
+from ordlib.utils.device import describe
 
 from .memory import peak
 from .timing import race
@@ -30,7 +26,6 @@ PICTURES, LARGEST_PAIRWISE = (16, 32, 64, 128, 256), 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMS = {"pairwise": pairwise_rank_attention, "shortcut": rank_attention}
 PASSES = ("forward", "forward+backward")
-PLOT = Path("build/bench/rank_attention.png")
 SETTING = ["pictures", "width", "pass", "dtype", "threads"]
 
 
@@ -46,24 +41,21 @@ class Setting:
     dtype: torch.dtype = torch.float32
 
 
-def main() -> None:
-    """Measure on one thread in float32, and write the table, with what else the machine did."""
+def make(table: str) -> dict:
+    """Measure on one thread in float32; say, too, what else the machine did."""
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
-    save_results(
-        RESULTS / "rank_attention.json",
-        f"Seconds (median) and MiB (peak) of the rank attention, attention alone: P {PATCHES}, "
-        f"M {RELATIONAL}, H {HEADS}. The differences are shares of the pairwise form's largest "
-        "number.",
-        "OMP_NUM_THREADS=1 python -m benchmarks.rank_attention",
-        records(map(Setting, PICTURES)),
-        load_before=load,
-    )
+    return {
+        "what": "Seconds (median) and MiB (peak) of the rank attention, attention alone: P "
+        f"{PATCHES}, M {RELATIONAL}, H {HEADS}. The differences are shares of the pairwise form's "
+        "largest number.",
+        "load_before": load,
+        "records": records(map(Setting, PICTURES)),
+    }
 
 
 def measure(repeats: int = 3) -> pd.DataFrame:
     """One row a setting and pass: seconds and MiB both ways, and how far the results differ."""
     sweep = records(map(Setting, PICTURES), repeats)
-    print(f"plot: {draw(pd.DataFrame(sweep))}", flush=True)
     if DEVICE.type == "cuda":
         more = [Setting(64, width=768, dtype=kind) for kind in (torch.float32, torch.bfloat16)]
     else:
@@ -90,22 +82,6 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     both["times faster"] = (both["seconds pairwise"] / both["seconds shortcut"]).round(1)
     both["times less"] = (both["mib pairwise"] / both["mib shortcut"]).round(1)
     return both.astype(object).where(both.notna(), "")
-
-
-def draw(table: pd.DataFrame) -> Path:
-    """Write the plot of a sweep over numbers of pictures, and return where it is."""
-    theme()
-    # Memory is not told everywhere.
-    told = [quantity for quantity in ("seconds", "mib") if table[quantity].notna().any()]
-    size = (5.5 * len(told), 4.6)
-    figure, axes = plt.subplots(1, len(told), figsize=size, layout="constrained", squeeze=False)
-    for ax, quantity in zip(axes[0], told, strict=True):
-        cost_plot(table, quantity, ax)
-    figure.supxlabel(table["device"][0], fontsize="small")
-    PLOT.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PLOT, dpi=150)
-    plt.close(figure)
-    return PLOT
 
 
 def _records(setting: Setting, way: str, repeats: int) -> list[dict]:
@@ -192,7 +168,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-if __name__ == "__main__":
-    main()

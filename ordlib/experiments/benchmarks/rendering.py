@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ordlib.world import TASKS, render_many
+from ordlib.synthetic import TASKS, render_many
 
 from .timing import race
 

@@ -1,5 +1,5 @@
 """How pico-clip is made: contrastive pretraining on rendered pictures and their captions.
 
-``python -m ordlib.pretraining --help`` says what can be asked for. Nothing is imported here, so
-that the workers that render and caption need no torch.
+``ordlib pretrain --help`` says what can be asked for. Nothing is imported here, so that the workers
+that render and caption need no torch.
 """

@@ -7,9 +7,9 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from tokenizers import Tokenizer
 
-from ..storage import digest
-from ..world.captions import captions
-from .pool import Pool
+from ...synthetic.captions import captions
+from ...utils.cache import digest
+from .image_pool import Pool
 
 # Blocks in one job: enough that starting it costs nothing beside it.
 TOGETHER = 8
@@ -22,7 +22,7 @@ class Captioner:
     Attributes:
         pool: the pictures.
         tokenizer: the fast tokenizer behind transformers' one.
-        dose, spurious: as in :func:`ordlib.world.captions.captions`.
+        dose, spurious: as in :func:`ordlib.synthetic.captions.captions`.
         seed: of the run.
     """
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
-from ..clip.preprocessing import PROCESSOR
-from ..hardware import versions
-from ..storage import replacing
+from ...clip.preprocessing import PROCESSOR
+from ...utils.cache import replacing
+from ...utils.device import versions
 
 
 def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, card: dict) -> None:

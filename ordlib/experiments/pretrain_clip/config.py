@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import get_args
 
-from ..hardware import Precision
-from .sizes import PicoSize
+from ...utils.device import Precision
+from .model_sizes import PicoSize
 
 WARM_UP = 0.05
 

@@ -5,21 +5,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from joblib import Parallel, delayed
 
-from ..clip import load_clip
-from ..command import new_app
-from ..data import load_data
-from ..evidence import save_results
-from ..storage import replacing
-from .measuring import fresh, measure
-from .plan import Plan
-from .pool import render_pool
-from .run import command, pretrain
-from .sizes import SIZES
+from ...clip import load_clip
+from ...synthetic.load import load_data
+from ...utils.cache import replacing
+from .config import Plan
+from .evaluate import fresh, measure
+from .image_pool import render_pool
+from .model_sizes import SIZES
+from .pretrain import command, pretrain
 
 DOSES = (0.0, 0.003, 0.01, 0.03, 0.10, 0.50)
 # Where the extra arms branch off: number sense is on its way there, neither absent nor done.
@@ -110,7 +106,7 @@ def _check_same(arm: Arm, folder: Path) -> None:
     if theirs != ours:
         raise ValueError(
             f"{folder} was made by\n  {theirs}\nand not by\n  {ours}\nMove it and "
-            f"{folder.name}.json away, or give another --work"
+            f"{folder.name}.json away, or give another --work-dir"
         )
 
 
@@ -137,48 +133,43 @@ def _row(arm: Arm, card: dict, metrics: dict) -> dict:
     }
 
 
-app = new_app()
+def make(
+    table: str,
+    *,
+    seeds: int = 3,
+    extra_seeds: int = 3,
+    samples_seen: int = 240_000,
+    num_images: int = 96_000,
+    batch_size: int = 128,
+    num_jobs: int = 1,
+    work_dir: Path = Path("build/dose_response"),
+) -> dict:
+    """Pretrain a small pico-clip at each dose, and test all of them.
 
+    Args:
+        table: its name.
+        seeds: how many at each dose.
+        extra_seeds: how many of the extra arms.
+        samples_seen: pairs that each model sees.
+        num_images: of the pool.
+        batch_size: pairs contrasted at once.
+        num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``), on a
+            GPU one, and a larger batch.
+        work_dir: where checkpoints go.
 
-@app.command()
-def main(
-    output: Annotated[
-        Path, typer.Argument(metavar="FILE", dir_okay=False, help="The table, NAME.json.")
-    ],
-    work: Annotated[Path, typer.Option(metavar="FOLDER", help="Where checkpoints go.")] = Path(
-        "build/dose_response"
-    ),
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    extra_seeds: Annotated[int, typer.Option(min=0, help="How many for the extra arms.")] = 3,
-    pairs: Annotated[int, typer.Option(help="Pairs that each model sees.")] = 240_000,
-    pictures: Annotated[int, typer.Option(help="Pictures of the pool.")] = 96_000,
-    batch: Annotated[int, typer.Option(help="Pairs contrasted at once.")] = 128,
-    jobs: Annotated[int, typer.Option(help="Models trained at once, by as many processes.")] = 1,
-) -> None:
-    """Pretrain a small pico-clip at each dose, test all of them, and write the table.
-
-    Interrupted, the same command goes on where it was. On a CPU give each core a job
-    (OMP_NUM_THREADS=1); on a GPU one job and a larger batch.
+    Returns:
+        What :func:`~ordlib.experiments.results.save_results` takes.
     """
-    try:
-        plan = Plan(size=SIZES["small"], pairs=pairs, pictures=pictures, batch=batch)
-        # The longest first, so that no core waits for it at the end.
-        todo = list(arms(plan, seeds, extra_seeds))
-        todo.sort(key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
-        if not all(_row_file(arm, work).is_file() for arm in todo):
-            _draw(plan)
-        rows = _in_order(
-            Parallel(jobs)(delayed(run)(arm, work, None if jobs == 1 else 1) for arm in todo)
-        )
-    except (ValueError, OSError, FloatingPointError) as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from error
-    again = (
-        f"python -m ordlib.pretraining.doses {output.name} --seeds {seeds} "
-        f"--extra-seeds {extra_seeds} --pairs {pairs} --pictures {pictures} --batch {batch}"
-    )
-    save_results(output, WHAT, again, rows)
-    typer.echo(f"{output} holds {len(rows)} models; ordlib.load_results reads the library's own")
+    sizes = {"pairs": samples_seen, "pictures": num_images, "batch": batch_size}
+    plan = Plan(size=SIZES["small"], **sizes)
+    # The longest first, so that no core waits for it at the end.
+    todo = list(arms(plan, seeds, extra_seeds))
+    todo.sort(key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
+    if not all(_row_file(arm, work_dir).is_file() for arm in todo):
+        _draw(plan)
+    workers = None if num_jobs == 1 else 1
+    rows = Parallel(num_jobs)(delayed(run)(arm, work_dir, workers) for arm in todo)
+    return {"what": WHAT, "records": _in_order(rows)}
 
 
 def _draw(plan: Plan) -> None:
@@ -190,7 +181,3 @@ def _draw(plan: Plan) -> None:
 
 def _in_order(rows: Sequence[dict]) -> list[dict]:
     return sorted(rows, key=lambda row: (row["arm"], row["dose"], row["seed"]))
-
-
-if __name__ == "__main__":
-    app()

@@ -3,23 +3,21 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import typer
 from torch.nn.functional import normalize
 
-from ..clip import ClipBackbone, load_clip
-from ..command import new_app
-from ..data import ImageData, load_data
-from ..features import image_features
-from ..metrics import mae, spearman
-from ..models.probe import LinearProbe
-from ..models.zero_shot import ZeroShot
-from ..storage import replacing
-from ..tasks import OrdinalTask
-from ..world.rendering import SPLIT_SIZES
+from ...clip import ClipBackbone, load_clip
+from ...clip.feature_cache import image_features
+from ...data import ImageData
+from ...methods.linear_probe import LinearProbe
+from ...methods.zero_shot import ZeroShot
+from ...metrics import mae, spearman
+from ...synthetic.load import load_data
+from ...synthetic.rendering import SPLIT_SIZES
+from ...tasks import OrdinalTask
+from ...utils.cache import replacing
 
 SIZE = 5000
 # The templates that leave the colour unnamed.
@@ -135,8 +133,7 @@ def write_metrics(folder: Path) -> dict[str, float]:
     path = Path(folder) / "card.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no {path}: name the folder of a checkpoint that "
-            "python -m ordlib.pretraining has made"
+            f"there is no {path}: name the folder of a checkpoint that ordlib pretrain has made"
         )
     card = json.loads(path.read_text("utf-8"))
     metrics = measure(load_clip(folder), fresh(), load_data("counting"))
@@ -174,22 +171,3 @@ def _text_features(clip: ClipBackbone, task: OrdinalTask, names: Sequence[str]) 
 def _positions(names: Sequence[str], words: Sequence[str]) -> np.ndarray:
     place = {name: position for position, name in enumerate(names)}
     return np.array([place[word] for word in words])
-
-
-app = new_app()
-
-
-@app.command()
-def main(folder: Annotated[Path, typer.Argument(help="The checkpoint.")]) -> None:
-    """Test a pico-clip on 5,000 fresh pictures and write the metrics on its card."""
-    try:
-        metrics = write_metrics(folder)
-    except (ValueError, OSError) as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from error
-    for name, value in metrics.items():
-        typer.echo(f"{name:24} {value:.3f}")
-
-
-if __name__ == "__main__":
-    app()

@@ -16,8 +16,8 @@ import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 from tqdm.auto import tqdm
 
-from ..storage import cache_dir, digest, replacing
-from ..world.rendering import DATASET_VERSION, check_address, render
+from ...synthetic.rendering import DATASET_VERSION, check_address, render
+from ...utils.cache import cache_dir, digest, replacing
 
 BLOCK = 500
 # Half of the pictures are of counted objects: the family with the most names to tell apart.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .captioning import Captioner
-from .plan import Plan
+from .config import Plan
 
 READERS = 4
 AHEAD = 8

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..gathering import gather
+from ...training.distributed import gather
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from .sizes import PicoSize
+from .model_sizes import PicoSize
 
 HEAD_WIDTH = 32
 
@@ -20,8 +20,8 @@ def build_model(size: PicoSize, tokenizer: CLIPTokenizer, seed: int = 0) -> CLIP
         The model, in training mode.
 
     Example:
-        >>> from ordlib.pretraining.sizes import SIZES
-        >>> from ordlib.pretraining.tokenizer import train_tokenizer
+        >>> from ordlib.experiments.pretrain_clip.model_sizes import SIZES
+        >>> from ordlib.experiments.pretrain_clip.tokenizer import train_tokenizer
         >>> model = build_model(SIZES["small"], train_tokenizer(["a red star"]))
         >>> round(sum(p.numel() for p in model.parameters()) / 1e6, 1)
         0.7

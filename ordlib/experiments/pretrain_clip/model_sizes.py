@@ -32,3 +32,14 @@ SIZES = {
         PicoSize("small", 96, 12, 96, 3, 96, 2, 96),
     )
 }
+
+
+def find_size(name: str) -> PicoSize:
+    """Return a size by name.
+
+    Raises:
+        ValueError: there is none of that name (lists those there are).
+    """
+    if name not in SIZES:
+        raise ValueError(f"size = {name}: must be one of {', '.join(SIZES)}")
+    return SIZES[name]

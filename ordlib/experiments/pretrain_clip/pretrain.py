@@ -10,16 +10,24 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from transformers import CLIPModel
 
-from ..hardware import describe, pick_dtype
-from .batches import Batches
+from ...utils.device import describe, pick_dtype
 from .captioning import Captioner
 from .checkpoint import check_free, save_checkpoint
+from .config import Plan
+from .image_pool import Pool, render_pool
+from .loader import Batches
 from .model import build_model
-from .plan import Plan
-from .pool import Pool, render_pool
 from .tokenizer import build_tokenizer
 from .trainer import Trainer, Watch
 
+# What fields of a plan are called on the command line, if not as they are.
+OPTIONS = {
+    "dose": "count-caption-fraction",
+    "spurious": "distractor-number-fraction",
+    "pictures": "num-images",
+    "pairs": "samples-seen",
+    "batch": "batch-size",
+}
 # One process renders the pool; the others wait for it.
 PATIENCE = timedelta(hours=12)
 
@@ -88,13 +96,13 @@ def command(plan: Plan, output: str) -> str:
 
     Example:
         >>> command(Plan(dose=0.5), "pico-clip-counts")
-        'python -m ordlib.pretraining --dose 0.5 --seed 0 --size default ... pico-clip-counts'
+        'ordlib pretrain --count-caption-fraction 0.5 --seed 0 ... --output pico-clip-counts'
     """
     options = asdict(plan) | {"size": plan.size.name, "output": output}
-    words = ["python", "-m", "ordlib.pretraining"]
+    words = ["ordlib", "pretrain"]
     for name, value in options.items():
         if value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{OPTIONS.get(name, name.replace('_', '-'))}", str(value)]
     return shlex.join(words)
 
 

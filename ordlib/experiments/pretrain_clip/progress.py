@@ -4,8 +4,8 @@ from types import TracebackType
 
 from tqdm.auto import tqdm
 
-from .plan import Plan
-from .state import Progress
+from .config import Plan
+from .training_state import Progress
 
 
 class ProgressBar:

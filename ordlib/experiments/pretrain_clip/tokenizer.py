@@ -8,12 +8,12 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
-from ..tasks import load_task
-from ..world.captions import captions, table
-from ..world.grammar import SLOT
-from ..world.rendering import TASKS
-from ..world.vocabulary import COLOURS, OBJECTS
-from .pool import Pool
+from ...synthetic.captions import captions, table
+from ...synthetic.grammar import SLOT
+from ...synthetic.rendering import TASKS
+from ...synthetic.vocabulary import COLOURS, OBJECTS
+from ...tasks import load_task
+from .image_pool import Pool
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 CONTEXT = 77

@@ -9,13 +9,13 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import CLIPModel
 
-from ..hardware import pick_attention, pick_dtype
-from .batches import Batch, Batches
-from .contrast import contrastive_loss
+from ...utils.device import pick_attention, pick_dtype
+from .config import Plan
+from .loader import Batch, Batches
+from .loss import contrastive_loss
 from .optimizers import make_optimizers
-from .plan import Plan
-from .state import Progress, load_state, save_state
-from .towers import TwoTowers
+from .training_state import Progress, load_state, save_state
+from .two_encoders import TwoTowers
 
 LARGEST_NORM = 1.0
 # How often in a run the loss is looked at; on a GPU each look waits for it.

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch.optim import Optimizer
 from transformers import CLIPModel
 
-from ..unfinished import load_unfinished, save_unfinished
+from ...training.checkpoint import load_unfinished, save_unfinished
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Progress:
 def save_state(
     path: Path, run: dict, model: CLIPModel, optimizers: Sequence[Optimizer], progress: Progress
 ) -> None:
-    """Write the state of a run; arguments as in :func:`ordlib.unfinished.save_unfinished`."""
+    """Write the state of a run; arguments as in `save_unfinished`."""
     states = {"model": model.state_dict()}
     save_unfinished(path, run, states, optimizers, asdict(progress))
 

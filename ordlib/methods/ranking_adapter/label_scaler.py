@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from ..tasks import OrdinalTask
+from ...tasks import OrdinalTask
 
 
 @dataclass(frozen=True, kw_only=True)

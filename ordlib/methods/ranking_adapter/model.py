@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..clip import ClipBackbone
-from ..data import ImageData
-from ..features import visual_tokens
-from ..losses import Ties, dual_loss
-from ..prediction import Prediction
-from ..tasks import OrdinalTask
-from ..tasks.templates import placeholders
-from ..tasks.wordings import wordings_of
-from .likeness import Likeness
-from .ranking_net import LAYERS, Learnable, RankingNet
-from .scales import Scale
-from .trained import Trained, seeded
+from ...clip import ClipBackbone
+from ...clip.feature_cache import visual_tokens
+from ...data import ImageData
+from ...losses import Ties, dual_loss
+from ...metrics.prediction import Prediction
+from ...tasks import OrdinalTask
+from ...tasks.ranking_prompts import wordings_of
+from ...tasks.templates import placeholders
+from ..base import Trained, eval_mode, seeded
+from .label_scaler import Scale
+from .network import LAYERS, Learnable, RankingNet
+from .ood import Likeness
 
 # A picture tower of so few layers is a toy, and gets a toy's adapter.
 SHALLOW = 6
@@ -64,15 +64,15 @@ class RankingAdapter(Trained):
         clip: the backbone; it stays frozen.
         tasks: a task, or several.
         wordings: for a task by name, the sentences that ask for its order, where they are not to
-            be :func:`~ordlib.tasks.wordings.wordings_of` the task.
+            be :func:`~ordlib.tasks.ranking_prompts.wordings_of` the task.
         options: fields of :class:`RankingAdapterOptions`.
 
     Attributes:
         tasks: by name.
         wordings: sentences to learn from, by task.
-        scales: :class:`~ordlib.models.scales.Scale` by task; before training a guess.
-        likeness: :class:`~ordlib.models.likeness.Likeness` by task, after training.
-        net: the :class:`~ordlib.models.ranking_net.RankingNet`.
+        scales: :class:`~.label_scaler.Scale` by task; before training a guess.
+        likeness: :class:`~.ood.Likeness` by task, after training.
+        net: the :class:`~.network.RankingNet`.
 
     Raises:
         TypeError: an option that there is not.
@@ -198,14 +198,12 @@ class RankingAdapter(Trained):
             raise ValueError(f"{len(prompts)} sentences for {len(data)} pictures: give one or each")
         patches = self.tokens(data, batch_size)
         found = np.empty(len(data))
-        learning = self.training
-        self.eval()
-        for prompt in dict.fromkeys(prompts.tolist()):
-            words = self.words(prompt)
-            for rows in torch.as_tensor(np.flatnonzero(prompts == prompt)).split(batch_size):
-                tokens = self.encode(patches[rows].to(self.clip.device).float(), words)
-                found[rows] = self.net.scores(tokens).double().cpu()
-        self.train(learning)
+        with eval_mode(self):
+            for prompt in dict.fromkeys(prompts.tolist()):
+                words = self.words(prompt)
+                for rows in torch.as_tensor(np.flatnonzero(prompts == prompt)).split(batch_size):
+                    tokens = self.encode(patches[rows].to(self.clip.device).float(), words)
+                    found[rows] = self.net.scores(tokens).double().cpu()
         return found
 
     def predict(

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ..attention import rank_attention
+from .rank_attention import rank_attention
 
 Learnable = Literal["vector", "scalar"]
 HEADS = 8
@@ -33,7 +33,7 @@ class RankingNet(nn.Module):
 
     Source:
         Yu et al. (2025), Ranking-aware adapter, arXiv 2412.06760, and the released code. Vectors
-        as learnable tokens, and the pairs without their patches (:mod:`ordlib.attention`), ours.
+        as learnable tokens, and the pairs without their patches (:mod:`.rank_attention`), ours.
 
     Example:
         >>> net = RankingNet(width=16, text_width=12)

@@ -5,9 +5,11 @@ from math import isqrt
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..data import ImageData
-from .ranking_adapter import RankingAdapter
+from ...data import ImageData
+from ..base import eval_mode
+from .model import RankingAdapter
 
 
 @torch.no_grad()
@@ -55,20 +57,23 @@ def removal_map(
     prompts = [prompts] * len(data) if isinstance(prompts, str) else list(prompts)
     if len(prompts) != len(data):
         raise ValueError(f"{len(prompts)} sentences for {len(data)} pictures: give one or each")
-    learning = adapter.training
-    adapter.eval()
+    with eval_mode(adapter):
+        maps = [
+            _map_of(adapter, tokens, prompt, batch_size)
+            for tokens, prompt in zip(adapter.tokens(data), prompts, strict=True)
+        ]
+    return np.stack(maps)
+
+
+def _map_of(adapter: RankingAdapter, tokens: Tensor, prompt: str, batch_size: int) -> np.ndarray:
     # Patches stand behind the class token.
     first = int(adapter.options.class_token)
-    maps = []
-    for tokens, prompt in zip(adapter.tokens(data), prompts, strict=True):
-        tokens = tokens.to(adapter.clip.device).float()
-        patches = torch.arange(first, len(tokens), device=tokens.device)
-        without = tokens.repeat(len(patches) + 1, 1, 1)
-        without[patches - first, patches] = tokens[first:].mean(0)
-        words = adapter.words(prompt)
-        chunks = [adapter.net.scores(adapter.encode(c, words)) for c in without.split(batch_size)]
-        # The last is the picture with all of its patches.
-        *removed, whole = torch.cat(chunks).double().cpu().numpy()
-        maps.append((whole - np.array(removed)).reshape(isqrt(len(patches)), -1))
-    adapter.train(learning)
-    return np.stack(maps)
+    tokens = tokens.to(adapter.clip.device).float()
+    patches = torch.arange(first, len(tokens), device=tokens.device)
+    without = tokens.repeat(len(patches) + 1, 1, 1)
+    without[patches - first, patches] = tokens[first:].mean(0)
+    words = adapter.words(prompt)
+    chunks = [adapter.net.scores(adapter.encode(c, words)) for c in without.split(batch_size)]
+    # The last is the image with all of its patches.
+    *removed, whole = torch.cat(chunks).double().cpu().numpy()
+    return (whole - np.array(removed)).reshape(isqrt(len(patches)), -1)

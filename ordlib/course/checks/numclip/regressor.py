@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..verdict import called, diagnosing
+from ..result import called, diagnosing
 
 # The last picture stands on its first bin alone, whose move is the largest there is.
 LOGITS = torch.tensor(
@@ -28,7 +28,7 @@ def broken_regressor(function: Callable) -> str | None:
             move clamped to 0.5 to 2.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     logits, moves = LOGITS.clone().requires_grad_(), MOVES.clone().requires_grad_()
     values = called(lambda: function(logits, ANCHORS.clone(), moves))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..verdict import Verdict, called, diagnosing
+from ..result import Verdict, called, diagnosing
 from .definition import array_of, weights_of
 
 POSITIVE = (26.0, 25.0, 24.0, 23.0, 22.0)
@@ -23,7 +23,7 @@ def negative_logits(function: Callable) -> str | Verdict:
             form: cross-entropy of the logits times their weights, 1 in the own bin.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`: passed with what the form does to negative logits.
+        A :class:`Verdict`: passed with what the form does to negative logits.
     """
     cases = [(logits, own) for logits in (POSITIVE, MIXED) for own in OWN_BINS]
     losses = []

@@ -5,8 +5,8 @@ import re
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...tasks import OrdinalTask
-from ..verdict import Verdict, diagnosing
+from ....tasks import OrdinalTask
+from ..result import Verdict, diagnosing
 
 STARVED, TOO_WIDE = 0.05, 0.5
 NUMBER_WORDS = frozenset(
@@ -25,7 +25,7 @@ def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | Verdict:
         values: ``(N,)`` labels on the task's number line, most of them small.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`: passed if every bin has at least 5 % of the labels,
+        A :class:`Verdict`: passed if every bin has at least 5 % of the labels,
         none spans more than half of the range, and no phrase holds a number.
     """
     if not isinstance(task, OrdinalTask):

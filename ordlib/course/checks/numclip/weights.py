@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ..verdict import called, diagnosing
+from ..result import called, diagnosing
 from .definition import array_of, weights_of
 
 # More pictures than bins, so that a transposed answer shows; every bin, one of them twice.
@@ -23,7 +23,7 @@ def ranking_weights(function: Callable) -> str | None:
             summing to d - 1.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     for bins, num_bins in ((BINS, NUM_BINS), (FEWER_BINS, FEWER)):
         answer = array_of(called(lambda b=bins, d=num_bins: function(torch.tensor(b), d)))

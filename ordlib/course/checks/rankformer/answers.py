@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ..verdict import called
+from ..result import called
 
 
 def asked(function: Callable, cases: Sequence[Sequence]) -> list[bool] | str:

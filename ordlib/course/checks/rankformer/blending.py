@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..mistakes import mistaken, unreached
-from ..verdict import called, diagnosing
+from ..match_mistakes import mistaken, unreached
+from ..result import called, diagnosing
 
 ALPHA = 0.3
 PROMPTS, TRANSFORMED = torch.randn(2, 4, 7, 5, generator=torch.Generator().manual_seed(3))
@@ -54,7 +54,7 @@ def blend(function: Callable) -> str | None:
             elsewhere.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     given = {"prompts": PROMPTS.clone(), "transformed": TRANSFORMED.clone(), "live": LIVE.clone()}
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from numbers import Integral, Real
 
-from ..verdict import Verdict, called, diagnosing
+from ..result import Verdict, called, diagnosing
 
 # The last is square, so that a mistake in one of two unequal widths shows beside it.
 LAYERS = ((512, 2048, 8), (192, 64, 3), (768, 768, 4))
@@ -52,7 +52,7 @@ def lora_parameters(function: Callable) -> str | Verdict:
             parameters LoRA adds.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`: passed with what share of the full matrix that is.
+        A :class:`Verdict`: passed with what share of the full matrix that is.
     """
     answers = [called(function, *layer) for layer in LAYERS]
     for answer, layer in zip(answers, LAYERS, strict=True):

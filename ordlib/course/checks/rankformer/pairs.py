@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..mistakes import mistaken, unreached
-from ..verdict import Unfinished, called, diagnosing
+from ..match_mistakes import mistaken, unreached
+from ..result import Unfinished, called, diagnosing
 from .pairs_batches import BATCHES, SQUARE, STANDING, Batch
 from .pulls_mistaken import PULLS, pulled
 from .pushes_mistaken import PUSHES, pushed
@@ -39,7 +39,7 @@ def pull_and_push(my_tightness: Callable, my_diversity: Callable) -> str | None:
             divided by their greatest, over all pictures and ranks.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     told, stubs = [], 0
     for part, function in ((TIGHTNESS, my_tightness), (DIVERSITY, my_diversity)):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...rankformer import RankFormer
+from ....methods.l2rclip import RankFormer
 
 Disturb = Callable[[Tensor, Tensor], Tensor]
 # Position 2 is alive in all ranks.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..verdict import diagnosing
+from ..result import diagnosing
 from .answers import asked, one_sided
 from .shuffled_cases import (
     CASES,
@@ -29,12 +29,12 @@ def shuffled(commutes: Callable) -> str | None:
     """Without marks the order of the ranks is nothing to attention; with them it counts.
 
     Args:
-        commutes: takes a :class:`~ordlib.rankformer.RankFormer`, ``(M, L, W)`` prompts, ``(M, L)``
+        commutes: takes a :class:`~ordlib.RankFormer`, ``(M, L, W)`` prompts, ``(M, L)``
             bool live and an order of the ranks, ``(M,)``; tells whether permuting before gives the
             same as permuting after, but for rounding.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     handed = [given(case) for case, _ in CASES.values()]
     try:

@@ -6,8 +6,8 @@ from random import Random
 
 from torch import Tensor
 
-from ...losses import diversity, tightness
-from ..verdict import diagnosing
+from ....losses import diversity, tightness
+from ..result import diagnosing
 from .answers import asked, one_sided
 
 # What may stand around diversity: a factor, a constant, and a pull to the own word: gentle, as the
@@ -40,7 +40,7 @@ def sign(is_flipped: Callable) -> str | None:
             its sign turned round.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     runs = [_in_some_order(is_flipped, Random(seed)) for seed in range(TIMES)]
     for answers in runs:

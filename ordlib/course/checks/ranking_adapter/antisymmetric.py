@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...attention import rank_attention
-from ...models.ranking_net import RankingNet
-from ..verdict import Verdict, called, diagnosing
+from ....methods.ranking_adapter.network import RankingNet
+from ....methods.ranking_adapter.rank_attention import rank_attention
+from ..result import Verdict, called, diagnosing
 from .answers import number_of
 
 ROUNDING = 1e-5
@@ -92,7 +92,7 @@ def antisymmetry(function: Callable) -> str | Verdict:
             |p_ij + p_ji| of all of them, the diagonal included.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`: passed with what the function finds in a small network,
+        A :class:`Verdict`: passed with what the function finds in a small network,
         before its last layers and after.
     """
     answers = {}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ..verdict import called, diagnosing
+from ..result import called, diagnosing
 from .batches_drawn import Batch, Draw, misdrawn, misnamed
 
 # "starfish" is another thing than "star", though the one word is in the other.
@@ -56,7 +56,7 @@ def rank_batch(function: Callable) -> str | None:
             then others, of other names, with target 0.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     batches = []
     for draw in DRAWS:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..mistakes import mistaken, unreached
-from ..verdict import called, diagnosing
+from ..match_mistakes import mistaken, unreached
+from ..result import called, diagnosing
 from .answers import no_tensor
 
 # Every size is another number, so that mix-ups show.
@@ -91,7 +91,7 @@ def shortcut(function: Callable) -> str | None:
             sum over m of sigmoid(m_i - m_j) v_i - sigmoid(m_j - m_i) v_j.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     answer = called(lambda: function(LOGS.clone(), MEANS.clone()))
     if complaint := no_tensor(answer, LOGS.device) or _misshapen(answer) or _misjudged(answer):

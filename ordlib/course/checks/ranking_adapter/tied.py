@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..mistakes import mistaken, unreached
-from ..verdict import called, diagnosing
+from ..match_mistakes import mistaken, unreached
+from ..result import called, diagnosing
 from .answers import no_tensor
 
 _DRAW = torch.Generator().manual_seed(8)
@@ -98,7 +98,7 @@ def ties(function: Callable) -> str | None:
             where there are none.
 
     Returns:
-        A :class:`~ordlib.checks.Verdict`.
+        A :class:`Verdict`.
     """
     for logits, targets in BATCHES:
         given = logits.clone(), targets.clone()

@@ -11,9 +11,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ..storage import cache_dir, replacing
-from .picture import Picture
-from .seeds import generator
+from ..utils.cache import cache_dir, replacing
+from .rng import generator
+from .sample import Picture
 
 TASKS = ("counting", "dating", "ageing", "quality")
 SPLIT_SIZES = {"train": 2000, "val": 400, "test": 1000, "distractors": 1000}

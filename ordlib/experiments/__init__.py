@@ -1,0 +1,1 @@
+"""Result tables and what makes them, components and pico-clip, and benchmarks."""

@@ -1,0 +1,112 @@
+"""The four tasks whose images ordlib renders: ranks, words, prompts, bins and ranking prompts.
+
+All their words are ours, except where they repeat a paper's.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ..tasks.builtin import (
+    AGE_BINS,
+    AGE_TEMPLATES,
+    DECADES,
+    ERAS,
+    OPINION_TEMPLATES,
+    OPINIONS,
+    QUANTITIES,
+    in_words,
+)
+from ..tasks.ranking_prompts import Wordings
+from .vocabulary import COLOURS, OBJECTS
+
+_COUNTING = {
+    "unit": "objects",
+    "values": tuple(range(1, 21)),
+    "words": in_words(range(1, 21)),
+    # One noun form, the plural, for all counts: with "one star" against "stars", grammar alone
+    # would get n = 1 right.
+    "templates": (
+        "a photo of {rank} {object}",
+        "{rank} {object}",
+        "a picture of {rank} {object}",
+        "a photo of {rank} {colour} {object}",
+    ),
+    "fillers": {
+        "object": tuple(noun.plural for noun in OBJECTS),
+        "colour": tuple(COLOURS),
+    },
+    "bin_edges": (1, 3, 6, 10, 14),
+    "bin_phrases": QUANTITIES,
+    "maximum": 20,
+}
+_DATING = {
+    "unit": "decades",
+    "values": DECADES,
+    "templates": ("a photo taken in the {rank}", "a photo from the {rank}", "the {rank}"),
+    "bin_phrases": ERAS,
+}
+_AGEING = {
+    "unit": "years",
+    "values": tuple(range(1, 91)),
+    "words": in_words(range(1, 91)),
+    "templates": AGE_TEMPLATES,
+    "maximum": 90,
+    **AGE_BINS,
+}
+_QUALITY = {
+    "unit": "points",
+    "values": (1, 2, 3, 4, 5),
+    "words": OPINIONS,
+    "templates": OPINION_TEMPLATES,
+}
+
+DEFINITIONS = MappingProxyType(
+    {"counting": _COUNTING, "dating": _DATING, "ageing": _AGEING, "quality": _QUALITY}
+)
+
+WORDINGS: Mapping[str, Wordings] = MappingProxyType(
+    {
+        "counting": Wordings(
+            (
+                "Rank by the number of {plural}.",
+                "Order the pictures by how many {plural} they show.",
+                "Which picture has the most {plural}?",
+                "the number of {plural}",
+                "Sort by the count of {plural}.",
+                "Rank by the number of objects.",
+                "Which picture shows the most things?",
+            ),
+            ("Sort the photos by how many {plural} there are.", "How many {plural} can be seen?"),
+        ),
+        "dating": Wordings(
+            (
+                "Rank from oldest to newest photograph.",
+                "Order the photos by the decade they were taken in.",
+                "Which photograph is the newest?",
+                "the year of the photograph",
+                "Sort by when the picture was taken.",
+            ),
+            ("Sort the prints from the earliest to the latest.", "How modern is this photo?"),
+        ),
+        "ageing": Wordings(
+            (
+                "Rank from youngest to oldest person.",
+                "Order the portraits by age.",
+                "Who is the oldest?",
+                "the age of the person",
+                "Sort people by how old they are.",
+            ),
+            ("Arrange the faces from young to old.", "How many years has this person lived?"),
+        ),
+        "quality": Wordings(
+            (
+                "Rank from worst to best quality.",
+                "Order the photos by image quality.",
+                "Which photo has the best quality?",
+                "the quality of the photo",
+                "Sort by how good the picture looks.",
+            ),
+            ("Sort the pictures from bad to excellent.", "How sharp and clear is this photo?"),
+        ),
+    }
+)

@@ -1,0 +1,34 @@
+"""What the commands have in common. Heavy imports wait inside commands, so that help is quick."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+SETTINGS = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+COURSE_TOOLS = {"papermill", "jupytext", "nbformat", "nbconvert", "nbclient", "nbgrader"}
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what a user can mend into one clear line and exit code 1."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in COURSE_TOOLS:
+            raise
+        _stop(
+            f"This needs the course tools ({error.name} is missing): pip install 'ordlib[course]'"
+        )
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        _stop(str(error))
+
+
+def _stop(message: str) -> None:
+    typer.secho(message, fg="red", err=True)
+    raise typer.Exit(1)
