@@ -6,24 +6,19 @@ and needs no torch.
 
 from importlib import import_module
 
+from .methods import METHODS
+
 __version__ = "0.1.0"
 
 # Where each public name is; of a name that is a module, too, the module is left to `import`.
-_HOME = {
+_HOME = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "ClipBackbone": "clip",
-    "CoOp": "methods.coop",
-    "Corn": "methods.corn",
     "Evaluation": "metrics.evaluate",
-    "FineTuned": "methods.finetuned",
     "ImageData": "data",
-    "L2RCLIP": "methods.l2rclip",
     "LinearProbe": "methods.linear_probe",
-    "NumCLIP": "methods.numclip",
-    "OrdinalCLIP": "methods.ordinalclip",
     "OrdinalTask": "tasks",
     "Prediction": "metrics.prediction",
     "RankFormer": "methods.l2rclip",
-    "RankingAdapter": "methods.ranking_adapter",
     "TrainingPlan": "training",
     "ZeroShot": "methods.zero_shot",
     "doctor": "course._doctor",

@@ -284,7 +284,11 @@ class Method(Trained):
 
     def config(self) -> dict:
         """Return what rebuilds the method around its tensors."""
-        return super().config() | {"task": asdict(self.task)}
+        return super().config() | {"task": self.task_fields()}
+
+    def task_fields(self) -> dict:
+        """Return the fields of the task, as far as the method uses them."""
+        return asdict(self.task)
 
     @classmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:

@@ -1,6 +1,6 @@
 """Fine-tuned CLIP: the prompts stay as they are, the picture side learns."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
@@ -46,6 +46,10 @@ class FineTuned(Prompted):
     def _build(self) -> None:
         words = ZeroShot(self.clip, self.task, templates=self.options.templates)
         self.register_buffer("_texts", words.text_features(), persistent=False)
+
+    def task_fields(self) -> dict:
+        """Return all fields of the task: its prompts average over objects."""
+        return asdict(self.task)
 
     def text_features(self) -> Tensor:
         """Return ``(M, D)`` features of the prompts, of length 1; they have no gradient."""

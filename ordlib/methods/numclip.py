@@ -15,7 +15,7 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from .base import Method, bins_of
 from .prompt_learner import PromptLearner, RankWords
-from .prompted import PromptOptions, cosine_logits, plain_template
+from .prompted import PromptOptions, class_agnostic_fields, cosine_logits, plain_template
 
 Anchor = Literal["midpoint", "edge"]
 # The released divisor can reach 0; between these a bin's value at most doubles or halves.
@@ -111,6 +111,10 @@ class NumCLIP(Method):
                 f"{', '.join(map(repr, empty))}: what is predicted there rests on the other bins",
                 stacklevel=3,
             )
+
+    def task_fields(self) -> dict:
+        """Return the fields of the task, without the objects that its prompts never name."""
+        return class_agnostic_fields(self.task)
 
     def text_features(self) -> Tensor:
         """Return ``(d, D)`` features of the bins' prompts, with gradient to what is tuned."""

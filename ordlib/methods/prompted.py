@@ -1,7 +1,7 @@
 """Methods that compare pictures with one prompt for each rank."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,10 @@ class PromptOptions(ImageOptions):
 class Prompted(Method):
     """Cosines between pictures and the prompts of all ranks, and their cross-entropy."""
 
+    def task_fields(self) -> dict:
+        """Return the fields of the task, without the objects that its prompts never name."""
+        return class_agnostic_fields(self.task)
+
     @abstractmethod
     def text_features(self) -> Tensor:
         """Return ``(M, D)`` features of the prompts, with gradient to what is tuned."""
@@ -57,6 +61,14 @@ class Prompted(Method):
         """Return predictions with probabilities, read as the task says."""
         probabilities = self.logits(features).double().softmax(1)
         return self.task.read(probabilities.cpu().numpy())
+
+
+def class_agnostic_fields(task: OrdinalTask) -> dict:
+    """Return a task's fields without what only prompts that name an object need."""
+    if not task.fillers:
+        return asdict(task)
+    plain = {"templates": plain_template(task), "bin_templates": plain_template(task, bins=True)}
+    return asdict(task) | {name: (template,) for name, template in plain.items()} | {"fillers": {}}
 
 
 def cosine_logits(clip: ClipBackbone, features: Tensor, texts: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from ..data import ImageData
 from . import Interval, bootstrap, pairwise_accuracy, score
+from .ordinal import correlation, kappa_of_ranks, rank_correlation
 from .prediction import Prediction
 
 
@@ -121,27 +121,10 @@ def _intervals(
         "mae": (np.mean, np.abs(truth - value)),
         "accuracy": (np.mean, misses == 0),
         "off_by_one": (np.mean, misses <= 1),
-        "kappa": (_kappa, ranks, labels),
-        "spearman": (_rank_correlation, truth, value),
-        "pearson": (_correlation, truth, value),
+        "kappa": (kappa_of_ranks, ranks, labels),
+        "spearman": (rank_correlation, truth, value),
+        "pearson": (correlation, truth, value),
         "pairwise": (pairwise_accuracy, ranks, value),
     }
     how = {"groups": data.groups, "samples": samples, "seed": seed}
     return {name: bootstrap(*statistics[name], **how) for name in scores}
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Pearson's correlation without the checks and the test of significance: for many draws."""
-    one, other = one - one.mean(), other - other.mean()
-    spread = np.sqrt(one.dot(one) * other.dot(other))
-    return one.dot(other) / spread if spread else np.nan
-
-
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return _correlation(rankdata(one), rankdata(other))
-
-
-def _kappa(ranks: np.ndarray, labels: np.ndarray) -> float:
-    """Quadratic kappa from moments: one less the squared miss over that expected by chance."""
-    chance = ranks.var() + labels.var() + (ranks.mean() - labels.mean()) ** 2
-    return 1 - np.square(ranks - labels).mean() / chance if chance else np.nan

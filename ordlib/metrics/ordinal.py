@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_error
+from sklearn.metrics import accuracy_score, mean_absolute_error
 
 
 def numbers(truth: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -105,8 +105,7 @@ def off_by_one_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
 def quadratic_kappa(truth: ArrayLike, predicted: ArrayLike, num_ranks: int) -> float:
     """Cohen's kappa with quadratic weights: agreement beyond chance, far misses cost most.
 
-    All ranks of the task are named to scikit-learn. Left to itself it numbers the ranks that
-    happen to occur, and a gap of five ranks shrinks to one where the four between are absent.
+    Gaps are those between ranks of the task, also where the ranks between are absent.
 
     Args:
         truth: ``(N,)`` true rank indices, 0 to ``num_ranks - 1``.
@@ -139,9 +138,7 @@ def quadratic_kappa(truth: ArrayLike, predicted: ArrayLike, num_ranks: int) -> f
             )
     if constant(np.concatenate([truth, predicted])):
         return float("nan")
-    return float(
-        cohen_kappa_score(truth, predicted, labels=np.arange(num_ranks), weights="quadratic")
-    )
+    return float(kappa_of_ranks(truth, predicted))
 
 
 def spearman(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -166,7 +163,7 @@ def spearman(truth: ArrayLike, predicted: ArrayLike) -> float:
     truth, predicted = numbers(truth, predicted)
     if constant(truth) or constant(predicted):
         return float("nan")
-    return float(stats.spearmanr(truth, predicted).statistic)
+    return float(rank_correlation(truth, predicted))
 
 
 def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
@@ -189,7 +186,30 @@ def pearson(truth: ArrayLike, predicted: ArrayLike) -> float:
     truth, predicted = numbers(truth, predicted)
     if constant(truth, rounding=1e-12) or constant(predicted, rounding=1e-12):
         return float("nan")
-    return float(stats.pearsonr(truth, predicted).statistic)
+    return float(correlation(truth, predicted))
+
+
+# Without checks and tests of significance, which a bootstrap would repeat at every draw; tests
+# compare all three with scipy and scikit-learn.
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Pearson's correlation of ``(N,)`` numbers, ``nan`` with a constant."""
+    one, other = one - one.mean(), other - other.mean()
+    spread = np.sqrt(one.dot(one) * other.dot(other))
+    return one.dot(other) / spread if spread else np.nan
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Spearman's correlation of ``(N,)`` numbers, ``nan`` with a constant."""
+    return correlation(stats.rankdata(one), stats.rankdata(other))
+
+
+def kappa_of_ranks(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the quadratic kappa of ``(N,)`` rank indices from moments.
+
+    It is 1 less the mean squared error over that expected by chance.
+    """
+    chance = truth.var() + predicted.var() + (truth.mean() - predicted.mean()) ** 2
+    return 1 - np.square(truth - predicted).mean() / chance if chance else np.nan
 
 
 def pairwise_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:

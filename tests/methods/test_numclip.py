@@ -1,5 +1,6 @@
 """NumCLIP: the regressor, the anchors, any number of bins, and the total, against loops."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -244,3 +245,14 @@ def test_bins_that_make_no_task(edges, phrases, message):
         OrdinalTask(
             name="own", unit="u", values=(1, 2, 3, 5, 9), bin_edges=edges, bin_phrases=phrases
         )
+
+
+def test_what_is_kept_names_no_object_that_the_prompts_never_name(tiny_clip, uneven, tmp_path):
+    assert uneven.fillers
+    model = NumCLIP(tiny_clip, uneven)
+    model.save_pretrained(tmp_path)
+    kept = json.loads((tmp_path / "config.json").read_text())["task"]
+    assert kept["fillers"] == {}
+    assert kept["templates"] == ["a photo of {rank} star"]
+    found = NumCLIP.from_pretrained(tmp_path, tiny_clip)
+    assert torch.equal(found.text_features(), model.text_features())

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 
-from ordlib.metrics import pairwise_accuracy, pearson, spearman
+from ordlib.metrics import pairwise_accuracy, pearson, quadratic_kappa, spearman
 
 steady = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 few = st.integers(-3, 3)
@@ -108,3 +110,14 @@ def test_wrong_input_is_named():
     for metric in (pairwise_accuracy, spearman, pearson):
         with pytest.raises(ValueError, match=r"truth\[0\] is nan"):
             metric([float("nan"), 1], [1, 2])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_correlations_and_kappa_are_those_of_scipy_and_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    truth, predicted = rng.integers(0, 6, (2, 30))
+    value = predicted + rng.normal(size=30).round(1)
+    assert pearson(truth, value) == pytest.approx(stats.pearsonr(truth, value).statistic)
+    assert spearman(truth, value) == pytest.approx(stats.spearmanr(truth, value).statistic)
+    kappa = cohen_kappa_score(truth, predicted, labels=range(6), weights="quadratic")
+    assert quadratic_kappa(truth, predicted, 6) == pytest.approx(kappa)
