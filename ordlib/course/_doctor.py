@@ -22,17 +22,11 @@ FREE_MEMORY = 2  # GB
 
 @dataclass(frozen=True)
 class Check:
-    """One answer.
-
-    Args:
-        name: what was looked at.
-        found: what there is, or what is needed.
-        fix: what to do about it; empty if all is well.
-    """
+    """One answer: what was looked at, and what there is or is needed."""
 
     name: str
     found: str
-    fix: str = ""
+    fix: str = ""  # what to do about it; empty if all is well
 
     def __str__(self) -> str:
         line = f"{'[FIX]' if self.fix else '[OK] '} {self.name}: {self.found}"
@@ -41,11 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All answers; prints as one line each.
-
-    Args:
-        checks: in the order in which they are printed.
-    """
+    """All answers, in the order in which they print, a line each."""
 
     checks: tuple[Check, ...]
 
@@ -98,8 +88,7 @@ def _python(paths: bool) -> Check:
 
 
 def _packages(paths: bool) -> Iterator[Check]:
-    for line in requires("ordlib") or []:
-        requirement = Requirement(line)
+    for requirement in map(Requirement, requires("ordlib") or []):
         if requirement.marker is None:
             yield _package(requirement, paths)
 
@@ -121,9 +110,8 @@ def _device() -> Check:
     try:
         import torch
     except Exception as error:  # a broken install fails in many ways
-        return Check(
-            "device", f"torch does not load ({error})", "pip install --force-reinstall torch"
-        )
+        fix = "pip install --force-reinstall torch"
+        return Check("device", f"torch does not load ({error})", fix)
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory / 1e9
         return Check("device", f"cuda, {torch.cuda.get_device_name(0)}, {total:.0f} GB")
@@ -150,17 +138,14 @@ def _folders() -> Iterator[Check]:
 
 def _folder(name: str, folder: Path, variable: str) -> Check:
     there = next(parent for parent in [folder, *folder.parents] if parent.exists())
-    elsewhere = f"set the environment variable {variable} to a folder"
+    other = f"set the environment variable {variable} to a folder"
     try:
         with tempfile.TemporaryFile(dir=there):
             free = shutil.disk_usage(there).free / 1e9
     except OSError as error:
-        return Check(
-            name, f"{folder} cannot be written ({error.strerror})", f"{elsewhere} that can"
-        )
-    found = f"{folder}, {free:.0f} GB free"
-    roomier = f"free {FREE_DISK} GB there, or {elsewhere} with more room"
-    return Check(name, found, "" if free >= FREE_DISK else roomier)
+        return Check(name, f"{folder} cannot be written ({error.strerror})", f"{other} that can")
+    roomier = f"free {FREE_DISK} GB there, or {other} with more room"
+    return Check(name, f"{folder}, {free:.0f} GB free", "" if free >= FREE_DISK else roomier)
 
 
 def _hub() -> Check:

@@ -30,6 +30,11 @@ Jobs = Annotated[
         help="Notebooks at a time; 2 unless the machine has one core or under 8 GB.", min=1
     ),
 ]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Argument(help="counting, dating, ageing, quality; none means all four."),
+]
+Root = Annotated[Path, typer.Option(metavar="FOLDER", help="The project's folder.")]
 
 
 class _PairsCommand(TyperCommand):
@@ -61,10 +66,10 @@ def run(
     The exit code is 1 if a notebook fails or is not run.
     """
     with plain_errors():
-        from ordlib.course.runner import console, paths
+        from ordlib.course.runner import console
+        from ordlib.course.runner.run import choose, notebooks_folder
 
-        home = notebooks or paths.notebooks_folder()
-        chosen = paths.choose([*home.glob("*.ipynb")], names or [])
+        chosen = choose([*(notebooks or notebooks_folder()).glob("*.ipynb")], names or [])
         values = dict(pair.split("=", 1) for pair in parameter or [])
         how = {"values": values, "keep_going": keep_going, "timeout": timeout, "jobs": jobs}
         outcomes = console.show_run(chosen, output, how)
@@ -76,13 +81,14 @@ def run(
 def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> None:
     """Build and execute notebooks from their text, and refresh numbers, results and labs."""
     with plain_errors():
-        from ordlib.course.runner import build as sources
-        from ordlib.course.runner import console, lint, paths
+        from ordlib.course.runner import console, lint
+        from ordlib.course.runner.build import rebuild
+        from ordlib.course.runner.run import choose, notebooks_folder
 
-        home = notebooks or paths.notebooks_folder()
+        home = notebooks or notebooks_folder()
         faults = []
-        for source in paths.choose([*(home / "source").glob("*.py")], names or []):
-            console.show_build(sources.rebuild, source, timeout)
+        for source in choose([*(home / "source").glob("*.py")], names or []):
+            console.show_build(rebuild, source, timeout)
             faults += lint.check_notebook(home / f"{source.stem}.ipynb")
         for fault in faults:
             typer.secho(fault, fg="red")
@@ -91,12 +97,7 @@ def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> 
 
 
 @app.command()
-def audit(
-    tasks: Annotated[
-        list[str] | None,
-        typer.Argument(help="counting, dating, ageing, quality; none means all four."),
-    ] = None,
-) -> None:
+def audit(tasks: Tasks = None) -> None:
     """Look for shortcuts in the rendered tasks: what records and plain pixels give away.
 
     The exit code is 1 if a recorded number orders the labels beyond the limit.
@@ -114,9 +115,7 @@ def audit(
 
 
 @app.command()
-def set_url(
-    root: Annotated[Path, typer.Option(metavar="FOLDER", help="The project's folder.")] = Path("."),
-) -> None:
+def set_url(root: Root = Path(".")) -> None:
     """Rewrite badges, citation and set-up cells from the repository's URL in pyproject.toml."""
     with plain_errors():
         from ordlib.course.runner import repo_url

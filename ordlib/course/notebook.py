@@ -44,12 +44,9 @@ def start(seed: int = 0, budget: str = "quick") -> None:
 
 
 class Results(dict):
-    """The numbers that a notebook computes and its prose quotes.
+    """The numbers that a notebook, named such as "00_start_here", computes and its prose quotes.
 
     Use it like a dictionary; :meth:`save` writes it as JSON.
-
-    Args:
-        name: the notebook's name, such as "00_start_here".
 
     Example:
         >>> results = Results("demo")
@@ -81,10 +78,8 @@ class Results(dict):
 
 def _sharp_figures() -> None:
     """Ask for figures in double resolution, where there is a notebook to show them."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return
+    from IPython import get_ipython
+
     shell = get_ipython()
     if shell is not None and "InlineBackend" in {c.__class__.__name__ for c in shell.configurables}:
         shell.run_line_magic("config", 'InlineBackend.figure_format = "retina"')

@@ -4,64 +4,51 @@ import shutil
 from pathlib import Path
 
 import pytest
-from course_demo import NAME, REPOSITORY, make_project, pretend_executed
+from course_demo import NAME, REPOSITORY, SETUP, badge, make_project, pretend_executed
 
 from ordlib.course.runner import repo_url as address
 
 ROOT = Path(__file__).parents[2]
 OTHER = "https://github.com/ada-lovelace/number.sense"
-README = """# ordlib
-{badge}
-    git clone https://github.com/OWNER/ordlib.git
-    git clone https://github.com/OWNER/ordlib
-See https://github.com/OWNER/ordlib/issues, [x](https://github.com/OWNER/ordlib),
-and not https://github.com/OWNER/ordlib-data or https://github.com/someone/ordlib.
-"""
+README = f"""# ordlib
+{badge(REPOSITORY, NAME)}
+    git clone {REPOSITORY}.git
+    git clone {REPOSITORY}
+See {REPOSITORY}/issues, [x]({REPOSITORY}),"""
+NOT_OURS = "\nand not https://github.com/OWNER/ordlib-data or https://github.com/someone/ordlib.\n"
 
 
 @pytest.fixture
 def project(tmp_path):
-    home = make_project(tmp_path)
-    pretend_executed(home)
-    (tmp_path / "README.md").write_text(README.format(badge=address.badge(REPOSITORY, NAME)))
+    pretend_executed(make_project(tmp_path))
+    (tmp_path / "README.md").write_text(README + NOT_OURS)
     (tmp_path / "CITATION.cff").write_text(f'title: x\nrepository-code: "{REPOSITORY}"\nurl: y\n')
     return tmp_path
 
 
-def move(project: Path) -> None:
-    path = project / "pyproject.toml"
+def move(project: Path, name: str = "pyproject.toml") -> None:
+    path = project / name
     path.write_text(path.read_text().replace(REPOSITORY, OTHER))
 
 
-def test_a_move_rewrites_every_place_once(project):
+def test_a_move_rewrites_every_place_once_and_only_our_own_address(project):
     assert address.rewrite(project) == []
-    assert address.others(project) == []
     move(project)
-    assert len(address.others(project)) == 5
     changed = {path.relative_to(project).as_posix() for path in address.rewrite(project)}
     notebooks = {f"notebooks/{n}" for n in (f"{NAME}.ipynb", f"labs/{NAME}.ipynb")}
-    assert changed == {"README.md", "CITATION.cff", f"notebooks/source/{NAME}.py"} | notebooks
-    assert address.others(project) == []
+    source = f"notebooks/source/{NAME}.py"
+    assert changed == {"README.md", "CITATION.cff", source} | notebooks
     assert address.rewrite(project) == []
-
-
-def test_only_our_own_address_moves(project):
-    move(project)
-    address.rewrite(project)
-    readme = (project / "README.md").read_text()
-    assert readme == README.format(badge=address.badge(OTHER, NAME)).replace(
-        "OWNER/ordlib", "ada-lovelace/number.sense"
-    ).replace("ada-lovelace/number.sense-data", "OWNER/ordlib-data")
-    source = (project / "notebooks" / "source" / f"{NAME}.py").read_text()
-    assert address.setup_cell(OTHER).replace("    %pip", "    # %pip") in source
+    moved = README.replace("OWNER/ordlib", "ada-lovelace/number.sense")
+    assert (project / "README.md").read_text() == moved + NOT_OURS
+    assert SETUP.replace(REPOSITORY, OTHER) in (project / source).read_text()
 
 
 def test_a_half_done_move_is_finished(project):
     move(project)
-    cff = project / "CITATION.cff"
-    cff.write_text(cff.read_text().replace(REPOSITORY, OTHER))
-    assert address.rewrite(project)
-    assert address.others(project) == []
+    move(project, "CITATION.cff")
+    assert len(address.rewrite(project)) == 4
+    assert address.rewrite(project) == []
 
 
 @pytest.mark.parametrize("found", ["", "https://gitlab.com/a/b", "https://github.com/a"])
@@ -71,35 +58,29 @@ def test_an_address_that_colab_cannot_open_is_refused(tmp_path, found):
         address.repository(tmp_path)
 
 
-def test_no_project_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No pyproject\.toml"):
-        address.repository(tmp_path)
-
-
-def test_this_project_agrees_with_itself():
-    assert address.others(ROOT) == []
-
-
 def test_every_notebook_here_has_its_badge_and_setup_cell():
     repository = address.repository(ROOT)
     found = sorted((ROOT / "notebooks" / "source").glob("*.py"))
     assert found, "there is no notebook: nothing was checked"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    setup = address.setup_cell(repository).replace("    %pip", "    # %pip")
+    setup = SETUP.replace(REPOSITORY, repository)
     for path in found:
-        text = path.read_text(encoding="utf-8")
-        assert address.badge(repository, path.stem) in text, path
-        link = address.badge(repository, path.stem).rpartition("(")[2].removesuffix(")")
+        text, own = path.read_text(encoding="utf-8"), badge(repository, path.stem)
+        assert own in text, path
+        link = own.rpartition("(")[2].removesuffix(")")
         assert link in readme, f"the README has no Colab badge for {path.stem}"
         assert setup in text, path
 
 
-def test_this_project_can_move(tmp_path):
+def test_this_project_agrees_with_itself_and_can_move(tmp_path):
     for path in [ROOT / "pyproject.toml", *address.files(ROOT)]:
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    move(tmp_path)
+    assert address.rewrite(tmp_path) == [], "run `ordlib course set-url`"
+    here = address.repository(ROOT)
+    path = tmp_path / "pyproject.toml"
+    path.write_text(path.read_text().replace(here, OTHER))
     address.rewrite(tmp_path)
-    left = [path for path in address.files(tmp_path) if "OWNER/ordlib" in path.read_text("utf-8")]
-    assert left == []
+    place = here.removeprefix("https://github.com/")
+    assert [path for path in address.files(tmp_path) if place in path.read_text("utf-8")] == []

@@ -10,8 +10,7 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-from ordlib.course.runner.execute import ThisPython
-from ordlib.course.runner.kernel_client import AskingChannel, AskingClient
+from ordlib.course.runner.execute import AskingChannel, AskingClient, ThisPython
 
 
 async def swallowed(kind: type[AsyncZMQSocketChannel], patience: float) -> dict | None:
@@ -42,6 +41,7 @@ async def swallowed(kind: type[AsyncZMQSocketChannel], patience: float) -> dict 
 def test_a_reply_that_nobody_was_told_of_is_found():
     found = asyncio.run(swallowed(AskingChannel, patience=3))
     assert found["msg_type"] == "execute_reply"
+    assert isinstance(ThisPython().client(), AskingClient)  # notebooks are run with it
 
 
 def test_the_plain_channel_waits_in_vain():
@@ -60,7 +60,3 @@ def test_nothing_in_time_is_empty():
         return time.monotonic() - began
 
     assert 0.2 < asyncio.run(wait()) < 2
-
-
-def test_notebooks_are_run_with_it():
-    assert isinstance(ThisPython().client(), AskingClient)

@@ -35,33 +35,25 @@ def test_outputs_counts_and_marked_prose_go():
 
 def test_links_lead_from_one_folder_further_down():
     text = "[a](../README.md) [b](01_next.ipynb) [c](#here) [d](https://x.org/y) ![e](p/s.png)"
-    prose, html = lab_of(
-        new_code_cell("1"),
-        new_markdown_cell(text),
-        new_markdown_cell('<img src="p/s.png" alt="a star"> `f(x)[0](y)`'),
-    )[1:]
+    image = '<img src="p/s.png" alt="a star"> `f(x)[0](y)`'
+    _, prose, html = lab_of(*map(new_markdown_cell, ("# Title", text, image)))
     assert prose.source == (
         "[a](../../README.md) [b](01_next.ipynb) [c](#here) [d](https://x.org/y) ![e](../p/s.png)"
     )
     assert html.source.startswith('<img src="../p/s.png"')
 
 
-def test_the_header_says_so_and_its_badge_opens_the_lab(tmp_path):
-    home = make_project(tmp_path)
-    notebook = sources.build(home / "source" / f"{NAME}.py")
-    first = labs.make_lab(notebook, NAME).cells[0].source
-    assert first.startswith("# 00 · A demo\n\n> **This is the lab version**")
-    assert f"/blob/main/notebooks/labs/{NAME}.ipynb)" in first
-    assert "lab version" not in notebook.cells[0].source  # the original stays as it is
-
-
-def test_no_solution_line_survives_and_the_lists_agree(tmp_path):
+def test_the_header_says_so_and_no_solution_line_survives(tmp_path):
     notebook = sources.build(make_project(tmp_path) / "source" / f"{NAME}.py")
+    cells = labs.make_lab(notebook, NAME).cells
+    assert cells[0].source.startswith("# 00 · A demo\n\n> **This is the lab version**")
+    assert f"/blob/main/notebooks/labs/{NAME}.ipynb)" in cells[0].source
+    assert "lab version" not in notebook.cells[0].source  # the original stays as it is
     secret = labs.solution_lines(notebook)
     assert secret == {"return 2 * x", "half = x / 2", "return half", "Halving undoes doubling."} | {
         line for line in secret if "SOLUTION" in line
     }
-    text = "\n".join(cell.source for cell in labs.make_lab(notebook, NAME).cells)
+    text = "\n".join(cell.source for cell in cells)
     assert not [line for line in secret if line in text]
 
 

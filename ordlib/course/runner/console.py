@@ -17,53 +17,36 @@ _STYLE = {"ok": "green", "failed": "bold red", "not run": "dim"}
 
 @contextmanager
 def progress(console: Console) -> Iterator[Watch]:
-    """Show where a run is.
+    """Show where a run is: on a terminal by a line that ticks for each notebook that runs.
 
-    Args:
-        console: a terminal gets a line that ticks for each notebook that runs; anything else one
-            line as a notebook begins.
-
-    Yields:
-        A watcher to call with (name, number of the cell, number of cells); a number beyond the
-        last says that the notebook has ended.
+    Anything else gets one line as a notebook begins. The watcher is called with (name, number
+    of the cell, number of cells); a number beyond the last says that the notebook has ended.
     """
+    lines = {}
+
+    def begin(name: str, cell: int, cells: int) -> None:
+        if cell == 1:
+            say(console, f"{name}: running {cells} cells")
+
+    def tick(name: str, cell: int, cells: int) -> None:
+        if cell > cells:
+            shown.remove_task(lines.pop(name))
+            return
+        if name not in lines:
+            lines[name] = shown.add_task(name)
+        shown.update(lines[name], completed=cell, total=cells)
+
     if not console.is_terminal:
-        yield (
-            lambda name, cell, cells: (
-                say(console, f"{name}: running {cells} cells") if cell == 1 else None
-            )
-        )
+        yield begin
         return
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("cell {task.completed} of {task.total}"),
-        TimeElapsedColumn(),
-    ]
+    where = TextColumn("cell {task.completed} of {task.total}")
+    columns = "{task.description}", BarColumn(bar_width=24), where, TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as shown:
-        lines = {}
-
-        def watch(name: str, cell: int, cells: int) -> None:
-            if cell > cells:
-                shown.remove_task(lines.pop(name))
-                return
-            if name not in lines:
-                lines[name] = shown.add_task(name)
-            shown.update(lines[name], completed=cell, total=cells)
-
-        yield watch
+        yield tick
 
 
 def show_run(notebooks: Sequence[Path], output: Path, how: Mapping[str, object]) -> list[Outcome]:
-    """Run notebooks, say what becomes of each, and write the index page.
-
-    Args:
-        notebooks, output: as for :func:`~ordlib.course.runner.run.run`.
-        how: its other arguments.
-
-    Returns:
-        The outcomes, in the order of the notebooks.
-    """
+    """Run notebooks (how: see ``run``), say what becomes of each, and write the index page."""
     console, outcomes, began = Console(), [], time.perf_counter()
     with progress(console) as watch:
         each = run(notebooks, output, watch=watch, **how)
@@ -112,13 +95,6 @@ def summary(console: Console, outcomes: Sequence[Outcome], seconds: float, index
 
 def budget_lines(outcomes: Sequence[Outcome], seconds: float) -> list[str]:
     """Compare the times with the course's budgets; this informs and never fails a run.
-
-    Args:
-        outcomes: what became of each notebook.
-        seconds: that all of them took together, several at a time.
-
-    Returns:
-        One line on the slowest notebook and one on the whole.
 
     Example:
         >>> done = [Outcome(Path("00_start_here.ipynb"), 30, seconds=42.0)]

@@ -1,42 +1,63 @@
 """Executing one notebook with papermill: watched, with a time limit, on this very Python."""
 
-import os
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 
 import nbformat
 import papermill
+from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from .kernel_client import AskingClient
-
 Watch = Callable[[int, int], None]
+# Seconds after which a message that nobody was told of is found.
+PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Where and why a notebook stopped.
+    """Where and why a notebook stopped."""
 
-    Args:
-        cell: number of the cell in the notebook as written, counted from 1.
-        first_line: first line of that cell.
-        error: kind and message, such as ``ValueError: rank 21 is not in 1..20``.
-    """
-
-    cell: int
+    cell: int  # its number in the notebook as written, counted from 1
     first_line: str
-    error: str
+    error: str  # kind and message, such as "ValueError: rank 21 is not in 1..20"
 
     def __str__(self) -> str:
         return f"cell {self.cell} ({self.first_line}): {self.error}"
+
+
+class AskingChannel(AsyncZMQSocketChannel):
+    """A channel to a kernel that cannot miss a message: it looks every second.
+
+    While a cell with widgets runs, nbclient sends on the very socket on which the cell's reply
+    is awaited. A send takes in the news that something has arrived, and asyncio is never told:
+    the notebook waits for a reply that is already there, for as long as a cell may take.
+    """
+
+    async def get_msg(self, timeout: float | None = None) -> dict:
+        """Return the next message, or raise Empty after so many seconds; None waits forever."""
+        end = time.monotonic() + (math.inf if timeout is None else timeout)
+        while True:
+            left = max(end - time.monotonic(), 0)
+            try:
+                return await super().get_msg(min(left, PATIENCE))
+            except Empty:
+                if left <= PATIENCE:
+                    raise
+
+
+class AskingClient(AsyncKernelClient):
+    """A kernel's client whose replies come by an :class:`AskingChannel`."""
+
+    shell_channel_class = AskingChannel
 
 
 class ThisPython(AsyncKernelManager):
@@ -46,6 +67,7 @@ class ThisPython(AsyncKernelManager):
     """
 
     client_factory = AskingClient
+    results = ""  # the folder for the numbers that the notebook saves
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -53,26 +75,8 @@ class ThisPython(AsyncKernelManager):
         launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         # What it would log is about networks, but it listens to this machine only.
         launch.append("--log-level=CRITICAL")
-        return KernelSpec(argv=launch, display_name="Python 3", language="python")
-
-
-class WatchedEngine(NBClientEngine):
-    """papermill's own engine, which also tells a watcher where it is."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, watch: Watch, **kwargs) -> None:
-        """Execute the notebook, calling ``watch(cell, cells)`` before each cell."""
-        start, cells = nb_man.cell_start, len(nb_man.nb.cells)
-
-        def cell_start(cell, cell_index=None, **more):
-            watch(cell_index + 1, cells)
-            return start(cell, cell_index, **more)
-
-        nb_man.cell_start = cell_start
-        super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
-
-
-papermill_engines.register("ordlib", WatchedEngine)
+        variables = {"ORDLIB_RESULTS": self.results}
+        return KernelSpec(argv=launch, env=variables, display_name="Python 3", language="python")
 
 
 def execute(
@@ -99,63 +103,36 @@ def execute(
     Returns:
         Seconds it took, and the failure, or None if it ran to its end.
     """
-    at = [1]
+    begun, cells = [], len(nbformat.read(notebook, as_version=4).cells) + bool(parameters)
 
-    def remember(cell: int, cells: int) -> None:
-        at[0] = cell
-        watch(cell, cells)
+    def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        begun.append(cell)
+        watch(len(begun), cells)
 
-    began, failure = time.perf_counter(), None
+    started, error = time.perf_counter(), None
     try:
-        with _environment(ORDLIB_RESULTS=str(results.resolve())):
-            papermill.execute_notebook(
-                notebook.resolve(),
-                output.resolve(),
-                parameters=dict(parameters or {}),
-                engine_name="ordlib",
-                kernel_name="python3",
-                kernel_manager_class=ThisPython,
-                cwd=folder.resolve(),
-                progress_bar=False,
-                execution_timeout=timeout,
-                coalesce_streams=True,
-                watch=remember,
-            )
-    except PapermillExecutionError as error:
-        shown = f"{error.ename}: {error.evalue}" if error.evalue else error.ename
-        failure = _failure(output, at[0], shown)
+        papermill.execute_notebook(
+            notebook.resolve(),
+            output.resolve(),
+            parameters=dict(parameters or {}),
+            kernel_name="python3",
+            kernel_manager_class=type("Kernel", (ThisPython,), {"results": str(results.resolve())}),
+            cwd=folder.resolve(),
+            progress_bar=False,
+            execution_timeout=timeout,
+            coalesce_streams=True,
+            on_cell_start=begin,
+        )
+    except PapermillExecutionError as raised:
+        error = f"{raised.ename}: {raised.evalue}" if raised.evalue else raised.ename
     except CellTimeoutError:
-        shown = f"took longer than the limit of {timeout} s; raise it with --timeout SECONDS"
-        failure = _failure(output, at[0], shown)
+        error = f"took longer than the limit of {timeout} s; raise it with --timeout SECONDS"
     except DeadKernelError:
-        shown = "the Python behind the notebook died, often for lack of memory"
-        failure = _failure(output, at[0], shown)
-    return time.perf_counter() - began, failure
-
-
-def _failure(output: Path, at: int, error: str) -> Failure:
-    """Name the cell as it is numbered in the notebook that people edit."""
-    cells = nbformat.read(output, as_version=4).cells
-    cells = [cell for cell in cells if not _has_tag(cell, "papermill-error-cell-tag")]
-    own = [cell for cell in cells[:at] if not _has_tag(cell, "injected-parameters")]
-    source = cells[at - 1].source.strip()
-    return Failure(len(own), source.splitlines()[0] if source else "", error)
-
-
-def _has_tag(cell: nbformat.NotebookNode, tag: str) -> bool:
-    return tag in cell.metadata.get("tags", [])
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set environment variables, which the kernel inherits, for the length of a block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        error = "the Python behind the notebook died, often for lack of memory"
+    seconds = time.perf_counter() - started
+    if error is None:
+        return seconds, None
+    # papermill adds a cell of its own: it has no number in the notebook that people edit.
+    own = [cell for cell in begun if "injected-parameters" not in cell.metadata.get("tags", [])]
+    first_line = begun[-1].source.strip().partition("\n")[0]
+    return seconds, Failure(len(own), first_line, error)

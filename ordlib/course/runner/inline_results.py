@@ -13,14 +13,9 @@ MARKER = re.compile(r"<!--=\s*(?P<key>[^>]*?)\s*-->")
 
 
 def load_results(path: str | Path) -> dict[str, float]:
-    """Read the numbers that a notebook saved.
+    """Read the numbers that a notebook saved in ``results/NAME.json``, one flat table.
 
-    Args:
-        path: ``results/NAME.json``, one flat table.
-
-    Returns:
-        Name and value of each number, in the file's order; results that are text are left
-        out, and a missing file holds none.
+    Results that are text are left out, and a missing file holds none.
     """
     path = Path(path)
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -28,17 +23,10 @@ def load_results(path: str | Path) -> dict[str, float]:
 
 
 def refresh(text: str, results: Mapping[str, float]) -> str:
-    """Print every quoted number anew, in the style in which it stands.
+    """Print every number that a text quotes anew, in the style in which it stands.
 
     The number of decimals, thousands commas, a leading ``.42`` without its zero and a
     percent sign (results are fractions) are kept. Quotes of unknown names stay.
-
-    Args:
-        text: prose or a whole source file.
-        results: name and value of each number.
-
-    Returns:
-        The text with its numbers brought up to date.
 
     Example:
         >>> refresh("MAE 9.99<!--=mae-->, 7 %<!--=accuracy-->", {"mae": 1.234, "accuracy": 0.5})
@@ -58,7 +46,7 @@ def refresh(text: str, results: Mapping[str, float]) -> str:
 
 def _like(pattern: str, value: float) -> str:
     decimals = len(pattern.partition(".")[2])
-    shown = f"{value:,.{decimals}f}" if "," in pattern else f"{value:.{decimals}f}"
+    shown = f"{value:{',' if ',' in pattern else ''}.{decimals}f}"
     if float(shown.replace(",", "")) == 0:
         shown = shown.removeprefix("-")
     if pattern.lstrip("-−").startswith("."):
@@ -69,13 +57,7 @@ def _like(pattern: str, value: float) -> str:
 def unknown(text: str, results: Mapping[str, float]) -> list[str]:
     """Say which quotes cannot be kept up to date, and what to do about each.
 
-    Args:
-        text: prose.
-        results: name and value of each number.
-
-    Returns:
-        One message for each quote whose name is not in the results, or which has no
-        number right before it.
+    Those are quotes whose name is not in the results, or which have no number right before them.
 
     Example:
         >>> unknown("about 0.42 <!--=mae-->", {"mae": 0.42})

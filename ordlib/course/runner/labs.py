@@ -16,12 +16,8 @@ NOTE = (
 def solution_lines(notebook: NotebookNode) -> set[str]:
     """Collect what students must not see.
 
-    Args:
-        notebook: with its solutions in.
-
-    Returns:
-        The stripped lines between the solution marks that say something (more than a
-        bracket or a word) and stand nowhere else in the notebook.
+    That is every stripped line between solution marks that says something (more than a
+    bracket or a word) and stands nowhere else in the notebook.
     """
     inside, outside = set(), set()
     for cell in notebook.cells:
@@ -33,15 +29,10 @@ def solution_lines(notebook: NotebookNode) -> set[str]:
 
 
 def make_lab(notebook: NotebookNode, name: str) -> NotebookNode:
-    """Make the version that students start from.
+    """Make the version that students start from, without solutions, outputs and counts.
 
-    Args:
-        notebook: with its solutions in; it stays as it is.
-        name: file name without suffix, to point the Colab badge at the lab.
-
-    Returns:
-        A copy without solutions, outputs and counts. A cell that is nothing but a solution
-        is gone; a solution inside a cell has become a line to fill in.
+    A cell that is nothing but a solution is gone; a solution inside a cell has become a line
+    to fill in. The notebook stays as it is; its name points the Colab badge at the lab.
 
     Raises:
         ValueError: when a solution is not closed, naming the notebook and the line.
@@ -61,7 +52,10 @@ def make_lab(notebook: NotebookNode, name: str) -> NotebookNode:
         else:
             cell.source = _one_folder_down(cell.source)
     if lab.cells and lab.cells[0].cell_type == "markdown":
-        lab.cells[0].source = _with_note(lab.cells[0].source, name)
+        head = lab.cells[0]
+        text = head.source.replace(f"/notebooks/{name}.ipynb", f"/notebooks/labs/{name}.ipynb")
+        title, _, rest = text.partition("\n")
+        head.source = f"{title}\n\n{NOTE}\n{rest}"
     lab.metadata["jupytext"] = {"formats": "ipynb"}  # a lab has no text source of its own
     return lab
 
@@ -82,15 +76,6 @@ def _is_empty(cell: NotebookNode) -> bool:
 
 
 def _one_folder_down(text: str) -> str:
-    """Let relative links reach what they reached from the folder above.
-
-    Links to the web, within the page and to a neighbouring notebook stay.
-    """
+    """Let relative links, but not those to neighbouring notebooks, reach what they did above."""
     stays = r"(?!\w+:|#|/|[\w-]+\.ipynb)"
     return re.sub(rf"(\]\(|(?:src|href)=\"){stays}(?=[^)\"]+[)\"])", r"\1../", text)
-
-
-def _with_note(text: str, name: str) -> str:
-    text = text.replace(f"/notebooks/{name}.ipynb", f"/notebooks/labs/{name}.ipynb")
-    title, _, rest = text.partition("\n")
-    return f"{title}\n\n{NOTE}\n{rest}"

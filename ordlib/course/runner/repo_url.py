@@ -18,13 +18,7 @@ _NOTEBOOKS = ("source/*.py", "*.ipynb", "labs/*.ipynb")
 
 
 def repository(root: str | Path) -> str:
-    """Read the address from pyproject.toml.
-
-    Args:
-        root: the project's folder.
-
-    Returns:
-        ``https://github.com/OWNER/NAME``.
+    """Read the address, ``https://github.com/OWNER/NAME``, from a project's pyproject.toml.
 
     Raises:
         FileNotFoundError: no pyproject.toml there.
@@ -44,61 +38,15 @@ def repository(root: str | Path) -> str:
     return found
 
 
-def badge(repository: str, name: str) -> str:
-    """Return the Markdown of a notebook's Colab badge.
-
-    Args:
-        repository: ``https://github.com/OWNER/NAME``.
-        name: the notebook's path below ``notebooks/`` without suffix.
-
-    Example:
-        >>> badge("https://github.com/OWNER/ordlib", "00_start_here").split("(")[-1]
-        'https://colab.research.google.com/github/OWNER/ordlib/blob/main/notebooks/00_start_here.ipynb)'
-    """
-    colab = "https://colab.research.google.com"
-    place = repository.removeprefix("https://github.com")
-    link = f"{colab}/github{place}/blob/main/notebooks/{name}.ipynb"
-    return f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({link})"
-
-
-def setup_cell(repository: str) -> str:
-    """Return the code of the set-up cell, the same in every notebook.
-
-    Args:
-        repository: ``https://github.com/OWNER/NAME``.
-
-    Example:
-        >>> len(setup_cell("https://github.com/OWNER/ordlib").splitlines())
-        6
-    """
-    return (
-        "# Set-up, the same in every notebook: on Colab it installs ordlib first.\n"
-        "try:\n"
-        "    from ordlib.course import notebook\n"
-        "except ModuleNotFoundError:\n"
-        f'    %pip install -q "ordlib @ git+{repository}"\n'
-        "    from ordlib.course import notebook"
-    )
-
-
 def rewrite(root: str | Path) -> list[Path]:
-    """Bring every file in line with pyproject.toml; a second call changes nothing.
-
-    Args:
-        root: the project's folder.
-
-    Returns:
-        The files that changed.
-    """
+    """Bring every file in line with pyproject.toml, and return those that changed."""
     new = repository(root).removeprefix("https://github.com/")
     texts = {path: path.read_text(encoding="utf-8") for path in files(root)}
-    old = {place for text in texts.values() for place in _own(text)} - {new}
+    old = sorted({place for text in texts.values() for place in _own(text)} - {new})
+    anywhere = re.compile(rf"(github(?:\.com)?/)(?:{'|'.join(map(re.escape, old))})(?![\w-])")
     changed = []
     for path, text in texts.items():
-        fresh = text
-        for place in sorted(old):
-            stands = rf"(github(?:\.com)?/){re.escape(place)}(?![\w-])"
-            fresh = re.sub(stands, rf"\g<1>{new}", fresh)
+        fresh = anywhere.sub(rf"\g<1>{new}", text) if old else text
         if fresh != text:
             with replacing(path) as temporary:
                 temporary.write_text(fresh, encoding="utf-8")
@@ -106,29 +54,8 @@ def rewrite(root: str | Path) -> list[Path]:
     return changed
 
 
-def others(root: str | Path) -> list[str]:
-    """List the addresses of ours that do not agree with pyproject.toml.
-
-    Args:
-        root: the project's folder.
-
-    Returns:
-        One message for each file and address; empty if all agree.
-    """
-    new = repository(root).removeprefix("https://github.com/")
-    return [
-        f"{path}: {place} instead of {new}; run `ordlib course set-url`"
-        for path in files(root)
-        for place in sorted(_own(path.read_text(encoding="utf-8")) - {new})
-    ]
-
-
 def files(root: str | Path) -> list[Path]:
-    """List the files in which the address stands.
-
-    Args:
-        root: the project's folder.
-    """
+    """List the files in which the address stands."""
     root = Path(root)
     named = [root / name for name in _FILES]
     found = [path for form in _NOTEBOOKS for path in sorted((root / "notebooks").glob(form))]

@@ -1,17 +1,19 @@
-"""Running the notebooks, one or several at a time, whatever becomes of each."""
+"""Running the notebooks that were meant, one or several at a time, whatever becomes of each."""
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 import nbformat
+import papermill
 import psutil
 
 from ordlib.course.runner import inline_results as numbers
-from ordlib.course.runner import parameters
 from ordlib.course.runner.execute import Failure, execute
 from ordlib.course.runner.worker_processes import side_by_side
 
@@ -19,29 +21,61 @@ NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 4 * 60  # seconds on two CPU cores
 CELL_LIMIT = 300  # seconds
 # Two notebooks at a time want a core and, with what else runs on a machine, four gigabytes each.
 CORES, MEMORY = 2, 8e9
+_WORDS = {"True": True, "False": False, "None": None}
+_FITS = {"int": int, "float": (int, float), "bool": bool}
+
+
+def notebooks_folder(start: str | Path = ".") -> Path:
+    """Find the nearest folder ``notebooks`` in a folder or above it; raise FileNotFoundError."""
+    start = Path(start).resolve()
+    for folder in [start, *start.parents]:
+        if folder.name == "notebooks":
+            return folder
+        if (folder / "notebooks").is_dir():
+            return folder / "notebooks"
+    raise FileNotFoundError(
+        f"No folder named 'notebooks' in {start} or above it: "
+        "go to the project's folder, or name it with --notebooks FOLDER."
+    )
+
+
+def choose(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """Pick the notebooks that were named, by prefix or in full, in course order, each once.
+
+    Args:
+        paths: what there is.
+        names: prefixes of file names, such as ``00`` or ``00_start_here.ipynb``; none means all.
+
+    Raises:
+        ValueError: when a name fits none, or there is nothing to choose from.
+
+    Example:
+        >>> there = [Path("01_number_sense.ipynb"), Path("00_start_here.ipynb")]
+        >>> [path.name for path in choose(there, ["00"])]
+        ['00_start_here.ipynb']
+    """
+    paths = sorted(paths, key=lambda path: path.name)
+    if not paths:
+        raise ValueError("There is no notebook there: name the folder with --notebooks FOLDER.")
+    prefixes = [Path(name).name.removesuffix(".ipynb").removesuffix(".py") for name in names]
+    for prefix in prefixes:
+        if not any(path.stem.startswith(prefix) for path in paths):
+            there = ", ".join(path.stem for path in paths)
+            raise ValueError(f"No notebook begins with {prefix!r}; there are {there}.")
+    return [path for path in paths if not prefixes or path.stem.startswith(tuple(prefixes))]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one notebook.
+    """What became of one notebook."""
 
-    Args:
-        source: the notebook as it stands in the project.
-        cells: how many cells it has, as written.
-        seconds: how long it took; None if it was not run.
-        failure: where and why it stopped, or None.
-        executed: the executed notebook; None if it was not run.
-        results: the numbers it saved, by name.
-        changed: whether it ran with other parameters than the committed ones.
-    """
-
-    source: Path
-    cells: int
-    seconds: float | None = None
+    source: Path  # as it stands in the project
+    cells: int  # how many it has, as written
+    seconds: float | None = None  # None if it was not run
     failure: Failure | None = None
-    executed: Path | None = None
-    results: Mapping[str, float] = field(default_factory=dict)
-    changed: bool = False
+    executed: Path | None = None  # the executed notebook; None if it was not run
+    results: Mapping[str, float] = field(default_factory=dict)  # the numbers it saved, by name
+    changed: bool = False  # whether it ran with other parameters than the committed ones
 
     @property
     def name(self) -> str:
@@ -75,8 +109,8 @@ def run(
         values: parameters for all of them, as typed on the command line.
         keep_going: go on after a failure; else those not begun are reported as not run.
         timeout: seconds that one cell may take.
-        jobs: how many run at a time, on a share of the cores each; None takes
-            :func:`default_jobs`.
+        jobs: how many run at a time, on a share of the cores each; None takes 2 on a machine
+            with two cores and 8 GB of memory, else 1.
         watch: called with (name, number of the cell, number of cells) before each cell, and, with
             a number beyond the last, at the end.
 
@@ -88,26 +122,6 @@ def run(
             notebooks themselves or is a file; before anything runs.
     """
     output = Path(output)
-    _refuse_output(output, notebooks)
-    given = parameters.checked(notebooks, values or {})
-    jobs = min(jobs or default_jobs(), max(len(notebooks), 1))
-    runs = {
-        path: partial(_run_one, path, output=output, given=given[path], timeout=timeout)
-        for path in notebooks
-    }
-    return _each(runs, jobs, keep_going, watch)
-
-
-def default_jobs() -> int:
-    """Return 2 on a machine with two cores and 8 GB of memory, else 1."""
-    return 2 if _cores() >= CORES and psutil.virtual_memory().total >= MEMORY else 1
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _refuse_output(output: Path, notebooks: Sequence[Path]) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output {output} is a file; give a folder, such as build/course.")
     if any(path.resolve().parent == output.resolve() for path in notebooks):
@@ -115,6 +129,18 @@ def _refuse_output(output: Path, notebooks: Sequence[Path]) -> None:
             f"--output {output} holds the notebooks themselves, which a run would overwrite; "
             "give another folder, such as build/course."
         )
+    given = {path: checked(path, values or {}) for path in notebooks}
+    roomy = _cores() >= CORES and psutil.virtual_memory().total >= MEMORY
+    jobs = min(jobs or (2 if roomy else 1), max(len(notebooks), 1))
+    runs = {
+        path: partial(_run_one, path, output=output, given=given[path], timeout=timeout)
+        for path in notebooks
+    }
+    return _each(runs, jobs, keep_going, watch)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _each(runs, jobs, keep_going, watch) -> Iterator[Outcome]:
@@ -138,32 +164,62 @@ def _at_once(runs, left, jobs, watch) -> Iterator[Outcome]:
     # Threads of two notebooks that share the cores would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(_cores() // jobs, 1)))
     for path, outcome in side_by_side(runs, left, jobs, watch):
-        if outcome is None:
-            failure = Failure(1, "", "the process that ran the notebook was ended from outside")
-            outcome = Outcome(path, _count_cells(path), 0.0, failure)
-        yield outcome
+        failure = Failure(1, "", "the process that ran the notebook was ended from outside")
+        yield outcome or Outcome(path, _count_cells(path), 0.0, failure)
 
 
 def _run_one(path, *, output, given, timeout, watch) -> Outcome:
     folder, results = output / "files" / path.stem, output / "results"
     for needed in (folder, results):
         needed.mkdir(parents=True, exist_ok=True)
-    (results / f"{path.stem}.json").unlink(missing_ok=True)
-    executed = output / path.name
-    cells = _count_cells(path)
-    seconds, failure = execute(
-        path,
-        executed,
-        results=results,
-        folder=folder,
-        parameters=given,
-        timeout=timeout,
-        watch=lambda cell, of: watch(path.stem, cell, of),
-    )
+    saved = results / f"{path.stem}.json"
+    saved.unlink(missing_ok=True)
+    how = {"results": results, "folder": folder, "parameters": given, "timeout": timeout}
+    executed, cells = output / path.name, _count_cells(path)
+    seconds, failure = execute(path, executed, watch=partial(watch, path.stem), **how)
     watch(path.stem, cells + 1, cells)
-    saved = numbers.load_results(results / f"{path.stem}.json")
-    return Outcome(path, cells, seconds, failure, executed, saved, bool(given))
+    found = numbers.load_results(saved)
+    return Outcome(path, cells, seconds, failure, executed, found, bool(given))
 
 
 def _count_cells(path: Path) -> int:
     return len(nbformat.read(path, as_version=4).cells)
+
+
+def checked(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
+    """Type the parameters for a notebook as it declares them, and refuse what it does not know.
+
+    papermill only logs an unknown parameter and goes on, so that a typing mistake would
+    cost a whole run. A parameter declared ``str`` stays text, also when it reads as a number.
+    """
+    known = papermill.inspect_notebook(path) if texts else {}
+    values = {}
+    for name, text in texts.items():
+        if name not in known:
+            raise ValueError(f"{path.name} has no parameter {name!r}; {_known(name, known)}")
+        declared = known[name]["inferred_type_name"]
+        values[name] = text if declared == "str" else typed(text)
+        wrong_bool = isinstance(values[name], bool) and declared != "bool"
+        if declared in _FITS and (wrong_bool or not isinstance(values[name], _FITS[declared])):
+            raise ValueError(
+                f"{path.name}: parameter {name!r} takes a value of type {declared} "
+                f"(its default is {known[name]['default']}), not {text!r}."
+            )
+    return values
+
+
+def typed(text: str) -> object:
+    """Read a bool, None, int or float if the text reads as one, as ``papermill -p`` does."""
+    if text in _WORDS:
+        return _WORDS[text]
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _known(name: str, known: Mapping[str, object]) -> str:
+    if not known:
+        return "it has no cell tagged 'parameters'."
+    guess = get_close_matches(name, known, n=1)
+    return f"it has {', '.join(known)}." + (f" Did you mean {guess[0]!r}?" if guess else "")

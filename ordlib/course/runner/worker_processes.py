@@ -1,6 +1,6 @@
 """Several pieces of work at a time, each in a process of its own.
 
-papermill changes the current folder and the environment, so threads would get in each other's way.
+papermill changes the current folder, so threads would get in each other's way.
 """
 
 import os
@@ -21,16 +21,13 @@ def side_by_side(
     jobs: int,
     watch: Callable[..., None],
 ) -> Iterator[tuple[Key, Result | None]]:
-    """Do pieces of work and yield the result of each as it ends.
+    """Yield key and result of each piece of work as it ends; None if it was ended from outside.
 
     Args:
         work: by key, functions that can be pickled and take a ``watch`` to report to.
         left: keys of what is to be begun, in order; emptied from the left, here or by the caller.
         jobs: how many processes at a time.
         watch: called here with whatever the functions call theirs with.
-
-    Yields:
-        The key, and what the function returned; None if its process was ended from outside.
     """
     busy: dict[connection.Connection, tuple[Key, CONTEXT.Process]] = {}
     try:
