@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..utils.validation import check_choice
 from .contrastive import cosines, supervised_contrastive
 
 Pairwise = Literal["both", "tightness", "diversity", "batch", "off"]
-PAIRWISE = get_args(Pairwise)
 # Distances below it count as it: the slope of a square root at 0 is infinite.
 NEAREST = 1e-6
 # The batch-paired form weighs its two other terms by a half.
@@ -169,6 +169,7 @@ def l2rclip_loss(
         >>> round(loss.item(), 3)
         -0.707
     """
+    check_choice("pairwise", pairwise, get_args(Pairwise))
     # Once for all terms.
     similarity = cosines(features, texts)
     logits = scale * similarity
@@ -185,10 +186,8 @@ def l2rclip_loss(
         order = _tightness(similarity, ranks)
     elif pairwise == "diversity":
         order = gamma * _diversity(similarity, values, levels)
-    elif pairwise == "batch":
-        order = _batch_pairwise(similarity, cosines(texts, texts), ranks, values)
     else:
-        raise ValueError(f"pairwise = {pairwise!r}: must be one of {', '.join(PAIRWISE)}")
+        order = _batch_pairwise(similarity, cosines(texts, texts), ranks, values)
     return loss + pairwise_weight * order
 
 

@@ -4,11 +4,13 @@ A *logit* is the factor of CLIP (``exp(logit_scale)``, about 100) times a cosine
 index, 0 to d - 1, of the coarse bin (or of the rank) that a picture belongs to.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ..utils.validation import check_choice
 
 Form = Literal["plain", "paper", "released"]
 Norm = Literal["sum_to_one", "mean_one"]
@@ -48,8 +50,7 @@ def ranking_weights(
     """
     if num_bins < 2:
         raise ValueError(f"num_bins = {num_bins}: must be 2 or more, or there is nothing to rank")
-    if norm not in ("sum_to_one", "mean_one"):
-        raise ValueError(f"norm = {norm!r}: must be 'sum_to_one' or 'mean_one'")
+    check_choice("norm", norm, get_args(Norm))
     distance = _distances(bins, num_bins, dtype)
     weights = distance / distance.sum(1, keepdim=True)
     if norm == "mean_one":
@@ -85,13 +86,12 @@ def fcrc(logits: Tensor, bins: Tensor, form: Form = "paper", norm: Norm = "mean_
         >>> [round(fcrc(logits, own, form).item(), 3) for form in ("paper", "released")]
         [0.296, 9.201]
     """
+    check_choice("form", form, get_args(Form))
     if form == "released":
         weights = ranking_weights(bins, logits.shape[1], "mean_one", logits.dtype)
         return F.cross_entropy(weights * logits, bins)
     if form == "plain":
         return F.cross_entropy(logits, bins)
-    if form != "paper":
-        raise ValueError(f"form = {form!r}: must be 'plain', 'paper' or 'released'")
     # A weight on exp(logit) is its logarithm on the logit.
     weights = ranking_weights(bins, logits.shape[1], norm, logits.dtype)
     return F.cross_entropy(logits + weights.log(), bins)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..utils.validation import check_choice
+
 Ties = Literal["mask", "half", "zero"]
 REGRESSION = 0.2
 
@@ -37,8 +39,7 @@ def dual_loss(scores: Tensor, logits: Tensor, targets: Tensor, *, ties: Ties = "
         >>> dual_loss(targets, torch.zeros(2, 2), targets).item()
         0.693...
     """
-    if ties not in get_args(Ties):
-        raise ValueError(f"ties = {ties!r}: must be one of {', '.join(get_args(Ties))}")
+    check_choice("ties", ties, get_args(Ties))
     above = (targets[:, None] > targets).to(logits.dtype)
     tied = targets[:, None] == targets
     if ties == "half":

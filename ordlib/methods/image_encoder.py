@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..clip import ClipBackbone
 from ..clip.feature_cache import image_features
 from ..data import ImageData
+from ..utils.validation import check_choice
 
 Tower = Literal["frozen", "lora", "full"]
 Inputs = Callable[[Sequence[int]], Tensor]
@@ -44,8 +45,7 @@ class ImageOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.tower not in ("frozen", "lora", "full"):
-            raise ValueError(f"tower = {self.tower!r}: must be 'frozen', 'lora' or 'full'")
+        check_choice("tower", self.tower, get_args(Tower))
         if self.lora_rank < 1:
             raise ValueError(f"lora_rank = {self.lora_rank}: must be 1 or more")
 

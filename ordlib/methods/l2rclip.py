@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..losses import Pairwise, l2rclip_loss
+from ..utils.validation import check_choice
 from .base import ranks_of
 from .prompt_learner import PromptLearner, RankWords
 from .prompted import Prompted, PromptOptions, plain_template
@@ -171,13 +172,10 @@ def check_choices(*, attend: str, alpha: float, positions: str | None) -> None:
         Traceback (most recent call last):
         ValueError: alpha = 2.0: must be 0 to 1
     """
-    if attend not in get_args(Attend):
-        raise ValueError(f"attend = {attend!r}: must be one of {', '.join(get_args(Attend))}")
+    check_choice("attend", attend, get_args(Attend))
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha = {alpha!r}: must be 0 to 1")
-    if positions not in (None, *get_args(Positions)):
-        known = ", ".join(get_args(Positions))
-        raise ValueError(f"positions = {positions!r}: must be one of {known}, or None")
+    check_choice("positions", positions, (*get_args(Positions), None))
 
 
 Attention = Literal["ranks", "tokens", "both", "off"]
@@ -217,14 +215,10 @@ class L2RCLIPOptions(PromptOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.attend not in get_args(Attention):
-            known = ", ".join(get_args(Attention))
-            raise ValueError(f"attend = {self.attend!r}: must be one of {known}")
+        check_choice("attend", self.attend, get_args(Attention))
         attend = "ranks" if self.attend == "off" else self.attend
         check_choices(attend=attend, alpha=self.alpha, positions=self.positions)
-        if self.pairwise not in get_args(Pairwise):
-            known = ", ".join(get_args(Pairwise))
-            raise ValueError(f"pairwise = {self.pairwise!r}: must be one of {known}")
+        check_choice("pairwise", self.pairwise, get_args(Pairwise))
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be 0 or more")

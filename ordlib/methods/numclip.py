@@ -13,6 +13,7 @@ from ..data import ImageData
 from ..losses import Form, Norm, fcrc, text_to_image_kl
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
+from ..utils.validation import check_choice
 from .base import Method, bins_of
 from .prompt_learner import PromptLearner, RankWords
 from .prompted import PromptOptions, class_agnostic_fields, cosine_logits, plain_template
@@ -58,8 +59,7 @@ class NumCLIPOptions(PromptOptions):
             "anchor": ("midpoint", "edge"),
         }
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} = {getattr(self, name)!r}: must be one of {known}")
+            check_choice(name, getattr(self, name), known)
 
 
 class NumCLIP(Method):

@@ -5,13 +5,14 @@ is put together with what stays CLIP's own (start, end) and read by the frozen t
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
 from ..clip.text import Words
+from ..utils.validation import check_choice
 
 Interpolation = Literal["linear", "inverse"]
 # Random starts are about as long as the embeddings of OpenAI's models.
@@ -134,14 +135,13 @@ def interpolation_weights(
                 [0., 1., 0.],
                 [0., 0., 1.]])
     """
+    check_choice("interpolation", interpolation, get_args(Interpolation))
     places = torch.linspace(0, num_ranks - 1, base_ranks, dtype=torch.float64)
     distance = (torch.arange(num_ranks)[:, None] - places).abs()
     if interpolation == "linear":
         weights = 1 - distance / max(num_ranks - 1, 1)
-    elif interpolation == "inverse":
-        weights = 1 / (distance + NEAR)
     else:
-        raise ValueError(f"interpolation = {interpolation!r}: must be 'linear' or 'inverse'")
+        weights = 1 / (distance + NEAR)
     # A single base rank stands at the first: the linear weight of the last rank is 0 there.
     weights = weights.clamp(min=NEAR) if base_ranks == 1 else weights
     return (weights / weights.sum(1, keepdim=True)).float()

@@ -16,6 +16,7 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..tasks.templates import fillings, placeholders
 from ..tasks.validation import known_reading
+from ..utils.validation import check_choice
 
 OVER = ("ranks", "bins")
 
@@ -79,8 +80,7 @@ class ZeroShot:
         fill: Mapping[str, str] | None = None,
         reading: Literal["expectation", "argmax"] | None = None,
     ) -> None:
-        if over not in OVER:
-            raise ValueError(f"over = {over!r}: unknown; choose one of {OVER}")
+        check_choice("over", over, OVER)
         self.clip, self.task, self.over = clip, task, over
         self.reading = known_reading(task.reading if reading is None else reading)
         self.fill = dict(fill or {})

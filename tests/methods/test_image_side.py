@@ -100,7 +100,7 @@ def test_a_target_that_is_not_there(tiny_clip):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tower": "half"}, "tower = 'half': must be 'frozen', 'lora' or 'full'"),
+        ({"tower": "half"}, "tower = 'half': must be one of frozen, lora, full"),
         ({"lora_rank": 0}, "lora_rank = 0: must be 1 or more"),
     ],
 )

@@ -219,8 +219,8 @@ def test_evaluates_like_any_model(clip, data):
         ({"templates": ()}, r"templates = \(\): give a tuple"),
         ({"templates": (1, 1)}, "names one twice"),
         ({"fill": {"animal": "kind"}}, "no placeholder 'animal' to fill; it has 'object', 'colour"),
-        ({"over": "words"}, r"over = 'words': unknown; choose one of \('ranks', 'bins'\)"),
-        ({"reading": "mode"}, "reading = 'mode': unknown"),
+        ({"over": "words"}, "over = 'words': must be one of ranks, bins"),
+        ({"reading": "mode"}, "reading = 'mode': must be one of"),
     ],
 )
 def test_wrong_settings_fail_at_once(clip, settings, message):

@@ -16,6 +16,7 @@ from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import wordings_of
 from ...tasks.templates import placeholders
+from ...utils.validation import check_choice
 from ..base import Trained, eval_mode, seeded
 from .label_scaler import Scale
 from .network import LAYERS, Learnable, RankingNet
@@ -50,9 +51,7 @@ class RankingAdapterOptions:
 
     def __post_init__(self) -> None:
         for name, known in (("learnable", get_args(Learnable)), ("ties", get_args(Ties))):
-            if getattr(self, name) not in known:
-                given = getattr(self, name)
-                raise ValueError(f"{name} = {given!r}: must be one of {', '.join(known)}")
+            check_choice(name, getattr(self, name), known)
         if not 0 <= self.negatives < 1:
             raise ValueError(f"negatives = {self.negatives!r}: must be from 0 to below 1")
 

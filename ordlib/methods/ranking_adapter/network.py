@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ...utils.validation import check_choice
 from .rank_attention import rank_attention
 
 Learnable = Literal["vector", "scalar"]
@@ -51,9 +52,7 @@ class RankingNet(nn.Module):
         learnable: Learnable = "vector",
     ) -> None:
         super().__init__()
-        if learnable not in get_args(Learnable):
-            known = ", ".join(get_args(Learnable))
-            raise ValueError(f"learnable = {learnable!r}: must be one of {known}")
+        check_choice("learnable", learnable, get_args(Learnable))
         heads = max(n for n in range(1, HEADS + 1) if width % n == 0)
         each = width if learnable == "vector" else 1
         self.learnable = nn.Parameter(SPREAD * torch.randn(LEARNABLE, each))
