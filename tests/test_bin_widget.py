@@ -1,15 +1,21 @@
+"""Explorers of two methods: the edges of NumCLIP's bins, the share of RankFormer."""
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from ordlib import L2RCLIP, CoOp, OrdinalTask
 from ordlib.clip import load_clip
 from ordlib.course import widgets
-from ordlib.course.widgets import bins
+from ordlib.course.widgets import methods
 from ordlib.data import ImageData
+from ordlib.metrics import ordinality_score
 from ordlib.tasks import load_task
 
-TASK = load_task("counting")
+WORDS = ("one", "two", "three", "star", "photo")
+THINGS = OrdinalTask(name="things", unit="things", values=(1, 2, 3, 4, 5), words=WORDS)
 
 
 @pytest.fixture(autouse=True)
@@ -24,148 +30,155 @@ def clip(tiny_clip_folder):
     return load_clip(tiny_clip_folder, device="cpu")
 
 
-def shades(values, key, task=TASK):
+# ---------------------------------------------------------------- bins
+def shades(values, key, name="counting"):
     """Pictures whose brightness is their label, with a little noise."""
     rng = np.random.default_rng(0)
     values = np.asarray(values, dtype=float)
     images = 10 * values[:, None, None, None] + rng.integers(0, 9, (len(values), 64, 64, 3))
     return ImageData(
-        task=task, images=images.astype(np.uint8), values=values, key=key, split="train",
-        records=pd.DataFrame({"n": range(len(values))}),
+        task=load_task(name), images=images.astype(np.uint8), values=values, key=key,
+        split="train", records=pd.DataFrame({"n": range(len(values))}),
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def train():
-    return shades(np.tile(np.arange(1, 21), 2), "train")
+TRAIN, VAL = shades(np.tile(np.arange(1, 21), 2), "train"), shades(np.arange(1, 21), "val")
 
 
-@pytest.fixture(scope="module")
-def val():
-    return shades(np.arange(1, 21), "val")
-
-
-def discriminants(known, bins, features, count):
-    """Nearest mean by the spread within bins, one picture at a time, without shrinkage."""
-    means = [known[bins == i].mean(axis=0) for i in range(count)]
-    spread = sum(
-        np.outer(known[k] - means[bins[k]], known[k] - means[bins[k]]) for k in range(len(known))
-    ) / len(known)
-    rows = []
-    for feature in features:
-        logits = [
-            np.log(np.mean(bins == i))
-            - (feature - means[i]) @ np.linalg.inv(spread) @ (feature - means[i]) / 2
-            for i in range(count)
-        ]
-        odds = np.exp(np.array(logits) - max(logits))
-        rows.append(odds / odds.sum())
-    return np.array(rows)
-
-
-def test_nearest_means_by_hand():
+def test_nearest_means_measure_by_the_spread_within_bins():
     rng = np.random.default_rng(0)
-    known_bins = rng.choice(3, 3000, p=[0.6, 0.3, 0.1])
+    known_bins, true = np.arange(300) % 3, np.arange(30) % 3
     # Features wide along one axis, where bins do not differ: a plain nearest mean would err.
-    known = rng.normal(size=(3000, 2)) * [5, 0.5] + np.outer(known_bins, [0, 1])
-    features = rng.normal(size=(40, 2)) * [5, 1] + [0, 1]
-    read = bins.nearest_means(known, known_bins, features, np.array([1.0, 4.0, 10.0]))
-    expected = discriminants(known, known_bins, features, 3)
-    assert np.mean(read.bins == expected.argmax(1)) > 0.95
-    np.testing.assert_allclose(read.values, expected @ [1, 4, 10], atol=0.3)
+    known, features = (
+        rng.normal(size=(len(bins), 2)) * [50, 0.1] + np.outer(bins, [0, 1])
+        for bins in (known_bins, true)
+    )
+    midpoints = np.array([1.0, 4.0, 10.0])
+    bins, values = methods.nearest_means(known, known_bins, features, midpoints)
+    np.testing.assert_array_equal(bins, true)
+    np.testing.assert_allclose(values, midpoints[true], atol=0.1)
 
 
 def test_nearest_means_never_reads_a_bin_that_it_does_not_know():
-    known = np.arange(8.0)[:, None]
-    read = bins.nearest_means(known, np.repeat([0, 2], 4), known, np.array([0.0, 5.0, 9.0]))
-    assert set(read.bins) == {0, 2}
-    read = bins.nearest_means(known, np.full(8, 1), known, np.array([0.0, 5.0, 9.0]))
-    assert set(read.bins) == {1}
-    assert set(read.values) == {5.0}
+    known, midpoints = np.arange(8.0)[:, None], np.array([0.0, 5.0, 9.0])
+    bins, _ = methods.nearest_means(known, np.repeat([0, 2], 4), known, midpoints)
+    assert set(bins) == {0, 2}
+    bins, values = methods.nearest_means(known, np.full(8, 1), known, midpoints)
+    assert (set(bins), set(values)) == ({1}, {5.0})
     with pytest.raises(ValueError, match="3 known pictures for 3 bins: give more"):
-        bins.nearest_means(known[:3], np.arange(3), known, np.array([0.0, 5.0, 9.0]))
+        methods.nearest_means(known[:3], np.arange(3), known, midpoints)
 
 
-@pytest.mark.parametrize(
-    ("edges", "pushed"),
-    [
-        ((3, 6, 10, 14), [3, 6, 10, 14]),
-        ((3, 3, 3, 14), [3, 4, 5, 14]),
-        ((12, 6, 10, 14), [12, 13, 14, 15]),
-        ((20, 20, 20, 20), [17, 18, 19, 20]),
-        ((-5, 2, 50, 60), [2, 3, 19, 20]),
-    ],
-)
-def test_edges_are_pushed_apart(edges, pushed):
-    assert bins.push_apart(edges, 2, 20, 1) == pushed
-
-
-def told(figure):
-    return figure.get_suptitle()
-
-
-def test_bins_figure_tells_what_it_shows(clip, train, val):
-    figure = widgets.bins_figure(clip, train, val, edges=(5, 11))
-    assert "bins 1–4, 5–10, 11–20" in told(figure)
-    assert "training pictures in each: 8, 12, 20\n" in told(figure)
-    assert "stand-in for a learned phrase" in told(figure)
+def test_bins_figure_tells_what_it_shows(clip):
+    figure = widgets.bins_figure(clip, TRAIN, VAL, edges=(5, 11))
+    told = figure.get_suptitle()
+    assert "bins 1–4, 5–10, 11–20" in told
+    assert "training pictures in each: 8, 12, 20\n" in told
+    assert "stand-in for a learned phrase" in told
     confusion, points = figure.axes[:2]
     shown = points.collections[0].get_offsets()[:, 1]
-    assert f"MAE {np.mean(abs(shown - val.values)):.2f} objects" in told(figure)
+    assert f"MAE {np.mean(abs(shown - VAL.values)):.2f} objects" in told
     table = confusion.collections[0].get_array().reshape(3, 3)
     share = np.diag(table) @ [4, 6, 10] / 20
-    assert f"right bin for {share:.2f} of the pictures" in told(figure)
+    assert f"right bin for {share:.2f} of the pictures" in told
     # Brightness is easy even for random towers: reading the bins backwards would not do so well.
     assert share > 0.6
     assert [label.get_text() for label in confusion.get_xticklabels()] == ["1–4", "5–10", "11–20"]
 
 
-def test_none_takes_the_edges_of_the_task(clip, train, val):
-    assert "bins 1–2, 3–5, 6–9, 10–13, 14–20" in told(widgets.bins_figure(clip, train, val))
+def test_edges_that_meet_are_one(clip):
+    for edges, bins in (
+        (None, "1–2, 3–5, 6–9, 10–13, 14–20"),
+        ((7, 7, 3, 14), "1–2, 3–6, 7–13, 14–20"),
+        ((-5, 8, 60), "1, 2–7, 8–19, 20"),
+    ):
+        assert f"bins {bins}:" in widgets.bins_figure(clip, TRAIN, VAL, edges).get_suptitle()
+    with pytest.raises(ValueError, match="no edges"):
+        widgets.bins_figure(clip, TRAIN, VAL, ())
 
 
-def test_edges_that_collide_are_explained(clip, train, val):
-    said = told(widgets.bins_figure(clip, train, val, edges=(7, 7, 3, 14)))
-    assert "edges 7, 7, 3, 14 collide: pushed apart to 7, 8, 9, 14" in said
-    assert "bins 1–6, 7, 8, 9–13, 14–20" in said
-
-
-def test_a_bin_without_pictures_is_told(clip, val):
+def test_other_tasks_and_bins_without_pictures(clip):
     lower = shades(np.tile(np.arange(1, 14), 2), "lower")
-    said = told(widgets.bins_figure(clip, lower, val))
-    assert "in each: 4, 6, 8, 8, 0; a bin without pictures is never read" in said
-
-
-def test_a_bin_for_each_rank_is_as_good(clip):
-    dating = shades(np.tile(np.arange(5), 4), "dating", load_task("dating"))
-    said = told(widgets.bins_figure(clip, dating, dating))
-    assert "bins 1930s, 1940s, 1950s, 1960s, 1970s" in said
-    assert "collide" not in said
-
-
-def test_bins_figure_refuses(clip, train, val):
+    told = widgets.bins_figure(clip, lower, VAL).get_suptitle()
+    assert "in each: 4, 6, 8, 8, 0; a bin without pictures is never read" in told
+    dating = shades(np.tile(np.arange(5), 4), "dating", "dating")
+    told = widgets.bins_figure(clip, dating, dating).get_suptitle()
+    assert "bins 1930s, 1940s, 1950s, 1960s, 1970s" in told
     with pytest.raises(ValueError, match="train is of 'counting', val of 'dating'"):
-        widgets.bins_figure(clip, train, shades(range(5), "other", load_task("dating")))
-    for edges in ((), tuple(range(30))):
-        with pytest.raises(ValueError, match=f"{len(edges)} given; give 1 to 19"):
-            widgets.bins_figure(clip, train, val, edges)
+        widgets.bins_figure(clip, lower, dating)
 
 
-def test_explorer_follows_its_sliders(clip, train, val, monkeypatch):
+@pytest.mark.parametrize("name", ["counting", "ageing", "dating", "quality"])
+def test_bin_explorer_begins_within_its_sliders_and_follows(clip, name, monkeypatch):
     drawn = []
-    monkeypatch.setattr(bins, "bins_figure", lambda c, t, v, edges: drawn.append(edges))
-    sliders = widgets.explore_bins(clip, train, val).children[0].children
-    assert [one.value for one in sliders] == [3, 6, 10, 14]
-    assert {(one.min, one.max, one.step) for one in sliders} == {(2, 20, 1)}
-    sliders[1].value = 3
-    assert drawn == [(3, 6, 10, 14), (3, 3, 10, 14)]
+    monkeypatch.setattr(methods, "bins_figure", lambda c, t, v, edges: drawn.append(edges))
+    data = shades(load_task(name).levels, name, name)
+    sliders = widgets.explore_bins(clip, data, data).children[0].children
+    own = data.task.bin_edges[1:]
+    assert drawn == [own]
+    if name == "counting":
+        assert {(one.min, one.max, one.step) for one in sliders} == {(2, 20, 1)}
+    sliders[1].value = own[0]
+    assert drawn[1:] == [(own[0], own[0], *own[2:])]
 
 
-@pytest.mark.parametrize("name", ["ageing", "dating", "quality"])
-def test_explorer_begins_within_its_sliders(clip, name, monkeypatch):
+# ---------------------------------------------------------------- blend
+@pytest.fixture
+def model(clip):
+    return L2RCLIP(clip, THINGS, alpha=0.3)
+
+
+def cosines(model, alpha):
+    """Pair by pair."""
+    rows = model.text_features(alpha).detach()
+    return [[float(torch.cosine_similarity(a, b, dim=0)) for b in rows] for a in rows]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.8, 1, None])
+def test_both_matrices_are_those_of_their_share(model, alpha):
+    axes = widgets.blend_figure(model, alpha).axes[:2]
+    for ax, share in zip(axes, (0.0, 0.3 if alpha is None else alpha), strict=True):
+        shown, title = ax.collections[0].get_array().reshape(5, 5), ax.get_title(loc="left")
+        expected = cosines(model, share)
+        np.testing.assert_allclose(shown, expected, atol=1e-5)
+        score = ordinality_score(model.text_features(share).detach()).corrected
+        assert f"ordinality {score:.2f}, least cosine {np.min(expected):.3f}" in title
+        assert f"alpha = {share:g}" in title
+    assert ("the model's own" in axes[1].get_title(loc="left")) == (alpha is None)
+    assert [text.get_text() for text in axes[1].get_yticklabels()] == list(WORDS)
+    assert (np.ptp([cosines(model, 0.0), cosines(model, 0.8)], axis=0) > 1e-3).any()
+
+
+def test_the_model_stays_as_it_is(model, monkeypatch):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    kept, own = [], model.text_features
+    monkeypatch.setattr(model, "text_features", lambda a: kept.append(own(a)) or kept[-1])
+    widgets.blend_figure(model, 0.8)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert modes == [module.training for module in model.modules()]
+    assert [rows.requires_grad for rows in kept] == [False, False]
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("show", [widgets.blend_figure, widgets.explore_blend])
+def test_a_model_without_rankformer_and_a_share_outside_0_to_1_are_refused(clip, model, show):
+    with pytest.raises(ValueError, match=r"this L2RCLIP has no RankFormer.*not 'off'"):
+        show(L2RCLIP(clip, THINGS, attend="off"))
+    with pytest.raises(ValueError, match="this CoOp has no RankFormer"):
+        show(CoOp(clip, THINGS))
+    for alpha in (-0.01, 1.01, float("nan")):
+        with pytest.raises(ValueError, match=f"alpha = {alpha}: must be 0 to 1"):
+            widgets.blend_figure(model, alpha)
+
+
+def test_blend_explorer_begins_at_the_models_own_share_and_follows(model, monkeypatch):
     drawn = []
-    monkeypatch.setattr(bins, "bins_figure", lambda c, t, v, edges: drawn.append(edges))
-    task = load_task(name)
-    data = shades(task.levels, name, task)
-    widgets.explore_bins(clip, data, data)
-    assert drawn == [task.bin_edges[1:]]
+    monkeypatch.setattr(methods, "blend_figure", lambda m, alpha: drawn.append((m, alpha)))
+    with torch.no_grad():
+        model.rankformer.alpha.fill_(0.0137)
+    (one,) = widgets.explore_blend(model).children[0].children
+    assert (one.min, one.max, one.description) == (0, 1, "alpha")
+    one.value = 0.5
+    assert [m for m, _ in drawn] == [model, model]
+    assert [alpha for _, alpha in drawn] == pytest.approx([0.0137, 0.5])

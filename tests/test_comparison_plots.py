@@ -1,12 +1,12 @@
+"""Figures of tables of results: methods, labels, costs, doses."""
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from matplotlib.colors import to_hex
 
 from ordlib.course import plots
-from ordlib.course.plots._tables import method_colours
-from ordlib.losses import ranking_weights
 from ordlib.tasks import load_task
 
 COUNTING = load_task("counting")
@@ -18,98 +18,68 @@ def closed():
     plt.close("all")
 
 
-def records(*rows):
-    return pd.DataFrame(rows, columns=["method", "task", "block", "seed", "mae"])
-
-
-TABLE = records(
-    ("NumCLIP", "counting", "frozen", 0, 1.5), ("NumCLIP", "counting", "frozen", 1, 1.9),
-    ("NumCLIP", "ageing", "frozen", 0, 9.0), ("zero-shot", "counting", "frozen", 0, 4.9),
-    ("CoOp", "counting", "frozen", 0, 2.0), ("CoOp", "counting", "frozen", 1, 2.5),
-    ("CoOp", "counting", "frozen", 2, 2.7),
-)  # fmt: skip
-
-
 def names(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
+def told(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+# ---------------------------------------------------------------- methods and labels
+TABLE = pd.DataFrame({
+    "method": ["NumCLIP"] * 3 + ["zero-shot"] + ["CoOp"] * 3,
+    "task": ["counting"] * 2 + ["ageing"] + ["counting"] * 4,
+    "block": "frozen", "seed": [0, 1, 0, 0, 0, 1, 2], "mae": [1.5, 1.9, 9.0, 4.9, 2.0, 2.7, 2.7],
+})  # fmt: skip
+FEW = pd.DataFrame({
+    "method": ["NumCLIP"] * 4 + ["CoOp"] * 3, "shots": [8, 8, 1, 1, 1, 2, 8], "task": "counting",
+    "seed": [0, 1, 0, 1, 0, 0, 0], "mae": [1.0, 2.0, 3.0, 5.0, 3.5, 3.0, 2.5],
+})  # fmt: skip
+
+
 def test_methods_figure_shows_every_seed_and_the_mean():
     ax = plots.methods_figure(TABLE, COUNTING)
+    ax.figure.canvas.draw()
     assert names(ax.yaxis) == ["NumCLIP", "zero-shot", "CoOp"]
-    expected = [[1.5, 1.9], [4.9], [2.0, 2.5, 2.7]]
-    for place, (dots, line, errors) in enumerate(
-        zip(ax.collections, ax.lines, expected, strict=True)
-    ):
-        shown = dots.get_offsets()
-        np.testing.assert_allclose(shown[:, 0], errors)
-        assert len(set(shown[:, 1])) == len(errors)
-        assert max(abs(shown[:, 1] - place)) < 0.5
-        np.testing.assert_allclose(line.get_xdata(), np.mean(errors))
-        assert np.mean(line.get_ydata()) == place
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first stands on top
+    expected = [[1.5, 1.9], [4.9], [2.0, 2.7, 2.7]]
+    for place, (dots, errors) in enumerate(zip(ax.collections, expected, strict=True)):
+        drawn = dots.get_offsets()
+        np.testing.assert_allclose(sorted(drawn[:, 0]), errors)
+        assert len(set(map(tuple, drawn))) == len(errors)  # none hides another
+        assert max(abs(drawn[:, 1] - place)) < 0.5
+    means = np.concatenate([line.get_xydata() for line in ax.lines])
+    means = means[np.isfinite(means).all(axis=1)]
+    np.testing.assert_allclose(means, [[np.mean(e), i] for i, e in enumerate(expected)])
+    assert [line.get_color() for line in ax.lines] == [
+        plots.METHOD_COLOURS[name] for name in names(ax.yaxis)
+    ]
     assert ax.get_xlabel() == "mean absolute error (objects)"
 
 
-def test_the_first_method_stands_on_top():
-    low, high = plots.methods_figure(TABLE, COUNTING).get_ylim()
-    assert low > high
-
-
-@pytest.mark.parametrize("method", ["NumCLIP", "CoOp", "zero-shot"])
-def test_a_method_has_its_colour_in_both_figures(method):
-    place = ["NumCLIP", "zero-shot", "CoOp"].index(method)
-    assert (
-        plots.methods_figure(TABLE, COUNTING).lines[place].get_color()
-        == (plots.METHOD_COLOURS[method])
-    )
-    lines = plots.few_shot_curve(TABLE.assign(shots=2), COUNTING).lines
-    (line,) = [line for line in lines if line.get_label() == method]
-    assert line.get_color() == plots.METHOD_COLOURS[method]
-
-
-def test_methods_without_a_colour_get_one_of_their_own():
-    colours = method_colours(["mine", "NumCLIP", "yours"])
-    assert len({*colours.values(), *plots.METHOD_COLOURS.values()}) == (
-        len(plots.METHOD_COLOURS) + 2
-    )
-
-
-def shots(*rows):
-    table = pd.DataFrame(rows, columns=["method", "shots", "seed", "mae"])
-    return table.assign(task="counting")
-
-
-FEW = shots(
-    ("NumCLIP", 8, 0, 1.0), ("NumCLIP", 8, 1, 2.0), ("NumCLIP", 1, 0, 3.0),
-    ("NumCLIP", 1, 1, 5.0), ("CoOp", 1, 0, 3.5), ("CoOp", 2, 0, 3.0), ("CoOp", 8, 0, 2.5),
-)  # fmt: skip
-
-
-def test_few_shot_curve_joins_means_in_the_order_of_shots():
+def test_few_shot_curve_joins_means_and_shows_the_spread_of_the_seeds():
     ax = plots.few_shot_curve(FEW, COUNTING)
-    lines = {line.get_label(): line for line in ax.lines}
-    np.testing.assert_allclose(lines["NumCLIP"].get_xydata(), [[1, 4], [8, 1.5]])
-    np.testing.assert_allclose(lines["CoOp"].get_xydata(), [[1, 3.5], [2, 3], [8, 2.5]])
+    lines = {line.get_color(): line.get_xydata() for line in ax.lines if len(line.get_xdata())}
+    coop, numclip = (plots.METHOD_COLOURS[name] for name in ("CoOp", "NumCLIP"))
+    np.testing.assert_allclose(lines[numclip], [[1, 4], [8, 1.5]])
+    np.testing.assert_allclose(lines[coop], [[1, 3.5], [2, 3], [8, 2.5]])
+    (band,) = (c for c in ax.collections if to_hex(c.get_facecolor()[0]).upper() == numclip)
+    corners = band.get_paths()[0].vertices
+    for number, low, high in ((1, 3, 5), (8, 1, 2)):
+        at = corners[corners[:, 0] == number, 1]
+        assert (at.min(), at.max()) == (low, high)
     assert ax.get_xscale() == "log"
     assert names(ax.xaxis) == ["1", "2", "8"]
     assert ax.get_ylabel() == "mean absolute error (objects)"
 
 
-def test_few_shot_curve_shows_the_spread_of_the_seeds():
-    ax = plots.few_shot_curve(FEW[FEW["method"] == "NumCLIP"], COUNTING)
-    corners = ax.collections[0].get_paths()[0].vertices
-    for number, low, high in ((1, 3, 5), (8, 1, 2)):
-        at = corners[corners[:, 0] == number, 1]
-        assert (at.min(), at.max()) == (low, high)
-
-
 def test_the_legend_lists_methods_as_their_lines_end():
-    for table, expected in (
-        (FEW, ["CoOp", "NumCLIP"]),
-        (FEW.replace({"mae": {2.5: 0.5}}), ["NumCLIP", "CoOp"]),
-    ):
-        legend = plots.few_shot_curve(table, COUNTING).get_legend()
-        assert [text.get_text() for text in legend.get_texts()] == expected
+    assert told(plots.few_shot_curve(FEW, COUNTING)) == ["CoOp", "NumCLIP"]
+    lower = FEW.replace({"mae": {2.5: 0.5}})
+    assert told(plots.few_shot_curve(lower, COUNTING)) == ["NumCLIP", "CoOp"]
+    with pytest.raises(ValueError, match="shots = 0"):
+        plots.few_shot_curve(FEW.assign(shots=0, seed=range(len(FEW))), COUNTING)
 
 
 @pytest.mark.parametrize("figure", [plots.methods_figure, plots.few_shot_curve])
@@ -120,31 +90,124 @@ def test_tables_that_will_not_do_are_refused(figure):
     with pytest.raises(ValueError, match="no row of task 'dating'; it has counting, ageing"):
         figure(table, load_task("dating"))
     doubled = pd.concat([table, table.assign(block="lora")])
-    with pytest.raises(ValueError, match=r"counting: method NumCLIP.* keep the rows of one block"):
+    with pytest.raises(ValueError, match=r"counting, method NumCLIP.* keep the rows of one block"):
         figure(doubled, COUNTING)
 
 
-def test_no_labels_have_no_place_on_a_logarithmic_axis():
-    with pytest.raises(ValueError, match="shots = 0"):
-        plots.few_shot_curve(FEW.assign(shots=0, seed=range(len(FEW))), COUNTING)
+# ---------------------------------------------------------------- costs
+def costs():
+    rows = [
+        (form, way, number, factor * step * number**power, factor * number)
+        for form, power, factor in (("pairwise", 2, 1.0), ("shortcut", 1, 0.1))
+        for way, step in (("forward", 1), ("forward+backward", 3))
+        for number in (64, 16)
+    ]
+    return pd.DataFrame(rows, columns=["form", "pass", "pictures", "seconds", "mib"])
 
 
-def test_ranking_matrix_shows_rows_of_own_bins():
-    weights = ranking_weights(torch.arange(5), 5)
-    ax = plots.ranking_matrix(weights, COUNTING.bin_phrases)
-    assert [text.get_text() for text in ax.texts[5:10]] == ["0.57", "1.00", "0.57", "1.14", "1.71"]
-    assert names(ax.xaxis) == names(ax.yaxis) == list(COUNTING.bin_phrases)
-    np.testing.assert_allclose(ax.collections[0].get_array().reshape(5, 5), weights)
-    colours = ax.collections[0].get_facecolors()
-    assert colours[0].min() > 0.95  # weight 1 is white
+@pytest.mark.parametrize("quantity", ["seconds", "mib"])
+def test_costs_have_a_line_for_each_form_and_pass(quantity):
+    table = costs()
+    ax = plots.cost_plot(table, quantity)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert names(ax.xaxis) == ["16", "64"]
+    lines = [line for line in ax.lines if len(line.get_xdata())]
+    looks = {"pairwise": plots.PALETTE["red"], "shortcut": plots.PALETTE["blue"]}
+    dashes = {"forward+backward": "-", "forward": "--"}
+    drawn = {(line.get_color(), line.get_linestyle()): line.get_xydata() for line in lines}
+    assert len(drawn) == len(lines) == 4
+    for (form, way), part in table.groupby(["form", "pass"]):
+        expected = sorted(zip(part["pictures"], part[quantity], strict=True))
+        np.testing.assert_allclose(drawn[looks[form], dashes[way]], expected)
 
 
-def test_ranking_matrix_takes_lists_and_leaves_numbers_out_where_they_do_not_fit():
-    assert len(plots.ranking_matrix([[1, 2], [2, 1]], "ab").texts) == 4
-    weights = ranking_weights(torch.arange(20), 20)
-    assert not plots.ranking_matrix(weights, COUNTING.words).texts
+def test_costs_are_compared_at_the_largest_number_that_both_have():
+    def words(ax):
+        return [text.get_text() for text in ax.texts]
+
+    table = costs()
+    more = {"form": "shortcut", "pass": "forward+backward", "pictures": 256, "seconds": 9.0}
+    # 3 * 64^2 seconds against 0.3 * 64.
+    both = plots.cost_plot(pd.concat([table, pd.DataFrame([more])]))
+    assert "640 times\nfaster\nat N = 64" in words(both)
+    assert "10 times\nless memory\nat N = 64" in words(plots.cost_plot(table, "mib"))
+    assert not words(plots.cost_plot(table[table["form"] == "shortcut"]))
 
 
-def test_ranking_matrix_refuses():
-    with pytest.raises(ValueError, match=r"shape \(2, 3\) for 2 names"):
-        plots.ranking_matrix(np.ones((2, 3)), "ab")
+def test_costs_refuse():
+    with pytest.raises(ValueError, match="quantity = 'hours'"):
+        plots.cost_plot(costs(), "hours")
+    with pytest.raises(ValueError, match="no column 'mib'; it has form"):
+        plots.cost_plot(costs().drop(columns="mib"), "mib")
+    with pytest.raises(ValueError, match="no number of mib"):
+        plots.cost_plot(costs().assign(mib=None), "mib")
+    with pytest.raises(ValueError, match="pairwise, pass forward, pictures 64 is there twice"):
+        plots.cost_plot(pd.concat([costs(), costs()]))
+
+
+# ---------------------------------------------------------------- doses
+def doses(**columns):
+    """Two seeds of three doses and of both other arms."""
+    rows = [("dose", dose, seed) for dose in (0.0, 0.01, 0.1) for seed in (0, 1)]
+    rows += [(arm, 0.01, seed) for arm in ("spurious", "twice") for seed in (0, 1)]
+    table = pd.DataFrame(rows, columns=["arm", "dose", "seed"])
+    seen = 40_000 * table["dose"] * (1 + (table["arm"] == "twice"))
+    shares = [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.25, 0.26, 0.55, 0.56]
+    return table.assign(counting_captions=seen, count_accuracy=shares, **columns)
+
+
+def dots(ax):
+    """Every dot of the figure, as (x, y) in data units."""
+    return sorted(tuple(xy) for drawn in ax.collections for xy in drawn.get_offsets().tolist())
+
+
+@pytest.mark.parametrize(("axis", "column"), [("share", "dose"), ("number", "counting_captions")])
+def test_dose_response_shows_every_model_once_where_it_belongs(axis, column):
+    table = doses()
+    ax = plots.dose_response(table, axis=axis)
+    expected = sorted(zip(table[column].tolist(), table["count_accuracy"].tolist(), strict=True))
+    np.testing.assert_allclose(dots(ax), expected)
+    ax.figure.canvas.draw()
+    places = np.array([
+        tuple(drawn.get_offset_transform().transform(xy).round(2))
+        for drawn in ax.collections for xy in drawn.get_offsets()
+    ])  # fmt: skip
+    assert len(set(places[:, 0])) == len(table)
+    assert all(ax.bbox.contains(*place) for place in places)
+
+
+def test_dose_response_joins_the_means_of_doses_alone():
+    dotted, solid = plots.dose_response(doses()).lines[:2]
+    np.testing.assert_allclose(dotted.get_xydata(), [[0, 0.15], [0.01, 0.4]])
+    np.testing.assert_allclose(solid.get_xydata(), [[0.01, 0.4], [0.1, 0.65]])
+    assert (dotted.get_linestyle(), solid.get_linestyle()) == (":", "-")
+
+
+def test_dose_response_shows_zero_apart_from_a_logarithmic_rest():
+    for axis, ticks in (("share", ["0", "1 %", "10 %"]), ("number", ["0", "1,000"])):
+        ax = plots.dose_response(doses(), axis=axis)
+        ax.figure.canvas.draw()
+        assert names(ax.xaxis) == ticks
+        assert [text.get_text() for text in ax.texts] == ["//"]
+        zero = ax.transData.transform((0, 0))[0]
+        small, large = (ax.transData.transform((x, 0))[0] for x in ax.lines[1].get_xdata())
+        assert ax.bbox.x0 < zero < small < large
+        assert small - zero > 0.3 * (large - small)
+
+
+def test_dose_response_of_several_metrics_has_a_colour_for_each():
+    ax = plots.dose_response(doses(object_top1=0.9), ["count_accuracy", "object_top1"])
+    arms = ["more numerals about other things", "twice the pairs"]
+    assert told(ax) == ["exact count", "name of the object", *arms]
+    assert len({line.get_color() for line in ax.lines if len(line.get_xdata())}) == 2
+    assert len(dots(ax)) == 20
+    assert ax.get_ylabel() == "share right"
+
+
+def test_dose_response_refuses():
+    with pytest.raises(ValueError, match="'dose' is unknown"):
+        plots.dose_response(doses(), axis="dose")
+    with pytest.raises(ValueError, match="no column 'acuracy'; it has arm, dose"):
+        plots.dose_response(doses(), "acuracy")
+    with pytest.raises(ValueError, match="no model of the arm 'dose' with dose above 0"):
+        plots.dose_response(doses().query("arm != 'dose'"))

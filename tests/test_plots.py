@@ -1,13 +1,20 @@
+"""Figures of predictions and of words, and the colours of all."""
+
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from ordlib.course import plots
-from ordlib.data import ImageData
-from ordlib.tasks import load_task
+from ordlib.course.plots.style import method_colours
+from ordlib.losses import ranking_weights
+from ordlib.tasks import OrdinalTask, load_task
+
+COUNTING = load_task("counting")
 
 
 @pytest.fixture(autouse=True)
@@ -16,62 +23,22 @@ def closed():
     plt.close("all")
 
 
-def data(name="counting", values=(1, 3, 3, 20)):
-    images = np.zeros((len(values), 8, 8, 3), np.uint8)
-    frame = pd.DataFrame({"n": range(len(values))})
-    return ImageData(
-        task=load_task(name), images=images, values=np.array(values, float), records=frame,
-        key="k", split="val",
-    )  # fmt: skip
+def names(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
 
 
-def test_contact_sheet_puts_every_picture_in_its_place():
-    pictures = [np.full((16, 16, 3), shade, np.uint8) for shade in (10, 20, 30)]
-    ax = plots.contact_sheet(pictures, columns=2)
-    sheet = ax.images[0].get_array()
-    assert [sheet[4, 4, 0], sheet[4, 22, 0], sheet[22, 4, 0]] == [10, 20, 30]
-    assert sheet[22, 22, 0] == 255
+def noise(*shape):
+    return np.random.default_rng(0).normal(size=shape)
 
 
-def test_contact_sheet_refuses_a_mismatch():
-    with pytest.raises(ValueError, match="2 pictures and 1 titles"):
-        plots.contact_sheet([np.zeros((8, 8, 3), np.uint8)] * 2, ["a"])
-    with pytest.raises(ValueError, match="at least one"):
-        plots.contact_sheet([])
-
-
-def test_label_histogram_counts():
-    ax = plots.label_histogram(data())
-    assert [p.get_height() for p in ax.patches if p.get_height()] == [1, 2, 1]
-
-
-def test_confusion_rows_are_true_and_sum_to_one():
-    task = load_task("dating")
-    ax = plots.confusion(np.array([0, 0, 4]), np.array([0, 1, 4]), task)
-    table = ax.collections[0].get_array().reshape(5, 5)
-    np.testing.assert_allclose(table[0], [0.5, 0.5, 0, 0, 0])
-    np.testing.assert_allclose(table[4], [0, 0, 0, 0, 1])
-    assert [t.get_text() for t in ax.get_xticklabels()] == list(task.values)
-
-
-def test_predicted_against_true_keeps_the_values():
-    task = load_task("quality")
-    ax = plots.predicted_against_true(np.array([1.0, 4.2]), np.array([2.0, 4.0]), task)
-    np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 1], [2.0, 4.0])
-    assert ax.get_ylabel() == "predicted (points)"
-
-
-def test_many_ranks_get_few_tick_labels():
-    ax = plots.label_histogram(data("ageing", (1, 45, 90)))
-    assert 5 <= len(ax.get_xticklabels()) <= 12
-
-
-def test_every_method_has_a_colour_of_its_own():
+# ---------------------------------------------------------------- colours
+def test_every_method_has_a_colour_of_its_own_and_some_are_left():
     assert len(set(plots.METHOD_COLOURS.values())) == len(plots.METHOD_COLOURS)
-
-
-def test_colours_are_left_for_methods_to_come():
     assert len(set(plots.PALETTE.values()) - set(plots.METHOD_COLOURS.values())) >= 2
+    colours = method_colours(["mine", "NumCLIP", "yours"])
+    assert colours["NumCLIP"] == plots.METHOD_COLOURS["NumCLIP"]
+    used = {*colours.values(), *plots.METHOD_COLOURS.values()}
+    assert len(used) == len(plots.METHOD_COLOURS) + 2
 
 
 # What the eye makes of linear red, green and blue without one of its three kinds of cones:
@@ -103,120 +70,28 @@ def test_later_colours_stay_apart_for_every_eye(method, eye):
     assert min(np.linalg.norm(seen(own, eye) - seen(other, eye)) for other in others) > 20
 
 
-def off_diagonal(features):
-    """Cosines of distinct rows, pair by pair."""
-    return [
-        np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b))
-        for i, a in enumerate(features) for j, b in enumerate(features) if i != j
-    ]  # fmt: skip
+# ---------------------------------------------------------------- labels and predictions
+def test_label_histogram_counts_and_names_a_few_ranks():
+    data = SimpleNamespace(task=load_task("ageing"), ranks=np.array([0, 44, 44, 89]))
+    ax = plots.label_histogram(data)
+    assert [p.get_height() for p in ax.patches if p.get_height()] == [1, 2, 1]
+    assert 5 <= len(names(ax.xaxis)) <= 12
+    assert names(ax.xaxis)[0] == "1"
 
 
-def test_similarity_colours_span_what_lies_off_the_diagonal():
-    features = np.random.default_rng(0).normal(size=(4, 6)) + 5
-    ax = plots.similarity(torch.tensor(features), list("abcd"))
-    mesh = ax.collections[0]
-    np.testing.assert_allclose(np.diag(mesh.get_array().reshape(4, 4)), 1)
-    expected = off_diagonal(features)
-    np.testing.assert_allclose(mesh.get_clim(), (min(expected), max(expected)))
-    assert mesh.colorbar.ax.get_ylabel() == "cosine similarity"
-    assert ax.get_aspect() == 1
+def test_confusion_rows_are_true_and_sum_to_one():
+    ax = plots.confusion(np.array([0, 0, 4]), np.array([0, 1, 4]), load_task("dating"))
+    table = ax.collections[0].get_array().reshape(5, 5)
+    np.testing.assert_allclose(table[[0, 4]], [[0.5, 0.5, 0, 0, 0], [0, 0, 0, 0, 1]])
+    assert names(ax.xaxis) == list(load_task("dating").values)
 
 
-def test_similarity_does_not_stretch_rounding_into_structure():
-    ax = plots.similarity(np.ones((3, 5)) + 1e-9 * np.eye(3, 5), list("abc"))
-    low, high = ax.collections[0].get_clim()
-    assert high - low == pytest.approx(1e-3)
-
-
-def test_similarity_thins_names_and_turns_those_that_do_not_fit():
-    features = np.random.default_rng(0).normal(size=(90, 4))
-    for names, turned in (([str(n) for n in range(90)], 90), (["x"] * 90, 0)):
-        labels = plots.similarity(features, names).get_xticklabels()
-        assert 10 <= len(labels) <= 20
-        assert labels[0].get_rotation() == turned
-
-
-@pytest.mark.parametrize(
-    ("features", "names", "message"),
-    [
-        (np.ones((1, 3)), "a", "M >= 2"),
-        (np.ones((2, 3)), "abc", "2 rows and names 3"),
-        ([[1, 0], [0, 0]], "ab", r"features\[1\] has length 0"),
-        ([[np.nan, 0], [0, 1]], "ab", r"features\[0\] has length nan"),
-    ],
-)
-def test_similarity_refuses(features, names, message):
-    with pytest.raises(ValueError, match=message):
-        plots.similarity(features, list(names))
-
-
-def doses(**columns):
-    """Two seeds of three doses and of both other arms."""
-    rows = [("dose", dose, seed) for dose in (0.0, 0.01, 0.1) for seed in (0, 1)]
-    rows += [(arm, 0.01, seed) for arm in ("spurious", "twice") for seed in (0, 1)]
-    table = pd.DataFrame(rows, columns=["arm", "dose", "seed"])
-    seen = 40_000 * table["dose"] * (1 + (table["arm"] == "twice"))
-    accuracy = [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.25, 0.26, 0.55, 0.56]
-    return table.assign(counting_captions=seen, accuracy=accuracy, **columns)
-
-
-def dots(ax):
-    """Every dot of the figure, as (x, y) in data units."""
-    return sorted(tuple(xy) for drawn in ax.collections for xy in drawn.get_offsets().tolist())
-
-
-@pytest.mark.parametrize(("axis", "column"), [("share", "dose"), ("number", "counting_captions")])
-def test_dose_response_shows_every_model_once_where_it_belongs(axis, column):
-    table = doses()
-    ax = plots.dose_response(table, axis=axis)
-    expected = sorted(zip(table[column].tolist(), table["accuracy"].tolist(), strict=True))
-    np.testing.assert_allclose(dots(ax), expected)
-    ax.figure.canvas.draw()
-    places = np.array([
-        tuple(drawn.get_offset_transform().transform(xy).round(2))
-        for drawn in ax.collections for xy in drawn.get_offsets()
-    ])  # fmt: skip
-    assert len(set(places[:, 0])) == len(table)
-    assert all(ax.bbox.contains(*place) for place in places)
-
-
-def test_dose_response_joins_the_means_of_doses_alone():
-    dotted, solid = plots.dose_response(doses()).lines
-    np.testing.assert_allclose(dotted.get_xydata(), [[0, 0.15], [0.01, 0.4]])
-    np.testing.assert_allclose(solid.get_xydata(), [[0.01, 0.4], [0.1, 0.65]])
-    assert (dotted.get_linestyle(), solid.get_linestyle()) == (":", "-")
-
-
-def test_dose_response_shows_zero_apart_from_a_logarithmic_rest():
-    for axis, names in (("share", ["0", "1 %", "10 %"]), ("number", ["0", "1,000"])):
-        ax = plots.dose_response(doses(), axis=axis)
-        ax.figure.canvas.draw()
-        assert [label.get_text() for label in ax.get_xticklabels()] == names
-        assert [text.get_text() for text in ax.texts] == ["//"]
-        zero = ax.transData.transform((0, 0))[0]
-        small, large = (ax.transData.transform((x, 0))[0] for x in ax.lines[1].get_xdata())
-        assert ax.bbox.x0 < zero < small < large
-        assert small - zero > 0.3 * (large - small)
-
-
-def test_dose_response_of_several_metrics_has_a_colour_for_each():
-    ax = plots.dose_response(doses(object_top1=0.9), ["accuracy", "object_top1"])
-    legend = {text.get_text() for text in ax.get_legend().get_texts()}
-    assert legend == {
-        "exact count", "name of the object", "more numerals about other things", "twice the pairs"
-    }  # fmt: skip
-    assert len({line.get_color() for line in ax.lines}) == 2
-    assert len(dots(ax)) == 20
-    assert ax.get_ylabel() == "share right"
-
-
-def test_dose_response_refuses():
-    with pytest.raises(ValueError, match="'dose' is unknown"):
-        plots.dose_response(doses(), axis="dose")
-    with pytest.raises(ValueError, match="no column 'acuracy'; it has arm, dose"):
-        plots.dose_response(doses(), "acuracy")
-    with pytest.raises(ValueError, match="no model of the arm 'dose' with dose above 0"):
-        plots.dose_response(doses().query("arm != 'dose'"))
+def test_predicted_against_true_keeps_the_values():
+    ax = plots.predicted_against_true(np.array([1.0, 4.2]), np.array([2, 4]), load_task("quality"))
+    points = ax.collections[0].get_offsets()
+    np.testing.assert_allclose(points[:, 1], [2, 4])
+    np.testing.assert_allclose(points[:, 0], [1.0, 4.2], atol=0.25)
+    assert ax.get_ylabel() == "predicted (points)"
 
 
 def wilson(hits, total, z=1.959964):
@@ -228,33 +103,138 @@ def wilson(hits, total, z=1.959964):
 
 def test_per_rank_accuracy_by_hand():
     task = load_task("quality")
-    truth = np.array([1.0, 1.2, 1.4, 1.6, 5.0])
-    ax = plots.per_rank_accuracy(truth, {"zero-shot": [1, 1.49, 3, 2.4, 4]}, task)
-    line = ax.lines[0]
+    truth = np.array([1.0, 1.2, 1.4, 1.6, 2.2, 5.0, 5.0])
+    ax = plots.per_rank_accuracy(truth, {"zero-shot": [1, 1.49, 3, 2.4, 1.8, 4, 1]}, task)
+    line, *bars, _, chance = ax.lines
     np.testing.assert_allclose(line.get_ydata(), [2 / 3, 1, np.nan, np.nan, 0])
-    bars = [bar for bar in ax.collections[0].get_segments() if len(bar)]
-    ends = [bar[:, 1] for bar in bars if np.isfinite(bar).all()]
-    np.testing.assert_allclose(ends, [wilson(2, 3), wilson(1, 1), wilson(0, 1)], atol=1e-6)
+    ends = [bar.get_ydata() for bar in bars if np.isfinite(bar.get_ydata()).all()]
+    np.testing.assert_allclose(ends, [wilson(2, 3), wilson(2, 2), wilson(0, 2)], atol=1e-6)
     assert line.get_color() == plots.METHOD_COLOURS["zero-shot"]
-    assert ax.lines[-1].get_ydata() == [0.2, 0.2]
+    assert list(chance.get_ydata()) == [0.2, 0.2]
 
 
 def test_per_rank_accuracy_keeps_methods_apart():
-    truth = np.arange(5.0)
-    names = ["mine", "linear probe", "yours"]
-    ax = plots.per_rank_accuracy(truth, dict.fromkeys(names, truth), load_task("dating"))
-    lines = ax.lines[:3]
-    used = {line.get_color() for line in lines} | set(plots.METHOD_COLOURS.values())
-    assert len(used) == len(plots.METHOD_COLOURS) + 2
+    truth, methods = np.arange(5.0), ["mine", "linear probe", "yours"]
+    ax = plots.per_rank_accuracy(truth, dict.fromkeys(methods, truth), load_task("dating"))
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 5]
+    assert [line.get_color() for line in lines] == list(method_colours(methods).values())
     places = [line.get_xdata()[0] for line in lines]
     assert places == sorted(set(places))
     assert max(map(abs, places)) < 0.5
     told = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert sorted(told) == sorted([*names, "chance"])
+    assert sorted(told) == sorted([*methods, "chance"])
+    with pytest.raises(ValueError, match="'a' has 1 predictions for 5 labels"):
+        plots.per_rank_accuracy(truth, {"a": [1]}, load_task("dating"))
 
 
-def test_per_rank_accuracy_refuses():
-    with pytest.raises(ValueError, match="at least one method"):
-        plots.per_rank_accuracy(np.zeros(2), {}, load_task("dating"))
-    with pytest.raises(ValueError, match="'a' has 1 predictions for 2 labels"):
-        plots.per_rank_accuracy(np.zeros(2), {"a": [1]}, load_task("dating"))
+# ---------------------------------------------------------------- matrices of words and bins
+def test_similarity_colours_span_what_lies_off_the_diagonal():
+    features = noise(4, 6) + 5
+    ax = plots.similarity(torch.tensor(features), list("abcd"))
+    mesh = ax.collections[0]
+    expected = [[a @ b / np.sqrt((a @ a) * (b @ b)) for b in features] for a in features]
+    np.testing.assert_allclose(mesh.get_array().reshape(4, 4), expected)
+    others = [expected[i][j] for i in range(4) for j in range(4) if i != j]
+    np.testing.assert_allclose(mesh.get_clim(), (min(others), max(others)))
+    assert mesh.colorbar.ax.get_ylabel() == "cosine similarity"
+    assert ax.get_aspect() == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "turned"),
+    [([str(n) for n in range(90)], 90), (["x"] * 90, 0), (["hardly any", "a crowd of"] * 2, 30)],
+)
+def test_matrices_thin_names_and_turn_those_that_do_not_fit(words, turned):
+    labels = plots.similarity(noise(len(words), 4), words).get_xticklabels()
+    assert len(labels) == len(words) or 10 <= len(labels) <= 20
+    assert {label.get_rotation() for label in labels} == {turned}
+
+
+def test_ranking_matrix_shows_rows_of_own_bins():
+    weights = ranking_weights(torch.arange(5), 5)
+    ax = plots.ranking_matrix(weights, COUNTING.bin_phrases)
+    assert [text.get_text() for text in ax.texts[5:10]] == ["0.57", "1.00", "0.57", "1.14", "1.71"]
+    assert names(ax.xaxis) == names(ax.yaxis) == list(COUNTING.bin_phrases)
+    np.testing.assert_allclose(ax.collections[0].get_array().reshape(5, 5), weights)
+    assert ax.collections[0].get_facecolors()[0].min() > 0.95  # weight 1 is white
+    assert not plots.ranking_matrix(np.ones((20, 20)), COUNTING.words).texts  # no room
+    with pytest.raises(ValueError, match=r"shape \(2, 3\) for 2 names"):
+        plots.ranking_matrix(np.ones((2, 3)), "ab")
+
+
+# ---------------------------------------------------------------- rank_map
+def arc(count, span=2.5):
+    """Points along an arc on the sphere: the first component goes along it."""
+    turns = np.linspace(0, span, count)
+    return np.stack([np.cos(turns), np.sin(turns), np.full(count, 2.0)], axis=1)
+
+
+def shown(ax):
+    return np.asarray(ax.collections[0].get_offsets())
+
+
+def test_places_and_shares_are_those_of_principal_components():
+    features = noise(20, 7) + 1
+    rows = np.array([row / np.sqrt(sum(x * x for x in row)) for row in features])
+    rows -= rows.mean(axis=0)
+    variances, directions = np.linalg.eigh(rows.T @ rows)
+    # Neither the length of rows nor a gradient matters.
+    longer = torch.tensor(features * np.arange(1, 21)[:, None], requires_grad=True)
+    ax = plots.rank_map(longer, COUNTING)
+    for i, axis in enumerate((ax.xaxis, ax.yaxis)):
+        places = rows @ directions[:, -1 - i]
+        np.testing.assert_allclose(np.abs(shown(ax)[:, i]), np.abs(places), atol=1e-9)
+        share = variances[-1 - i] / variances.sum()
+        assert f"({share:.0%} of the variance)" in axis.get_label_text()
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), shown(ax))
+    np.testing.assert_array_equal(ax.collections[0].get_array(), range(20))
+    assert ax.collections[0].colorbar.ax.get_ylabel() == "objects"
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("step", [1, -1])
+def test_order_runs_from_left_to_right_and_over_the_top(turn, step):
+    x, y = shown(plots.rank_map((arc(20) * [turn, -turn, 1])[::step], COUNTING)).T
+    assert (np.diff(x) > 0).all()
+    assert y[10] > max(y[0], y[-1])
+
+
+@pytest.mark.parametrize(
+    "features",
+    [arc(90), arc(90, 6.1), noise(90, 1) ** 2 + 1, noise(90, 24), noise(2, 1), np.ones((101, 600))],
+)
+def test_all_ranks_are_inside_and_words_of_both_ends_apart_from_each_other(features):
+    count = len(features)
+    ax = plots.rank_map(features, OrdinalTask(name="s", unit="s", values=tuple(range(count))))
+    ax.figure.canvas.draw()
+    assert [text.get_text() for text in ax.texts] == ["0", str(count - 1)]
+    np.testing.assert_allclose([text.xy for text in ax.texts], shown(ax)[[0, -1]])
+    first, last = (Text.get_window_extent(text) for text in ax.texts)
+    assert not first.overlaps(last)
+    corners = np.array([*first.corners(), *last.corners(), *ax.transData.transform(shown(ax))])
+    assert len(corners) == 8 + count
+    assert all(ax.get_window_extent().contains(*corner) for corner in corners)
+    assert ax.get_aspect() == 1
+
+
+@pytest.mark.parametrize("jitter", [0, 1e-9])
+def test_rounding_is_not_stretched_into_structure(jitter):
+    features = np.ones((5, 3)) + jitter * noise(5, 3)
+    ax = plots.rank_map(features, load_task("dating"))
+    assert np.diff(ax.get_xlim()) >= 1e-3
+    assert "(0% of the variance)" in ax.get_xlabel()
+    low, high = plots.similarity(features, list("abcde")).collections[0].get_clim()
+    assert high - low == pytest.approx(1e-3)
+
+
+def test_what_are_no_features_of_ranks_is_refused():
+    for features, message in (
+        (np.ones((1, 3)), "M >= 2"),
+        (np.ones((2, 3)), "has 2 rows and"),
+        ([[1, 0], [0, 0]], r"features\[1\] has length 0"),
+        (torch.tensor([[torch.nan, 0], [0, 1]]), r"features\[0\] has length nan"),
+    ):
+        for figure, names_them in ((plots.similarity, COUNTING.words), (plots.rank_map, COUNTING)):
+            with pytest.raises(ValueError, match=message):
+                figure(features, names_them)
+    assert not plt.get_fignums()

@@ -501,7 +501,7 @@ for ax, row in zip(axes, np.flatnonzero(fits)):
     pair = [f"Rank by the number of {name}." for name in kinds.loc[row]]
     picture = crowded.subset([row])
     maps = {prompt: removal_map(adapter, picture, prompt)[0] for prompt in pair}
-    plots.attention_maps(picture[0], maps, label="added to the score", ax=ax)
+    plots.occlusion_maps(picture[0], maps, label="added to the score", ax=ax)
     counts = (own[row], other[row])
     print(*(f"{n:.0f} {name}" for n, name in zip(counts, kinds.loc[row])))
 

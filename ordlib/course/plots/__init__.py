@@ -1,23 +1,19 @@
-"""Figures of the course: each function draws on one Axes and returns it."""
+"""Figures of the course.
 
-from .comparisons import methods_figure
-from .dose_response import dose_response
-from .embedding_map import rank_map
-from .fcrc_weights import ranking_matrix
-from .few_shot import few_shot_curve
-from .label_histogram import label_histogram
-from .patch_maps import attention_maps
-from .pictures import contact_sheet
-from .predictions import confusion, per_rank_accuracy, predicted_against_true
-from .ranked_strip import rank_strip
-from .scaling import cost_plot
-from .similarity import similarity
+Each function draws on the Axes that it is given, or else on a figure of its own, and returns the
+Axes.
+"""
+
+from .comparisons import cost_plot, few_shot_curve, methods_figure
+from .doses import dose_response
+from .pictures import contact_sheet, occlusion_maps, rank_strip
+from .predictions import confusion, label_histogram, per_rank_accuracy, predicted_against_true
 from .style import METHOD_COLOURS, PALETTE, theme
+from .words import rank_map, ranking_matrix, similarity
 
 __all__ = [
     "METHOD_COLOURS",
     "PALETTE",
-    "attention_maps",
     "confusion",
     "contact_sheet",
     "cost_plot",
@@ -25,6 +21,7 @@ __all__ = [
     "few_shot_curve",
     "label_histogram",
     "methods_figure",
+    "occlusion_maps",
     "per_rank_accuracy",
     "predicted_against_true",
     "rank_map",

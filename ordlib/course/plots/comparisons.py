@@ -1,13 +1,20 @@
-"""Methods side by side, with every seed shown."""
+"""Methods, and forms of one method, side by side: what they get wrong and what they cost."""
+
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ...tasks import OrdinalTask
-from ._tables import method_colours, records_of
+from .style import PALETTE, method_colours
+
+# Words under the axis, and for a smaller number.
+QUANTITIES = {"seconds": ("seconds", "faster"), "mib": ("MiB at the peak", "less memory")}
+FORMS = {"pairwise": PALETTE["red"], "shortcut": PALETTE["blue"]}
 
 
 def methods_figure(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
@@ -18,44 +25,128 @@ def methods_figure(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = Non
             trained model; methods stand in their order in it, the first on top. A method
             without randomness has one row.
         task: which rows to draw, and their unit.
-        ax: where to draw; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        ValueError: a column is missing, no row is of the task, or a method has a seed twice
-            (two blocks of a table are two figures).
-
-    Example:
-        >>> from ordlib.tasks import load_task
-        >>> table = pd.DataFrame({"method": ["CoOp", "CoOp", "NumCLIP"], "seed": [0, 1, 0]})
-        >>> table = table.assign(task="counting", mae=[2.0, 2.2, 1.7])
-        >>> ax = methods_figure(table, load_task("counting"))
-        >>> [label.get_text() for label in ax.get_yticklabels()]
-        ['CoOp', 'NumCLIP']
-        >>> plt.close(ax.figure)
     """
-    rows = records_of(table, task, ["method", "seed"], "mae")
-    methods = list(dict.fromkeys(rows["method"]))
-    ax = ax or plt.subplots(figsize=(7, 0.45 * len(methods) + 1.2))[1]
-    for place, (method, colour) in enumerate(method_colours(methods).items()):
-        errors = rows.loc[rows["method"] == method, "mae"].to_numpy()
-        # Seeds stand a little above and below the line, so that none hides another.
-        beside = np.linspace(-0.2, 0.2, len(errors)) if len(errors) > 1 else np.zeros(1)
-        ax.scatter(errors, place + beside, s=18, alpha=0.6, color=colour, linewidths=0)
-        ax.plot([errors.mean()] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=3)
-    ax.set_yticks(range(len(methods)), methods)
-    ax.set(ylim=(len(methods) - 0.5, -0.5), xlabel=f"mean absolute error ({task.unit})")
-    ax.grid(visible=False, axis="y")
-    ax.set_title(task.name)
-    looks = [("o", 4, "a seed"), ("|", 12, "mean")]
-    ax.legend(
-        handles=[
-            Line2D([], [], color="black", linestyle="none", marker=marker, markersize=size,
-                   markeredgewidth=3 if marker == "|" else 0, label=words)
-            for marker, size, words in looks
-        ],
-        loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9,
+    rows = _of_task(table, task, ["method", "seed"])
+    colours = method_colours(rows["method"].unique())
+    ax = ax or plt.subplots(figsize=(7, 0.45 * len(colours) + 1.2))[1]
+    drawn = {"data": rows, "x": "mae", "y": "method", "hue": "method", "palette": colours, "ax": ax}
+    sns.swarmplot(**drawn, size=4.5, alpha=0.6, legend=False, warn_thresh=1)
+    sns.pointplot(
+        **drawn, errorbar=None, marker="|", markersize=20, markeredgewidth=3, linestyle="none",
+        legend=False,
     )  # fmt: skip
+    ax.set(xlabel=f"mean absolute error ({task.unit})", ylabel=None)
+    ax.set_title(f"{task.name}: a dot a seed, a bar their mean")
     return ax
+
+
+def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
+    """Draw the mean absolute error over the labels for each rank, a line for each method.
+
+    Lines join the means over seeds; the band goes from the best seed to the worst. The legend
+    lists methods from the highest line to the lowest, at the most labels.
+
+    Args:
+        table: as for :func:`methods_figure`, with one more column: shots, the labels for each
+            rank, above 0.
+        task: which rows to draw, and their unit.
+    """
+    rows = _of_task(table, task, ["method", "shots", "seed"])
+    if (rows["shots"] <= 0).any():
+        least = rows["shots"].min()
+        raise ValueError(f"shots = {least}: a logarithmic axis has no place for it; leave it out")
+    ax = ax or plt.subplots(figsize=(6.5, 4.2))[1]
+    last = rows["shots"] == rows.groupby("method")["shots"].transform("max")
+    ends = rows[last].groupby("method")["mae"].mean().sort_values(ascending=False)
+    sns.lineplot(
+        rows, x="shots", y="mae", hue="method", hue_order=list(ends.index), marker="o",
+        palette=method_colours(rows["method"].unique()), errorbar=("pi", 100),
+        err_kws={"alpha": 0.12, "linewidth": 0}, ax=ax,
+    )  # fmt: skip
+    ax.set_xscale("log", base=2)
+    shots = sorted(rows["shots"].unique())
+    ax.set_xticks(shots, [f"{number:g}" for number in shots])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel="labels for each rank", ylabel=f"mean absolute error ({task.unit})")
+    ax.set_title(task.name)
+    sns.move_legend(ax, "upper left", bbox_to_anchor=(1.01, 1), title=None)
+    return ax
+
+
+def cost_plot(
+    table: pd.DataFrame, quantity: Literal["seconds", "mib"] = "seconds", ax: Axes | None = None
+) -> Axes:
+    """Draw time or memory against the number of pictures, a line for each form and pass.
+
+    Both axes are logarithmic: a power of N is a straight line, and its slope the power. An arrow
+    spans both forms in training, at the largest N that both have.
+
+    Args:
+        table: with columns form ("pairwise" or "shortcut"), pass ("forward" or
+            "forward+backward"), pictures, and the quantity; rows without a number are left out.
+        quantity: "seconds", or "mib" for the peak of memory.
+    """
+    if quantity not in QUANTITIES:
+        raise ValueError(f"quantity = {quantity!r}: must be one of {', '.join(QUANTITIES)}")
+    keys = ["form", "pass", "pictures"]
+    require(table, [*keys, quantity])
+    rows = table.dropna(subset=quantity)
+    if rows.empty:
+        raise ValueError(f"the table has no number of {quantity}")
+    _once(rows, keys, "keep the rows of one setting")
+    ax = ax or plt.subplots(figsize=(5, 4.2))[1]
+    sns.lineplot(
+        rows, x="pictures", y=quantity, hue="form", palette=FORMS, style="pass", marker="o",
+        style_order=["forward+backward", "forward"], errorbar=None, ax=ax,
+    )  # fmt: skip
+    pictures = sorted(rows["pictures"].unique())
+    ax.set(xscale="log", yscale="log", xlabel="pictures N", ylabel=QUANTITIES[quantity][0])
+    ax.set_xticks(pictures, [f"{number:g}" for number in pictures])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    _span(ax, rows[rows["pass"] == "forward+backward"], quantity)
+    # Below, where it hides no line.
+    look = {"ncols": 2, "fontsize": 9, "handlelength": 4}
+    sns.move_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.15), **look)
+    return ax
+
+
+def _span(ax: Axes, training: pd.DataFrame, quantity: str) -> None:
+    """Draw how far apart both forms are, at the largest number of pictures that both have."""
+    both = training.pivot(index="pictures", columns="form", values=quantity).dropna()
+    if both.empty or set(both) != set(FORMS):
+        return
+    pictures, (most, least) = both.index[-1], both.iloc[-1][list(FORMS)]
+    # Beside the points, which it would hide.
+    x = 1.13 * pictures
+    look = {"arrowstyle": "<->", "color": PALETTE["black"], "shrinkA": 0, "shrinkB": 8}
+    ax.annotate("", (x, least), (x, most), arrowprops=look)
+    ax.annotate(
+        f"{most / least:.0f} times\n{QUANTITIES[quantity][1]}\nat N = {pictures:g}",
+        (x, np.sqrt(most * least)), (8, 0), textcoords="offset points", va="center",
+    )  # fmt: skip
+
+
+def require(table: pd.DataFrame, columns: list[str]) -> None:
+    """Complain of a table that lacks a column."""
+    for name in columns:
+        if name not in table:
+            raise ValueError(f"the table has no column {name!r}; it has {', '.join(table)}")
+
+
+def _once(rows: pd.DataFrame, keys: list[str], advice: str) -> None:
+    twice = rows[rows.duplicated(keys)]
+    if len(twice):
+        model = ", ".join(f"{key} {twice.iloc[0][key]}" for key in keys)
+        raise ValueError(f"{model} is there twice; {advice}")
+
+
+def _of_task(table: pd.DataFrame, task: OrdinalTask, keys: list[str]) -> pd.DataFrame:
+    """Return the rows of a task, each model, as its keys name it, in them once."""
+    require(table, ["task", "mae", *keys])
+    rows = table[table["task"] == task.name]
+    if rows.empty:
+        known = ", ".join(map(str, table["task"].unique())) or "no task"
+        raise ValueError(f"the table has no row of task {task.name!r}; it has {known}")
+    _once(rows, ["task", *keys], "keep the rows of one block")
+    return rows

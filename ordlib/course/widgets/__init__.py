@@ -4,12 +4,9 @@ The drawing function comes first in a notebook, so that a reader on GitHub sees 
 state; the explorer then calls the very same function.
 """
 
-from .bins import bins_figure, explore_bins
-from .dataset_browser import draw_rank, explore_world
-from .prompts import closest_first, draw_ordered, explore_prompt
-from .rankformer_blend import blend_figure, explore_blend
-from .rankings import explore_ranking, ranking_figure
-from .simulated_predictors import draw_predictor, explore_predictor, imperfect
+from .basics import draw_predictor, draw_rank, explore_predictor, explore_world, imperfect
+from .methods import bins_figure, blend_figure, explore_bins, explore_blend
+from .orders import closest_first, draw_ordered, explore_prompt, explore_ranking, ranking_figure
 
 __all__ = [
     "bins_figure",
