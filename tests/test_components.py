@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -41,19 +41,15 @@ OTHER_THAN_DEFAULT = {
 }
 # Tuples in every field, and fillers: all that JSON turns into something else.
 RIPENESS = OrdinalTask(
-    name="ripeness",
-    unit="days",
-    values=("green", "yellow", "spotted", "brown"),
-    positions=(0, 2.5, 3, 7),
-    words=("one", "two", "three", "stars"),
+    name="ripeness", unit="days", values=("green", "yellow", "spotted", "brown"),
+    positions=(0, 2.5, 3, 7), words=("one", "two", "three", "stars"),
     templates=("a photo of {rank} {fruit}", "{rank} {fruit}", "one {rank}"),
-    fillers={"fruit": ("star", "photo")},
-    bin_edges=(-1, 2, 5),
-    bin_phrases=("unripe", "ripe", "too ripe"),
-    bin_templates=("{rank} photo",),
-    maximum=10,
-    reading="argmax",
-)
+    fillers={"fruit": ("star", "photo")}, bin_edges=(-1, 2, 5),
+    bin_phrases=("unripe", "ripe", "too ripe"), bin_templates=("{rank} photo",),
+    maximum=10, reading="argmax",
+)  # fmt: skip
+# Methods whose prompts name no fruit keep none of it.
+PLAIN = replace(RIPENESS, templates=("one {rank}",), bin_templates=("{rank} photo",), fillers={})
 every_method = pytest.mark.parametrize("case", OTHER_THAN_DEFAULT)
 
 
@@ -116,19 +112,13 @@ def test_a_trained_method_comes_back(clip, data, tmp_path, case):
         load_component(tmp_path / "mine", clip),
     ):
         assert type(loaded) is method
-        assert loaded.task == data.task
+        assert loaded.task == (RIPENESS if method in (Corn, FineTuned) else PLAIN)
         assert loaded.options == model.options == method.Options(**options)
         state = loaded.trained_state()
         assert all(torch.equal(state[name], t) for name, t in model.trained_state().items())
         same(loaded.predict(data), model.predict(data))
     assert loaded.card["seed"] == 3
-
-
-@every_method
-def test_only_what_was_trained_is_in_the_file(clip, data, tmp_path, case):
-    method, options = OTHER_THAN_DEFAULT[case]
-    model = method(clip, data.task, **options)
-    model.save_pretrained(tmp_path / "mine")
+    # Only what was trained is in the file.
     with safe_open(tmp_path / "mine" / "model.safetensors", "pt") as file:
         names = set(file.keys())
     assert names == {name for name, p in model.named_parameters() if p.requires_grad}
@@ -136,13 +126,6 @@ def test_only_what_was_trained_is_in_the_file(clip, data, tmp_path, case):
         tower = {name for name in names if ".tower." in name}
         assert tower
         assert all("lora_" in name for name in tower)
-
-
-def test_the_backbone_is_found_by_its_name(saved, data):
-    model, folder = saved
-    loaded = load_component(folder)
-    assert loaded.clip.weights_hash == model.clip.weights_hash
-    same(loaded.predict(data), model.predict(data))
 
 
 def test_another_backbone_is_refused_with_both_names(saved, other_clip):
@@ -154,38 +137,33 @@ def test_another_backbone_is_refused_with_both_names(saved, other_clip):
         assert other_clip.weights_hash[:8] in str(refused.value)
 
 
-def test_the_same_weights_elsewhere_will_do(saved, tiny_clip_folder, tmp_path, data):
+def test_the_backbone_is_found_by_its_name_and_may_lie_elsewhere(saved, tmp_path, data):
     model, folder = saved
-    copy = shutil.copytree(tiny_clip_folder, tmp_path / "renamed")
-    same(load_component(folder, load_clip(copy, device="cpu")).predict(data), model.predict(data))
-
-
-def test_another_method_is_refused(saved, clip):
-    with pytest.raises(ValueError, match="holds a CoOp, not a NumCLIP"):
-        NumCLIP.from_pretrained(saved[1], clip)
+    copy = shutil.copytree(model.clip.folder, tmp_path / "renamed")
+    for clip in (None, load_clip(copy, device="cpu")):
+        same(load_component(folder, clip).predict(data), model.predict(data))
 
 
 @pytest.mark.parametrize("method", ["Method", "os.system", None, 3])
-def test_an_unknown_method_is_refused(saved, clip, method):
+def test_another_and_an_unknown_method_are_refused(saved, clip, method):
+    with pytest.raises(ValueError, match="CoOp, not a NumCLIP"):
+        NumCLIP.from_pretrained(saved[1], clip)
     edit_config(saved[1], method=method)
-    with pytest.raises(ValueError, match=r"method = .* must be one of CoOp, Corn"):
+    with pytest.raises(ValueError, match=rf"mine: method = {method!r}: .* CoOp, Corn"):
         load_component(saved[1], clip)
 
 
 @pytest.mark.parametrize("load", [CoOp.from_pretrained, load_component])
 def test_changed_weights_are_refused(saved, clip, load):
     path = saved[1] / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="damaged or exchanged"):
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"model.safetensors .*damaged"):
         load(saved[1], clip)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "card.json"])
-def test_a_missing_file_is_told(saved, clip, name):
-    (saved[1] / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"it lacks {name}"):
+def test_a_missing_card_is_told(saved, clip):
+    (saved[1] / "card.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"it lacks card\.json"):
         load_component(saved[1], clip)
 
 
@@ -210,33 +188,25 @@ def test_those_that_come_with_ordlib_are_listed(saved, clip, tmp_path, monkeypat
     with pytest.raises(FileNotFoundError, match="no component 'b'; there are none as yet"):
         load_component("b", clip)
     assert list_components().empty
-    saved[0].save_pretrained(tmp_path / "shipped" / "b", {"what": "B", "test": {"mae": 1.5}})
+    card = {"what": "B", "device": "tpu", "test": {"mae": 1.5}}
+    saved[0].save_pretrained(tmp_path / "shipped" / "b", card)
     FineTuned(clip, saved[0].task).save_pretrained(tmp_path / "shipped" / "a", {"device": "cpu"})
     # A CLIP lies there, too, and is no component.
     (tmp_path / "shipped" / "clip").mkdir()
     (tmp_path / "shipped" / "clip" / "config.json").write_text("{}")
     table = list_components()
     assert table.index.tolist() == ["a", "b"]
-    assert table["method"].tolist() == ["FineTuned", "CoOp"]
-    assert table["task"].tolist() == ["ripeness", "ripeness"]
-    assert table["backbone"].tolist() == [clip.name] * 2
-    assert table.loc["b", "mae"] == 1.5
-    assert table.loc["b", "what"] == "B"
-    assert table.loc["a", "device"] == "cpu"
+    assert table.loc["b"].tolist() == ["CoOp", "ripeness", clip.name, 1.5, "tpu", "B"]
+    assert table.loc["a", ["method", "device"]].tolist() == ["FineTuned", "cpu"]
     assert type(load_component("a", clip)) is FineTuned
-    with pytest.raises(FileNotFoundError, match="no component 'c'; there are a, b, and folders"):
+    with pytest.raises(FileNotFoundError, match=r"no component 'c'.* a, b"):
         load_component("c", clip)
-
-
-def test_an_adapter_of_several_tasks_is_listed_with_all_of_them(saved, clip, tmp_path, monkeypatch):
-    """Its card tells tests by task and set: there is no one error for the table."""
-    monkeypatch.setattr(components, "COMPONENTS", tmp_path / "shipped")
+    # An adapter's card tells tests by task and set: there is no one error for the table.
     tasks = [load_task("dating"), load_task("ageing")]
     card = {"what": "Orders.", "device": "abacus", "test": {"rows": [{"task": "ageing"}]}}
     RankingAdapter(clip, tasks).save_pretrained(tmp_path / "shipped" / "r", card)
-    saved[0].save_pretrained(tmp_path / "shipped" / "b", {"what": "B", "test": {"mae": 1.5}})
     table = list_components()
-    assert table.index.tolist() == ["b", "r"]
+    assert table.index.tolist() == ["a", "b", "r"]
     row = table.loc["r"]
     told = [row[name] for name in ("method", "task", "backbone", "device", "what")]
     assert told == ["RankingAdapter", "dating, ageing", clip.name, "abacus", "Orders."]

@@ -45,66 +45,50 @@ def data(pictures):
     return Pictures(pictures, reads=[])
 
 
-def one_by_one(encode, clip, data):
-    return torch.cat([encode(clip.preprocess([data[i]])) for i in range(len(data))])
-
-
-def test_image_features_equal_fresh_ones_at_first_and_again(clip, data):
-    reference = one_by_one(clip.image_features, clip, data)
-    first, again = (image_features(clip, data, batch_size=3) for _ in range(2))
-    assert (first.dtype, first.shape, first.device.type) == (torch.float32, (7, 24), "cpu")
-    assert torch.allclose(first, reference, atol=1e-5)
+@pytest.mark.parametrize(
+    ("cached", "dtype", "shape", "off"),
+    [
+        (image_features, torch.float32, (7, 24), 1e-5),
+        (visual_tokens, torch.float16, (7, 17, 24), 1e-3),
+    ],
+)
+def test_features_equal_fresh_ones_and_pictures_are_read_once(
+    clip, data, cached, dtype, shape, off
+):
+    encode = getattr(clip, cached.__name__)
+    reference = torch.cat([encode(clip.preprocess([data[i]])) for i in range(7)])
+    data.reads.clear()
+    first, again = (cached(clip, data, size) for size in (3, 2))
+    assert (first.dtype, first.shape, first.device.type) == (dtype, shape, "cpu")
+    assert torch.allclose(first.float(), reference, rtol=off, atol=off)
     assert torch.equal(first, again)
-
-
-def test_visual_tokens_equal_fresh_ones_in_half_precision(clip, data):
-    reference = one_by_one(clip.visual_tokens, clip, data)
-    first, again = (visual_tokens(clip, data, batch_size=3) for _ in range(2))
-    assert (first.dtype, first.shape) == (torch.float16, (7, 17, 24))
-    assert torch.allclose(first.float(), reference, rtol=1e-3, atol=1e-3)
-    assert torch.equal(first, again)
-
-
-def test_pictures_are_read_once(clip, data):
-    image_features(clip, data)
     assert data.reads == list(range(7))
-    image_features(clip, data, batch_size=2)
-    assert len(data.reads) == 7
 
 
-def test_another_content_size_kind_or_precision_is_another_entry(
+def test_another_content_size_kind_precision_or_weights_is_another_entry(
     clip, data, tiny_clip_folder, cache, pictures
 ):
+    other = load_clip(tiny_clip_folder, device="cpu")
+    other.__dict__["weights_hash"] = "0" * 64
+    image_features(other, data)
     image_features(clip, data)
     visual_tokens(clip, data)
     image_features(clip, replace(data, key="other"))
     image_features(clip, replace(data, images=pictures[:3]))
     image_features(load_clip(tiny_clip_folder, device="cpu", dtype=torch.bfloat16), data)
-    assert len(list(cache.iterdir())) == 5
-
-
-def test_other_weights_are_another_entry(clip, data, tiny_clip_folder, cache):
-    image_features(clip, data)
-    other = load_clip(tiny_clip_folder, device="cpu")
-    other.__dict__["weights_hash"] = "0" * 64
-    image_features(other, data)
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.iterdir())) == 6
 
 
 def test_a_damaged_entry_is_made_again(clip, data, cache):
     first = image_features(clip, data).clone()
+    # Changing a result leaves the cache alone.
+    image_features(clip, data).zero_()
+    assert torch.equal(image_features(clip, data), first)
     (entry,) = cache.iterdir()
     entry.write_bytes(entry.read_bytes()[:50])
     assert torch.equal(image_features(clip, data), first)
     assert torch.equal(image_features(clip, data), first)
     assert len(data.reads) == 14
-
-
-def test_changing_the_result_leaves_the_cache_alone(clip, data):
-    image_features(clip, data)
-    kept = image_features(clip, data).clone()
-    image_features(clip, data).zero_()
-    assert torch.equal(image_features(clip, data), kept)
 
 
 def test_tuned_weights_are_refused(tiny_clip_folder, data):

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -45,19 +46,9 @@ class Page(HTMLParser):
 def ranking(paths, **changes) -> Ranking:
     table = pd.DataFrame({"rank": range(1, len(paths) + 1), "path": [os.fspath(p) for p in paths]})
     table["score"] = np.linspace(2, -1, len(paths))
-    given = {
-        "prompt": "the number of stars",
-        "table": table,
-        "highest_first": True,
-        "total": len(paths),
-        "strange": 0,
-        "skipped": {},
-        "ignored": 0,
-        "task": None,
-        "unit": None,
-        "component": "ranking-adapter",
-        "trained_on": "rendered pictures.",
-    }
+    given = {"prompt": "the number of stars", "table": table, "highest_first": True}
+    given |= {"total": len(paths), "strange": 0, "skipped": {}, "ignored": 0, "task": None}
+    given |= {"unit": None, "component": "ranking-adapter", "trained_on": "rendered pictures."}
     return Ranking(**given | changes)
 
 
@@ -72,7 +63,7 @@ def paths(tmp_path):
     return [tmp_path / f"{name}.png" for name in ORDER]
 
 
-def test_pictures_lie_in_the_page_in_order(paths, tmp_path):
+def test_pictures_lie_in_the_page_in_order_and_it_needs_nothing_else(paths, tmp_path):
     page = read(write_gallery(ranking(paths), tmp_path / "sub" / "out.html"))
     shown = page.all("img")
     assert [img["alt"] for img in shown] == [f"Rank {i + 1}: {n}.png" for i, n in enumerate(ORDER)]
@@ -85,16 +76,13 @@ def test_pictures_lie_in_the_page_in_order(paths, tmp_path):
     assert "the number of stars" in page.words
     assert "Highest score" in page.words
     assert [attrs["style"] for attrs in page.all("i")][:4:3] == ["width:100.0%", "width:0.0%"]
-
-
-def test_the_page_needs_nothing_else(paths, tmp_path):
-    page = read(write_gallery(ranking(paths), tmp_path / "out.html"))
+    # It needs nothing else, and nothing else is left behind.
     assert not page.all("script")
     assert not page.all("link")
     sources = [attrs[key] for _, attrs in page.tags for key in ("src", "href") if key in attrs]
     assert all(source.startswith("data:") for source in sources)
-    assert "url(" not in (tmp_path / "out.html").read_text("utf-8")
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+    assert "url(" not in (tmp_path / "sub" / "out.html").read_text("utf-8")
+    assert os.listdir(tmp_path / "sub") == ["out.html"]
 
 
 def test_no_name_and_no_sentence_writes_html(paths, tmp_path):
@@ -105,9 +93,7 @@ def test_no_name_and_no_sentence_writes_html(paths, tmp_path):
     words |= {"strange": 1, "trained_on": ATTACK, "skipped": skipped, "task": "counting"}
     result = ranking([hostile, tmp_path / "gone.png"], **words)
     table = result.table.assign(value=[1.0, 2.0], strangeness=[0.5, 2.0])
-    page = read(
-        write_gallery(ranking([], **words | {"table": table, "total": 2}), tmp_path / "o.html")
-    )
+    page = read(write_gallery(replace(result, table=table), tmp_path / "o.html"))
     assert not page.all("script")
     assert [img["src"][:16] for img in page.all("img")] == ["data:image/jpeg;"]
     assert all("onerror" not in attrs for _, attrs in page.tags)

@@ -14,27 +14,15 @@ def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):
     assert cache_dir() == Path.home() / ".cache" / "ordlib"
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-
-    def fail():
-        with replacing(target) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert target.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_the_target_is_untouched_until_the_block_ends(tmp_path):
+def test_the_target_is_untouched_until_the_block_ends_well(tmp_path):
     target = tmp_path / "deep" / "a.txt"
     with replacing(target) as temporary:
-        temporary.write_text("new")
+        temporary.write_text("old")
         assert not target.exists()
-    assert target.read_text() == "new"
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        raise RuntimeError(temporary.write_text("half"))
+    assert target.read_text() == "old"
+    assert [p.name for p in target.parent.iterdir()] == ["a.txt"]
 
 
 def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path):

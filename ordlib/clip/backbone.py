@@ -1,16 +1,21 @@
-"""A frozen CLIP: pictures and prompts in, features and tokens out."""
+"""A frozen CLIP: any checkpoint, pictures and prompts in; features and tokens out."""
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
-from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
-from .checkpoints import hash_weights
+from ..utils.device import pick_device
+from .checkpoints import find_checkpoint, hash_weights
 from .preprocessing import Preprocessor
 from .text import Tokens, Words, encode_embeddings, tokenize
 
@@ -22,7 +27,8 @@ class ClipBackbone:
 
     The methods named after what they return keep gradients, stay on the device, and take one
     batch. :meth:`encode_images` and :meth:`encode_prompts` take any number, need no gradient,
-    and return to the CPU. Features are float32 and not normalised.
+    and return to the CPU. Features are float32 and not normalised. Below, N is the number of
+    pictures, M of prompts, T of the tokens of the longest prompt.
 
     Attributes:
         name: what :func:`load_clip` was given.
@@ -70,7 +76,7 @@ class ClipBackbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.model.logit_scale.device
 
     @property
@@ -92,13 +98,7 @@ class ClipBackbone:
         return [(name, id(p), p._version) for name, p in self.model.named_parameters()]
 
     def preprocess(self, images: Images) -> torch.Tensor:
-        """Return pixels that the image tower takes.
-
-        Args:
-            images: N PIL pictures, or uint8 arrays ``(H, W, 3)``.
-
-        Returns:
-            ``(N, 3, image_side, image_side)`` float32 on the device.
+        """Pixels ``(N, 3, image_side, image_side)`` float32 on the device.
 
         Raises:
             ValueError: no pictures, or an array that is no uint8 picture.
@@ -106,49 +106,25 @@ class ClipBackbone:
         return self.preprocessor(images, self.device)
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return projected picture features.
-
-        Args:
-            pixels: ``(N, 3, image_side, image_side)`` from :meth:`preprocess`.
-
-        Returns:
-            ``(N, D)`` float32, not normalised.
-        """
+        """Projected picture features, ``(N, D)``, of pixels from :meth:`preprocess`."""
         return self.model.get_image_features(pixel_values=pixels).pooler_output.float()
 
     def visual_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the projected class token, then one for each patch, row by row.
+        """Projected class token and patch tokens, ``(N, 1 + P, D)``, patches row by row.
 
-        Args:
-            pixels: ``(N, 3, image_side, image_side)`` from :meth:`preprocess`.
-
-        Returns:
-            ``(N, 1 + P, D)`` float32, after the final layer norm and the visual projection; the
-            first of each is its :meth:`image_features`.
+        After the final layer norm and the visual projection: the first of each is its
+        :meth:`image_features`.
         """
         vision = self.model.vision_model
         tokens = vision(pixel_values=pixels).last_hidden_state
         return self.model.visual_projection(vision.post_layernorm(tokens)).float()
 
     def patch_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return one projected token for each patch, row by row, without the class token.
-
-        Args:
-            pixels: ``(N, 3, image_side, image_side)`` from :meth:`preprocess`.
-
-        Returns:
-            ``(N, P, D)`` float32, after the final layer norm and the visual projection.
-        """
+        """Projected patch tokens, ``(N, P, D)``: :meth:`visual_tokens` without the class token."""
         return self.visual_tokens(pixels)[:, 1:]
 
     def tokenize(self, prompts: Sequence[str]) -> Tokens:
-        """Turn prompts into token numbers, no longer than the longest of them.
-
-        Args:
-            prompts: M strings.
-
-        Returns:
-            ``ids`` and ``mask``, each ``(M, T)``, on the device.
+        """Token numbers, ``ids`` and ``mask``, each ``(M, T)``, on the device.
 
         Raises:
             ValueError: no prompts, or one that is too long (with both lengths).
@@ -157,38 +133,20 @@ class ClipBackbone:
         return Tokens(*(part.to(self.device) for part in tokens))
 
     def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Return projected text features.
-
-        Args:
-            prompts: M strings.
-
-        Returns:
-            ``(M, D)`` float32, not normalised.
-        """
+        """Projected text features, ``(M, D)``."""
         words = self.word_embeddings(prompts)
         return self.text_features_from(words.embeddings, words.end_positions)
 
     def text_tokens(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return one token for each word, after the final layer norm, not projected.
+        """Text tokens, ``(M, T, W)``, and the ``(M, T)`` bool mask of those alive.
 
-        Args:
-            prompts: M strings.
-
-        Returns:
-            ``(M, T, W)`` float32 tokens, and the ``(M, T)`` bool mask of those alive.
+        After the final layer norm, not projected.
         """
         words = self.word_embeddings(prompts)
         return self._run_text(words.embeddings).float(), words.mask
 
     def word_embeddings(self, prompts: Sequence[str]) -> Words:
-        """Return what the text tower reads: the embedding of every token, without positions.
-
-        Args:
-            prompts: M strings.
-
-        Returns:
-            ``embeddings`` ``(M, T, W)`` float32, ``end_positions`` ``(M,)``, ``mask`` ``(M, T)``.
-        """
+        """Word embeddings, which the text tower reads: of every token, without positions."""
         tokens = self.tokenize(prompts)
         embeddings = self.model.text_model.embeddings.token_embedding(tokens.ids).float()
         return Words(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
@@ -196,16 +154,13 @@ class ClipBackbone:
     def text_features_from(
         self, embeddings: torch.Tensor, end_positions: torch.Tensor
     ) -> torch.Tensor:
-        """Return text features of prompts given as word embeddings, with gradient to them.
+        """Text features, ``(M, D)``, of prompts as word embeddings, with gradient to them.
 
         Whatever stands behind a prompt's end cannot matter, but costs time: leave it out.
 
         Args:
             embeddings: ``(M, T, W)``, as of :meth:`word_embeddings`, some perhaps learned.
             end_positions: ``(M,)`` int64, where each prompt's end token stands.
-
-        Returns:
-            ``(M, D)`` float32, not normalised.
 
         Raises:
             ValueError: more positions than the context holds.
@@ -224,34 +179,18 @@ class ClipBackbone:
 
     @torch.no_grad()
     def encode_images(self, images: Images, batch_size: int = 64) -> torch.Tensor:
-        """Return the features of any number of pictures.
-
-        Args:
-            images: N PIL pictures or uint8 arrays, or an ``ImageData``.
-            batch_size: pictures in memory at once.
-
-        Returns:
-            ``(N, D)`` float32 on the CPU, not normalised.
-        """
+        """Features of any number of pictures or an ``ImageData``, ``(N, D)`` on the CPU."""
         return torch.cat([self.image_features(p).cpu() for p in self.batches(images, batch_size)])
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
-        """Return the features of any number of prompts.
-
-        Args:
-            prompts: M strings.
-            batch_size: prompts in memory at once.
-
-        Returns:
-            ``(M, D)`` float32 on the CPU, not normalised.
-        """
+        """Features of any number of prompts, ``(M, D)`` on the CPU."""
         chunks = [prompts[i : i + batch_size] for i in range(0, len(prompts), batch_size)]
         bar = _bar(chunks or [prompts], "encoding prompts")
         return torch.cat([self.text_features(chunk).cpu() for chunk in bar])
 
     def batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
-        """Yield the pixels of pictures, a batch at a time, with a bar after two seconds."""
+        """Pixels of pictures, a batch at a time, with a bar after two seconds."""
         starts = range(0, len(images), batch_size) or range(1)
         for i in _bar(starts, "encoding pictures"):
             rows = range(i, min(i + batch_size, len(images)))
@@ -259,9 +198,89 @@ class ClipBackbone:
 
 
 def _bar(batches: Sequence, what: str) -> tqdm:
-    """Show progress after two seconds, and none of a single batch.
-
-    In a notebook every bar, seen or not, is a dozen messages to the front end: hundreds of calls
-    with a batch each overran the queue of a reader that was waiting for the cell to end.
-    """
+    """Progress after two seconds, and none of a single batch."""
+    # In a notebook every bar, seen or not, is a dozen messages to the front end: hundreds of
+    # calls with a batch each overran the queue of a reader that waited for the cell to end.
     return tqdm(batches, what, leave=False, delay=2, unit="batch", disable=len(batches) == 1)
+
+
+def load_clip(
+    name: str | os.PathLike,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+) -> ClipBackbone:
+    """A frozen CLIP from any checkpoint that transformers can load.
+
+    Args:
+        name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
+        device: "cuda", "mps" or "cpu"; "auto" or None takes the first of these that there is.
+        dtype: precision of the weights; None takes float16 on CUDA and float32 elsewhere.
+            Features come back as float32 all the same.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, or the hub is out of reach.
+        ValueError: no CLIP model, weights damaged or missing, or no such device here.
+
+    Example:
+        >>> clip = load_clip("pico-clip", "cpu")
+        >>> clip.text_features(["one star", "two stars"]).shape
+        torch.Size([2, 96])
+    """
+    device = pick_device(device)
+    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    folder = find_checkpoint(name, revision)
+    with _quiet():
+        model = _load_model(folder)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        preprocessor = Preprocessor(folder, model.config.vision_config.image_size)
+    size = model.config.text_config.vocab_size
+    if len(tokenizer) > size:
+        raise ValueError(
+            f"the tokenizer in {folder} has {len(tokenizer)} tokens, the model embeds {size}: "
+            "they belong to different checkpoints"
+        )
+    # Taken before rounding: half precision would turn OpenAI's factor of 100 into 100.03.
+    scale = model.logit_scale.exp().item()
+    model = model.to(device, dtype)
+    return ClipBackbone(os.fspath(name), folder, model, tokenizer, preprocessor, scale)
+
+
+def _load_model(folder: Path) -> CLIPModel:
+    """The model in single precision; transformers would fill gaps with random numbers."""
+    try:
+        model, report = CLIPModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(
+            f"the weights in {folder} are damaged or do not fit its config.json: {error}"
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"the weights in {folder} lack {len(missing)} of the model's tensors, {missing[0]} "
+            "for one: fetch or save the checkpoint again"
+        )
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and loading reports, and set them back afterwards."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

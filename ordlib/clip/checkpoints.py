@@ -1,4 +1,4 @@
-"""Where a CLIP checkpoint lies, whether it is one, and what its weights are called."""
+"""CLIP checkpoints: bundled, in a folder or on the Hugging Face hub; what makes a whole one."""
 
 import hashlib
 import json
@@ -6,14 +6,32 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
 from ..utils.cache import cache_dir, digest, replacing
-from .hub import SETTINGS, WEIGHTS, cached, fetch
 
 BUNDLED = Path(__file__).parents[1] / "components" / "weights"
 
+# OpenAI's main branch holds a pickle only. This commit is the hub's own conversion of it to
+# safetensors, and a commit never changes.
+REVISIONS = {"openai/clip-vit-base-patch32": "c237dc49a33fc61debc9276459120b7eac67e7ef"}
+
+WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"]
+SETTINGS = [
+    *("config.json", "preprocessor_config.json", "processor_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt"),
+]
+
 
 def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:
-    """Return the folder of a checkpoint, downloading it when only the hub has it.
+    """Folder of a checkpoint, downloaded when only the hub has it.
 
     Args:
         name: a bundled name, a local folder, or a hub id like "openai/clip-vit-base-patch32".
@@ -30,7 +48,6 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     Example:
         >>> find_checkpoint("no-such-clip")
         Traceback (most recent call last):
-        ...
         FileNotFoundError: no checkpoint 'no-such-clip': ...
     """
     name = os.fspath(name)
@@ -47,23 +64,13 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
 
 
 def bundled() -> list[str]:
-    """Return the names of the CLIP checkpoints inside the package.
-
-    Example:
-        >>> "openai/clip-vit-base-patch32" in bundled()
-        False
-    """
+    """Names of the CLIP checkpoints inside the package."""
     configs = BUNDLED.glob("*/config.json")
     return sorted(path.parent.name for path in configs if _kind(path) == "clip")
 
 
 def check_kind(folder: Path) -> None:
-    """Raise unless a folder's config describes a CLIP model with both towers.
-
-    Raises:
-        FileNotFoundError: there is no config.
-        ValueError: it describes another model.
-    """
+    """Raise unless a folder's config is there and describes a CLIP model with both towers."""
     config = folder / "config.json"
     if not config.is_file():
         raise FileNotFoundError(
@@ -96,26 +103,15 @@ def check_files(folder: Path) -> None:
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of the model in a folder: one, or its numbered parts."""
+    """Safetensors files of the model in a folder: one, or its numbered parts."""
     single = folder / "model.safetensors"
     return [single] if single.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
 
 
 def hash_weights(folder: Path) -> str:
-    """Return the sha256 of a checkpoint's weights, remembered by path, size and time.
+    """sha256 of a checkpoint's weights, remembered by path, size and time.
 
-    Args:
-        folder: folder of a checkpoint.
-
-    Returns:
-        64 hexadecimal digits; of several files, the hash of their hashes.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "model.safetensors").write_bytes(b"weights")
-        >>> hash_weights(folder)[:8]
-        '9a129038'
+    64 hexadecimal digits; of several files, the hash of their hashes.
     """
     files = weights_files(folder)
     stamps = [(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
@@ -160,3 +156,74 @@ def _found(folder: Path) -> str:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cached(name: str, revision: str | None = None) -> Path | None:
+    """Folder of a repository in the hub's local cache, perhaps with files missing, or None."""
+    # The hub is not asked: a class behind one address stays under its limit on requests.
+    revision = revision or REVISIONS.get(name)
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (OSError, HFValidationError):
+        return None
+
+
+def fetch(name: str, files: list[str], revision: str | None = None) -> Path:
+    """Folder in the hub's local cache after a download of those ``files`` that there are.
+
+    Raises:
+        FileNotFoundError: no such repository, or the hub is out of reach; says what to do.
+        OSError: the disk is full, or the cache cannot be written.
+    """
+    revision = revision or REVISIONS.get(name)
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=files))
+    # The hub's client lets errors of its HTTP library through, whichever that is today.
+    except Exception as error:
+        if getattr(error, "errno", None):
+            raise
+        # The message holds the cause; a hundred lines of HTTP library would bury it.
+        raise FileNotFoundError(explain(name, revision, error)) from None
+
+
+def explain(name: str, revision: str | None, error: Exception) -> str:
+    """Why the hub did not give a checkpoint, and the way out.
+
+    Tells a wrong name (404) from too many requests (429) and from no network.
+    """
+    where = f"{name} (revision {revision or 'main'})"
+    causes = [error]
+    while causes[-1].__cause__ is not None:
+        causes.append(causes[-1].__cause__)
+    statuses = {getattr(getattr(cause, "response", None), "status_code", 0) for cause in causes}
+    if isinstance(error, HFValidationError):
+        return f"{name!r} is neither a folder nor a hub id ('owner/name')"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"the hub gives {where} only to those who accepted its terms: accept them at "
+            f"https://huggingface.co/{name} and run `hf auth login`"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"the hub has {name}, but no revision {revision!r} of it (404)"
+    if isinstance(error, RepositoryNotFoundError) or 404 in statuses:
+        return f"the hub has no {where}, or it is private (404): check the spelling"
+    if 429 in statuses:
+        return (
+            f"the hub has had too many requests from this address (429) and held {where} back. "
+            "Everyone behind the address shares the limit, on Colab too: wait five minutes, or "
+            f"log in with `hf auth login`. {_by_hand(name, revision)}"
+        )
+    return (
+        f"{where} is not, or not whole, in the local hub cache, and the hub is out of reach "
+        f"({type(causes[-1]).__name__}). {_by_hand(name, revision)}"
+    )
+
+
+def _by_hand(name: str, revision: str | None) -> str:
+    folder = name.split("/")[-1]
+    pin = f" --revision {revision}" if revision else ""
+    return (
+        f"Without network: on a machine that has it, run `hf download {name}{pin} --include "
+        f'"*.json" --include "*.txt" --include "*.safetensors" --local-dir {folder}`, bring the '
+        f"folder here, and load_clip('path/to/{folder}')"
+    )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
 
 
 def image_features(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:
-    """Return the picture features of a data set, from the disk cache where it holds them.
-
-    Args:
-        clip: the backbone, as it was loaded.
-        data: N pictures.
-        batch_size: pictures in memory at once.
-
-    Returns:
-        ``(N, D)`` float32 on the CPU, not normalised.
+    """Picture features of a data set, ``(N, D)`` float32 on the CPU, not normalised.
 
     Raises:
         ValueError: the backbone's weights were changed since it was loaded.
@@ -33,17 +26,9 @@ def image_features(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) 
 
 
 def visual_tokens(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:
-    """Return class and patch tokens of a data set, from the disk cache where it holds them.
+    """Class and patch tokens of a data set, ``(N, 1 + P, D)`` float16 on the CPU.
 
     There are many of them, so they are kept in half precision; call ``.float()`` on a batch.
-
-    Args:
-        clip: the backbone, as it was loaded.
-        data: N pictures.
-        batch_size: pictures in memory at once.
-
-    Returns:
-        ``(N, 1 + P, D)`` float16 on the CPU, the class token first.
 
     Raises:
         ValueError: the backbone's weights were changed since it was loaded.
@@ -67,32 +52,20 @@ def _cached(
     setting = (clip.dtype, clip.device.type, clip.preprocessor.key)
     key = digest(kind, clip.weights_hash, data.key, len(data), *setting)
     path = cache_dir() / "features" / f"{kind}-{key}.safetensors"
-    try:
+    with suppress(FileNotFoundError, SafetensorError):
         return load_file(path)["features"]
-    except (FileNotFoundError, SafetensorError):
-        features = _encode(clip, data, batch_size, encode, dtype)
+    # One tensor is filled batch by batch: twice the data never lies in memory.
+    features, done = None, 0
+    with torch.no_grad():
+        for pixels in clip.batches(data, batch_size):
+            batch = encode(pixels)
+            if features is None:
+                features = torch.empty(len(data), *batch.shape[1:], dtype=dtype)
+            features[done : done + len(batch)] = batch.to("cpu", dtype)
+            done += len(batch)
     try:
         with replacing(path) as temporary:
             save_file({"features": features}, temporary)
     except (OSError, SafetensorError) as error:
         warnings.warn(f"the features could not be kept in {path}: {error}", stacklevel=3)
     return features
-
-
-@torch.no_grad()
-def _encode(
-    clip: ClipBackbone,
-    data: "ImageData",
-    batch_size: int,
-    encode: Callable[[torch.Tensor], torch.Tensor],
-    dtype: torch.dtype,
-) -> torch.Tensor:
-    """Fill one result tensor batch by batch: twice the data never lies in memory."""
-    result, done = None, 0
-    for pixels in clip.batches(data, batch_size):
-        batch = encode(pixels)
-        if result is None:
-            result = torch.empty(len(data), *batch.shape[1:], dtype=dtype)
-        result[done : done + len(batch)] = batch.to("cpu", dtype)
-        done += len(batch)
-    return result

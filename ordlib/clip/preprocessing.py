@@ -55,16 +55,13 @@ class Preprocessor:
     def __call__(
         self, images: Sequence[Image.Image | np.ndarray], device: torch.device | str = "cpu"
     ) -> torch.Tensor:
-        """Return pixels that the image tower takes.
+        """Pixels that the image tower takes, ``(N, 3, side, side)`` float32 on the device.
 
         A picture that is not square loses what lies outside its centred square.
 
         Args:
             images: PIL pictures of any mode, or uint8 arrays (H, W), (H, W, 3) or (H, W, 4).
             device: where the result goes.
-
-        Returns:
-            ``(N, 3, side, side)`` float32.
 
         Raises:
             ValueError: no pictures, or an array that is no uint8 picture (says which).
@@ -77,7 +74,7 @@ class Preprocessor:
         return pixels.mul_(self._factor.to(device)).add_(self._shift.to(device))
 
     def _fit(self, image: Image.Image | np.ndarray, row: int) -> np.ndarray:
-        """Return a picture scaled and cropped, ``(side, side, 3)`` uint8."""
+        """A picture scaled and cropped, ``(side, side, 3)`` uint8."""
         array = _rgb(image, row)
         if self._keeps and array.shape[:2] == (self.side, self.side):
             return array
@@ -108,5 +105,5 @@ def _rgb(image: Image.Image | np.ndarray, row: int) -> np.ndarray:
 
 
 def _lengths(size: dict) -> dict[str, int]:
-    """Spell a size in one way: transformers' versions differ in what they leave empty."""
+    """A size spelled in one way: transformers' versions differ in what they leave empty."""
     return {name: int(length) for name, length in sorted(dict(size).items()) if length}

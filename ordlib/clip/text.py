@@ -41,15 +41,7 @@ class Words(NamedTuple):
 def tokenize(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], context_length: int
 ) -> Tokens:
-    """Turn prompts into token numbers, no longer than the longest of them.
-
-    Args:
-        tokenizer: a CLIP tokenizer.
-        prompts: M strings.
-        context_length: most positions that the text tower has.
-
-    Returns:
-        The tokens, on the CPU.
+    """Token numbers of prompts, on the CPU, no longer than the longest prompt.
 
     Raises:
         ValueError: no prompts, a prompt too long, or one with a sign the tokenizer lacks.
@@ -86,29 +78,16 @@ def tokenize(
 
 
 def encode_embeddings(model: CLIPModel, embeddings: torch.Tensor) -> torch.Tensor:
-    """Run the text tower on word embeddings.
-
-    transformers' text model takes token numbers only, so its parts are called one by one.
-    The causal mask is explicit: ``is_causal=True`` alone is ignored by eager attention.
-
-    Args:
-        model: a CLIP model.
-        embeddings: ``(M, T, W)`` in the model's dtype, without positions.
+    """Text tower on word embeddings ``(M, T, W)``, in the model's dtype and without positions.
 
     Returns:
         ``(M, T, W)`` tokens after the final layer norm, not projected.
-
-    Example:
-        >>> from transformers import CLIPConfig
-        >>> small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-        >>> text, vision = {**small, "vocab_size": 9}, {**small, "image_size": 32}
-        >>> model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision))
-        >>> encode_embeddings(model, torch.zeros(2, 5, 8)).shape
-        torch.Size([2, 5, 8])
     """
+    # transformers' text model takes token numbers only, so its parts are called one by one.
     tower = model.text_model
     hidden = tower.embeddings(inputs_embeds=embeddings)
     length = hidden.shape[1]
+    # The causal mask is explicit: ``is_causal=True`` alone is ignored by eager attention.
     mask = torch.full((length, length), float("-inf"), dtype=hidden.dtype, device=hidden.device)
     mask = mask.triu(1).expand(len(hidden), 1, length, length)
     hidden = tower.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state

@@ -17,13 +17,13 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 def write_component(
     folder: str | os.PathLike, config: dict, tensors: dict[str, Tensor], card: dict
 ) -> None:
-    """Write a component, every file to a temporary name first.
+    """Write a component: every file is whole or not there, and config and card name the weights.
 
     Args:
         folder: made if missing.
-        config: what rebuilds the method, for JSON; the hash of the weights is added.
+        config: what rebuilds the method, for JSON.
         tensors: the trained parts.
-        card: what is to be said of it, for JSON; the hash is added here, too.
+        card: what is to be said of it, for JSON.
 
     Example:
         >>> import tempfile, torch
@@ -46,13 +46,7 @@ def write_component(
 
 
 def read_component(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
-    """Read a component and check its weights.
-
-    Args:
-        folder: written by :func:`write_component`.
-
-    Returns:
-        The config, and the tensors on the CPU.
+    """Config and checked tensors, on the CPU, of a folder that :func:`write_component` wrote.
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing (says which).
@@ -75,7 +69,7 @@ def read_component(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
 
 
 def read_json(path: Path) -> dict:
-    """Return a component's config or card.
+    """A component's config or card.
 
     Raises:
         FileNotFoundError: there is none.

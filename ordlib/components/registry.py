@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..clip import ClipBackbone, load_clip
+from ..utils.validation import check_choice
 from .io import CARD, CONFIG, read_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ HOMES = {
 
 
 def list_components() -> pd.DataFrame:
-    """Return the components that come with ordlib, a row each, by name.
+    """Table of the components that come with ordlib, a row each, by name.
 
     Returns:
         Columns ``method``, ``task``, ``backbone``, ``mae`` on test in the task's unit, ``device``
@@ -43,14 +44,11 @@ def list_components() -> pd.DataFrame:
 
 
 def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> "Trained":
-    """Load a trained method, with its task and options.
+    """A trained method, ready to predict; ``model.card`` says what is known of it.
 
     Args:
         name: one of :func:`list_components`, or a folder that ``save_pretrained`` wrote.
         clip: the backbone it was trained on; None loads it by the name in the component.
-
-    Returns:
-        The method, ready to predict; ``model.card`` says what is known of it.
 
     Raises:
         FileNotFoundError: no such component (lists those there are).
@@ -64,8 +62,7 @@ def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) ->
     folder = _find(name)
     config = read_json(folder / CONFIG)
     method = config.get("method")
-    if method not in HOMES:
-        raise ValueError(f"{folder}: method = {method!r}: must be one of {', '.join(HOMES)}")
+    check_choice(f"{folder}: method", method, HOMES)
     home = import_module(f"ordlib.methods.{HOMES[method]}")
     clip = clip or load_clip(config["backbone"]["name"])
     model = getattr(home, method).from_pretrained(folder, clip)

@@ -15,7 +15,7 @@ from .image_io import read_picture
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """Pictures with ordered labels.
+    """A data set of pictures with ordinal labels.
 
     Indexing gives a picture: ``data[0]`` is a PIL image in RGB, read when asked for.
 
@@ -74,11 +74,11 @@ class ImageData:
             )
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Number of pictures."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> Image.Image:
-        """Return one picture as RGB."""
+        """One picture as RGB."""
         image = self.images[index]
         return Image.fromarray(image) if isinstance(image, np.ndarray) else read_picture(image)
 
@@ -95,14 +95,9 @@ class ImageData:
         return self.task.nearest_rank(self.values)
 
     def subset(self, indices: Sequence[int] | np.ndarray, split: str | None = None) -> "ImageData":
-        """Return some of the pictures, in the order given.
+        """Some of the pictures in the order given, by positions or a mask of N booleans.
 
-        Args:
-            indices: positions, or a mask of N booleans.
-            split: name of the new set; None keeps the name.
-
-        Returns:
-            The chosen pictures, with a key of their own.
+        The new set has a key of its own; None keeps the name of the split.
 
         Raises:
             ValueError: nothing chosen.

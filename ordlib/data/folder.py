@@ -27,7 +27,7 @@ def load_folder(
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> ImageData | dict[str, ImageData]:
-    """Load a folder of pictures of your own, labelled by a table, a list or its subfolders.
+    """Data set of a folder of your own, labelled by a table, a list or its subfolders.
 
     Everything is checked before anything is returned: each picture can be opened, each label
     is a rank of the task. Up to ten faults are told at once, each with its row. Pictures are

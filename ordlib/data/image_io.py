@@ -1,5 +1,6 @@
 """Picture files: what is wrong with one, and how any kind of one becomes plain RGB."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +18,10 @@ GREY_16_MODES = ("I", "I;16", "I;16B", "I;16L")
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Read a picture file, upright and in RGB.
-
-    Args:
-        path: a file in one of ``FORMATS``.
-
-    Returns:
-        The picture (the first, where a file holds many).
+    """The picture in a file of one of ``FORMATS``, upright and in RGB; the first of many.
 
     Raises:
         OSError: the file is missing or cannot be decoded; the message names it.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "grey.png"
-        >>> Image.new("L", (8, 6), 100).save(path)
-        >>> read_picture(path).getpixel((0, 0))
-        (100, 100, 100)
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -46,13 +34,7 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn any picture into RGB: upright, see-through parts on white, 16 bits scaled to 8.
-
-    Args:
-        image: any of ``COLOUR_MODES`` and ``GREY_16_MODES``.
-
-    Returns:
-        An RGB picture, 8 bits a channel.
+    """Any picture as 8-bit RGB: upright, see-through parts on white, 16 bits scaled to 8.
 
     Example:
         >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
@@ -68,27 +50,37 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def picture_fault(path: Path) -> str | None:
-    """Say what is wrong with a picture file, without decoding sound JPEG and PNG files.
+def examine(
+    path: Path, most: float = math.inf, longest: float = math.inf, thoroughly: bool = False
+) -> int | str:
+    """Number of pixels of an existing picture file, or what is wrong with it.
 
     A PNG file is checked by its checksums, a JPEG file by its end marker; the rarer formats,
     and JPEG files without that marker, are decoded.
 
     Args:
-        path: an existing file.
-
-    Returns:
-        What is wrong with it, or None.
+        path: the file.
+        most: pixels it may have; Pillow itself stops at twice ``Image.MAX_IMAGE_PIXELS``.
+        longest: how many times as long as the other a side may be.
+        thoroughly: decode it in any case.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "notes.png"
         >>> _ = path.write_text("no picture")
-        >>> picture_fault(path)
+        >>> examine(path)
         'is damaged or of a kind that is not read (not one of BMP, GIF, ...)'
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > most:
+                return f"has {width * height:,} pixels, more than {most:,}; scale it down"
+            if max(width, height) > longest * min(width, height):
+                return (
+                    f"is {width:,} by {height:,} pixels, one side more than {longest} times the "
+                    "other; crop it"
+                )
             if image.mode not in COLOUR_MODES + GREY_16_MODES:
                 return f"has pixels of kind {image.mode!r}; save it as 8-bit RGB"
             if image.format == "PNG":
@@ -104,7 +96,13 @@ def picture_fault(path: Path) -> str | None:
     # As in read_picture: a broken file may raise anything.
     except Exception as error:
         return f"cannot be read: {error}"
-    return None
+    if thoroughly:
+        try:
+            read_picture(path)
+        except OSError as error:
+            # The cause says what is wrong; the error around it says the path, too.
+            return f"cannot be decoded: {error.__cause__ or error}"
+    return width * height
 
 
 def _has_end_marker(path: Path) -> bool:

@@ -15,7 +15,7 @@ USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test")
 
 @dataclass(frozen=True)
 class Listing:
-    """Names of pictures and their labels, as text, with where each was read.
+    """Names of pictures and their labels as text, with where each was read.
 
     Attributes:
         source: what was read, for messages: a file or a folder.
@@ -44,7 +44,7 @@ class Listing:
         return self.records[self.label_column].tolist()
 
     def column(self, name: str) -> pd.Series:
-        """Return a column of the table, or raise ``ValueError`` naming those there are."""
+        """A column of the table; ``ValueError`` names those there are."""
         if name not in self.records:
             known = ", ".join(map(repr, self.records.columns))
             raise ValueError(f"{self.source} has no column {name!r}; it has {known}")
@@ -52,16 +52,7 @@ class Listing:
 
 
 def read_listing(root: Path, labels: Path | None, image_column: str, label_column: str) -> Listing:
-    """Read whatever says which pictures there are.
-
-    Args:
-        root: the folder of pictures.
-        labels: a table (.csv, .tsv, .tab), any other text file (a list of ``path label``
-            lines), or None for class-named subfolders.
-        image_column, label_column: the table's columns.
-
-    Returns:
-        The entries, in the order of the file; subfolders in alphabetical order.
+    """Entries of a table, of any other file (a list), or of class-named subfolders (None).
 
     Raises:
         ValueError: nothing listed, a missing column, text that is not UTF-8, a row too long.
@@ -74,17 +65,9 @@ def read_listing(root: Path, labels: Path | None, image_column: str, label_colum
 
 
 def read_table(file: Path, image_column: str, label_column: str) -> Listing:
-    """Read a table whose first row names the columns, split by commas, semicolons or tabs.
+    """Entries of a table split by commas, semicolons or tabs; its first row names the columns.
 
-    Args:
-        file: UTF-8 text.
-        image_column, label_column: names of two of the columns.
-
-    Returns:
-        The entries; rows are counted as a spreadsheet does, the header being row 1.
-
-    Raises:
-        ValueError: a missing column, no rows, text that is not UTF-8, a row too long.
+    Rows are counted as a spreadsheet does, the header being row 1.
 
     Example:
         >>> import tempfile
@@ -105,25 +88,7 @@ def read_table(file: Path, image_column: str, label_column: str) -> Listing:
 
 
 def read_list(file: Path) -> Listing:
-    """Read lines of a path and a label; the label is what follows the last blank.
-
-    Args:
-        file: UTF-8 text. Paths may hold blanks; empty lines are passed over.
-
-    Returns:
-        The entries.
-
-    Raises:
-        ValueError: no lines, or text that is not UTF-8.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "train.txt"
-        >>> _ = file.write_text("my photos/a b.jpg 3\\n")
-        >>> listing = read_list(file)
-        >>> listing.paths, listing.labels
-        (['my photos/a b.jpg'], ['3'])
-    """
+    """Entries of a file with lines of a path and a label, which follows the last blank."""
     lines = list(enumerate(_read_text(file).splitlines(), start=1))
     lines = [(number, line.strip()) for number, line in lines if line.strip()]
     if not lines:
@@ -135,17 +100,9 @@ def read_list(file: Path) -> Listing:
 
 
 def read_classes(root: Path) -> Listing:
-    """List the pictures of subfolders that are named after their rank.
+    """Entries of subfolders named after their rank, in alphabetical order, at any depth.
 
-    Args:
-        root: holds one folder for each rank; pictures may lie deeper inside those.
-
-    Returns:
-        The entries, in alphabetical order. Hidden files and other kinds of files are not listed.
-
-    Raises:
-        ValueError: no subfolders, one without pictures, pictures outside of them, or
-            subfolders named after splits.
+    Hidden files and other kinds of files are not listed.
     """
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
@@ -181,7 +138,8 @@ def read_classes(root: Path) -> Listing:
 
 
 def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
-    """Read the names of the rows and all cells; by hand, for faults that name their row."""
+    """Names of the rows, and all cells."""
+    # By hand, for faults that name their row.
     text = _read_text(file)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:

@@ -11,7 +11,7 @@ def split_indices(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Divide pictures among splits so that every split sees the ranks in equal shares.
+    """Positions of the pictures of each split, stratified over ranks.
 
     Without groups each rank is dealt out as evenly as whole pictures allow. With groups, all
     pictures of a group go to one split: the largest groups choose first, each the split

@@ -10,25 +10,17 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..tasks import OrdinalTask
-from .image_io import picture_fault
+from ..utils.validation import listed
+from .image_io import examine
 from .label_files import Listing
-
-FAULTS_TOLD = 10
 
 
 def check_entries(
     root: Path, listing: Listing, task: OrdinalTask, filled: Iterable[pd.Series | None] = ()
 ) -> tuple[list[Path], np.ndarray]:
-    """Find the file and read the label of every entry.
+    """N paths of readable pictures, and ``(N,)`` labels on the task's number line.
 
-    Args:
-        root: the folder of pictures, absolute.
-        listing: N entries.
-        task: what the labels mean.
-        filled: columns of the listing in which every row must say something.
-
-    Returns:
-        N paths of readable pictures, and ``(N,)`` labels on the task's number line.
+    In the columns ``filled`` every row must say something.
 
     Raises:
         ValueError: up to ten faults, each with its row, field and value, in the order of rows.
@@ -58,7 +50,7 @@ class Faults:
         self.texts: dict[int, list[str]] = {}
 
     def place(self, index: int, field: str) -> str:
-        """Name an entry's field as its reader finds it: "row 7, column 'age'"."""
+        """An entry's field as its reader finds it: "row 7, column 'age'"."""
         row = self.listing.rows[index]
         return f"{row}, {field}" if row else field
 
@@ -72,17 +64,15 @@ class Faults:
         texts = list(dict.fromkeys(text for row in sorted(self.texts) for text in self.texts[row]))
         if not texts:
             return
-        told = "".join(f"\n  {text}" for text in texts[:FAULTS_TOLD])
-        more = len(texts) - FAULTS_TOLD
-        rest = f"\n  and {more} more" if more > 0 else ""
+        told = listed(texts)
         if len(self.texts) == len(self.listing.paths) > 1:
-            rest += "\n  Every entry is at fault: are the folder, the columns and the task right?"
-        count = f"{len(texts)} fault{'s' if len(texts) > 1 else ''}"
-        raise ValueError(f"{self.listing.source} has {count}:{told}{rest}")
+            told += "\n  Every entry is at fault: are the folder, the columns and the task right?"
+        count = f"{len(texts)} fault{'s'[: len(texts) > 1]}"
+        raise ValueError(f"{self.listing.source} has {count}:{told}")
 
 
 def _locate(root: Path, listing: Listing, faults: Faults) -> list[Path | None]:
-    """Find each file; None, and a fault, where one is missing, outside, or listed twice."""
+    """Each entry's file; None, and a fault, where it is missing, outside, or listed twice."""
     files: list[Path | None] = []
     first: dict[Path, int] = {}
     for index, name in enumerate(listing.paths):
@@ -116,9 +106,9 @@ def _open_all(files: list[Path | None], listing: Listing, faults: Faults) -> Non
     """Open every picture that was found; in threads, since this mostly waits for the disk."""
     found = [index for index, file in enumerate(files) if file is not None]
     with ThreadPoolExecutor() as pool:
-        told = pool.map(picture_fault, (files[index] for index in found))
+        told = pool.map(examine, (files[index] for index in found))
         bar = tqdm(told, "checking pictures", len(found), leave=False, delay=2, unit="picture")
         for index, fault in zip(found, bar, strict=True):
-            if fault:
+            if isinstance(fault, str):
                 place = faults.place(index, listing.path_field)
                 faults.add(index, f"{place}: {listing.paths[index]!r} {fault}")

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..utils.validation import listed
 from .html import write_gallery
-from .result import Ranking, printable
+from .result import Ranking, is_strange, printable
 
 ROWS = 40
-FAULTS_TOLD = 20
 
 
 def report(
@@ -42,13 +42,7 @@ def report(
 
 
 def show(console: Console, ranking: Ranking, rows: int) -> None:
-    """Print the order as a table, then what is to be known of it.
-
-    Args:
-        console: where to.
-        ranking: what.
-        rows: at most so many.
-    """
+    """Print the first rows as a table, then what is to be known of the order."""
     _say(console, ranking.title, "bold")
     console.print(_table(ranking, rows))
     if len(ranking) > rows:
@@ -59,10 +53,9 @@ def show(console: Console, ranking: Ranking, rows: int) -> None:
         )
     for note in ranking.notes:
         _say(console, note, "yellow")
-    for path, reason in list(ranking.skipped.items())[:FAULTS_TOLD]:
-        _say(console, f"  {printable(path)} {printable(reason)}", "red")
-    if len(ranking.skipped) > FAULTS_TOLD:
-        _say(console, f"  ... and {len(ranking.skipped) - FAULTS_TOLD:,} more.", "red")
+    told = listed([f"{printable(path)} {printable(why)}" for path, why in ranking.skipped.items()])
+    if told:
+        _say(console, told.removeprefix("\n"), "red")
 
 
 def _table(ranking: Ranking, rows: int) -> Table:
@@ -77,7 +70,7 @@ def _table(ranking: Ranking, rows: int) -> Table:
         # Text, since names may hold what rich would take for markup.
         cells = [str(row.rank), Text(printable(row.path)), f"{row.score:.2f}"]
         cells += [ranking.meaning(row)] if ranking.task else []
-        table.add_row(*cells, style="dim" if getattr(row, "strangeness", 0) > 1 else None)
+        table.add_row(*cells, style="dim" if is_strange(row) else None)
     return table
 
 

@@ -14,8 +14,7 @@ from tqdm.auto import tqdm
 
 from ..data.image_io import read_picture
 from ..utils.cache import replacing
-from . import Ranking
-from .result import printable
+from .result import Ranking, is_strange, printable
 
 SIDE = 256  # pixels of the longer side of a thumbnail
 PICTURES = "<!-- pictures -->"
@@ -29,25 +28,8 @@ def write_gallery(ranking: Ranking, path: str | os.PathLike, side: int = SIDE) -
 
     Args:
         ranking: what to show; :meth:`~ordlib.ranking.Ranking.top` takes the first of it.
-        path: of the page; its folder is made if missing.
+        path: of the page, which is returned; its folder is made if missing.
         side: pixels of the longer side of a thumbnail; smaller pictures stay as they are.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        OSError: the page cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> from ordlib import RankingAdapter, load_clip, load_task, rank
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> Image.new("RGB", (96, 96), "red").save(folder / "red.png")
-        >>> adapter = RankingAdapter(load_clip("pico-clip", "cpu"), load_task("counting"))
-        >>> ranking = rank(folder, "the number of stars", component=adapter)
-        >>> page = write_gallery(ranking, folder / "out.html")
-        >>> page.name, page.read_text("utf-8").count("data:image/jpeg")
-        ('out.html', 1)
     """
     template = files("ordlib.ranking").joinpath("gallery.html").read_text(encoding="utf-8")
     head, tail = (Template(part) for part in template.split(PICTURES))
@@ -61,7 +43,7 @@ def write_gallery(ranking: Ranking, path: str | os.PathLike, side: int = SIDE) -
 
 
 def _words(ranking: Ranking) -> dict[str, str]:
-    """Return what the template asks for, ready for HTML."""
+    """What the template asks for, ready for HTML."""
     scores = ranking.table["score"]
     whole = len(ranking) == ranking.total
     # What casts doubt on the order stands by itself.
@@ -92,14 +74,12 @@ def _skipped(ranking: Ranking) -> str:
 
 
 def _items(ranking: Ranking, side: int) -> Iterator[str]:
-    """Yield the entry of every picture; only one is in memory."""
+    """The entry of every picture; only one is in memory."""
     low, high = ranking.table["score"].min(), ranking.table["score"].max()
     rows = ranking.table.itertuples()
-    for row in tqdm(
-        rows, "writing the gallery", len(ranking), leave=False, delay=2, unit="picture"
-    ):
+    for row in tqdm(rows, "writing the gallery", len(ranking), False, delay=2, unit="picture"):
         share = (row.score - low) / (high - low) if high > low else 1.0
-        odd = '<span class="odd">unlike training</span>' if _is_odd(row) else ""
+        odd = '<span class="odd">unlike training</span>' if is_strange(row) else ""
         said = ranking.meaning(row)
         said += f" {ranking.unit}" if said and "label" not in ranking.table else ""
         score = f"{row.score:.2f}".replace("-", "\u2212")
@@ -114,27 +94,19 @@ def _items(ranking: Ranking, side: int) -> Iterator[str]:
 
 
 def _picture(row: object, side: int) -> str:
-    """Return a picture as an ``img`` that carries it, or words if it is gone by now."""
+    """A picture as an ``img`` that carries it, or words if it is gone by now."""
     try:
-        shown = _thumbnail(Path(row.path), side)
+        picture = read_picture(Path(row.path))
     except OSError:
         return "<p>cannot be read any more</p>"
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    small = io.BytesIO()
+    picture.save(small, "JPEG", quality=88, subsampling=0, optimize=True)
+    shown = "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode("ascii")
     name = _safe(os.path.basename(row.path))
     return f'<img src="{shown}" alt="Rank {row.rank}: {name}" decoding="async">'
 
 
-def _thumbnail(path: Path, side: int) -> str:
-    picture = read_picture(path)
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    small = io.BytesIO()
-    picture.save(small, "JPEG", quality=88, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(small.getvalue()).decode("ascii")
-
-
-def _is_odd(row: object) -> bool:
-    return getattr(row, "strangeness", 0) > 1
-
-
 def _safe(text: str) -> str:
-    """Return text that HTML shows as it is, on one line, whatever it holds."""
+    """Text that HTML shows as it is, on one line, whatever it holds."""
     return escape(printable(text))

@@ -1,17 +1,28 @@
-"""The picture files of a folder, whatever lies in it."""
+"""The picture files of a folder, whatever lies in it: which can be scored, which would do harm."""
 
+import json
+import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
-from ..data.image_io import SUFFIXES
+from PIL import Image
 
-Path = str | os.PathLike
+from ..data.image_io import SUFFIXES, examine
+from ..utils.cache import cache_dir, digest, replacing
+
+# A picture is scaled until its short side fits: a line of pixels would grow beyond all memory.
+LONGEST = 100
 
 
 @dataclass
 class Found:
-    """What was found.
+    """What lies in a folder.
 
     Attributes:
         files: of pictures, by name; nobody has looked into them yet.
@@ -24,30 +35,15 @@ class Found:
     ignored: int = 0
 
 
-def find_pictures(paths: Path | Sequence[Path]) -> Found:
-    """Find the picture files of a folder, or look at those of a list.
+def find_pictures(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Found:
+    """Picture files of a folder, or of a list of files and folders, sorted by path.
 
     In a folder, all its subfolders are searched, links followed and each folder entered once;
     what is hidden is left alone. A file that is named itself may end in anything.
 
-    Args:
-        paths: a folder, or a sequence of files and folders.
-
-    Returns:
-        What was found, sorted by path.
-
     Raises:
         FileNotFoundError: there is no such folder.
         ValueError: there is no picture.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> for name in ("b.png", "a.JPG", "notes.txt"):
-        ...     (folder / name).touch()
-        >>> found = find_pictures(folder)
-        >>> [os.path.basename(file) for file in found.files], found.ignored
-        (['a.JPG', 'b.png'], 1)
     """
     alone = isinstance(paths, str | os.PathLike)
     if alone and not os.path.lexists(paths):
@@ -96,3 +92,77 @@ def _absence(path: str) -> str:
     if os.path.islink(path):
         return "is a link that leads to no file"
     return "is no ordinary file" if os.path.exists(path) else "is missing"
+
+
+def state_of(file: str) -> tuple:
+    """What changes when a file does: where it really is, its size and its time."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return (file,)
+    return (os.path.realpath(file), status.st_size, status.st_mtime_ns)
+
+
+class Checks:
+    """What is known of the files of a chunk, kept on disk until one of them changes.
+
+    Only sound files are remembered: what was at fault is looked at anew each time, and all the
+    way, as it may be that nobody was allowed to read it.
+
+    Attributes:
+        files: the chunk.
+        pixels: of sound files, by name.
+        faults: of the others, by name.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.files = files
+        self._states = {file: state_of(file) for file in files}
+        self._path = cache_dir() / "ranking" / f"{digest(*self._states.values())}.json"
+        known = self._remembered()
+        self.pixels = known or {}
+        self.faults: dict[str, str] = {}
+        self._new = known is None
+        self.look([file for file in files if file not in self.pixels], known is not None)
+
+    @property
+    def sound(self) -> list[str]:
+        """The files that can be scored, in order."""
+        return [file for file in self.files if file in self.pixels]
+
+    @property
+    def key(self) -> str:
+        """Names the sound files and what is in them."""
+        return digest("ranking", *(self._states[file] for file in self.sound))
+
+    def look(self, files: Sequence[str], thoroughly: bool) -> None:
+        """Check files, in threads, since this mostly waits for disk and decoders."""
+        # Where Pillow only warns, a picture decoded would take hundreds of megabytes: its warning
+        # becomes a fault of ours.
+        most = Image.MAX_IMAGE_PIXELS or math.inf
+        check = partial(examine, most=most, longest=LONGEST, thoroughly=thoroughly)
+        quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+        with quiet, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for file, found in zip(files, pool.map(check, map(Path, files)), strict=True):
+                if isinstance(found, str):
+                    self.faults[file] = found
+                    self.pixels.pop(file, None)
+                else:
+                    self._new |= file not in self.pixels
+                    self.pixels[file] = found
+
+    def keep(self) -> None:
+        """Remember the sound files, if there is something new about them."""
+        if not self._new:
+            return
+        known = [self.pixels.get(file) for file in self.files]
+        # Else the next run checks again; what fills the disk is told by the feature cache.
+        with suppress(OSError), replacing(self._path) as temporary:
+            temporary.write_text(json.dumps(known), encoding="utf-8")
+
+    def _remembered(self) -> dict[str, int] | None:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return {file: n for file, n in zip(self.files, known, strict=True) if n is not None}

@@ -1,7 +1,9 @@
-"""The one call: paths and a sentence in, an order out."""
+"""The one call: paths and a sentence in, an order out; and what the sentence asks for."""
 
 import os
-from collections.abc import Sequence
+import re
+import string
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,17 +12,23 @@ import torch
 from ..clip import ClipBackbone, load_clip
 from ..components.registry import load_component
 from ..methods.ranking_adapter.model import RankingAdapter
-from .image_files import Path, find_pictures
-from .prompt_parsing import asked_task, highest_first
+from ..utils.validation import listed
+from .image_files import find_pictures
 from .result import Ranking
-from .scoring import Scored, score_files
+from .scoring import score_files
 
 COMPONENT = "ranking-adapter"
-FAULTS_TOLD = 10
+FROM_TO = re.compile(r"\bfrom\s+(?:the\s+)?(\w+)\b.*?\bto\s+(?:the\s+)?(\w+)", re.I | re.S)
+# First words of "from A to B" that name the high end of a number line.
+HIGH = frozenset(
+    {"best", "greatest", "high", "highest", "largest", "last", "latest", "many", "most", "newest"}
+)
+# What is old is the low end among photographs, and the high end among people.
+FALLING = frozenset({("oldest", "youngest"), ("old", "young"), ("new", "old"), ("good", "bad")})
 
 
 def rank(
-    paths: Path | Sequence[Path],
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
     prompt: str,
     *,
     component: str | os.PathLike | RankingAdapter = COMPONENT,
@@ -29,7 +37,7 @@ def rank(
     batch_size: int = 64,
     reverse: bool = False,
 ) -> Ranking:
-    """Order pictures by a sentence.
+    """Pictures in the order that a sentence asks for.
 
     Any number of pictures takes bounded memory. Their features are kept in the cache, so that a
     second sentence is much faster. What cannot be read is skipped, and said.
@@ -76,19 +84,20 @@ def rank(
         adapter = _load(component, clip, device)
     # A sentence that cannot be read is told before any picture is.
     adapter.words(prompt)
-    scored = score_files(adapter, prompt, found.files, batch_size)
-    skipped = found.skipped | scored.faults
-    if not scored.files:
-        raise ValueError(_all_at_fault(skipped))
     task = asked_task(prompt, adapter.wordings)
+    scored, faults = score_files(adapter, prompt, task, found.files, batch_size)
+    skipped = found.skipped | faults
+    if scored.empty:
+        told = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
+        raise ValueError(f"none of {len(skipped)} pictures can be read:{told}")
     down = highest_first(prompt) != reverse
-    known = not np.isnan(scored.strangeness).any()
+    known = scored["strangeness"].notna().all()
     return Ranking(
         prompt=prompt,
         table=_table(adapter, scored, task, down),
         highest_first=down,
-        total=len(scored.files),
-        strange=int((scored.strangeness > 1).sum()) if known else None,
+        total=len(scored),
+        strange=int((scored["strangeness"] > 1).sum()) if known else None,
         skipped=skipped,
         ignored=found.ignored,
         task=task,
@@ -112,35 +121,70 @@ def _load(
     return adapter
 
 
-def _table(adapter: RankingAdapter, scored: Scored, task: str | None, down: bool) -> pd.DataFrame:
-    order = np.argsort(-scored.scores if down else scored.scores, kind="stable")
-    scores = scored.scores[order]
-    table = pd.DataFrame(
-        {
-            "rank": np.arange(1, len(order) + 1),
-            "path": [scored.files[i] for i in order],
-            "score": scores,
-        }
-    )
+def _table(
+    adapter: RankingAdapter, scored: pd.DataFrame, task: str | None, down: bool
+) -> pd.DataFrame:
+    table = scored.sort_values("score", ascending=not down, kind="stable", ignore_index=True)
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    strangeness = table.pop("strangeness")
     if task:
         own = adapter.tasks[task]
-        table["value"] = adapter.read(own, scores).value
+        table["value"] = adapter.read(own, table["score"].to_numpy()).value
         if isinstance(own.values[0], str):
             table["label"] = [own.label_of(i) for i in own.nearest_rank(table["value"])]
     if adapter.likeness:
-        table["strangeness"] = scored.strangeness[order]
+        table["strangeness"] = strangeness
     return table
 
 
 def _trained_on(adapter: RankingAdapter) -> str:
-    """Say what an adapter learned from: its card's words, and a sentence of each task."""
+    """What an adapter learned from: its card's words, and a sentence of each task."""
     what = getattr(adapter, "card", {}).get("trained_on", "pictures that nobody described")
     said = ", ".join(repr(known[0]) for known in adapter.wordings.values())
     return f"{what}, by sentences such as {said}."
 
 
-def _all_at_fault(skipped: dict[str, str]) -> str:
-    told = [f"\n  {path!r} {reason}" for path, reason in skipped.items()]
-    more = len(told) - FAULTS_TOLD
-    rest = f"\n  and {more} more" if more > 0 else ""
-    return f"none of {len(told)} pictures can be read:{''.join(told[:FAULTS_TOLD])}{rest}"
+def highest_first(prompt: str) -> bool:
+    """Whether a sentence wants the highest score first.
+
+    Scores grow with the number line of the task: more things, newer photographs, older people,
+    better quality. So the highest comes first, unless the sentence says "from A to B" and A is
+    not a word for the high end.
+
+    Example:
+        >>> highest_first("the number of stars"), highest_first("Rank from oldest to newest.")
+        (True, False)
+    """
+    found = FROM_TO.search(prompt)
+    if not found:
+        return True
+    first, last = (word.lower() for word in found.groups())
+    return first in HIGH or (first, last) in FALLING
+
+
+def asked_task(prompt: str, wordings: Mapping[str, Sequence[str]]) -> str | None:
+    """The one task among whose trained ``wordings`` a sentence is, else None.
+
+    Capitals, spaces and the full stop do not matter; a placeholder stands for any words.
+
+    Example:
+        >>> wordings = {"counting": ["the number of {plural}"], "dating": ["the year"]}
+        >>> asked_task("The number of red umbrellas.", wordings), asked_task("rust", wordings)
+        ('counting', None)
+    """
+    plain = _plain(prompt)
+    found = [
+        task
+        for task, sentences in wordings.items()
+        if any(re.fullmatch(_pattern(sentence), plain, re.I) for sentence in sentences)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _plain(sentence: str) -> str:
+    return " ".join(sentence.split()).rstrip(".?! ")
+
+
+def _pattern(sentence: str) -> str:
+    parts = string.Formatter().parse(_plain(sentence))
+    return "".join(re.escape(text) + (".+" if name is not None else "") for text, name, *_ in parts)

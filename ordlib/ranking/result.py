@@ -16,15 +16,15 @@ DOUBTFUL = 0.1
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Ranking:
-    """Pictures in order.
+    """Pictures in the order of a sentence, and what is known of that order.
 
     Attributes:
         prompt: the sentence.
         table: a row a picture, first to last: ``rank`` from 1, ``path``, ``score`` in standard
             deviations of the training labels, ``value`` on the task's number line (only if the
             sentence is one that was trained), ``label`` (the nearest rank's name, if ranks have
-            names), and ``strangeness``, above 1 for what is unlike
-            the training pictures (only if the component can tell).
+            names), and ``strangeness``, above 1 for what is unlike the training pictures (only
+            if the component can tell).
         highest_first: whether the highest score comes first, else the lowest.
         total: pictures that were ordered; the table may have the first of them only.
         strange: how many of all are unlike the training pictures; None if nobody can tell.
@@ -49,20 +49,20 @@ class Ranking:
     trained_on: str
 
     def __len__(self) -> int:
-        """Return the number of pictures in the table."""
+        """Number of pictures in the table."""
         return len(self.table)
 
     def __repr__(self) -> str:
-        rows = self.table.assign(path=[printable(path) for path in self.table["path"]])
-        return "\n".join(
-            [self.title, rows.round(3).to_string(index=False, max_rows=20), *self.notes]
-        )
+        table = self._rounded().to_string(index=False, max_rows=20)
+        return "\n".join([self.title, table, *self.notes])
 
     def _repr_html_(self) -> str:
-        rows = self.table.assign(path=[printable(path) for path in self.table["path"]])
         notes = "".join(f"<p>{escape(note)}</p>\n" for note in self.notes)
-        table = rows.round(3).to_html(index=False, max_rows=20)
+        table = self._rounded().to_html(index=False, max_rows=20)
         return f"<p>{escape(self.title)}</p>\n{table}\n{notes}"
+
+    def _rounded(self) -> pd.DataFrame:
+        return self.table.assign(path=[printable(path) for path in self.table["path"]]).round(3)
 
     @property
     def title(self) -> str:
@@ -106,37 +106,24 @@ class Ranking:
         return notes
 
     def meaning(self, row: object) -> str:
-        """Say what a row of the table stands for on the task's number line; empty if unknown."""
+        """What a row of the table stands for on the task's number line; empty if unknown."""
         if self.task is None:
             return ""
         return getattr(row, "label", None) or f"{row.value:.1f}"
 
     def top(self, count: int) -> "Ranking":
-        """Return the same ranking with the first rows of its table only."""
+        """The same ranking with the first rows of its table only."""
         return replace(self, table=self.table.head(count))
 
     def to_csv(self, path: str | os.PathLike | None = None) -> str:
-        """Return the table as CSV, and write it to a file if one is named.
+        """The table as CSV, written to a file, too, if one is named; its folder is made.
 
         Bytes of a name that are no UTF-8 are written as ``\\udcff``.
-
-        Args:
-            path: of the file; its folder is made if missing.
-
-        Returns:
-            The text.
         """
         return _written(self.table.to_csv(index=False, lineterminator="\n"), path)
 
     def to_json(self, path: str | os.PathLike | None = None) -> str:
-        """Return everything as JSON, and write it to a file if one is named.
-
-        Args:
-            path: of the file; its folder is made if missing.
-
-        Returns:
-            The text: the attributes, with the rows of the table as ``pictures``.
-        """
+        """The attributes as JSON, the table's rows as ``pictures``; written as by `to_csv`."""
         content = {name: value for name, value in vars(self).items() if name != "table"}
         content["skipped"] = dict(self.skipped)
         content["pictures"] = self.table.to_dict("records")
@@ -144,13 +131,7 @@ class Ranking:
 
 
 def printable(name: str) -> str:
-    """Write a name so that it takes one line and no terminal obeys it.
-
-    Args:
-        name: any, even one with bytes that are no UTF-8.
-
-    Returns:
-        The name, with escapes for what cannot be printed.
+    """Any name on one line, with escapes for what a terminal would obey or cannot print.
 
     Example:
         >>> print(printable("two\\nlines"), printable("café \\udcff"))
@@ -158,6 +139,11 @@ def printable(name: str) -> str:
     """
     signs = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
     return "".join(signs)
+
+
+def is_strange(row: object) -> bool:
+    """Whether a row of the table is unlike the training pictures, as far as is known."""
+    return getattr(row, "strangeness", 0) > 1
 
 
 def _written(text: str, path: str | os.PathLike | None) -> str:

@@ -36,40 +36,16 @@ OPINION_TEMPLATES = (
     "a {rank} photo",
 )
 
-
 _SMALL = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
+    *("eighteen", "nineteen"),
 ]
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def number_words(n: int) -> str:
-    """Write a whole number in words, without hyphens.
-
-    Args:
-        n: 0 to 999.
-
-    Returns:
-        The words, British style.
+    """A whole number from 0 to 999 in words, British style, without hyphens.
 
     Raises:
         ValueError: ``n`` is outside that range.
@@ -90,7 +66,7 @@ def number_words(n: int) -> str:
 
 
 def in_words(numbers: range) -> tuple[str, ...]:
-    """Write whole numbers in words, as :func:`number_words` does."""
+    """Whole numbers in words."""
     return tuple(map(number_words, numbers))
 
 
@@ -119,25 +95,14 @@ _ADIENCE = {
     "unit": "age groups",
     "values": ("0-2", "4-6", "8-13", "15-20", "25-32", "38-43", "48-53", "60+"),
     "words": (
-        "zero to two",
-        "four to six",
-        "eight to thirteen",
-        "fifteen to twenty",
-        "twenty five to thirty two",
-        "thirty eight to forty three",
-        "forty eight to fifty three",
-        "over sixty",
+        *("zero to two", "four to six", "eight to thirteen", "fifteen to twenty"),
+        *("twenty five to thirty two", "thirty eight to forty three"),
+        *("forty eight to fifty three", "over sixty"),
     ),
     "templates": ("a photo of a person, {rank} years old",),
     "bin_phrases": (
-        "baby",
-        "small child",
-        "child",
-        "teenager",
-        "young adult",
-        "middle adult",
-        "mature adult",
-        "older adult",
+        *("baby", "small child", "child", "teenager"),
+        *("young adult", "middle adult", "mature adult", "older adult"),
     ),
     "bin_templates": ("age estimation from facial image: the person is a {rank}",),  # [code]
 }
@@ -183,29 +148,18 @@ _OBJECT_COUNT = {
 }
 
 DEFINITIONS = MappingProxyType(
-    {
-        "morph": _MORPH,
-        "utkface": _UTKFACE,
-        "adience": _ADIENCE,
-        "hci": _HCI,
-        "aesthetics": _AESTHETICS,
-        "koniq": _KONIQ,
-        "ava": _AVA,
-        "object_count": _OBJECT_COUNT,
-    }
+    dict(morph=_MORPH, utkface=_UTKFACE, adience=_ADIENCE, hci=_HCI, aesthetics=_AESTHETICS)
+    | dict(koniq=_KONIQ, ava=_AVA, object_count=_OBJECT_COUNT)
 )
 
 
 def load_task(name: str) -> OrdinalTask:
-    """Give a task by name: one of ordlib's own, or one of the papers'.
+    """A built-in ordinal task by name: one of ordlib's own, or one of the papers'.
 
     Args:
         name: "counting", "dating", "ageing", "quality" (the rendered world), or "morph",
             "utkface", "adience", "hci", "aesthetics", "koniq", "ava", "object_count". What is
             published of the latter, and what is our choice, stands beside their definitions.
-
-    Returns:
-        The task.
 
     Raises:
         ValueError: no task of that name; the message lists them.

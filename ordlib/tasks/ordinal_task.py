@@ -16,7 +16,7 @@ Reading = Literal["expectation", "argmax"]
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class OrdinalTask:
-    """Everything that is stated once about a task. A wrong definition fails right here.
+    """An ordinal task: all that is stated once about it. A wrong definition fails right here.
 
     Only ``name``, ``unit`` and ``values`` are needed: words default to the values, bins to one
     for each rank. Ranks may be unevenly spaced and need not all occur in the training data.
@@ -101,13 +101,9 @@ class OrdinalTask:
         return float(self.levels[0]), float(self.levels[-1])
 
     def nearest_rank(self, values: ArrayLike) -> np.ndarray:
-        """Settle values on ranks.
+        """Indices of the nearest ranks, int64, of values of any shape on the number line.
 
-        Args:
-            values: numbers on the number line, of any shape. Beyond the ends counts as the end.
-
-        Returns:
-            Indices of the nearest ranks, int64, same shape. Halfway goes to the higher rank.
+        Beyond the ends counts as the end; halfway goes to the higher rank.
 
         Raises:
             ValueError: a value is NaN.
@@ -121,13 +117,9 @@ class OrdinalTask:
         return np.searchsorted((levels[:-1] + levels[1:]) / 2, _numbers(values), side="right")
 
     def bin_of(self, values: ArrayLike) -> np.ndarray:
-        """Sort values into the coarse bins.
+        """Indices of the coarse bins, int64, of values of any shape on the number line.
 
-        Args:
-            values: numbers on the number line, of any shape. Beyond the ends counts as the end.
-
-        Returns:
-            Bin indices, int64, same shape. A value on an edge belongs to the bin above it.
+        Beyond the ends counts as the end; a value on an edge belongs to the bin above it.
 
         Raises:
             ValueError: a value is NaN.
@@ -140,18 +132,15 @@ class OrdinalTask:
         return np.searchsorted(np.array(self.bin_edges[1:]), _numbers(values), side="right")
 
     def bin_midpoints(self) -> np.ndarray:
-        """Give one point on the number line for each bin.
+        """``(d,)`` float64, one point on the number line for each bin.
 
-        Returns:
-            ``(d,)`` float64: the middle between a bin's lower edge and the next, ``maximum``
-            closing the last. A bin that holds a single rank stands on that rank.
+        The middle between its lower edge and the next, ``maximum`` closing the last; a bin that
+        holds a single rank stands on that rank.
 
         Example:
             >>> from ordlib.tasks import load_task
             >>> load_task("ageing").bin_midpoints()
             array([ 6.5, 16. , 27. , 50. , 77.5])
-            >>> load_task("dating").bin_midpoints()
-            array([0., 1., 2., 3., 4.])
         """
         edges = np.array([*self.bin_edges, self.maximum], np.float64)
         middles = (edges[:-1] + edges[1:]) / 2
@@ -161,15 +150,12 @@ class OrdinalTask:
         return middles
 
     def prompts(self, template: int = 0, **fillers: str) -> list[str]:
-        """Write one prompt for each rank.
+        """One prompt for each rank, in their order.
 
         Args:
             template: index into ``templates``.
             fillers: word for a placeholder, any word at all; those left out take the first of
                 their words, and those that this template does not use change nothing.
-
-        Returns:
-            M prompts in the order of the ranks.
 
         Raises:
             ValueError: the task has no such template or placeholder.
@@ -179,52 +165,25 @@ class OrdinalTask:
             >>> load_task("counting").prompts(object="cats")[:3]
             ['a photo of one cats', 'a photo of two cats', 'a photo of three cats']
         """
-        return templates.fill(
-            templates.pick(self.templates, template, "templates", self.name),
-            self.words,
-            self.fillers,
-            fillers,
-            self.name,
-        )
+        text = templates.pick(self.templates, template, "templates", self.name)
+        return templates.fill(text, self.words, self.fillers, fillers, self.name)
 
     def bin_prompts(self, template: int = 0, **fillers: str) -> list[str]:
-        """Write one prompt for each coarse bin.
-
-        Args:
-            template: index into ``bin_templates``.
-            fillers: as for `prompts`.
-
-        Returns:
-            d prompts in the order of the bins.
-
-        Raises:
-            ValueError: as `prompts`.
+        """One prompt for each coarse bin, in their order: as `prompts`, of ``bin_templates``.
 
         Example:
             >>> from ordlib.tasks import load_task
             >>> load_task("counting").bin_prompts(object="cats")[1:3]
             ['a photo of a few cats', 'a photo of several cats']
         """
-        return templates.fill(
-            templates.pick(self.bin_templates, template, "bin_templates", self.name),
-            self.bin_phrases,
-            self.fillers,
-            fillers,
-            self.name,
-        )
+        text = templates.pick(self.bin_templates, template, "bin_templates", self.name)
+        return templates.fill(text, self.bin_phrases, self.fillers, fillers, self.name)
 
     def fillings(self, template: int = 0) -> list[dict[str, str]]:
-        """List every way to fill a template, to average over names or to measure their spread.
+        """Every way to fill a template, to average over names or to measure their spread.
 
-        Args:
-            template: index into ``templates``.
-
-        Returns:
-            Keyword arguments for `prompts` and `bin_prompts`, one dict for each combination of
-            the words of those placeholders that the template uses; ``[{}]`` if it uses none.
-
-        Raises:
-            ValueError: the task has no such template.
+        Keyword arguments for `prompts` and `bin_prompts`, one dict for each combination of the
+        words of those placeholders that the template uses; ``[{}]`` if it uses none.
 
         Example:
             >>> from ordlib.tasks import load_task
@@ -237,15 +196,12 @@ class OrdinalTask:
         return templates.fillings(text, self.fillers)
 
     def parse(self, label: object, where: str = "") -> float:
-        """Read a label from a file.
+        """Level on the number line of a label from a file.
 
         Args:
             label: a number or its text, a rank's name or a rank's word; case does not matter.
                 For named ranks a number is a position and must belong to a rank.
             where: file and row, for the message: ``"labels.csv, row 12"``.
-
-        Returns:
-            The label on the number line.
 
         Raises:
             ValueError: missing, unknown or out of range.
@@ -265,31 +221,16 @@ class OrdinalTask:
             raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
     def label_of(self, rank: int) -> str:
-        """Name a rank, for axes and tables.
-
-        Args:
-            rank: rank index.
-
-        Returns:
-            Its name, or its number as text.
-
-        Example:
-            >>> from ordlib.tasks import load_task
-            >>> load_task("dating").label_of(2), load_task("quality").label_of(0)
-            ('1950s', '1')
-        """
+        """A rank's name, or its number as text, by its index: for axes and tables."""
         return validation.as_text(self.values[rank])
 
     def read(self, probabilities: ArrayLike, reading: Reading | None = None) -> Prediction:
-        """Turn probabilities over ranks into predictions.
+        """Predictions from probabilities over ranks; labels are the ranks nearest to the values.
 
         Args:
             probabilities: ``(N, M)``, rows summing to 1 to within 0.01 (half precision will
                 do); they are made to sum to 1 exactly.
             reading: "expectation" or "argmax"; None takes the task's own.
-
-        Returns:
-            The predictions; labels are the ranks nearest to the values.
 
         Raises:
             ValueError: another shape, a negative or undefined number, a row that does not sum
@@ -314,13 +255,9 @@ class OrdinalTask:
         return Prediction(value, levels[self.nearest_rank(value)], probabilities)
 
     def read_values(self, values: ArrayLike) -> Prediction:
-        """Turn predicted values, say those of a regressor, into predictions.
+        """Predictions from values ``(N,)``, say of a regressor; labels are the nearest ranks.
 
-        Args:
-            values: ``(N,)`` on the number line; they may lie beyond the ends and stay so.
-
-        Returns:
-            The predictions, without probabilities; labels are the nearest ranks.
+        Values may lie beyond the ends and stay so; there are no probabilities.
 
         Raises:
             ValueError: a value is not finite.

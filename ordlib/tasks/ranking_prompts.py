@@ -22,13 +22,9 @@ class Wordings:
 
 
 def wordings_of(task: OrdinalTask) -> Wordings:
-    """Return the sentences for a task: ordlib's for its own four, else plain ones with its name.
+    """The sentences of a task: ordlib's for its own four, else plain ones with its name.
 
-    Args:
-        task: any.
-
-    Returns:
-        At least three to learn from, and one that is unseen.
+    At least three to learn from, and one that is unseen.
 
     Example:
         >>> ripeness = OrdinalTask(name="ripeness", unit="steps", values=("green", "yellow"))

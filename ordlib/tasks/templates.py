@@ -6,13 +6,7 @@ from itertools import product
 
 
 def placeholders(template: str) -> set[str]:
-    """Name the placeholders of a template.
-
-    Args:
-        template: text with names in braces.
-
-    Returns:
-        The names.
+    """Names of the placeholders of a prompt template.
 
     Raises:
         ValueError: braces that do not match, or a placeholder with a format or conversion.
@@ -31,7 +25,7 @@ def placeholders(template: str) -> set[str]:
 
 
 def pick(templates: Sequence[str], index: int, field: str, task: str) -> str:
-    """Return one template; a wrong index is a ValueError that names the field and the task."""
+    """One template; a wrong index is a ValueError that names the field and the task."""
     try:
         return templates[index]
     except IndexError:
@@ -47,24 +41,9 @@ def fill(
     chosen: Mapping[str, str],
     task: str,
 ) -> list[str]:
-    """Write one prompt for each word.
+    """Prompts with each word in turn as ``{rank}``; the task's name is for messages.
 
-    Args:
-        template: text with ``{rank}`` and perhaps other placeholders.
-        words: what ``{rank}`` stands for, in turn.
-        fillers: words of each other placeholder; the first is the default.
-        chosen: words for some of them, which need not be among those.
-        task: the task's name, for messages.
-
-    Returns:
-        The prompts, in the order of the words.
-
-    Raises:
-        ValueError: a word is chosen for a placeholder that the task does not have.
-
-    Example:
-        >>> fill("{rank} {object}", ["one", "two"], {"object": ["stars"]}, {}, "counting")
-        ['one stars', 'two stars']
+    Other placeholders take the word ``chosen``, any at all, or the first of their ``fillers``.
     """
     for name in chosen:
         if name not in fillers:
@@ -77,14 +56,9 @@ def fill(
 
 
 def fillings(template: str, fillers: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """List every combination of words for the placeholders that a template uses.
+    """Every combination of words for the placeholders that a template uses.
 
-    Args:
-        template: text with placeholders.
-        fillers: words of each placeholder.
-
-    Returns:
-        One dict a combination, the first placeholder varying slowest.
+    One dict a combination, the first placeholder varying slowest.
 
     Example:
         >>> fillings("{rank} {object}", {"object": ["stars", "cats"], "colour": ["red", "blue"]})

@@ -8,6 +8,7 @@ from reprlib import Repr
 
 import numpy as np
 
+from ..utils.validation import check_choice
 from .templates import placeholders
 
 READINGS = ("expectation", "argmax")
@@ -17,17 +18,7 @@ _repr.maxstring = _repr.maxother = 80
 
 
 def complete(definition: Mapping) -> dict:
-    """Check the fields of a task and fill in those that were left out.
-
-    Args:
-        definition: every field of an `OrdinalTask` by name, None where left out.
-
-    Returns:
-        The fields, with sequences as tuples.
-
-    Raises:
-        ValueError: the first thing that is wrong.
-    """
+    """The fields of an `OrdinalTask`: checked, sequences as tuples, those left out filled in."""
     try:
         return _complete(definition)
     except ValueError as error:
@@ -43,10 +34,9 @@ def _complete(given: Mapping) -> dict:
     words = tuple(map(as_text, values)) if words is None else _phrases("words", words, len(values))
     fillers = _fillers(given["fillers"])
     templates = _templates("templates", given["templates"], fillers)
-    bin_templates = given["bin_templates"]
-    if bin_templates is None:
-        bin_templates = templates
-    bin_templates = _templates("bin_templates", bin_templates, fillers)
+    bin_templates = templates
+    if given["bin_templates"] is not None:
+        bin_templates = _templates("bin_templates", given["bin_templates"], fillers)
     for name in fillers:
         if not any(name in placeholders(text) for text in templates + bin_templates):
             _fail("fillers", given["fillers"], f"no template has {{{name}}}; use it or drop it")
@@ -64,14 +54,13 @@ def _complete(given: Mapping) -> dict:
 
 
 def as_text(value: float | str) -> str:
-    """Write a rank's value as a person would: 2.0 as "2", a name as it is."""
+    """A rank's value as a person would write it: 2.0 as "2", a name as it is."""
     return value if isinstance(value, str) else repr(value).removesuffix(".0")
 
 
 def known_reading(reading: str) -> str:
-    """Return ``reading`` if it is one; else raise ValueError."""
-    if reading not in READINGS:
-        _fail("reading", reading, f"unknown; choose one of {READINGS}")
+    """The reading itself; ValueError if it is none."""
+    check_choice("reading", reading, READINGS)
     return reading
 
 
@@ -210,35 +199,18 @@ _MISSING = {"", "nan", "none", "<na>", "nat"}
 
 
 def levels_by_text(values: tuple, words: tuple, levels: np.ndarray) -> dict[str, float]:
-    """Map the text of every rank, its word and its name in lower case, to its level.
-
-    Where one rank's word is another's name, the name counts.
-    """
+    """Level of every rank by its word and its name in lower case; between those, names count."""
     texts = [*words, *map(as_text, values)]
-    levels = [*levels.tolist(), *levels.tolist()]
-    return {fold(text): level for text, level in zip(texts, levels, strict=True)}
+    return {fold(text): level for text, level in zip(texts, 2 * levels.tolist(), strict=True)}
 
 
 def fold(label: object) -> str:
-    """Return a label as text without regard to case and outer spaces."""
+    """A label as text without regard to case and outer spaces."""
     return str(label).strip().casefold()
 
 
 def parse(label: object, known: Mapping[str, float], task: str, named: bool) -> float:
-    """Turn a label into its level on the number line.
-
-    Args:
-        label: whatever stood in the file.
-        known: levels of the ranks by text, see `levels_by_text`.
-        task: the task's name, for messages.
-        named: whether ranks are names, so that nothing lies between them.
-
-    Returns:
-        The level.
-
-    Raises:
-        ValueError: missing, unknown or out of range.
-    """
+    """Level of a label, whatever stood in the file; between named ranks lies nothing."""
     text = fold(label)
     if label is not None and text in known:
         return known[text]

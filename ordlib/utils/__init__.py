@@ -1,1 +1,1 @@
-"""What every layer needs: files that are whole or not there, and the device."""
+"""What every layer needs: whole files or none, errors worded alike, and the device."""

@@ -10,37 +10,22 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Return the folder of everything that can be rendered or computed again.
-
-    Returns:
-        The folder named by the environment variable ``ORDLIB_CACHE``, else
-        ``~/.cache/ordlib``. It need not exist yet.
-
-    Example:
-        >>> os.environ["ORDLIB_CACHE"] = "/tmp/somewhere"  # doctest: +SKIP
-        >>> cache_dir()                                    # doctest: +SKIP
-        PosixPath('/tmp/somewhere')
-    """
+    """Cache folder: ``ORDLIB_CACHE`` in the environment, else ``~/.cache/ordlib``."""
     return Path(os.environ.get("ORDLIB_CACHE") or Path.home() / ".cache" / "ordlib")
 
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Write to a temporary name beside ``path`` and rename when the block ends well.
+    """Atomic write: a temporary path beside ``path``, renamed when the block ends well.
 
-    A reader sees either nothing or the whole result. Two processes may write the same
-    path at once: each has a name of its own, and the last rename wins (for a folder, the
-    first one stays, since both hold the same content).
+    A reader sees either nothing or the whole result. Of two processes that write the same path
+    at once the last rename wins (for a folder the first, since both hold the same content).
 
     Args:
         path: final file or folder. Its parent is made if missing.
 
     Yields:
         A fresh path in the same folder: write a file there, or make a folder of it.
-
-    Raises:
-        OSError: what the file system says (disk full, no permission), with the temporary
-            files removed.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
@@ -68,17 +53,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def digest(*parts: object) -> str:
-    """Return a short, stable name for whatever determines a cached result.
-
-    Args:
-        parts: strings, numbers, bytes, or paths of files (a path stands for its content).
-
-    Returns:
-        16 hexadecimal digits.
+    """Cache key: 16 hexadecimal digits of strings, numbers, bytes, or the content at a Path.
 
     Example:
-        >>> digest("counting", 96) == digest("counting", 96)
-        True
         >>> digest("counting", 96) == digest("counting", 9, 6)
         False
     """

@@ -8,24 +8,18 @@ import torch
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """Return the device asked for, or the best there is.
+    """The device asked for, or the best there is.
 
     Args:
         device: "cuda", "cuda:1", "mps", "cpu", or any other accelerator that torch knows; "auto"
             or None takes the accelerator of this machine, else the CPU.
 
-    Returns:
-        A device that torch can use here.
-
     Raises:
         ValueError: no such device, or torch sees none of its kind on this machine.
 
     Example:
-        >>> pick_device("cpu")
-        device(type='cpu')
         >>> pick_device("gpu")
         Traceback (most recent call last):
-        ...
         ValueError: there is no device 'gpu'; there are 'auto', 'cuda', 'mps' and 'cpu'
     """
     counts = {"cpu": 1}
@@ -56,15 +50,10 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the type that matrix products are computed in.
+    """Type of matrix products: ``torch.bfloat16`` or ``torch.float32``.
 
-    Args:
-        precision: as asked for; "auto" takes bfloat16 where the hardware multiplies it: GPUs
-            since Ampere, and CPUs with AMX, where it is about twice as fast as float32.
-        device: where the run is.
-
-    Returns:
-        ``torch.bfloat16`` or ``torch.float32``.
+    "auto" takes bfloat16 where the hardware multiplies it: GPUs since Ampere, and CPUs with AMX,
+    where it is about twice as fast as float32.
 
     Example:
         >>> pick_dtype("bfloat16", torch.device("cpu"))
@@ -80,29 +69,18 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def has_amx() -> bool:
-    """Return whether the CPU multiplies bfloat16 matrices in tiles."""
+    """Whether the CPU multiplies bfloat16 matrices in tiles."""
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def pick_attention(device: torch.device) -> str:
-    """Return transformers' quickest way to train attention on a device.
-
-    On CPUs torch's fused kernel is many times slower backwards in bfloat16 than plain products.
-
-    Example:
-        >>> pick_attention(torch.device("cpu"))
-        'eager'
-    """
+    """transformers' quickest attention for training on a device."""
+    # On CPUs torch's fused kernel is many times slower backwards in bfloat16 than plain products.
     return "eager" if device.type == "cpu" else "sdpa"
 
 
 def describe(device: torch.device) -> str:
-    """Return what torch calls a device.
-
-    Example:
-        >>> describe(torch.device("cpu"))
-        'cpu (..., ... threads)'
-    """
+    """Name of a device as a card has it, such as 'cpu (AVX512 with AMX, 8 threads)'."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type != "cpu":
@@ -112,5 +90,5 @@ def describe(device: torch.device) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that matter to a result."""
+    """Versions of Python and of the libraries that matter to a result."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

@@ -14,11 +14,8 @@ SIZES = [(64, 64), (96, 96), (80, 120), (50, 64), (33, 200)]
 
 def by_hand(image: Image.Image, side: int) -> np.ndarray:
     image = image.convert("RGB")
-    width, height = image.size
-    short = min(width, height)
-    size = (
-        (side, int(side * height / width)) if width == short else (int(side * width / height), side)
-    )
+    short = min(image.size)
+    size = tuple(side if length == short else int(side * length / short) for length in image.size)
     image = image.resize(size, Image.Resampling.BICUBIC)
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     array = np.asarray(image.crop((left, top, left + side, top + side)), dtype=np.float64) / 255
@@ -42,6 +39,7 @@ def test_equals_pillow_and_numpy(preprocess, images):
     assert (pixels.dtype, pixels.shape) == (torch.float32, (5, 3, 64, 64))
     assert pixels.is_contiguous()
     assert np.abs(pixels.numpy() - reference).max() < 1e-5
+    assert torch.equal(preprocess([Image.fromarray(image) for image in images]), pixels)
 
 
 @pytest.mark.parametrize("row", range(len(SIZES)))
@@ -49,11 +47,6 @@ def test_equals_the_whole_processor(preprocess, images, tiny_clip_folder, row):
     processor = PROCESSOR.from_pretrained(tiny_clip_folder)
     reference = processor(Image.fromarray(images[row]), return_tensors="pt")["pixel_values"]
     assert torch.allclose(preprocess([images[row]]), reference, atol=1e-5)
-
-
-def test_arrays_and_pictures_give_the_same(preprocess, images):
-    pictures = [Image.fromarray(image) for image in images]
-    assert torch.equal(preprocess(pictures), preprocess(images))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
@@ -94,9 +87,9 @@ def test_the_key_names_the_settings(tmp_path, tiny_clip_folder, vit_b_32_folder)
     ("images", "message"),
     [
         ([], "no pictures"),
-        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3))], r"picture 1 is a float64 array"),
-        ([np.zeros((3, 8, 8), np.uint8)], r"shape \(3, 8, 8\)"),
-        ([np.zeros(8, np.uint8)], r"shape \(8,\)"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3))], r"picture 1 .* float64"),
+        ([np.zeros((3, 8, 8), np.uint8)], r"picture 0 .*\(3, 8, 8\)"),
+        ([np.zeros(8, np.uint8)], r"picture 0 .*\(8,\)"),
     ],
 )
 def test_refuses_what_is_no_picture(preprocess, images, message):

@@ -10,17 +10,13 @@ from ordlib.data.splits import split_indices
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
-def test_every_picture_is_in_one_split():
-    ranks = np.random.default_rng(0).integers(0, 20, 503)
-    parts = split_indices(ranks, SHARES)
-    assert list(parts) == ["train", "val", "test"]
-    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(503))
-
-
-def test_ranks_are_shared_out_to_within_one_picture():
+def test_every_picture_is_in_one_split_and_ranks_are_shared_out_to_within_one():
     ranks = np.random.default_rng(1).integers(0, 9, 700)
     whole = Counter(ranks.tolist())
-    for name, part in split_indices(ranks, SHARES).items():
+    parts = split_indices(ranks, SHARES)
+    assert list(parts) == ["train", "val", "test"]
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(700))
+    for name, part in parts.items():
         assert abs(len(part) - SHARES[name] * 700) < 1
         for rank, count in Counter(ranks[part].tolist()).items():
             assert abs(count - SHARES[name] * whole[rank]) < 2
@@ -67,22 +63,16 @@ def test_as_many_groups_as_splits_fill_them_all():
 
 
 @pytest.mark.parametrize(
-    ("shares", "message"),
+    ("count", "shares", "groups", "says"),
     [
-        ({"train": 70, "test": 30}, "sum to 1, not 100"),
-        ({"train": 1.5, "test": -0.5}, "above 0"),
-        ({"train": 0.5, "test": 0.4}, "sum to 1, not 0.9"),
+        (10, {"train": 70, "test": 30}, None, "'train': 70.*not 100"),
+        (10, {"train": 1.5, "test": -0.5}, None, "-0.5.*above 0"),
+        (10, {"train": 0.5, "test": 0.4}, None, "not 0.9"),
+        (2, SHARES, None, "2 pictures .* 3 splits"),
+        (9, SHARES, list("aaaabbbbb"), "2 groups .* 3 splits"),
+        (5, {"train": 0.98, "val": 0.01, "test": 0.01}, None, "'val' would be empty"),
     ],
 )
-def test_shares_must_be_shares(shares, message):
-    with pytest.raises(ValueError, match=message):
-        split_indices(np.zeros(10, int), shares)
-
-
-def test_too_little_to_split():
-    with pytest.raises(ValueError, match="2 pictures cannot fill 3 splits"):
-        split_indices(np.zeros(2, int), SHARES)
-    with pytest.raises(ValueError, match="2 groups cannot fill 3 splits"):
-        split_indices(np.zeros(9, int), SHARES, np.repeat(["a", "b"], [4, 5]))
-    with pytest.raises(ValueError, match="split 'val' would be empty"):
-        split_indices(np.zeros(5, int), {"train": 0.98, "val": 0.01, "test": 0.01})
+def test_what_cannot_be_split_is_refused(count, shares, groups, says):
+    with pytest.raises(ValueError, match=says):
+        split_indices(np.zeros(count, int), shares, groups)
