@@ -1,13 +1,13 @@
 """Trained parts by name: those that come with ordlib, and folders of your own."""
 
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..clip import ClipBackbone, load_clip
+from ..methods import METHODS, find_method
 from ..utils.validation import check_choice
 from .io import CARD, CONFIG, read_json
 
@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     from ..methods.base import Trained
 
 COMPONENTS = Path(__file__).with_name("weights")
-# Where the class of each method is; a component names its class and nothing else is imported.
-HOMES = {
-    "CoOp": "coop",
-    "Corn": "corn",
-    "FineTuned": "finetuned",
-    "L2RCLIP": "l2rclip",
-    "NumCLIP": "numclip",
-    "OrdinalCLIP": "ordinalclip",
-    "RankingAdapter": "ranking_adapter",
-}
 
 
 def list_components() -> pd.DataFrame:
@@ -62,10 +52,9 @@ def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) ->
     folder = _find(name)
     config = read_json(folder / CONFIG)
     method = config.get("method")
-    check_choice(f"{folder}: method", method, HOMES)
-    home = import_module(f"ordlib.methods.{HOMES[method]}")
+    check_choice(f"{folder}: method", method, METHODS)
     clip = clip or load_clip(config["backbone"]["name"])
-    model = getattr(home, method).from_pretrained(folder, clip)
+    model = find_method(method).from_pretrained(folder, clip)
     model.card = read_json(folder / CARD)
     return model
 
