@@ -134,7 +134,7 @@ def pretrain(
         float | None, typer.Option(help="Fraction of captions with a numeral on something else.")
     ] = None,
     seed: Seed = 0,
-    size: Annotated[str, typer.Option(help="Model size: default or small.")] = "default",
+    size: Annotated[str, typer.Option(help="Model size: small.")] = "small",
     num_images: Annotated[int, typer.Option(help="Images in the pool.")] = 384_000,
     samples_seen: Annotated[int, typer.Option(help="Pairs seen in all.")] = 3_840_000,
     batch_size: BatchSize = 512,

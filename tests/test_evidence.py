@@ -60,19 +60,3 @@ def test_what_is_not_finite_is_refused_before_anything_is_written(results, value
         with pytest.raises(ValueError, match="JSON compliant"):
             save_results(path, "A trial.", "make trial", RECORDS, **wrong)
     assert not list(results.iterdir())
-
-
-def test_a_broken_write_leaves_the_old_table(results, monkeypatch):
-    path = results / "trial.json"
-    save_results(path, "A trial.", "make trial", RECORDS)
-    before = path.read_bytes()
-
-    def fill_the_disk(self, text, *_):
-        self.write_bytes(text.encode()[:40])
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Path, "write_text", fill_the_disk)
-    with pytest.raises(OSError, match="no space"):
-        save_results(path, "Another.", "make trial", RECORDS[:1])
-    assert path.read_bytes() == before
-    assert list(results.iterdir()) == [path]

@@ -62,9 +62,3 @@ def test_a_row_has_both_forms_side_by_side(table):
     ratio = first["seconds pairwise"] / first["seconds shortcut"]
     assert first["times faster"] == pytest.approx(ratio, abs=0.06)
     assert rows[rows["pictures"] == 4]["times faster"].tolist() == ["", ""]
-
-
-def test_the_bench_measures_the_sweep_and_more():
-    numbers = bench.measure(repeats=1)["pictures"].tolist()
-    assert numbers[:6] == [2, 2, 3, 3, 4, 4]
-    assert set(numbers[6:]) == {64}

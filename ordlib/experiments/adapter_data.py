@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from ..clip import ClipBackbone
 from ..data import ImageData
 from ..synthetic.load import load_data
+
+# Private to the painter of that task, whose every change draws the whole world anew.
+from ..synthetic.quality import _distort, _share_out
 from ..synthetic.vocabulary import OBJECTS
-from .damaged import with_damaged
+from ..utils.cache import digest
 
 # The 2,000 pictures of a train split hold 26 of each object: too few to tell objects apart. Quality
 # has no more than that, since more crops of its seven photographs only teach those seven; drawings
@@ -17,6 +21,7 @@ from .damaged import with_damaged
 SIZES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 2_000}
 DAMAGED = ("counting", "ageing")
 DAMAGED_EACH = 1_250
+SEED = 7
 TASKS = tuple(SIZES)
 # One object in eight is never named to an adapter, nor shown to it.
 UNSEEN = tuple(noun.plural for noun in OBJECTS[4::8])
@@ -25,22 +30,13 @@ TEST_SIZE = 6_000
 
 
 def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
-    """Return a rendered split for training a ranking adapter, without the unseen objects.
+    """A rendered split for training a ranking adapter, without the unseen objects.
 
     Args:
         clip: whose side the pictures have.
         task: one of ``TASKS``.
         split: "train" (larger than the usual one, which it begins with; for quality with damaged
             drawings beside the photographs) or "val".
-
-    Returns:
-        The pictures.
-
-    Example:
-        >>> from ordlib import load_clip
-        >>> data = training_data(load_clip("pico-clip", "cpu"), "counting", "val")
-        >>> set(data.records["plural"]).isdisjoint(UNSEEN)
-        True
     """
     size = SIZES[task] if split == "train" else None
     data = load_data(task, split, clip.image_side, size)
@@ -51,6 +47,35 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
     if task != "counting":
         return data
     return data.subset(~data.records["plural"].isin(UNSEEN).to_numpy())
+
+
+def with_damaged(photographs: ImageData, drawings: list[ImageData], each: int) -> ImageData:
+    """Photographs of the quality task, and drawings that were damaged in the same way.
+
+    Seven photographs teach those seven: an adapter that saw nothing else took whatever it did not
+    know for bad. What is damaged are drawings, so that no photograph of val or test is touched.
+    The first of ``each`` set of drawings are taken; all have scores of opinion from 1 to 5.
+    """
+    rng = np.random.default_rng(SEED)
+    drawn = [_damaged(data.images[i], rng) for data in drawings for i in range(each)]
+    images = np.stack([np.asarray(image) for image, _ in drawn])
+    scenes = [*photographs.groups, *["drawing"] * len(drawn)]
+    return replace(
+        photographs,
+        images=np.concatenate([photographs.images, images]),
+        values=np.concatenate([photographs.values, [value for _, value in drawn]]),
+        records=pd.DataFrame({"scene_id": scenes}),
+        groups=np.array(scenes),
+        key=digest(photographs.key, *(data.key for data in drawings), each, SEED),
+    )
+
+
+def _damaged(picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Draw a score, and damage a picture until it deserves it, as the task's painter does."""
+    value = round(float(rng.uniform(1, 5)), 2)
+    damage = np.clip((5 - value) / 4 * rng.lognormal(0, 0.13) + rng.normal(0, 0.03), 0, 1.1)
+    spoilt = _distort(np.float32(picture), _share_out(rng, float(damage)), rng.spawn(1)[0])
+    return (spoilt + 0.5).clip(0, 255).astype(np.uint8), value
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +96,11 @@ class Judged:
 
 
 def judged_sets(clip: ClipBackbone, task: str, wordings: dict[str, Sequence[str]]) -> list[Judged]:
-    """Return the sets that a task is tested on.
+    """The sets that a task is tested on, with the first of each kind of wording.
 
-    Args:
-        clip: whose side the pictures have.
-        task: one of ``TASKS``.
-        wordings: of the task, by kind, "trained" and "unseen"; of each the first is asked.
-
-    Returns:
-        The test split; for counting also pictures of unseen objects, pictures with distractors,
-        and the test split once with each picture's own object and once with another one's, of
-        which it has none.
+    They are the test split; for counting also pictures of unseen objects, pictures with
+    distractors, and the test split once with each picture's own object and once with another
+    one's, of which it has none.
     """
     test = load_data(task, "test", clip.image_side)
     if task != "counting":
@@ -90,16 +109,15 @@ def judged_sets(clip: ClipBackbone, task: str, wordings: dict[str, Sequence[str]
     many = load_data(task, "test", clip.image_side, TEST_SIZE)
     unseen = many.subset(many.records["plural"].isin(UNSEEN).to_numpy(), "unseen objects")
     crowded = load_data(task, "distractors", clip.image_side)
-    sets = [("test", test), ("unseen objects", unseen), ("distractors", crowded)]
     found = []
-    for name, data in sets:
+    for name, data in (("test", test), ("unseen objects", unseen), ("distractors", crowded)):
         prompts = {kind: _named(data, known[0]) for kind, known in wordings.items()}
         found.append(Judged(name, data, data.values, prompts))
     return [*found, _absent(test, wordings["trained"][0])]
 
 
 def _absent(test: ImageData, wording: str) -> Judged:
-    """Return every picture twice: asked for its own objects, and for some that it has none of."""
+    """Every picture twice: asked for its own objects, and for some that it has none of."""
     both = test.subset(np.tile(np.arange(len(test)), 2), "absent")
     own = test.records["plural"].to_numpy(dtype=str)
     rng = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 """The evidence table ``ranking_adapter``: adapters of four tasks and of one, and rivals."""
 
-import json
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +15,11 @@ from ..methods.ranking_adapter.label_scaler import Scale
 from ..methods.zero_shot import ZeroShot
 from ..training.config import TrainingPlan
 from ..training.fit import fit, forget
-from ..utils.cache import digest, replacing
+from ..utils.cache import digest
 from ..utils.device import describe
 from .adapter_data import TASKS, judged_sets, training_data
 from .results import load_results
+from .runs import once
 from .train import METHODS
 from .train_adapter import PLAN, judge, keep, train_ranker
 
@@ -31,14 +32,7 @@ RIVAL_EPOCHS = 5
 
 
 class Entry(NamedTuple):
-    """One trained model of the table.
-
-    Attributes:
-        method: its label.
-        task: its only one, or "all".
-        seed: of the training.
-        plan: of the training, but for the seed.
-    """
+    """One trained model of the table: its task, or "all", and its plan but for the seed."""
 
     method: str
     task: str
@@ -47,7 +41,7 @@ class Entry(NamedTuple):
 
 
 def entries(seeds: int) -> list[Entry]:
-    """Return the models of the table, the longest first."""
+    """The models of the table, the longest first."""
     found = [Entry(TOGETHER, "all", seed, PLAN) for seed in range(seeds)]
     found += [Entry(ALONE, task, seed, PLAN) for seed in range(seeds) for task in TASKS]
     known = load_results("methods").query("block == 'frozen'")
@@ -65,11 +59,8 @@ def run(entry: Entry, work: Path) -> list[dict]:
     """Train and judge one model, unless that was done before; its rows stay in ``work``."""
     name = f"{entry.method}-{entry.task}-{entry.seed}".replace(" ", "_").replace(",", "")
     path = work / f"ranking-{name}-{digest(repr(entry))}.json"
-    if not path.is_file():
-        rows = _adapter(entry, path.with_suffix("")) if "adapter" in entry.method else _rival(entry)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(rows))
-    return json.loads(path.read_text())
+    adapter = partial(_adapter, entry, path.with_suffix(""))
+    return once(path, adapter if "adapter" in entry.method else partial(_rival, entry))
 
 
 def _adapter(entry: Entry, folder: Path) -> list[dict]:
@@ -87,7 +78,7 @@ def _rival(entry: Entry) -> list[dict]:
     clip, began = load_clip(BACKBONE), time.perf_counter()
     train, val = (training_data(clip, entry.task, split) for split in ("train", "val"))
     told = entry.method == "zero-shot" and entry.task == "counting"
-    cost = {"steps": 0}
+    cost = {"steps": 0, "seconds": 0.0}
     if entry.method == "zero-shot":
         fill = {"object": "plural"} if told else None
         model = ZeroShot(clip, train.task, templates=(0,), fill=fill)
@@ -103,7 +94,7 @@ def _rival(entry: Entry) -> list[dict]:
         found = judge(judged, model.predict(judged.data).value, scale)
         about = {"task": entry.task, "set": judged.name, "wording": None}
         more = {"method": entry.method, "seed": entry.seed, "told": told}
-        rows.append(about | found | more | _cost({"seconds": 0.0} | cost, clip))
+        rows.append(about | found | more | _cost(cost, clip))
     return rows
 
 
@@ -113,24 +104,16 @@ def _cost(found: dict, clip: ClipBackbone) -> dict:
 
 
 def make(
-    table: str,
-    *,
-    seeds: int = 3,
-    num_jobs: int = 1,
-    work_dir: Path = Path("build/tables"),
+    table: str, *, seeds: int = 3, num_jobs: int = 1, work_dir: Path = Path("build/tables")
 ) -> dict:
-    """Train and test the models of the table; each adapter stays in ``work_dir``.
+    """Train and test the models of the table.
 
     Args:
         table: its name.
         seeds: of what is trained.
         num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``).
-        work_dir: keeps finished models.
-
-    Returns:
-        What :func:`~ordlib.experiments.results.save_results` takes.
+        work_dir: keeps finished models, each adapter as a component.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
     found = Parallel(num_jobs, verbose=1)(delayed(run)(e, work_dir) for e in entries(seeds))
     return {
         "what": "Order of pictures by a sentence: one adapter for four tasks, adapters for one, "

@@ -4,7 +4,6 @@ import inspect
 import json
 import math
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..utils.cache import replacing
+from .runs import command_line
 
 RESULTS = Path(__file__).with_name("results")
 # Which module makes which table; each is imported when its table is asked for.
@@ -24,14 +24,9 @@ MAKERS = {
 
 
 def load_results(name: str) -> pd.DataFrame:
-    """Return an evidence table, a row for each trained and tested model.
+    """An evidence table by name, a row for each trained and tested model.
 
-    Args:
-        name: of the table, such as "dose_response".
-
-    Returns:
-        The records; ``attrs`` holds what else is known: ``what`` it is and the ``command`` that
-        makes it.
+    Its ``attrs`` hold what else is known: ``what`` it is and the ``command`` that makes it.
 
     Raises:
         ValueError: no such table (lists those there are).
@@ -65,21 +60,12 @@ def save_results(
 
     Raises:
         ValueError: a number that is not finite (says which).
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "table.json"
-        >>> save_results(path, "A trial.", "make trial", [{"seed": 0, "mae": 1.5}])
-        >>> json.loads(path.read_text())["records"]
-        [{'seed': 0, 'mae': 1.5}]
     """
     for row, record in enumerate(records):
         for name, value in record.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(
-                    f"records[{row}][{name!r}] = {value}: must be finite; give None for what is "
-                    "undefined"
-                )
+                where = f"records[{row}][{name!r}] = {value}"
+                raise ValueError(f"{where}: must be finite; give None for what is undefined")
     head = json.dumps({"what": what, "command": command, **more}, indent=1, allow_nan=False)
     rows = ",\n  ".join(json.dumps(record, allow_nan=False) for record in records)
     with replacing(path) as temporary:
@@ -88,17 +74,12 @@ def save_results(
 
 
 def make_results(name: str, output: str | os.PathLike | None = None, **settings: object) -> Path:
-    """Compute a result table and write it.
-
-    Interrupted, the same call resumes.
+    """Compute a result table and write it; interrupted, the same call resumes.
 
     Args:
         name: one of ``MAKERS``.
-        output: the file; None stands for ``build/results/NAME.json``.
+        output: the file, which is returned; None stands for ``build/results/NAME.json``.
         settings: what the maker of that table takes; None stands for its default.
-
-    Returns:
-        The file.
 
     Raises:
         ValueError: an unknown table, a setting that its maker does not have (lists those it
@@ -119,31 +100,26 @@ def make_results(name: str, output: str | os.PathLike | None = None, **settings:
             raise ValueError(f"{setting} = {value!r}: must be a whole number, not negative")
     path = Path(output or f"build/results/{name}.json")
     found = make(name, **chosen)
-    words = ["ordlib", "results", "make", name]
-    for setting, value in chosen.items():
-        if setting not in ("num_jobs", "work_dir"):
-            words += ["--seeds", str(value)] * (setting == "seeds")
-            words += ["--set", f"{setting}={value}"] * (setting != "seeds")
-    save_results(path, found.pop("what"), shlex.join(words), found.pop("records"), **found)
+    options = [
+        ("seeds", value) if setting == "seeds" else ("set", f"{setting}={value}")
+        for setting, value in chosen.items()
+        if setting not in ("num_jobs", "work_dir")
+    ]
+    command = command_line("results", "make", name, options=options)
+    save_results(path, found.pop("what"), command, found.pop("records"), **found)
     return path
 
 
 def with_interval(row: Mapping[str, float], name: str) -> str:
-    """Write an estimate and its interval, as tables in notebooks show it.
+    """An estimate and its interval to two decimals, as tables in notebooks show them.
 
     Args:
-        row: with ``name``, ``name_low`` and ``name_high``, any of them perhaps NaN.
+        row: with ``name``, ``name_low`` and ``name_high``; what is NaN is left out.
         name: of the estimate.
-
-    Returns:
-        The three to two decimals; the estimate alone where it has no interval, and nothing where
-        there is no estimate.
 
     Example:
         >>> with_interval({"mae": 1.5, "mae_low": 1.4, "mae_high": 1.62}, "mae")
         '1.50 (1.40 to 1.62)'
-        >>> with_interval({"mae": 1.5, "mae_low": float("nan"), "mae_high": float("nan")}, "mae")
-        '1.50'
     """
     if pd.isna(row[name]):
         return ""

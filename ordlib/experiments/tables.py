@@ -13,6 +13,7 @@ from ..metrics import crossed_bootstrap
 from ..synthetic.load import load_data
 from ..tasks import load_task
 from ..training.config import TrainingPlan
+from .runs import number
 from .trials import BACKBONE, Trial, run
 
 TASKS = ("counting", "dating", "ageing", "quality")
@@ -57,6 +58,7 @@ RANKFORMERS: Mapping[str, dict] = {
     "diversity alone": {"pairwise": "diversity"},
     **{f"alpha {a}": {"alpha": a, "tune_alpha": False} for a in (0.01, 0.1, 0.5)},
 }
+PLAIN = {"form": "plain", "kl": False, "regressor": False, "adapter": True}
 SHOTS = {"counting": (1, 2, 4, 8, 16, 32), "ageing": (1, 2, 4, 8)}
 
 Runner = Callable[[list[Trial]], list[tuple[dict, np.ndarray]]]
@@ -65,15 +67,7 @@ Runner = Callable[[list[Trial]], list[tuple[dict, np.ndarray]]]
 def tuned(
     runner: Runner, tasks: tuple[str, ...], labels: tuple[str, ...] = TRAINED
 ) -> dict[tuple[str, str], float]:
-    """Choose a learning rate for every method and task: the same few, by MAE on val.
-
-    Args:
-        runner: trains trials.
-        tasks, labels: to choose for.
-
-    Returns:
-        The rate by (label, task).
-    """
+    """The best of the learning rates, by MAE on val, for every (label, task)."""
     trials = [
         _trial(label, task, TUNING_SEED, replace(FROZEN, learning_rate=rate), split="val")
         for task in tasks
@@ -88,13 +82,13 @@ def tuned(
 
 
 def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """Return the models of the table ``methods``: frozen features, then LoRA on the tower."""
+    """The models of the table ``methods``: frozen features, then LoRA on the tower."""
     rates = tuned(runner, TASKS)
     trials = []
     for task in TASKS:
         for label in (*UNTRAINED, *TRAINED):
             many = 1 if label in UNTRAINED else seeds
-            plan = replace(FROZEN, learning_rate=rates.get((label, task), RATES[0]))
+            plan = _plan(rates, label, task)
             trials += [_trial(label, task, seed, plan) for seed in range(many)]
     for seed in range(lora_seeds):
         for task in TASKS:
@@ -104,10 +98,10 @@ def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
 
 
 def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """Return the models of the table ``few_shot``, at the rates chosen on all labels."""
+    """The models of the table ``few_shot``, at the rates chosen on all labels."""
     rates = tuned(runner, tuple(SHOTS), FEW[1:])
     return [
-        _trial(label, task, seed, replace(FROZEN, learning_rate=_rate(rates, label, task)), shots)
+        _trial(label, task, seed, _plan(rates, label, task), shots)
         for task, counts in SHOTS.items()
         for shots in counts
         for label in FEW
@@ -116,11 +110,11 @@ def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
 
 
 def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """Return the models of the table ``numclip_ablation``: NumCLIP with one thing changed."""
+    """The models of the table ``numclip_ablation``: NumCLIP with one thing changed."""
     rates = tuned(runner, tuple(SHOTS), ("NumCLIP",))
     trials = []
     for task in SHOTS:
-        plan = replace(FROZEN, learning_rate=rates["NumCLIP", task])
+        plan = _plan(rates, "NumCLIP", task)
         for label, (options, edit) in _variants(task).items():
             for seed in range(seeds):
                 trial = Trial(label=label, method="numclip", task=task, seed=seed, plan=plan)
@@ -129,13 +123,13 @@ def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]
 
 
 def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """Return the models of ``rankformer_ablation``: L2RCLIP with one thing changed, and rivals."""
+    """The models of ``rankformer_ablation``: L2RCLIP with one thing changed, and rivals."""
     rates = tuned(runner, tuple(SHOTS), PROMPTED)
     trials = []
     for task in SHOTS:
         trials.append(_trial("zero-shot", task, 0, FROZEN, split="val"))
         for label in PROMPTED:
-            plan = replace(FROZEN, learning_rate=rates[label, task])
+            plan = _plan(rates, label, task)
             known = {label: {}} if label != "L2RCLIP" else RANKFORMERS
             for name, options in known.items():
                 for seed in range(seeds):
@@ -145,15 +139,12 @@ def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Tri
 
 
 def intervals(rows: list[dict], errors: list[np.ndarray], split: str, against: str) -> list[dict]:
-    """Return the mean error of every method, and its difference from one, with intervals.
+    """The mean error of every cell, and its difference from one method's, with intervals.
 
     Args:
         rows, errors: of the trials, in the same order.
         split: that all were measured on.
         against: the method that is subtracted.
-
-    Returns:
-        A dict for each task, block, number of shots and method.
     """
     tables = defaultdict(list)
     for row, missed in zip(rows, errors, strict=True):
@@ -173,23 +164,21 @@ def intervals(rows: list[dict], errors: list[np.ndarray], split: str, against: s
 
 
 def _named(name: str, interval: tuple, sign: int = 1) -> dict:
-    """Return an interval as entries of a table; with sign -1 it is turned around."""
+    """An interval as entries of a table; with sign -1 it is turned around."""
     ends = sorted((sign * interval[1], sign * interval[2]))
     values = {"": sign * interval[0], "_low": ends[0], "_high": ends[1]}
-    return {
-        name + end: None if np.isnan(value) else round(value, 6) for end, value in values.items()
-    }
+    return {name + end: number(value) for end, value in values.items()}
 
 
 def _variants(task: str) -> dict[str, tuple[dict, dict]]:
-    """Return, by label, the options and the changes of the task of every variant."""
+    """By label, the options of every variant and what it changes of the task."""
     known = load_task(task)
     numerals = [known.words[r] for r in known.nearest_rank(known.bin_midpoints())]
     return {
         "NumCLIP": ({}, {}),
-        "bins alone": (_plain(adapter=False), {}),
-        "+ adapter": (_plain(), {}),
-        "+ regressor": (_plain(regressor=True), {}),
+        "bins alone": (PLAIN | {"adapter": False}, {}),
+        "+ adapter": (PLAIN, {}),
+        "+ regressor": (PLAIN | {"regressor": True}, {}),
         "+ ranking, paper": ({"kl": False}, {}),
         "released form": ({"form": "released"}, {}),
         "plain form": ({"form": "plain"}, {}),
@@ -201,10 +190,6 @@ def _variants(task: str) -> dict[str, tuple[dict, dict]]:
         "tuned context": ({"tune_context": True}, {}),
         **{f"{d} bins": ({}, _equal_bins(task, d)) for d in (2, 3, 5, 10, 20)},
     }
-
-
-def _plain(adapter: bool = True, regressor: bool = False) -> dict:
-    return {"form": "plain", "kl": False, "regressor": regressor, "adapter": adapter}
 
 
 def _equal_bins(task: str, count: int) -> dict:
@@ -231,32 +216,22 @@ def _trial(
     return replace(trial, options=options | more, shots=shots, split=split)
 
 
-def _rate(rates: dict[tuple[str, str], float], label: str, task: str) -> float:
-    return rates.get((label, task), RATES[0])
+def _plan(rates: dict[tuple[str, str], float], label: str, task: str) -> TrainingPlan:
+    return replace(FROZEN, learning_rate=rates.get((label, task), RATES[0]))
 
 
 class Table(NamedTuple):
-    """What a table is made of.
-
-    Attributes:
-        plan: returns its models.
-        what: it holds, in a sentence.
-        against: the row that all others are compared with.
-    """
+    """A table: its models, what it holds, and the row that all others are compared with."""
 
     plan: Callable[[Runner, int, int], list[Trial]]
     what: str
-    against: str
+    against: str = "NumCLIP"
 
 
 TABLES: Mapping[str, Table] = {
-    "methods": Table(
-        methods, "All methods on all tasks, on test: frozen features, then LoRA.", "NumCLIP"
-    ),
-    "few_shot": Table(few_shot, "Methods by labels a rank, on test, frozen features.", "NumCLIP"),
-    "numclip_ablation": Table(
-        numclip_ablation, "NumCLIP with one thing changed, on val, frozen.", "NumCLIP"
-    ),
+    "methods": Table(methods, "All methods on all tasks, on test: frozen features, then LoRA."),
+    "few_shot": Table(few_shot, "Methods by labels a rank, on test, frozen features."),
+    "numclip_ablation": Table(numclip_ablation, "NumCLIP with one thing changed, on val, frozen."),
     "rankformer_ablation": Table(
         rankformer_ablation, "L2RCLIP with one thing changed, on val, frozen.", "L2RCLIP"
     ),
@@ -279,9 +254,6 @@ def make(
         lora_seeds: with LoRA on the image encoder.
         num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``).
         work_dir: keeps finished models' rows.
-
-    Returns:
-        What :func:`~ordlib.experiments.results.save_results` takes.
     """
     plan, what, against = TABLES[table]
 

@@ -1,9 +1,7 @@
 """One trained method from a name, a task and a seed, with what is to be said of it."""
 
 import json
-import math
 import os
-import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,39 +15,22 @@ import torch
 from ..clip import load_clip
 from ..data import ImageData, load_folder
 from ..data.label_files import read_listing
+from ..methods import METHODS as ALL
+from ..methods import find_method
 from ..methods.base import Method
-from ..methods.coop import CoOp
-from ..methods.corn import Corn
-from ..methods.finetuned import FineTuned
-from ..methods.l2rclip import L2RCLIP
-from ..methods.numclip import NumCLIP
-from ..methods.ordinalclip import OrdinalCLIP
 from ..metrics import score
 from ..synthetic.load import load_data
 from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingPlan
 from ..training.fit import fit, forget
 from ..utils.device import describe, versions
+from .runs import command_line, number
 
-METHODS = {
-    "coop": CoOp,
-    "corn": Corn,
-    "finetuned": FineTuned,
-    "l2rclip": L2RCLIP,
-    "numclip": NumCLIP,
-    "ordinalclip": OrdinalCLIP,
-}
-
+# By the name that the command line knows them by; adapters have a command of their own.
+METHODS = {name.lower(): find_method(name) for name in ALL if name != "RankingAdapter"}
 
 SPLITS = ("train", "val", "test")
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
-# What fields of a plan are called on the command line, if not as they are.
-OPTIONS = {
-    "batch": "batch-size",
-    "largest_norm": "max-grad-norm",
-    "metric": "monitor",
-    "words_first": "prompt-epochs",
-}
 
 
 def train_component(
@@ -83,11 +64,6 @@ def train_component(
     Raises:
         ValueError: an unknown method, task or option value, or a folder with another run.
         TypeError: an option that the method does not have.
-
-    Example:
-        >>> train_component("magic", "dating", Path("x"), plan=TrainingPlan(), options={})
-        Traceback (most recent call last):
-        ValueError: method = 'magic': must be one of coop, corn, ...
     """
     if method not in METHODS:
         raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
@@ -102,28 +78,31 @@ def train_component(
     model = METHODS[method](clip, train.task, seed=plan.seed, **options)
     history = fit(model, train, val, plan, folder=folder)
     found = score(test.task, test.values, model.predict(test))
-    model.save_pretrained(
-        folder,
-        {
-            "what": f"{type(model).__name__} on the {'rendered ' * (data is None)}task of "
-            f"{train.task.name}, picture tower {model.options.tower}.",
-            "command": command(
-                *(method, task, folder.resolve().name, plan, backbone, options), data, labels
-            ),
-            "data": {"train": train.key, "val": val.key, "test": test.key, "side": side},
-            "seed": plan.seed,
-            "plan": asdict(plan),
-            "steps": history.attrs["steps"],
-            "best_epoch": history.attrs["best_epoch"],
-            "device": describe(clip.device),
-            "seconds": history.attrs["seconds"],
-            "versions": versions(),
-            # JSON knows no NaN: the correlation with a constant is undefined.
-            "test": {n: None if math.isnan(v) else round(v, 6) for n, v in found.items()},
-        },
-    )
+    where = (method, task, folder.resolve().name, plan, backbone, options, data, labels)
+    card = {
+        "what": f"{type(model).__name__} on the {'rendered ' * (data is None)}task of "
+        f"{train.task.name}, picture tower {model.options.tower}.",
+        "command": command(*where),
+        "data": {split: sets[split].key for split in SPLITS} | {"side": side},
+        **of_training(plan, history, clip.device),
+        "test": {name: number(value) for name, value in found.items()},
+    }
+    model.save_pretrained(folder, card)
     forget(folder)
     return model, history
+
+
+def of_training(plan: TrainingPlan, history: pd.DataFrame, device: torch.device) -> dict:
+    """What the card of a trained component says of its training."""
+    return {
+        "seed": plan.seed,
+        "plan": asdict(plan),
+        "steps": history.attrs["steps"],
+        "best_epoch": history.attrs["best_epoch"],
+        "device": describe(device),
+        "seconds": history.attrs["seconds"],
+        "versions": versions(),
+    }
 
 
 def command(
@@ -136,41 +115,30 @@ def command(
     data: Path | None = None,
     labels: Path | None = None,
 ) -> str:
-    """Return the command that trains a component again.
+    """The command that trains a component again.
 
     Example:
         >>> command("coop", "dating", "mine", TrainingPlan(seed=3), "pico-clip", {"context": 4})
         'ordlib train coop --task dating --output mine --seed 3 --set context=4'
     """
-    words = ["ordlib", "train", method, "--task", task, "--output", output]
-    words += [] if data is None else ["--data", str(data)]
-    words += [] if labels is None else ["--labels", str(labels)]
-    if backbone != "pico-clip":
-        words += ["--backbone", backbone]
+    words = [("task", task), ("output", output), ("data", data), ("labels", labels)]
+    words += [("backbone", backbone)] * (backbone != "pico-clip")
     defaults = asdict(TrainingPlan())
     for name, value in asdict(plan).items():
         if name == "rates":
-            for group, rate in value.items():
-                words += ["--lr-multiplier", f"{group}={rate}"]
+            words += [("lr-multiplier", f"{group}={rate}") for group, rate in value.items()]
         elif value != defaults[name]:
-            words += [f"--{OPTIONS.get(name, name.replace('_', '-'))}", str(value)]
+            words.append((name, value))
     for name, value in options.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        words += ["--image-encoder", text] if name == "tower" else ["--set", f"{name}={text}"]
-    return shlex.join(words)
+        words.append(("image-encoder", text) if name == "tower" else ("set", f"{name}={text}"))
+    return command_line("train", method, options=words)
 
 
 def load_splits(
     task: str, side: int, data: Path | None = None, labels: Path | None = None
 ) -> dict[str, ImageData]:
-    """Load what a component is trained, selected and tested on.
-
-    Args:
-        task, data, labels: as for :func:`train_component`.
-        side: pixels of rendered images.
-
-    Returns:
-        "train", "val" and "test".
+    """What a component is trained, selected and tested on: "train", "val" and "test".
 
     Raises:
         ValueError: faults of the task's file, the table or the images; a split that is missing.

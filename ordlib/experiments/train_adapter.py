@@ -1,8 +1,6 @@
 """Ranking adapters on the rendered tasks: trained, judged, and kept as a component."""
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,9 @@ from ..tasks import load_task
 from ..tasks.ranking_prompts import wordings_of
 from ..training.config import TrainingPlan
 from ..training.fit import fit, forget
-from ..utils.device import describe, versions
 from .adapter_data import SIZES, TASKS, UNSEEN, Judged, judged_sets, training_data
+from .runs import command_line, number
+from .train import of_training
 
 # The rate was chosen on val, with seed 1000; the epochs take a quarter of an hour of one CPU core.
 PLAN = TrainingPlan(epochs=8, batch=32, learning_rate=1e-3)
@@ -37,22 +36,10 @@ def train_ranker(
     folder: Path | None = None,
     bar: bool = True,
 ) -> tuple[RankingAdapter, pd.DataFrame]:
-    """Train one ranking adapter on rendered tasks.
-
-    Args:
-        clip: the backbone.
-        tasks: of ``TASKS``.
-        plan: of the training; its seed is the adapter's, too.
-        folder: keeps the unfinished run.
-        bar: whether to show progress.
-
-    Returns:
-        The adapter, and the history of its training.
-    """
+    """Train one ranking adapter, with the plan's seed; arguments and history as for `fit`."""
     train, val = ([training_data(clip, t, split) for t in tasks] for split in ("train", "val"))
-    adapter = RankingAdapter(
-        clip, [load_task(task) for task in tasks], seed=plan.seed, negatives=NEGATIVES
-    )
+    known = [load_task(task) for task in tasks]
+    adapter = RankingAdapter(clip, known, seed=plan.seed, negatives=NEGATIVES)
     return adapter, fit(adapter, train, val, plan, folder=folder, bar=bar)
 
 
@@ -63,16 +50,6 @@ def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float |
         judged: N pictures.
         scores: ``(N,)`` in any unit; they decide the order.
         scale: makes values of them, which need not lie within the task's range.
-
-    Returns:
-        ``spearman``, ``pearson``, ``pairwise``, ``mae`` and ``accuracy``; None for undefined.
-
-    Example:
-        >>> from ordlib import load_data
-        >>> data = load_data("counting", "val", size=40)
-        >>> scale = Scale(mean=0, deviation=1, slope=1, intercept=0)
-        >>> judge(Judged("val", data, data.values, {}), data.values, scale)["pairwise"]
-        1.0
     """
     task = judged.data.task
     low, high = task.range
@@ -90,25 +67,20 @@ def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float |
         "mae": mae(judged.truth, kept),
         "accuracy": accuracy(ranks, found),
     }
-    return {name: None if np.isnan(value) else round(value, 6) for name, value in metrics.items()}
+    return {name: number(value) for name, value in metrics.items()}
 
 
 def judge_adapter(adapter: RankingAdapter) -> list[dict]:
-    """Test an adapter on all sets of its tasks, with a sentence it knows and with a new one.
-
-    Returns:
-        A dict for each task, set and kind of wording.
-    """
+    """Test an adapter: a row for each task, set and kind of wording, one it knows or a new one."""
     rows = []
     for task in adapter.tasks:
         known = wordings_of(load_task(task))
-        scale = adapter.scales[task]
         sentences = {"trained": known.trained, "unseen": known.unseen}
         for judged in judged_sets(adapter.clip, task, sentences):
             for kind, prompts in judged.prompts.items():
                 scores = adapter.scores(judged.data, prompts)
                 row = {"task": task, "set": judged.name, "wording": kind}
-                rows.append(row | judge(judged, scores, scale))
+                rows.append(row | judge(judged, scores, adapter.scales[task]))
     return rows
 
 
@@ -134,9 +106,8 @@ def train_and_keep(
     for name in tasks:
         if name not in TASKS:
             raise ValueError(f"task = {name!r}: must be one of {', '.join(TASKS)}")
-    adapter, history = train_ranker(
-        load_clip(backbone, device), tuple(tasks or TASKS), plan, folder
-    )
+    clip = load_clip(backbone, device)
+    adapter, history = train_ranker(clip, tuple(tasks or TASKS), plan, folder)
     keep(adapter, history, plan, folder)
     forget(folder)
 
@@ -145,30 +116,24 @@ def keep(
     adapter: RankingAdapter, history: pd.DataFrame, plan: TrainingPlan, folder: Path
 ) -> list[dict]:
     """Test an adapter, keep it as a component with its card, and return the test's rows."""
-    rows = judge_adapter(adapter)
-    words = ["ordlib", "train-adapter", "--output", folder.resolve().name]
+    rows, clip = judge_adapter(adapter), adapter.clip
+    options = [("output", folder.resolve().name)]
     if tuple(adapter.tasks) != TASKS:
-        words += [word for name in adapter.tasks for word in ("--task", name)]
-    words += ["--seed", str(plan.seed)] * (plan.seed != PLAN.seed)
-    words += ["--epochs", str(plan.epochs)] * (plan.epochs != PLAN.epochs)
-    words += ["--backbone", adapter.clip.name] * (adapter.clip.name != "pico-clip")
+        options += [("task", name) for name in adapter.tasks]
+    known = {"seed": PLAN.seed, "epochs": PLAN.epochs, "backbone": "pico-clip"}
+    given = {"seed": plan.seed, "epochs": plan.epochs, "backbone": clip.name}
+    options += [(name, value) for name, value in given.items() if value != known[name]]
     card = {
         "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which.",
-        "command": shlex.join(words),
+        "command": command_line("train-adapter", options=options),
         "trained_on": TRAINED_ON,
         "data": {
-            split: {name: training_data(adapter.clip, name, split).key for name in adapter.tasks}
+            split: {name: training_data(clip, name, split).key for name in adapter.tasks}
             for split in ("train", "val")
         },
         "sizes": {name: SIZES[name] for name in adapter.tasks},
         "objects_unseen": list(UNSEEN),
-        "seed": plan.seed,
-        "plan": asdict(plan),
-        "steps": history.attrs["steps"],
-        "best_epoch": history.attrs["best_epoch"],
-        "device": describe(adapter.clip.device),
-        "seconds": history.attrs["seconds"],
-        "versions": versions(),
+        **of_training(plan, history, clip.device),
         "test": {"rows": rows},
     }
     adapter.save_pretrained(folder, card)

@@ -1,6 +1,5 @@
 """One trained and measured model of a comparison: what it is, and the row that it gives."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -22,6 +21,7 @@ from ..training.config import TrainingPlan
 from ..training.fit import fit
 from ..utils.cache import digest, replacing
 from ..utils.device import describe
+from .runs import number, once
 from .train import METHODS
 
 BACKBONE = "pico-clip"
@@ -66,35 +66,20 @@ class Trial:
 
 
 def run(trial: Trial, work: Path) -> tuple[dict, np.ndarray]:
-    """Train and measure one model, unless that was done before.
+    """The row of one model and its ``(N,)`` absolute errors; trained unless ``work`` has them."""
+    errors = work / f"{trial.name}.npy"
 
-    Args:
-        trial: the model.
-        work: folder that keeps rows and errors.
-
-    Returns:
-        A row of the table, and the ``(N,)`` absolute errors, in the task's unit.
-    """
-    row, errors = work / f"{trial.name}.json", work / f"{trial.name}.npy"
-    if not row.is_file():
-        found, missed = _run(trial)
+    def measured() -> dict:
+        row, missed = _run(trial)
         with replacing(errors) as temporary:
             np.save(temporary, missed)
-        with replacing(row) as temporary:
-            temporary.write_text(json.dumps(found), "utf-8")
-    return json.loads(row.read_text("utf-8")), np.load(errors)
+        return row
+
+    return once(errors.with_name(f"{trial.name}.json"), measured), np.load(errors)
 
 
 def few(data: ImageData, shots: int, seed: int) -> ImageData:
-    """Draw some labels of every rank.
-
-    Args:
-        data: labelled pictures.
-        shots: pictures of each rank; of ranks that have fewer, all.
-        seed: of the draw.
-
-    Returns:
-        The pictures drawn.
+    """Draw so many labels of every rank; of ranks that have fewer, all.
 
     Example:
         >>> data = few(load_data("dating", "train", side=64, size=50), 2, seed=0)
@@ -110,7 +95,8 @@ def few(data: ImageData, shots: int, seed: int) -> ImageData:
 
 def _run(trial: Trial) -> tuple[dict, np.ndarray]:
     clip = _clip()
-    sets = {split: load_data(trial.task, split, clip.image_side) for split in _splits(trial)}
+    splits = dict.fromkeys(("train", "val", trial.split))
+    sets = {split: load_data(trial.task, split, clip.image_side) for split in splits}
     if trial.edit:
         task = replace(sets["train"].task, **trial.edit)
         sets = {split: replace(data, task=task) for split, data in sets.items()}
@@ -127,7 +113,7 @@ def _run(trial: Trial) -> tuple[dict, np.ndarray]:
         "block": trial.options.get("tower", "frozen"),
         "seed": trial.seed,
         **({} if trial.shots is None else {"shots": trial.shots}),
-        **{name: _number(found[name]) for name in SHOWN},
+        **{name: number(found[name]) for name in SHOWN},
         **more,
         "seconds": round(seconds, 2),
         "device": describe(clip.device),
@@ -156,15 +142,15 @@ def _predict(
 
 
 def _order(trial: Trial, model: ZeroShot | Method) -> dict:
-    """Return the ordinality of the prompts' features, where the trial asks for it."""
+    """The ordinality of the prompts' features, where the trial asks for it."""
     if not trial.words:
         return {}
     found = ordinality_score(model.text_features().detach().cpu())
-    return {"ordinality": round(found.raw, 6), "corrected": _number(found.corrected)}
+    return {"ordinality": round(found.raw, 6), "corrected": number(found.corrected)}
 
 
 def _changes(chosen: Trial | TrainingPlan) -> dict:
-    """Return what differs from the defaults: a field that is new must not rename what is kept."""
+    """What differs from the defaults: a field that is new must not rename what is kept."""
     found = {}
     for place in fields(chosen):
         value = getattr(chosen, place.name)
@@ -173,15 +159,6 @@ def _changes(chosen: Trial | TrainingPlan) -> dict:
         if place.default is MISSING or value != place.default:
             found[place.name] = value
     return found
-
-
-def _number(value: float) -> float | None:
-    """Return what a table can hold: the correlation with a constant is undefined."""
-    return None if np.isnan(value) else round(value, 6)
-
-
-def _splits(trial: Trial) -> tuple[str, ...]:
-    return ("train", "val") if trial.split == "val" else ("train", "val", trial.split)
 
 
 @cache

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from transformers import CLIPTokenizer
 
 from ordlib.experiments.pretrain_clip import image_pool as pools
 from ordlib.experiments.pretrain_clip.config import Plan
 from ordlib.experiments.pretrain_clip.image_pool import Pool, render_pool
 from ordlib.experiments.pretrain_clip.model_sizes import PicoSize
+from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 
 TINY = PicoSize("tiny", 64, 16, 32, 1, 32, 1, 24)
 
@@ -27,6 +29,11 @@ def pool(_pool_cache: Path) -> Iterator[Pool]:
         patch.setenv("ORDLIB_CACHE", str(_pool_cache))
         patch.setattr(pools, "BLOCK", 16)
         yield render_pool(96, 64, workers=1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(pool: Pool) -> CLIPTokenizer:
+    return build_tokenizer(pool)
 
 
 @pytest.fixture(scope="session")

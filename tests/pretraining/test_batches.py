@@ -6,12 +6,6 @@ import torch
 
 from ordlib.experiments.pretrain_clip.captioning import Captioner
 from ordlib.experiments.pretrain_clip.loader import Batches
-from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
-
-
-@pytest.fixture(scope="module")
-def tokenizer(pool):
-    return build_tokenizer(pool)
 
 
 @pytest.fixture

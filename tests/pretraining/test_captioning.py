@@ -2,14 +2,8 @@ import numpy as np
 import pytest
 
 from ordlib.experiments.pretrain_clip.captioning import Captioner
-from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 from ordlib.synthetic.captions import captions
 from ordlib.utils.cache import digest
-
-
-@pytest.fixture(scope="module")
-def tokenizer(pool):
-    return build_tokenizer(pool)
 
 
 @pytest.fixture

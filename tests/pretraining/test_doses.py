@@ -123,14 +123,6 @@ def test_a_checkpoint_of_another_plan_is_refused(pool, arm, done, tmp_path):
         run(replace(arm, plan=replace(arm.plan, batch=12)), tmp_path)
 
 
-def test_an_undefined_correlation_is_none(pool, arm, done, tmp_path, monkeypatch):
-    lost = METRICS | {"count_spearman": float("nan")}
-    monkeypatch.setattr(doses, "measure", lambda *_: lost)
-    row = run(arm, tmp_path)
-    assert row["spearman"] is row["count_spearman"] is None
-    assert "NaN" not in (tmp_path / "dose-0.5-3.json").read_text()
-
-
 def making(output: Path) -> list[str]:
     """The words of the command, but for its settings."""
     return ["results", "make", "dose_response", "--output", str(output)]
@@ -233,20 +225,3 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(values, message, tmp_pa
     assert result.exit_code == 1
     assert len(result.output.strip().splitlines()) == 1
     assert message in result.output
-
-
-def test_a_run_that_fails_is_told_and_leaves_no_table(asked, tmp_path, monkeypatch):
-    def diverge(arm, work, workers):
-        raise FloatingPointError("the loss is nan at step 7")
-
-    monkeypatch.setattr(doses, "run", diverge)
-    result = CliRunner().invoke(app, making(tmp_path / "table.json"))
-    assert result.exit_code == 1
-    assert result.output.strip() == "the loss is nan at step 7"
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_is_no_table_and_no_seed_no_run(asked, tmp_path):
-    for words in (making(tmp_path), [*making(tmp_path / "table.json"), "--seeds", "0"]):
-        assert CliRunner().invoke(app, words).exit_code == 2
-    assert not asked

@@ -23,7 +23,6 @@ from ordlib.experiments.pretrain_clip.evaluate import (
     fresh,
     measure,
     object_top1,
-    write_metrics,
 )
 from ordlib.synthetic import SPLIT_SIZES, render
 
@@ -202,29 +201,12 @@ def test_the_metrics_have_their_names(found, clip, data):
     assert all(type(value) is float for value in found.values())
 
 
-def test_fresh_pictures_follow_the_whole_val_split(monkeypatch):
-    asked = []
-
-    def numbered(task, split, side, size, workers):
-        asked.append((task, split, side, size, workers))
-        images = np.arange(size, dtype=np.uint16).view(np.uint8).reshape(size, 1, 2)
-        return ImageData(
-            TASK, images, np.ones(size), pd.DataFrame({"row": range(size)}), "numbered", split
-        )
-
-    monkeypatch.setattr(measuring, "load_data", numbered)
-    data = fresh(7, side=64, workers=1)
-    assert asked == [("counting", "val", 64, 407, 1)]
-    assert data.images.copy().view(np.uint16).ravel().tolist() == list(range(400, 407))
-    assert data.records["row"].min() == SPLIT_SIZES["val"]
-    assert data.split == "fresh"
-    assert data.key != "numbered"
-    assert len(fresh()) == 5000
-
-
 def test_fresh_pictures_are_the_worlds(monkeypatch):
+    """They follow the whole val split."""
+    assert SPLIT_SIZES["val"] == 400
     monkeypatch.setitem(measuring.SPLIT_SIZES, "val", 3)
     data = fresh(2, side=64, workers=1)
+    assert data.split == "fresh"
     for row in range(2):
         picture = render("counting", "val", 3 + row, 64)
         assert (data.images[row] == picture.image).all()
@@ -246,36 +228,15 @@ def checkpoint(tiny_clip_folder, data, tmp_path, monkeypatch):
 def test_metrics_are_written_and_the_rest_of_the_card_stays(checkpoint, found):
     before = json.loads((checkpoint / "card.json").read_text("utf-8"))
     others = sorted(path.name for path in checkpoint.iterdir())
-    assert write_metrics(checkpoint) == pytest.approx(found, abs=2e-4)
+    result = CliRunner().invoke(app, ["evaluate-clip", str(checkpoint)])
+    assert result.exit_code == 0, result.output
+    told = dict(line.split() for line in result.output.strip().splitlines())
+    assert {name: float(n) for name, n in told.items()} == pytest.approx(found, abs=1e-3)
     card = json.loads((checkpoint / "card.json").read_text("utf-8"))
     assert card.pop("metrics") == pytest.approx(found, abs=2e-4)
     assert before.pop("metrics") == {"old": 1}
     assert card == before
     assert sorted(path.name for path in checkpoint.iterdir()) == others
-
-
-def test_a_measuring_that_fails_leaves_the_card(checkpoint, monkeypatch):
-    before = (checkpoint / "card.json").read_bytes()
-    monkeypatch.setattr(measuring, "measure", lambda *_: {"mae": object()})
-    with pytest.raises(TypeError):
-        write_metrics(checkpoint)
-    assert (checkpoint / "card.json").read_bytes() == before
-
-
-def test_a_checkpoint_without_a_card_is_named_at_once(checkpoint, monkeypatch):
-    (checkpoint / "card.json").unlink()
-    monkeypatch.setattr(measuring, "load_clip", None)  # not even reached
-    with pytest.raises(FileNotFoundError, match=r"there is no .*pico.card\.json: name the folder"):
-        write_metrics(checkpoint)
-
-
-def test_the_command_prints_every_metric(checkpoint, monkeypatch):
-    metrics = {"object_top1": 0.5, "count_mae": 4.25}
-    monkeypatch.setattr(measuring, "measure", lambda *_: metrics)
-    result = CliRunner().invoke(app, ["evaluate-clip", str(checkpoint)])
-    assert result.exit_code == 0, result.output
-    assert result.output.split() == ["object_top1", "0.500", "count_mae", "4.250"]
-    assert json.loads((checkpoint / "card.json").read_text("utf-8"))["metrics"] == metrics
 
 
 def test_what_fails_is_one_line_and_exit_code_1(checkpoint, tmp_path):

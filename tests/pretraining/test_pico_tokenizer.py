@@ -3,15 +3,10 @@ import random
 import pytest
 from transformers import AutoTokenizer
 
-from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer, train_tokenizer
+from ordlib.experiments.pretrain_clip.tokenizer import train_tokenizer
 from ordlib.synthetic.captions import captions
 from ordlib.synthetic.rendering import TASKS
 from ordlib.tasks import load_task
-
-
-@pytest.fixture(scope="module")
-def tokenizer(pool):
-    return build_tokenizer(pool)
 
 
 def solid(text: str) -> str:

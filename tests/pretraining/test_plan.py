@@ -18,18 +18,11 @@ def test_the_rate_warms_up_and_comes_down():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("dose", 50),
-        ("dose", -0.1),
-        ("dose", float("nan")),
-        ("spurious", 2),
-        ("seed", -1),
-        ("batch", 1),
-        ("pictures", 100),
-        ("pairs", 100),
-        ("learning_rate", 0.0),
+        ("dose", 50), ("dose", -0.1), ("dose", float("nan")), ("spurious", 2), ("seed", -1),
+        ("batch", 1), ("pictures", 100), ("pairs", 100), ("learning_rate", 0.0),
         ("precision", "float16"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_is_named(field, value):
     with pytest.raises(ValueError, match=f"{field} = {value}: "):
         Plan(**{field: value})

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ordlib import load_clip
-from ordlib.experiments.pretrain_clip.two_encoders import TwoTowers
+from ordlib.experiments.pretrain_clip.model import TwoTowers
 
 PROMPTS = ["a star of one photo", "two", "of three photo star star"]
 

@@ -123,30 +123,12 @@ def test_zero_is_right_only_where_there_is_none(values, mae, accuracy):
     assert (found["mae"], found["accuracy"]) == (pytest.approx(mae), accuracy)
 
 
-def test_without_zeros_values_end_at_the_range():
-    found = judge(judged("counting", [1, 2]), np.array([-3.0, 2.0]), AS_THEY_ARE)
-    assert (found["mae"], found["accuracy"], found["pairwise"]) == (0.0, 1.0, 1.0)
-
-
 def test_what_is_undefined_is_none():
     constant = judge(judged("dating", [0, 1, 4]), np.array([2.0, 2.0, 2.0]), AS_THEY_ARE)
-    assert constant == {
-        "spearman": None,
-        "pearson": None,
-        "pairwise": 0.5,
-        "mae": 1.666667,
-        "accuracy": 0.0,
-    }
+    assert [*constant.values()] == [None, None, 0.5, 1.666667, 0.0]
     equal = judge(judged("dating", [2, 2, 2]), np.array([1.0, 2.0, 3.0]), AS_THEY_ARE)
     assert [equal[name] for name in ("spearman", "pearson", "pairwise")] == [None] * 3
     json.dumps([constant, equal], allow_nan=False)
-
-
-def test_the_order_is_that_of_the_scores_where_the_line_is_flat():
-    flat = Scale(mean=2, deviation=1, slope=0, intercept=2)
-    found = judge(judged("dating", [0, 1, 4]), np.array([3.0, 2.0, 1.0]), flat)
-    assert (found["spearman"], found["pairwise"]) == (-1.0, 0.0)
-    assert found["mae"] == pytest.approx(5 / 3, abs=1e-6)
 
 
 @pytest.fixture

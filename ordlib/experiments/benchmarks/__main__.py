@@ -5,27 +5,18 @@ import platform
 
 import torch
 
-from . import (
-    cached_features,
-    l2rclip,
-    numclip,
-    pico_clip,
-    rank_attention,
-    ranking,
-    rendering,
-    text_context,
-)
+from . import l2rclip, numclip, rank_attention, speeds
 
-PARTS = (
-    pico_clip,
-    text_context,
-    numclip,
-    l2rclip,
-    rank_attention,
-    ranking,
-    cached_features,
-    rendering,
-)
+PARTS = {
+    speeds.pico_clip: speeds.pico_clip,
+    speeds.text_context: speeds.text_context,
+    numclip: numclip.measure,
+    l2rclip: l2rclip.measure,
+    rank_attention: rank_attention.measure,
+    speeds.ranking: speeds.ranking,
+    speeds.cached_features: speeds.cached_features,
+    speeds.rendering: speeds.rendering,
+}
 
 
 def main() -> None:
@@ -33,9 +24,9 @@ def main() -> None:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     print(f"{platform.machine()}, {cores} cores{gpu}, Python {platform.python_version()}, ", end="")
     print(f"torch {torch.__version__}")
-    for part in PARTS:
-        print(f"\n{part.__doc__.splitlines()[0]}", flush=True)
-        print(part.measure().to_string(index=False), flush=True)
+    for told, measure in PARTS.items():
+        print(f"\n{told.__doc__.splitlines()[0]}", flush=True)
+        print(measure().to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,7 @@ from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.tasks import OrdinalTask, load_task
 from ordlib.tasks.builtin import number_words
 
-from .backbones import vit_b_32
-from .memory import peak
-from .padding import padded
-from .timing import race
+from .tools import contest, padded, peak, race, vit_b_32
 
 BATCH, PICTURES = 64, 1000
 AGES = OrdinalTask(
@@ -73,7 +70,7 @@ def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
     words = len(list(ours.prompts.parameters()))
     positions = int(ours.prompts.end_positions.max()) + 1
     return {
-        **_row(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
+        **contest(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
         "MiB slow": round(most, 1),
         "MiB ours": round(least, 1),
         "words' gradients differ": f"{max(far[:words]):.0e}",
@@ -100,8 +97,8 @@ def _evaluation(model: L2RCLIP, repeats: int) -> dict:
         return np.concatenate([model.read(batch).value for batch in features.split(BATCH)])
 
     seconds = race({"slow": anew, "quick": once}, repeats)
-    contest = f"{PICTURES} pictures, {model.task.num_ranks} ranks, words for each {BATCH} or once"
-    return {**_row(contest, seconds), "values differ": f"{abs(anew() - once()).max():.0e}"}
+    name = f"{PICTURES} pictures, {model.task.num_ranks} ranks, words for each {BATCH} or once"
+    return contest(name, seconds) | {"values differ": f"{abs(anew() - once()).max():.0e}"}
 
 
 def _features(clip: ClipBackbone, count: int) -> Tensor:
@@ -112,12 +109,3 @@ def _features(clip: ClipBackbone, count: int) -> Tensor:
 def _relative(found: Tensor, wanted: Tensor) -> float:
     """Return the largest difference, as a share of the largest number wanted."""
     return ((found - wanted).abs().max() / wanted.abs().max()).item()
-
-
-def _row(contest: str, seconds: dict[str, float]) -> dict:
-    return {
-        "contest": contest,
-        "s slow": round(seconds["slow"], 4),
-        "s ours": round(seconds["quick"], 4),
-        "times faster": round(seconds["slow"] / seconds["quick"], 1),
-    }

@@ -11,9 +11,7 @@ from ordlib.methods.coop import CoOp
 from ordlib.methods.numclip import NumCLIP
 from ordlib.tasks import load_task
 
-from .backbones import vit_b_32
-from .padding import padded
-from .timing import race
+from .tools import contest, padded, race, vit_b_32
 
 BATCHES = (32, 128, 512)
 BINS = 5
@@ -88,19 +86,11 @@ def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
             return step()
 
     seconds = race({"slow": whole, "quick": step}, repeats)
-    name = f"{type(model).__name__} step, {len(learned)} prompts, 77 or {_positions(model)}"
+    positions = int(model.prompts.end_positions.max()) + 1
+    name = f"{type(model).__name__} step, {len(learned)} prompts, 77 or {positions}"
     return _row(name, seconds, (whole() - step()).abs().max() / step().abs().max())
 
 
-def _positions(model: CoOp | NumCLIP) -> int:
-    return int(model.prompts.end_positions.max()) + 1
-
-
-def _row(contest: str, seconds: dict[str, float], difference: Tensor) -> dict:
-    return {
-        "contest": contest,
-        "s loops or 77": round(seconds["slow"], 4),
-        "s ours": round(seconds["quick"], 4),
-        "times faster": round(seconds["slow"] / seconds["quick"], 1),
-        "largest difference": f"{difference:.0e}",
-    }
+def _row(name: str, seconds: dict[str, float], difference: Tensor) -> dict:
+    row = contest(name, seconds, slow="s loops or 77")
+    return row | {"largest difference": f"{difference:.0e}"}

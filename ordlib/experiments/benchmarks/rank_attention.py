@@ -18,8 +18,7 @@ from torch import Tensor
 from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention, rank_attention
 from ordlib.utils.device import describe
 
-from .memory import peak
-from .timing import race
+from .tools import peak, race
 
 PATCHES, RELATIONAL, HEADS = 100, 16, 8
 PICTURES, LARGEST_PAIRWISE = (16, 32, 64, 128, 256), 64
@@ -65,12 +64,7 @@ def measure(repeats: int = 3) -> pd.DataFrame:
 
 def records(settings: Iterable[Setting], repeats: int = 3) -> list[dict]:
     """Return a record for each form of each setting and pass."""
-    return [
-        record
-        for setting in settings
-        for way in PASSES
-        for record in _records(setting, way, repeats)
-    ]
+    return [one for s in settings for way in PASSES for one in _records(s, way, repeats)]
 
 
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,10 +20,8 @@ class Captioner:
     """Says what is in the pool's pictures.
 
     Attributes:
-        pool: the pictures.
         tokenizer: the fast tokenizer behind transformers' one.
         dose, spurious: as in :func:`ordlib.synthetic.captions.captions`.
-        seed: of the run.
     """
 
     pool: Pool
@@ -33,27 +31,18 @@ class Captioner:
     seed: int
 
     def epoch(self, number: int, workers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Caption every picture.
+        """Caption every picture, in other words each epoch.
 
         Runs of the same seed say the same at every dose, but for the captions that count.
-
-        Args:
-            number: of the epoch; another one says the same in other words.
-            workers: processes; None takes every core.
 
         Returns:
             Token numbers ``(N, T)`` uint16, padded with end tokens, and ``(N,)`` bool: whether
             the dose made the caption state the true count.
         """
-        blocks = self.pool.blocks
-        parts = [blocks[i : i + TOGETHER] for i in range(0, len(blocks), TOGETHER)]
-        jobs = (delayed(self._blocks)(part, number) for part in parts)
-        done = Parallel(workers or cpu_count())(jobs)
-        rows, counted = zip(*(block for part in done for block in part), strict=True)
+        jobs = (delayed(self._block)(block, number) for block in self.pool.blocks)
+        done = Parallel(workers or cpu_count(), batch_size=TOGETHER)(jobs)
+        rows, counted = zip(*done, strict=True)
         return _stack(rows), np.concatenate(counted)
-
-    def _blocks(self, blocks: Sequence[int], epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        return [self._block(block, epoch) for block in blocks]
 
     def _block(self, block: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         task, values, records = self.pool.labels(block)
@@ -64,8 +53,8 @@ class Captioner:
             # Captions of two doses agree except where the larger one states the count.
             without = captions(records, values, task, 0.0, seed, self.spurious)
             counted = np.array(texts) != np.array(without)
-        rows = [[encoding.ids] for encoding in self.tokenizer.encode_batch_fast(texts)]
-        return _stack([np.array(row, np.uint16) for row in rows]), counted
+        encoded = self.tokenizer.encode_batch_fast(texts)
+        return _stack([np.array([each.ids], np.uint16) for each in encoded]), counted
 
 
 def _stack(parts: Sequence[np.ndarray]) -> np.ndarray:

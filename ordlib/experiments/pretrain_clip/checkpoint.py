@@ -15,15 +15,8 @@ from ...utils.device import versions
 def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, card: dict) -> None:
     """Write a checkpoint that ``load_clip`` and transformers load, in half precision.
 
-    Args:
-        folder: where to; it must not exist.
-        model: trained; its weights are rounded in place, but for the scale.
-        tokenizer: saved beside it.
-        card: what is to be said of the model. Library versions and the sha256 of the weights
-            are added.
-
-    Raises:
-        FileExistsError: there is such a folder.
+    The weights are rounded in place, but for the scale; library versions and their sha256 are
+    added to the card. A ``FileExistsError`` says that there is such a folder.
     """
     check_free(folder)
     side = model.config.vision_config.image_size

@@ -1,8 +1,7 @@
 """The dose-response: the same pictures, more and more captions that truly count."""
 
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from joblib import Parallel, delayed
 
 from ...clip import load_clip
 from ...synthetic.load import load_data
-from ...utils.cache import replacing
+from ..runs import number, once
 from .config import Plan
 from .evaluate import fresh, measure
 from .image_pool import render_pool
@@ -30,12 +29,7 @@ WHAT = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One model of the dose-response.
-
-    Attributes:
-        name: "dose", "spurious" (more numerals about something else) or "twice" (the pairs).
-        plan: of its run.
-    """
+    """One model: "dose", "spurious" (more numerals about something else) or "twice" (the pairs)."""
 
     name: str
     plan: Plan
@@ -47,16 +41,9 @@ class Arm:
 
 
 def arms(plan: Plan, seeds: int, extra_seeds: int) -> Iterator[Arm]:
-    """Yield the models of the dose-response, all of one seed before those of the next.
+    """The models of the dose-response, all of one seed before those of the next.
 
-    Args:
-        plan: of a run; doses, seeds and the arms' own changes are put in.
-        seeds: how many for each dose.
-        extra_seeds: how many for the arms with more numerals and with twice the pairs.
-
-    Example:
-        >>> [arm.folder for arm in arms(Plan(), seeds=1, extra_seeds=1)][-3:]
-        ['dose-0.5-0', 'spurious-0.03-0', 'twice-0.03-0']
+    Doses, seeds and the arms' own changes are put into the plan.
     """
     for seed in range(seeds):
         for dose in DOSES:
@@ -69,51 +56,40 @@ def arms(plan: Plan, seeds: int, extra_seeds: int) -> Iterator[Arm]:
 
 
 def run(arm: Arm, work: Path, workers: int | None = 1) -> dict:
-    """Pretrain and measure one model, unless that was done before.
-
-    Args:
-        arm: the model.
-        work: folder of checkpoints; an unfinished run goes on from there.
-        workers: processes that draw and caption; None takes every core.
-
-    Returns:
-        A row of the table.
+    """The row of one model, pretrained and measured unless that was done before.
 
     Raises:
         ValueError: the folder holds a checkpoint of that name by another plan.
     """
-    folder, known = work / arm.folder, _row_file(arm, work)
+    folder = work / arm.folder
     if folder.is_dir():
-        _check_same(arm, folder)
-    if not known.is_file():
+        theirs, ours = _card(folder)["command"], command(arm.plan, arm.folder)
+        if theirs != ours:
+            raise ValueError(
+                f"{folder} was made by\n  {theirs}\nand not by\n  {ours}\nMove it and "
+                f"{folder.name}.json away, or give another --work-dir"
+            )
+
+    def measured() -> dict:
         if not folder.is_dir():
             pretrain(arm.plan, folder, workers=workers)
-        clip = load_clip(folder)
-        metrics = measure(clip, fresh(workers=workers), load_data("counting", workers=workers))
-        row = _row(arm, json.loads((folder / "card.json").read_text("utf-8")), metrics)
-        with replacing(known) as temporary:
-            temporary.write_text(json.dumps(row), "utf-8")
-    return json.loads(known.read_text("utf-8"))
+        data = fresh(workers=workers), load_data("counting", workers=workers)
+        return _row(arm, _card(folder), measure(load_clip(folder), *data))
+
+    return once(_row_file(arm, work), measured)
 
 
 def _row_file(arm: Arm, work: Path) -> Path:
     return work / f"{arm.folder}.json"
 
 
-def _check_same(arm: Arm, folder: Path) -> None:
-    theirs = json.loads((folder / "card.json").read_text("utf-8"))["command"]
-    ours = command(arm.plan, arm.folder)
-    if theirs != ours:
-        raise ValueError(
-            f"{folder} was made by\n  {theirs}\nand not by\n  {ours}\nMove it and "
-            f"{folder.name}.json away, or give another --work-dir"
-        )
+def _card(folder: Path) -> dict:
+    return json.loads((folder / "card.json").read_text("utf-8"))
 
 
 def _row(arm: Arm, card: dict, metrics: dict) -> dict:
     counting = card["counting_captions"]
-    # A correlation with a constant is undefined; the table knows no NaN.
-    metrics = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+    metrics = {name: number(value) for name, value in metrics.items()}
     return {
         "task": "counting",
         "method": "zero-shot",
@@ -155,29 +131,19 @@ def make(
         batch_size: pairs contrasted at once.
         num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``), on a
             GPU one, and a larger batch.
-        work_dir: where checkpoints go.
-
-    Returns:
-        What :func:`~ordlib.experiments.results.save_results` takes.
+        work_dir: where checkpoints go, and rows; an unfinished run goes on from there.
     """
-    sizes = {"pairs": samples_seen, "pictures": num_images, "batch": batch_size}
-    plan = Plan(size=SIZES["small"], **sizes)
+    size = SIZES["small"]
+    plan = Plan(size=size, pairs=samples_seen, pictures=num_images, batch=batch_size)
     # The longest first, so that no core waits for it at the end.
     todo = list(arms(plan, seeds, extra_seeds))
     todo.sort(key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
     if not all(_row_file(arm, work_dir).is_file() for arm in todo):
-        _draw(plan)
+        # With all cores; each job would draw the pictures for itself, with one.
+        render_pool(plan.pictures, plan.size.side)
+        fresh()
+        load_data("counting")
     workers = None if num_jobs == 1 else 1
     rows = Parallel(num_jobs)(delayed(run)(arm, work_dir, workers) for arm in todo)
-    return {"what": WHAT, "records": _in_order(rows)}
-
-
-def _draw(plan: Plan) -> None:
-    """Draw all pictures with all cores; each job would draw them for itself, with one."""
-    render_pool(plan.pictures, plan.size.side)
-    fresh()
-    load_data("counting")
-
-
-def _in_order(rows: Sequence[dict]) -> list[dict]:
-    return sorted(rows, key=lambda row: (row["arm"], row["dose"], row["seed"]))
+    rows.sort(key=lambda row: (row["arm"], row["dose"], row["seed"]))
+    return {"what": WHAT, "records": rows}

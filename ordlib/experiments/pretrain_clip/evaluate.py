@@ -26,22 +26,10 @@ NAMED = {"object": "plural"}
 
 
 def fresh(size: int = SIZE, side: int = 96, workers: int | None = None) -> ImageData:
-    """Return counting pictures that nothing is trained, tuned or tested on.
+    """Counting pictures that nothing is trained, tuned or tested on.
 
     They are those of the split "val" beyond its own 400, so that a card says nothing of the
     test pictures that the notebooks look at once.
-
-    Args:
-        size: how many.
-        side: pixels.
-        workers: processes that draw; None takes every core.
-
-    Returns:
-        Pictures of 1 to 20 objects.
-
-    Example:
-        >>> fresh(2, side=64)  # doctest: +SKIP
-        ImageData(counting, fresh: 2 pictures, labels ... to ...)
     """
     first = SPLIT_SIZES["val"]
     data = load_data("counting", "val", side, first + size, workers)
@@ -49,7 +37,7 @@ def fresh(size: int = SIZE, side: int = 96, workers: int | None = None) -> Image
 
 
 def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, float]:
-    """Return what a backbone knows of counted objects, without and with training on counts.
+    """What a backbone knows of counted objects, without and with training on counts.
 
     Prompts name the picture's own object, in the plural for every count (else grammar would
     give away n = 1), leave the colour unnamed, and are averaged over templates. The rows called
@@ -58,7 +46,7 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
     Args:
         clip: the backbone.
         data: counting pictures, as `fresh` gives them.
-        train: counting pictures with labels, for the probe alone.
+        train: others, for the probe alone.
 
     Returns:
         ``object_top1`` and ``colour_top1``, shares right over all names; ``phrase_accuracy`` over
@@ -66,11 +54,6 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
         rank; ``count_mae`` in objects and ``count_spearman`` by expectation; the same four for
         unnamed prompts; ``probe_spearman`` and ``probe_mae`` of ridge regression on frozen
         picture features.
-
-    Example:
-        >>> from ordlib import load_clip, load_data
-        >>> clip = load_clip("pico-clip")                                # doctest: +SKIP
-        >>> measure(clip, fresh(), load_data("counting"))["object_top1"] # doctest: +SKIP
     """
     probe = LinearProbe(lambda pictures: image_features(clip, pictures).numpy(), data.task)
     guess = probe.fit(train).predict(data).value
@@ -86,27 +69,14 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
 
 
 def object_top1(clip: ClipBackbone, data: ImageData) -> float:
-    """Return the share of pictures whose object is named right, among all nouns of the task.
-
-    Example:
-        >>> data = load_data("counting", "val", size=100)
-        >>> 0 <= object_top1(load_clip("pico-clip", "cpu"), data) <= 1
-        True
-    """
+    """The share of pictures whose object is named right, among all nouns of the task."""
     nouns = data.task.fillers["object"]
-    texts = _text_features(clip, data.task, nouns)
-    said = (_pictures(clip, data) @ texts.T).argmax(1)
+    said = (_pictures(clip, data) @ _text_features(clip, data.task, nouns).T).argmax(1)
     return float((said.numpy() == _positions(nouns, data.records["plural"])).mean())
 
 
 def colour_top1(clip: ClipBackbone, data: ImageData) -> float:
-    """Return the share of pictures whose colour is named right, the object being named.
-
-    Example:
-        >>> data = load_data("counting", "val", size=100)
-        >>> 0 <= colour_top1(load_clip("pico-clip", "cpu"), data) <= 1
-        True
-    """
+    """The share of pictures whose colour is named right, the object being named."""
     nouns, colours = data.task.fillers["object"], data.task.fillers["colour"]
     phrases = [f"{colour} {noun}" for noun in nouns for colour in colours]
     texts = _text_features(clip, data.task, phrases).view(len(nouns), len(colours), -1)
@@ -116,19 +86,10 @@ def colour_top1(clip: ClipBackbone, data: ImageData) -> float:
 
 
 def write_metrics(folder: Path) -> dict[str, float]:
-    """Measure a checkpoint and write the result on its card, as ``metrics``.
-
-    Args:
-        folder: of the checkpoint.
-
-    Returns:
-        What `measure` found.
+    """Measure a checkpoint, and write the result on its card, as ``metrics``.
 
     Raises:
         FileNotFoundError: no such checkpoint, or one without a card.
-
-    Example:
-        >>> write_metrics(Path("ordlib/weights/pico-clip"))  # doctest: +SKIP
     """
     path = Path(folder) / "card.json"
     if not path.is_file():
@@ -161,7 +122,7 @@ def _pictures(clip: ClipBackbone, data: ImageData) -> torch.Tensor:
 
 
 def _text_features(clip: ClipBackbone, task: OrdinalTask, names: Sequence[str]) -> torch.Tensor:
-    """Return ``(K, D)`` features of names in the task's templates without a rank, averaged."""
+    """``(K, D)`` features of names in the task's templates without a rank, averaged."""
     templates = [task.templates[index].replace("{rank} ", "") for index in TEMPLATES]
     prompts = [template.format(object=name) for template in templates for name in names]
     features = normalize(clip.encode_prompts(prompts), dim=-1)
@@ -169,5 +130,4 @@ def _text_features(clip: ClipBackbone, task: OrdinalTask, names: Sequence[str]) 
 
 
 def _positions(names: Sequence[str], words: Sequence[str]) -> np.ndarray:
-    place = {name: position for position, name in enumerate(names)}
-    return np.array([place[word] for word in words])
+    return np.array([names.index(word) for word in words])

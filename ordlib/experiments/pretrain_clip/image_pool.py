@@ -27,20 +27,14 @@ IMAGES = "images.u8"
 
 @dataclass(frozen=True)
 class Pool:
-    """Rendered pictures with labels and records.
-
-    Attributes:
-        folder: where the pool lies; its name says which pictures these are.
-        size: N, the number of pictures used, half of them of counted objects.
-        side: pixels.
-    """
+    """N rendered pictures with labels and records, in a folder whose name says which they are."""
 
     folder: Path
     size: int
     side: int
 
     def open(self) -> np.ndarray:
-        """Return the images, ``(N, side, side, 3)`` uint8, read from disk as needed."""
+        """The images, ``(N, side, side, 3)`` uint8, read from disk as needed."""
         shape = (self.size, self.side, self.side, 3)
         return np.memmap(self.folder / IMAGES, np.uint8, "r", shape=shape)
 
@@ -50,18 +44,13 @@ class Pool:
         return range(self.size // BLOCK)
 
     def labels(self, block: int) -> tuple[str, list[float], pd.DataFrame]:
-        """Return the task, the labels and the records of a block's pictures."""
+        """The task, the labels and the records of a block's pictures."""
         known = json.loads(_labels_file(self.folder, block).read_text("utf-8"))
         return task_of(block), known["values"], pd.DataFrame(known["records"])
 
 
 def task_of(block: int) -> str:
-    """Return the family whose pictures a block holds.
-
-    Example:
-        >>> [task_of(block) for block in range(4)]
-        ['counting', 'dating', 'counting', 'ageing']
-    """
+    """The family whose pictures a block holds."""
     return TURNS[block % len(TURNS)]
 
 
@@ -71,16 +60,8 @@ def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
     An interrupted rendering goes on where it stopped. Several processes may render at once:
     they write the same bytes to the same places.
 
-    Args:
-        size: number of pictures, a multiple of ``6 * BLOCK``.
-        side: pixels, 64 to 336.
-        workers: processes; None takes every core.
-
-    Returns:
-        The pool.
-
     Raises:
-        ValueError: a size that is no such multiple, or a side out of range.
+        ValueError: a size that is no multiple of ``6 * BLOCK``, or a side out of range.
         OSError: the disk cannot hold the pictures (said before any is rendered).
     """
     check_address(TURNS[0], "pretrain", side)
@@ -110,8 +91,8 @@ def _make_room(pool: Pool) -> None:
     pool.folder.mkdir(parents=True, exist_ok=True)
     file = pool.folder / IMAGES
     file.touch()
-    total, blocks = pool.size * pool.side**2 * 3, pool.folder.glob("*.json")
-    needed = total - len(list(blocks)) * BLOCK * pool.side**2 * 3
+    picture, done = pool.side**2 * 3, len(list(pool.folder.glob("*.json"))) * BLOCK
+    total, needed = pool.size * picture, (pool.size - done) * picture
     free = shutil.disk_usage(pool.folder).free
     if needed > free:
         raise OSError(

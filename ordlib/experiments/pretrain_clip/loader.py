@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -36,14 +37,10 @@ class Batches:
     """The batches of a run, each a function of the plan and the step alone.
 
     Args:
-        plan: of the run.
-        captioner: says what is in the pictures.
+        plan, captioner: of the run.
         rank, processes: which share of each batch is wanted.
         workers: processes that caption; None takes every core.
         pin: whether to put batches where a GPU fetches them quickest.
-
-    Attributes:
-        waited: seconds that the training waited for data so far.
     """
 
     def __init__(
@@ -58,18 +55,21 @@ class Batches:
         self.plan, self.captioner, self.workers, self.pin = plan, captioner, workers, pin
         self.images = captioner.pool.open()
         self.share = slice(rank * plan.batch // processes, (rank + 1) * plan.batch // processes)
-        self.waited = 0.0
-        self._epochs: dict[int, Future] = {}
+        self.waited = 0.0  # Seconds that the training waited for data.
 
     def start(self, step: int) -> Iterator[Batch]:
         """Yield the batches from a step to the last one."""
-        self._epochs.clear()
-        readers = ThreadPoolExecutor(READERS, "reader")
-        speaker = ThreadPoolExecutor(1, "captioner")
+        # Apart, so that no reader waits for captions that wait for a reader.
+        readers, speaker = ThreadPoolExecutor(READERS), ThreadPoolExecutor(1)
+        epoch = lru_cache(2)(lambda number: speaker.submit(self._prepare, number))
+        length, last = self.plan.steps_per_epoch, self.plan.steps - 1
         waiting: deque[Future] = deque()
         try:
-            for ahead in range(step, self.plan.steps):
-                waiting.append(readers.submit(self._read, ahead, self._epoch(ahead, speaker)))
+            for ahead in range(step, last + 1):
+                now = epoch(ahead // length)
+                if ahead // length < last // length:
+                    epoch(ahead // length + 1)  # Begun at once.
+                waiting.append(readers.submit(self._read, ahead, now))
                 if len(waiting) == AHEAD:
                     yield self._next(waiting)
             while waiting:
@@ -83,15 +83,6 @@ class Batches:
         batch = waiting.popleft().result()
         self.waited += time.perf_counter() - began
         return batch
-
-    def _epoch(self, step: int, speaker: ThreadPoolExecutor) -> Future:
-        """Return the epoch of a step to come; the one after it is begun at once."""
-        now, last = step // self.plan.steps_per_epoch, self.plan.steps - 1
-        for epoch in range(now, min(now + 1, last // self.plan.steps_per_epoch) + 1):
-            if epoch not in self._epochs:
-                self._epochs[epoch] = speaker.submit(self._prepare, epoch)
-        self._epochs.pop(now - 1, None)
-        return self._epochs[now]
 
     def _prepare(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ids, counted = self.captioner.epoch(epoch, self.workers)

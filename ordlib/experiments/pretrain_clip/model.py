@@ -1,28 +1,31 @@
-"""The untrained model of a size."""
+"""pico-clip: the untrained model of a size, its two towers as one module, and their loss."""
+
+import math
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from ...training.distributed import gather
 from .model_sizes import PicoSize
 
 HEAD_WIDTH = 32
+LARGEST_SCALE = 100.0
 
 
 def build_model(size: PicoSize, tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPModel:
-    """Make an untrained CLIP: an ordinary transformers model, float32, on the CPU.
+    """An untrained CLIP: an ordinary transformers model, float32, on the CPU.
 
     Args:
         size: its geometry.
         tokenizer: gives the number of tokens, and which of them ends a text.
         seed: of the random weights. torch's own generator is left as it was.
 
-    Returns:
-        The model, in training mode.
-
     Example:
-        >>> from ordlib.experiments.pretrain_clip.model_sizes import SIZES
         >>> from ordlib.experiments.pretrain_clip.tokenizer import train_tokenizer
-        >>> model = build_model(SIZES["small"], train_tokenizer(["a red star"]))
+        >>> model = build_model(PicoSize(), train_tokenizer(["a red star"]))
         >>> round(sum(p.numel() for p in model.parameters()) / 1e6, 1)
         0.7
     """
@@ -54,3 +57,66 @@ def _tower(width: int, layers: int) -> dict:
         # One kernel where CLIP's quick_gelu takes two: a fifth faster on a CPU.
         "hidden_act": "gelu",
     }
+
+
+class TwoTowers(nn.Module):
+    """A CLIP that turns bytes and token numbers into unit features, in mixed precision if asked.
+
+    Args:
+        clip: the model; trained in place.
+        dtype: what matrix products are computed in; weights and features stay float32.
+    """
+
+    def __init__(self, clip: CLIPModel, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.clip, self.dtype = clip, dtype
+        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+        self.register_buffer("factor", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def forward(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode pairs.
+
+        Args:
+            images: ``(n, side, side, 3)`` uint8.
+            ids: ``(n, T)`` int64 token numbers, padded behind the end token.
+
+        Returns:
+            Picture and text features, each ``(n, D)`` float32 of unit length, and the scale.
+        """
+        pixels = images.permute(0, 3, 1, 2).contiguous().float()
+        pixels = pixels.mul_(self.factor).add_(self.shift)
+        mixed = self.dtype != torch.float32
+        with torch.autocast(images.device.type, self.dtype, enabled=mixed):
+            image = self.clip.get_image_features(pixel_values=pixels).pooler_output
+            text = self.clip.get_text_features(input_ids=ids).pooler_output
+        scale = self.clip.logit_scale.exp()
+        return F.normalize(image.float(), dim=-1), F.normalize(text.float(), dim=-1), scale
+
+    @torch.no_grad()
+    def limit_scale(self) -> None:
+        """Keep the scale at 100 or less, as CLIP does; call it after each step."""
+        self.clip.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
+
+
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric loss: each picture finds its caption, each caption its picture.
+
+    Under several processes the pairs of all of them are contrasted, with gradient to each, and
+    the loss is the same everywhere; averaged gradients are then those of one large batch.
+
+    Args:
+        image, text: ``(n, D)`` features of this process's pairs, of unit length.
+        scale: factor on the cosine similarities.
+
+    Returns:
+        The mean cross-entropy, in nats; log N where nothing is known of N pairs.
+
+    Source:
+        Radford et al. 2021, Learning Transferable Visual Models From Natural Language
+        Supervision, figure 3.
+    """
+    image, text = gather(image), gather(text)
+    logits = scale * image @ text.T
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PicoSize:
-    """The geometry of a pico-clip; the defaults have about 3 million parameters.
+    """The geometry of a pico-clip; the defaults are those of the shipped ones.
 
     Attributes:
         name: what the command line calls it.
@@ -15,31 +15,21 @@ class PicoSize:
         feature_width: D, of the space that both towers project to.
     """
 
-    name: str = "default"
+    name: str = "small"
     side: int = 96
     patch: int = 12
-    vision_width: int = 192
-    vision_layers: int = 4
-    text_width: int = 128
-    text_layers: int = 4
-    feature_width: int = 128
+    vision_width: int = 96
+    vision_layers: int = 3
+    text_width: int = 96
+    text_layers: int = 2
+    feature_width: int = 96
 
 
-SIZES = {
-    size.name: size
-    for size in (
-        PicoSize(),
-        PicoSize("small", 96, 12, 96, 3, 96, 2, 96),
-    )
-}
+SIZES = {"small": PicoSize()}
 
 
 def find_size(name: str) -> PicoSize:
-    """Return a size by name.
-
-    Raises:
-        ValueError: there is none of that name (lists those there are).
-    """
+    """The size of a name; a ``ValueError`` lists those there are."""
     if name not in SIZES:
         raise ValueError(f"size = {name}: must be one of {', '.join(SIZES)}")
     return SIZES[name]

@@ -1,7 +1,6 @@
 """A pretraining run, from the pool of pictures to the finished checkpoint."""
 
 import os
-import shlex
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from transformers import CLIPModel
 
 from ...utils.device import describe, pick_dtype
+from ..runs import command_line
 from .captioning import Captioner
 from .checkpoint import check_free, save_checkpoint
 from .config import Plan
@@ -20,14 +20,6 @@ from .model import build_model
 from .tokenizer import build_tokenizer
 from .trainer import Trainer, Watch
 
-# What fields of a plan are called on the command line, if not as they are.
-OPTIONS = {
-    "dose": "count-caption-fraction",
-    "spurious": "distractor-number-fraction",
-    "pictures": "num-images",
-    "pairs": "samples-seen",
-    "batch": "batch-size",
-}
 # One process renders the pool; the others wait for it.
 PATIENCE = timedelta(hours=12)
 
@@ -49,13 +41,10 @@ def pretrain(
 
     Args:
         plan: of the run.
-        output: folder of the checkpoint; it must not exist.
+        output: folder of the checkpoint, which is returned; it must not exist.
         save_minutes: time between two states.
         workers: processes that render and caption; None takes every core.
         watch: called after each step with the run's progress, by the main process.
-
-    Returns:
-        The folder: config, weights in half precision, tokenizer, preprocessor and ``card.json``.
 
     Raises:
         FileExistsError: there is such a folder.
@@ -69,7 +58,7 @@ def pretrain(
     accelerator = Accelerator(
         mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)]
     )
-    rank, processes = accelerator.process_index, accelerator.num_processes
+    processes = accelerator.num_processes
     if plan.batch % processes:
         raise ValueError(f"{processes} processes cannot share batches of {plan.batch} evenly")
     with accelerator.local_main_process_first():
@@ -80,8 +69,9 @@ def pretrain(
     run = asdict(plan) | {"pool": pool.folder.name}
     trainer = Trainer(plan, model, accelerator, state, run)
     captioner = Captioner(pool, tokenizer.backend_tokenizer, plan.dose, plan.spurious, plan.seed)
+    share = {"rank": accelerator.process_index, "processes": processes}
     pin = accelerator.device.type == "cuda"
-    batches = Batches(plan, captioner, rank, processes, workers, pin)
+    batches = Batches(plan, captioner, **share, workers=workers, pin=pin)
     trainer.fit(batches, save_minutes, watch if accelerator.is_main_process else None)
     if accelerator.is_main_process:
         card = _card(plan, output.name, pool, trainer, model)
@@ -92,18 +82,14 @@ def pretrain(
 
 
 def command(plan: Plan, output: str) -> str:
-    """Return the command that makes a checkpoint.
+    """The command that makes a checkpoint.
 
     Example:
         >>> command(Plan(dose=0.5), "pico-clip-counts")
         'ordlib pretrain --count-caption-fraction 0.5 --seed 0 ... --output pico-clip-counts'
     """
     options = asdict(plan) | {"size": plan.size.name, "output": output}
-    words = ["ordlib", "pretrain"]
-    for name, value in options.items():
-        if value is not None:
-            words += [f"--{OPTIONS.get(name, name.replace('_', '-'))}", str(value)]
-    return shlex.join(words)
+    return command_line("pretrain", options=options.items())
 
 
 def _card(plan: Plan, name: str, pool: Pool, trainer: Trainer, model: CLIPModel) -> dict:

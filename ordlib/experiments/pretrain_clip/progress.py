@@ -1,22 +1,13 @@
 """The progress bar of a run: pairs per second, loss, and the share of time waiting for data."""
 
-from types import TracebackType
-
 from tqdm.auto import tqdm
 
 from .config import Plan
-from .training_state import Progress
+from .trainer import Progress
 
 
 class ProgressBar:
-    """A bar that counts pairs, from the first step that it is shown on.
-
-    Args:
-        plan: of the run.
-
-    Attributes:
-        line: the underlying tqdm bar; None before the first step.
-    """
+    """A bar that counts pairs; its ``line`` is None before the first step that it is shown on."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -25,9 +16,7 @@ class ProgressBar:
     def __enter__(self) -> "ProgressBar":
         return self
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.line is not None:
             self.line.close()
 
@@ -35,13 +24,8 @@ class ProgressBar:
         """Move the bar to where a run is."""
         batch, done = self.plan.batch, progress.step * self.plan.batch
         if self.line is None:
-            self.line = tqdm(
-                total=self.plan.steps * batch,
-                initial=done - batch,
-                desc="pretraining",
-                unit="pair",
-                unit_scale=True,
-            )
+            looks = {"desc": "pretraining", "unit": "pair", "unit_scale": True}
+            self.line = tqdm(total=self.plan.steps * batch, initial=done - batch, **looks)
         loss = f"{progress.losses[-1][1]:.3f}" if progress.losses else "?"
         waiting = f"{progress.waited / progress.seconds:.0%}"
         self.line.set_postfix({"loss": loss, "waiting for data": waiting}, refresh=False)

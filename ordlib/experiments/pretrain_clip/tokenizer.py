@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 
-from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
@@ -28,31 +27,19 @@ LARGEST = 4096
 
 
 def build_tokenizer(pool: Pool) -> CLIPTokenizer:
-    """Train the tokenizer on captions of the pool's first pictures and on every word of the tasks.
+    """A tokenizer trained on captions of the pool's first pictures and on every word of the tasks.
 
     It depends on the world alone, neither on dose, seed nor the pool's size, so that all runs
     share it. Every byte has a token: text of any kind can be tokenized, if not understood.
-
-    Args:
-        pool: rendered pictures.
-
-    Returns:
-        A tokenizer that ``save_pretrained`` stores like any other.
     """
     return train_tokenizer([*_captions(pool), *_words()])
 
 
 def train_tokenizer(texts: list[str]) -> CLIPTokenizer:
-    """Train a byte-pair encoding in CLIP's format.
+    """A byte-pair encoding in CLIP's format, trained on texts.
 
     Numbers are given as in OpenAI's tokenizer: bytes, bytes that end a word, merges in the order
-    of training, start, end.
-
-    Args:
-        texts: what to learn from; the order makes no difference.
-
-    Returns:
-        The tokenizer.
+    of training, start, end. The order of the texts makes no difference.
 
     Example:
         >>> tokenizer = train_tokenizer(["a red star", "a red anchor", "stars"])
@@ -75,11 +62,8 @@ def train_tokenizer(texts: list[str]) -> CLIPTokenizer:
     learner.train_from_iterator(texts, trainer)
     tokens = sorted(numbers := learner.get_vocab(with_added_tokens=False), key=numbers.get)
     vocabulary = {token: i for i, token in enumerate([*tokens, START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=_merges(learner), model_max_length=CONTEXT)
-
-
-def _merges(learner: Tokenizer) -> list[tuple[str, str]]:
-    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
 
 
 def _captions(pool: Pool) -> Iterator[str]:

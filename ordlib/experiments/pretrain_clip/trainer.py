@@ -3,39 +3,56 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from accelerate import Accelerator
 from torch import Tensor
 from transformers import CLIPModel
 
+from ...training.checkpoint import load_unfinished, save_unfinished
 from ...utils.device import pick_attention, pick_dtype
 from .config import Plan
 from .loader import Batch, Batches
-from .loss import contrastive_loss
+from .model import TwoTowers, contrastive_loss
 from .optimizers import make_optimizers
-from .training_state import Progress, load_state, save_state
-from .two_encoders import TwoTowers
 
 LARGEST_NORM = 1.0
 # How often in a run the loss is looked at; on a GPU each look waits for it.
 LOOKS = 200
 
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: batches trained on.
+        seconds: spent training, over all sittings.
+        waited: seconds of these spent waiting for data.
+        counted: captions so far that stated the true count.
+        losses: pairs of step and loss, some 200 over a run.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    counted: int = 0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+
+
 Watch = Callable[[Progress], None]
 
 
 class Trainer:
-    """Trains a model as planned, from its last state on.
+    """Trains a model in place, as planned and from its last state on.
 
     Args:
         plan: of the run.
-        model: untrained; trained in place.
+        model: untrained.
         accelerator: knows the device and the other processes.
         state: file that the unfinished run is kept in.
         run: what determines the result; a state of another run is refused.
-
-    Attributes:
-        progress: how far the run has come.
     """
 
     def __init__(
@@ -46,21 +63,15 @@ class Trainer:
         towers = TwoTowers(model, pick_dtype(plan.precision, device))
         optimizers = make_optimizers(model, device)
         self.plan, self.accelerator, self._path, self._run = plan, accelerator, state, run
-        self.progress = load_state(state, run, model, optimizers)
+        states, progress = load_unfinished(state, run, optimizers) or ({}, {})
+        if states:
+            model.load_state_dict(states["model"])
+        self.progress = Progress(**progress)
         self._towers, *self._optimizers = accelerator.prepare(towers, *optimizers)
         self._saved = time.monotonic()
 
     def fit(self, batches: Batches, save_minutes: float, watch: Watch | None = None) -> None:
-        """Train to the end.
-
-        Args:
-            batches: of the same plan.
-            save_minutes: time between two states.
-            watch: called after each step.
-
-        Raises:
-            FloatingPointError: the loss is no longer a number; the last state stays.
-        """
+        """Train to the end; where the loss is no longer a number, the last state stays."""
         progress, before = self.progress, (self.progress.seconds, self.progress.waited)
         began = time.perf_counter()
         for batch in batches.start(progress.step):
@@ -80,8 +91,9 @@ class Trainer:
     def save(self) -> None:
         """Write the state, from one process alone."""
         if self.accelerator.is_main_process:
-            model = self.accelerator.unwrap_model(self._towers).clip
-            save_state(self._path, self._run, model, self._optimizers, self.progress)
+            states = {"model": self.accelerator.unwrap_model(self._towers).clip.state_dict()}
+            progress = asdict(self.progress)
+            save_unfinished(self._path, self._run, states, self._optimizers, progress)
         self._saved = time.monotonic()
 
     def _step(self, batch: Batch) -> Tensor:
