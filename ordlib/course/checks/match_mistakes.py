@@ -1,57 +1,54 @@
-"""Find mistakes by making them: which of them, together, give the learner's answer?"""
+"""Find mistakes by making them: which of them gives the learner's answer?"""
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations, product
+from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-# More at once, and anything would be explained by something.
-MOST = 2
 
-
-def mistaken(
-    answer: Tensor, parts: Sequence[Mapping[str, Callable]], made: Callable[..., Tensor]
-) -> str | None:
-    """Name the fewest mistakes that give an answer.
-
-    Args:
-        answer: the learner's, of the right shape.
-        parts: for each part of the calculation, its ways by diagnosis; "" names the right one.
-        made: takes one way of each part, returns what they give.
-
-    Returns:
-        The diagnoses; "" if the answer is right, None if nothing explains it.
+def resembling(answer: ArrayLike, known: Iterable[tuple[str, ArrayLike]]) -> str | None:
+    """The diagnosis whose answer, a wrong one as a rule, is the learner's but for rounding.
 
     Example:
-        >>> parts = [{"": torch.mean, "that is the sum: take the mean": torch.sum}]
-        >>> mistaken(torch.tensor(3.0), parts, lambda reduced: reduced(torch.tensor([1.0, 2.0])))
-        'that is the sum: take the mean'
+        >>> resembling([3.0], [("that is half: double it", [1.5]), ("that is the sum", [3.0])])
+        'that is the sum'
     """
-    for count in range(MOST + 1):
-        for wrong in combinations(range(len(parts)), count):
-            for diagnoses in product(*([name for name in parts[i] if name] for i in wrong)):
-                names = dict(zip(wrong, diagnoses, strict=True))
-                way = (part[names.get(i, "")] for i, part in enumerate(parts))
-                if same(answer, made(*way)):
-                    return "; and ".join(diagnoses)
-    return None
+    close = (told for told, each in known if np.allclose(answer, each, rtol=1e-4, atol=1e-5))
+    return next(close, None)
 
 
-def same(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two answers are equal but for float32's rounding."""
-    return torch.allclose(one.detach().double(), other.double(), rtol=1e-4, atol=1e-5)
+def furthest(answer: Tensor, right: Tensor) -> tuple[int, ...]:
+    """Where an answer is furthest from the right one."""
+    place = (answer - right).abs().nan_to_num(torch.inf).argmax()
+    return tuple(int(i) for i in torch.unravel_index(place, right.shape))
 
 
-def unreached(result: Tensor, inputs: Mapping[str, Tensor]) -> str | None:
-    """Say to which inputs no gradient comes from a result, or none that one could use."""
+def unreached(function: Callable[..., object], **inputs: Tensor) -> str | None:
+    """To which inputs no gradient comes from a function's result, or none that one could use."""
     lost = "the numbers are right, but no gradient reaches the {}: leave out detach, item, no_grad"
+    leaves = [each.clone().requires_grad_() for each in inputs.values()]
+    result = function(*leaves)
     if not result.requires_grad:
         return lost.format(" or the ".join(inputs))
-    gradients = torch.autograd.grad(result.sum(), list(inputs.values()), allow_unused=True)
+    gradients = torch.autograd.grad(result.sum(), leaves, allow_unused=True)
     for name, gradient in zip(inputs, gradients, strict=True):
         if gradient is None or not gradient.any():
             return lost.format(name)
         if not gradient.isfinite().all():
-            return f"the numbers are right, but the gradient to the {name} is not finite"
+            return (
+                f"the numbers are right, but the gradient to the {name} is not finite: torch.where "
+                "and nan_to_num still divide by 0 behind the scenes. Clamp before you divide"
+            )
+    return None
+
+
+def no_tensor(answer: object) -> str | None:
+    """Why an answer is no tensor of fractions."""
+    if not isinstance(answer, Tensor):
+        kind = type(answer).__name__
+        return f"you return a {kind}: stay in torch and return a tensor, so that gradients pass"
+    if not answer.is_floating_point():
+        return f"you return {answer.dtype}: keep the type of what you were given"
     return None

@@ -37,18 +37,11 @@ class Verdict:
 
 
 def diagnosing(check: Callable[..., str | Verdict | None]) -> Callable[..., Verdict]:
-    """Turn a function that returns a diagnosis, or None if all is well, into a check.
+    """A check, made of a function that says what is wrong with answers, or None if all is well.
 
     The check never raises: an unfinished answer (None or ``...``) is "not started", and an
-    error inside the learner's code is quoted. The docstring of the function is what a
-    passed exercise is told.
-
-    Args:
-        check: takes the learner's answers; returns what is wrong, or None, or a whole verdict
-            where praise has numbers in it.
-
-    Returns:
-        A function of the same arguments that returns a :class:`Verdict`.
+    error inside the learner's code is quoted. The first line of the function's docstring is what
+    a passed exercise is told, unless the function returns a whole verdict.
 
     Example:
         >>> @diagnosing
@@ -85,14 +78,7 @@ class Unfinished(Exception):
 
 
 def called(function: Callable, *arguments: object) -> object:
-    """Call the learner's function on copies, and say so if it is still the stub.
-
-    Args:
-        function: the learner's.
-        arguments: numpy arrays (copied, so that an answer cannot change them) or anything.
-
-    Returns:
-        What the function returned.
+    """What the learner's function returns for copies, which it may change, of arguments.
 
     Raises:
         Unfinished: it returned None or ``...``.
@@ -101,7 +87,14 @@ def called(function: Callable, *arguments: object) -> object:
         >>> called(sum, [1, 2])
         3
     """
-    result = function(*(a.copy() if hasattr(a, "copy") else a for a in arguments))
+    result = function(*map(_copied, arguments))
     if result is None or result is ...:
         raise Unfinished
     return result
+
+
+def _copied(argument: object) -> object:
+    for method in ("clone", "copy"):  # torch's name and numpy's
+        if hasattr(argument, method):
+            return getattr(argument, method)()
+    return argument

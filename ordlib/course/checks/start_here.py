@@ -5,67 +5,41 @@ from collections.abc import Callable
 import numpy as np
 
 from ...tasks import OrdinalTask
+from .match_mistakes import resembling
 from .result import Verdict, called, diagnosing
 
 TRUTH = np.array([3, 5, 2, 6, 1, 4, 7, 0, 8, 9, 6, 2])
 # Chosen so that every likely mistake gives a number of its own: 3 hits, 4 misses by one,
 # 2 far above, 3 far below.
 ERROR = np.array([0, 0, 0, 1, 1, 1, -1, 2, -3, -3, -3, 3])
-PREDICTED = TRUTH + ERROR
+_OFF_BY_ONE = [
+    ("that is plain accuracy: a miss by one must count as right", np.mean(ERROR == 0)),
+    ("that is the mean absolute error: compare it with 1 first", np.mean(abs(ERROR))),
+    ("that is a count: divide by the number of pictures", np.sum(abs(ERROR) <= 1)),
+    ("a miss far below slips through: take the absolute difference", np.mean(ERROR <= 1)),
+    ("a miss far above slips through: take the absolute difference", np.mean(ERROR >= -1)),
+    ("you count the misses by one, but not the exact hits", np.mean(abs(ERROR) == 1)),
+]
 
 
 @diagnosing
 def off_by_one(function: Callable) -> str | None:
-    """Exact hits and misses by one rank to either side count, nothing else does.
-
-    Args:
-        function: takes two ``(N,)`` integer arrays, returns a share of 0 to 1.
-
-    Returns:
-        A :class:`Verdict`.
-    """
-    answer = called(function, TRUTH, PREDICTED)
+    """Exact hits and misses by one rank to either side count, nothing else does."""
+    answer = called(function, TRUTH, TRUTH + ERROR)
     if np.ndim(answer) > 0:
         return f"return one number, not an array of shape {np.shape(answer)}: take the mean"
-    error = ERROR
-    mistakes = {
-        float(np.mean(error)): "misses above and below cancel: take the absolute difference",
-        float(np.mean(-error)): "misses above and below cancel: take the absolute difference",
-        float(np.mean(abs(error)) <= 1): "compare each error with 1 first, then take the mean",
-        float(np.mean(error == 0)): "that is plain accuracy: a miss by one must count as right",
-        float(np.mean(abs(error) == 1)): "you count the misses by one, but not the exact hits",
-        float(np.mean(error <= 1)): "a miss far below slips through: take the absolute difference",
-        float(np.mean(error >= -1)): "a miss far above slips through: take the absolute difference",
-        float(np.sum(abs(error) <= 1)): "that is a count: divide by the number of pictures",
-        100 * float(np.mean(abs(error) <= 1)): "give a share from 0 to 1, not a percentage",
-        float(np.mean(abs(error))): "that is the mean absolute error: compare it with 1 first",
-        float(np.mean(abs(error) > 1)): "you count the failures: turn the comparison round",
-        float(np.mean(abs(error) <= 2)): "two ranks off is too far: use <= 1",
-    }
-    right = float(np.mean(abs(error) <= 1))
-    if not np.isclose(answer, right):
-        for wrong, diagnosis in mistakes.items():
-            if np.isclose(answer, wrong):
-                return diagnosis
-        return f"for errors {error.tolist()} the answer is {right:.3f}, yours is {answer:.3f}"
-    if not np.isclose(called(function, TRUTH + 7, PREDICTED + 7), right):
-        return "adding 7 to both arrays must change nothing: look at differences only"
-    return None
+    right = np.mean(abs(ERROR) <= 1)
+    if np.isclose(answer, right):
+        return None
+    told = f"for errors {ERROR.tolist()} the answer is {right:.3f}, yours is {answer:.3f}"
+    return resembling(answer, _OFF_BY_ONE) or told
 
 
 @diagnosing
 def two_predictors(
     truth: np.ndarray, careful: np.ndarray, careless: np.ndarray
 ) -> str | Verdict | None:
-    """Equal accuracy, ten times the error: how wrong misses are is what accuracy cannot see.
-
-    Args:
-        truth: ``(N,)`` true counts.
-        careful, careless: ``(N,)`` predictions of two imaginary models, in any order.
-
-    Returns:
-        A :class:`Verdict`.
-    """
+    """Equal accuracy, ten times the error: how wrong misses are is what accuracy cannot see."""
     truth = np.asarray(truth)
     answers = {"careful": np.asarray(careful), "careless": np.asarray(careless)}
     for name, answer in answers.items():
@@ -89,14 +63,7 @@ def two_predictors(
 
 @diagnosing
 def own_task(task: OrdinalTask) -> str | None:
-    """A task of your own: ranks in words, unequal steps, coarse bins. Everything else follows.
-
-    Args:
-        task: the learner's.
-
-    Returns:
-        A :class:`Verdict`.
-    """
+    """A task of your own: ranks in words, unequal steps, coarse bins. Everything else follows."""
     if not isinstance(task, OrdinalTask):
         return f"that is a {type(task).__name__}: build an OrdinalTask(...)"
     if task.num_ranks < 4:

@@ -6,9 +6,18 @@ Both ways give the same. At 77 positions padding passes through RankFormer, too,
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ordlib.clip import ClipBackbone, load_clip
+from ordlib.losses import (
+    batch_pairwise,
+    cosines,
+    diversity,
+    l2rclip_loss,
+    supervised_contrastive,
+    tightness,
+)
 from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.tasks import OrdinalTask, load_task
 from ordlib.tasks.builtin import number_words
@@ -16,6 +25,7 @@ from ordlib.tasks.builtin import number_words
 from .tools import contest, padded, peak, race, vit_b_32
 
 BATCH, PICTURES = 64, 1000
+FORMS = ("both", "batch")
 AGES = OrdinalTask(
     name="ages",
     unit="years",
@@ -45,7 +55,37 @@ def measure(repeats: int = 3) -> pd.DataFrame:
         rows += [{"backbone": name, **_step(clip, task, times)} for task in tasks]
     for name, clip, times in backbones:
         rows.append({"backbone": name, **_evaluation(L2RCLIP(clip, tasks[0]), times)})
+    rows += [{"backbone": "none, width 512", **_losses(form, 10 * repeats)} for form in FORMS]
     return pd.DataFrame(rows).astype(object).fillna("")
+
+
+def _losses(form: str, repeats: int) -> dict:
+    """Time the loss and its gradients: cosines anew in every term, as losses apart have it."""
+    generator = torch.Generator().manual_seed(0)
+    features, texts = (torch.randn(n, 512, generator=generator) for n in (BATCH, 101))
+    given = features.requires_grad_(), texts.requires_grad_()
+    ranks, levels = torch.randint(101, (BATCH,), generator=generator), torch.arange(101.0)
+    labels = ranks, levels[ranks], levels
+
+    def anew() -> list[Tensor]:
+        logits = 100 * cosines(*given)
+        own = F.one_hot(ranks, len(texts)).bool()
+        loss = F.cross_entropy(logits, ranks) + supervised_contrastive(logits, own)
+        loss = loss + supervised_contrastive((100 * cosines(*given)).T, own.T)
+        if form == "batch":
+            loss = loss + batch_pairwise(*given, *labels[:2])
+        else:
+            loss = loss + tightness(*given, ranks) + diversity(*given, *labels[1:])
+        return [loss.detach(), *torch.autograd.grad(loss, given)]
+
+    def once() -> list[Tensor]:
+        loss = l2rclip_loss(*given, *labels, scale=100.0, pairwise=form)
+        return [loss.detach(), *torch.autograd.grad(loss, given)]
+
+    apart = max(_relative(*pair) for pair in zip(once(), anew(), strict=True))
+    seconds = race({"slow": anew, "quick": once}, repeats)
+    name = f"loss and gradients, {BATCH} images, 101 ranks, pairwise {form!r}"
+    return contest(name, seconds) | {"values differ": f"{apart:.0e}"}
 
 
 def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:

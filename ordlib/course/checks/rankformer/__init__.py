@@ -1,9 +1,6 @@
-"""Checks of notebook 03, a module for each exercise."""
+"""Checks of notebook 03: what is computed, and what is found out by experiment."""
 
-from .blending import blend
-from .lora import lora_parameters
-from .pairs import pull_and_push
-from .shuffling import shuffled
-from .signs import sign
+from .computed import blend, lora_parameters, pull_and_push
+from .experiments import shuffled, sign
 
 __all__ = ["blend", "lora_parameters", "pull_and_push", "shuffled", "sign"]

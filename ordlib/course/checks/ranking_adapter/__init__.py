@@ -1,8 +1,6 @@
-"""Checks of notebook 04, a module for each exercise."""
+"""Checks of notebook 04: what is asked of pairs of pictures, and of batches."""
 
-from .antisymmetric import antisymmetry
 from .batches import rank_batch
-from .shortcuts import shortcut
-from .tied import ties
+from .pairs import antisymmetry, shortcut, ties
 
 __all__ = ["antisymmetry", "rank_batch", "shortcut", "ties"]
