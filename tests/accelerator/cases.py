@@ -5,6 +5,7 @@ devices when a process first goes backwards, so these run in a process that begi
 """
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -243,3 +244,6 @@ def main(clip: Path, output: Path, names: list[str]) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
+    # At once: autograd's thread for the device may still wait for work when Python is gone, and
+    # then takes the process down with it.
+    os._exit(0)

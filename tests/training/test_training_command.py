@@ -190,7 +190,7 @@ def call(tmp_path, monkeypatch, tiny_clip_folder):
         (["l2rclip", "dating", "--prompt-epochs", "20"], "words_first = 20: must be 0 to 19, bel"),
         (["l2rclip", "dating", "--prompt-epochs", "3"], "words_first = 3: the picture tower is"),
         (["l2rclip", "dating", "--set", "alpha=2.0"], "alpha = 2.0: must be 0 to 1"),
-        (["corn", "dating", "--image-encoder", "half"], "tower = 'half': must be one of frozen, lora"),
+        (["corn", "dating", "--image-encoder", "half"], "tower = 'half': must be one of frozen"),
         (["corn", "dating", "--device", "abacus"], "abacus"),
         (["corn", "dating", "--backbone", "nowhere/at/all"], "nowhere/at/all"),
         (["corn", "dating", "--learning-rate", "inf"], "epoch 1, batch 1 of 1"),
