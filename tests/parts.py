@@ -20,7 +20,7 @@ NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist",
          "--nbval-lax", "--nbval-cell-timeout=300", *NOTEBOOKS)  # fmt: skip
 LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))
 UNIT = (*PYTEST, "-m", "not slow")
-NUMERICAL = [f"tests/{name}" for name in ("losses", "metrics", "models", "training", "checks")]
+NUMERICAL = [f"tests/{name}" for name in ("losses", "metrics", "methods", "training", "checks")]
 NUMERICAL += ["tests/test_rankformer.py", "tests/test_attention.py", "tests/test_prompts.py"]
 
 # CPUs that this one can pretend to be, for torch (its own kernels, oneDNN and MKL) and for numpy:
