@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +28,10 @@ from ordlib.training import TrainingPlan
 from ordlib.training.fit import STATE
 from ordlib.utils.device import describe, versions
 
+LAUNCHER = (
+    *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
+)
 # What the tests of training replace by an empty folder.
 CACHE = os.environ.get("ORDLIB_CACHE")
 SHIPPED = Path(module.__file__).parents[1] / "components" / "weights"
@@ -318,3 +324,17 @@ def test_a_shipped_cards_command_ends_twice_in_the_same_bits(tmp_path, monkeypat
         assert (card["plan"]["epochs"], card["data"]["train"]) == (2, shipped["data"]["train"])
         digests.add(hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_python_m_and_a_launcher_run_the_command(processes, own, tiny_clip_folder, tmp_path):
+    """Of two processes, which share each batch of four by gloo, as of one."""
+    words = ["train", "corn", *own({"split": SPLITS}), "--batch-size", "4", "--epochs", "1"]
+    words += ["--backbone", str(tiny_clip_folder), "--output", str(tmp_path / "out")]
+    launcher = (*LAUNCHER, "--num_processes", "2") if processes == 2 else ()
+    command = [sys.executable, *launcher, "-m", "ordlib", *words, "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("loads it") == processes
+    assert card_in(tmp_path / "out")["steps"] == 1
