@@ -20,6 +20,8 @@ NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist",
          "--nbval-lax", "--nbval-cell-timeout=300", *NOTEBOOKS)  # fmt: skip
 LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))
 UNIT = (*PYTEST, "-m", "not slow")
+# Without doctests: of several folders each would take the others' conftest.py for its own.
+NO_DOCTESTS = ("-o", "addopts=-q --strict-markers --durations=10")
 NUMERICAL = [f"tests/{name}" for name in ("losses", "metrics", "methods", "training", "checks")]
 NUMERICAL += ["tests/test_rankformer.py", "tests/test_attention.py", "tests/test_prompts.py"]
 
@@ -53,7 +55,9 @@ def parts(of: str) -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str
         return [("slow tests", ((*PYTEST, "-m", "slow"),), {})]
     if of == "another-cpu":
         # No machine of today is without AVX.
-        return [("numerical tests, no AVX", ((*UNIT, *NUMERICAL),), _pretending("no AVX"))]
+        return [
+            ("numerical tests, no AVX", ((*UNIT, *NO_DOCTESTS, *NUMERICAL),), _pretending("no AVX"))
+        ]
     if of == "cpus":
         return [
             (f"{what}, {cpu}", (command,), _pretending(cpu))
