@@ -4,7 +4,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
@@ -169,9 +169,18 @@ def _read_task(task: str) -> OrdinalTask:
     if Path(task).suffix != ".toml":
         return load_task(task)
     try:
-        fields = tomllib.loads(Path(task).read_text("utf-8"))
-        return OrdinalTask(**fields)
-    except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        given = tomllib.loads(Path(task).read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"task = {task}: cannot be read as a TOML file: {error}") from error
+    known = [field.name for field in fields(OrdinalTask)]
+    wrong = [name for name in given if name not in known]
+    wrong += [name for name in ("name", "unit", "values") if name not in given]
+    if wrong:
+        fault = "is no field of a task" if wrong[0] in given else "is missing"
+        raise ValueError(f"{task}: {wrong[0]} {fault}; it may have {', '.join(known)}")
+    try:
+        return OrdinalTask(**given)
+    except ValueError as error:
         raise ValueError(f"{task}: {error}") from error
 
 
