@@ -267,8 +267,14 @@ def test_a_split_that_is_missing_is_told(own, call, tmp_path):
         (lambda folder: (folder / "ripe.csv").unlink(), "there is no label file ripe.csv"),
         (lambda folder: (folder / "ripe.csv").write_text("path\n0.png\n"), "no column 'label'"),
         (lambda folder: (folder / "3.png").unlink(), "3.png"),
-        (lambda folder: (folder / "../ripeness.toml").write_text("name = "), "be read as a TOML file"),
-        (lambda folder: (folder / "../ripeness.toml").write_text("size = 3"), "ripeness.toml: size is no"),
+        (
+            lambda folder: (folder / "../ripeness.toml").write_text("name = "),
+            "be read as a TOML file",
+        ),
+        (
+            lambda folder: (folder / "../ripeness.toml").write_text("size = 3"),
+            "ripeness.toml: size is no",
+        ),
         (lambda folder: (folder / "../ripeness.toml").unlink(), "be read as a TOML file"),
     ],
 )
