@@ -19,7 +19,7 @@ _HOME = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "OrdinalTask": "tasks",
     "Prediction": "metrics.prediction",
     "RankFormer": "methods.l2rclip",
-    "TrainingPlan": "training",
+    "TrainingConfig": "training",
     "ZeroShot": "methods.zero_shot",
     "doctor": "course._doctor",
     "evaluate": "metrics.evaluate",

@@ -54,7 +54,10 @@ def train(
     batch_size: BatchSize = 64,
     learning_rate: Rate = 3e-3,
     lr_multiplier: Annotated[
-        Pairs, typer.Option(metavar="GROUP=FACTOR", help="Of tower, adapter or rest; repeatable.")
+        Pairs,
+        typer.Option(
+            metavar="GROUP=FACTOR", help="Of image_encoder, adapter, prompts or head; repeatable."
+        ),
     ] = None,
     max_grad_norm: Annotated[float, typer.Option(help="Maximum gradient norm.")] = 1.0,
     monitor: Annotated[str, typer.Option(help="Validation metric that selects the epoch.")] = "mae",
@@ -75,24 +78,24 @@ def train(
     among several processes.
     """
     with plain_errors():
-        from ordlib.experiments.train import train_component
-        from ordlib.training import TrainingPlan
+        from ordlib.experiments.train import train_and_save
+        from ordlib.training import TrainingConfig
 
-        plan = TrainingPlan(
+        config = TrainingConfig(
             epochs=epochs,
-            batch=batch_size,
+            batch_size=batch_size,
             learning_rate=learning_rate,
-            rates=_pairs("lr-multiplier", lr_multiplier, _number),
-            largest_norm=max_grad_norm,
-            metric=monitor,
+            lr_multipliers=_pairs("lr-multiplier", lr_multiplier, _number),
+            max_grad_norm=max_grad_norm,
+            monitor=monitor,
             patience=patience,
-            words_first=prompt_epochs,
+            prompt_epochs=prompt_epochs,
             seed=seed,
         )
         options = _pairs("set", set_, _value)
-        options |= {} if image_encoder == "frozen" else {"tower": image_encoder}
+        options |= {} if image_encoder == "frozen" else {"image_encoder": image_encoder}
         where = {"backbone": backbone, "device": device, "data": data, "labels": labels}
-        _, history = train_component(method, task, output, plan=plan, options=options, **where)
+        _, history = train_and_save(method, task, output, config=config, options=options, **where)
         best = history.loc[history["best"], monitor]
         reached = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
         typer.echo(f"val {monitor} {reached} in {history.attrs['seconds']:.0f} s")
@@ -117,10 +120,10 @@ def train_adapter(
     with plain_errors():
         from dataclasses import replace
 
-        from ordlib.experiments.train_adapter import PLAN, train_and_keep
+        from ordlib.experiments.train_adapter import CONFIG, train_and_save_adapter
 
-        plan = replace(PLAN, seed=seed, epochs=epochs)
-        train_and_keep(task or (), output, plan=plan, backbone=backbone, device=device)
+        config = replace(CONFIG, seed=seed, epochs=epochs)
+        train_and_save_adapter(task or (), output, config=config, backbone=backbone, device=device)
     _saved(output, "load_component")
 
 
@@ -151,25 +154,25 @@ def pretrain(
     GPUs. On a CPU with other work to do, OMP_NUM_THREADS=1 and a batch of 256 use one core best.
     """
     with plain_errors():
-        from ordlib.experiments.pretrain_clip.config import Plan
+        from ordlib.experiments.pretrain_clip.config import PretrainingConfig
         from ordlib.experiments.pretrain_clip.model_sizes import find_size
         from ordlib.experiments.pretrain_clip.pretrain import pretrain as run_pretraining
         from ordlib.experiments.pretrain_clip.progress import ProgressBar
 
-        plan = Plan(
-            dose=count_caption_fraction,
-            spurious=distractor_number_fraction,
+        config = PretrainingConfig(
+            count_caption_fraction=count_caption_fraction,
+            distractor_number_fraction=distractor_number_fraction,
             seed=seed,
             size=find_size(size),
-            pictures=num_images,
-            pairs=samples_seen,
-            batch=batch_size,
+            num_images=num_images,
+            samples_seen=samples_seen,
+            batch_size=batch_size,
             learning_rate=learning_rate,
             precision=precision,
         )
         more = {"save_minutes": checkpoint_minutes, "workers": num_workers}
-        with ProgressBar(plan) as bar:
-            run_pretraining(plan, output, **more, watch=bar.show)
+        with ProgressBar(config) as bar:
+            run_pretraining(config, output, **more, watch=bar.show)
     # Of several processes only one shows its progress.
     if bar.line is not None:
         _saved(output, "load_clip")
@@ -261,7 +264,7 @@ def rank(
 
             clip = load_clip(backbone, device)
         how = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device}
-        ranking = order(folder, prompt, component=model, **how)
+        ranking = order(folder, prompt, model=model, **how)
         report(ranking, top=top, csv=csv, json=json, html=html)
     if strict and ranking.skipped:
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ WORDS = ("star", "photo", "of", "one", "two", "three")
 
 
 def byte_tokenizer(size: int, words: Iterable[str] = WORDS) -> CLIPTokenizer:
-    """A tokenizer that knows every byte, some words, and fillers up to ``size`` tokens.
+    """A tokenizer that knows every byte, some words, and placeholders up to ``size`` tokens.
 
     As in OpenAI's, the end token has the largest number.
     """

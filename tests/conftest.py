@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from clips import build_tiny_clip, build_vit_b_32
 
-from ordlib.utils.cache import replacing
+from ordlib.utils.cache import atomic_write
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:
@@ -19,7 +19,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:
         root = root.parent
     folder = root / name
     if not folder.is_dir():
-        with replacing(folder) as temporary:
+        with atomic_write(folder) as temporary:
             build(temporary)
     return folder
 

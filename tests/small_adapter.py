@@ -16,8 +16,8 @@ def noise(task: str, split: str, count: int = 40) -> ImageData:
         task=load_task(task),
         images=pictures.repeat(8, axis=1).repeat(8, axis=2),
         values=np.linspace(*load_task(task).range, count),
-        records=pd.DataFrame({"plural": ["stars"] * count}),
-        key=f"noise-{task}-{split}-{count}",
+        metadata=pd.DataFrame({"plural": ["stars"] * count}),
+        fingerprint=f"noise-{task}-{split}-{count}",
         split=split,
     )
 
@@ -26,7 +26,7 @@ def small_adapter(clip_folder: Path) -> RankingAdapter:
     """Two tasks; nothing was learned but scales and likeness."""
     train, val = ([noise(t, split) for t in ("counting", "dating")] for split in ("train", "val"))
     adapter = RankingAdapter(load_clip(clip_folder, "cpu"), [data.task for data in train])
-    adapter.standardise(train)
+    adapter.fit_label_scalers(train)
     adapter.calibrate(val)
-    adapter.remember(train, val)
+    adapter.fit_ood_detectors(train, val)
     return adapter

@@ -15,7 +15,7 @@ from ordlib.metrics import ordinality_score
 from ordlib.tasks import load_task
 
 WORDS = ("one", "two", "three", "star", "photo")
-THINGS = OrdinalTask(name="things", unit="things", values=(1, 2, 3, 4, 5), words=WORDS)
+THINGS = OrdinalTask(name="things", unit="things", values=(1, 2, 3, 4, 5), rank_names=WORDS)
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,8 @@ def shades(values, key, name="counting"):
     values = np.asarray(values, dtype=float)
     images = 10 * values[:, None, None, None] + rng.integers(0, 9, (len(values), 64, 64, 3))
     return ImageData(
-        task=load_task(name), images=images.astype(np.uint8), values=values, key=key,
-        split="train", records=pd.DataFrame({"n": range(len(values))}),
+        task=load_task(name), images=images.astype(np.uint8), values=values, fingerprint=key,
+        split="train", metadata=pd.DataFrame({"n": range(len(values))}),
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_other_tasks_and_bins_without_pictures(clip):
 def test_bin_explorer_begins_within_its_sliders_and_follows(clip, name, monkeypatch):
     drawn = []
     monkeypatch.setattr(methods, "bins_figure", lambda c, t, v, edges: drawn.append(edges))
-    data = shades(load_task(name).levels, name, name)
+    data = shades(load_task(name).rank_values, name, name)
     sliders = widgets.explore_bins(clip, data, data).children[0].children
     own = data.task.bin_edges[1:]
     assert drawn == [own]
@@ -128,7 +128,7 @@ def model(clip):
     return L2RCLIP(clip, THINGS, alpha=0.3)
 
 
-def cosines(model, alpha):
+def cosine_similarity_matrix(model, alpha):
     """Pair by pair."""
     rows = model.text_features(alpha).detach()
     return [[float(torch.cosine_similarity(a, b, dim=0)) for b in rows] for a in rows]
@@ -139,14 +139,17 @@ def test_both_matrices_are_those_of_their_share(model, alpha):
     axes = widgets.blend_figure(model, alpha).axes[:2]
     for ax, share in zip(axes, (0.0, 0.3 if alpha is None else alpha), strict=True):
         shown, title = ax.collections[0].get_array().reshape(5, 5), ax.get_title(loc="left")
-        expected = cosines(model, share)
+        expected = cosine_similarity_matrix(model, share)
         np.testing.assert_allclose(shown, expected, atol=1e-5)
-        score = ordinality_score(model.text_features(share).detach()).corrected
+        score = ordinality_score(model.text_features(share).detach()).chance_corrected
         assert f"ordinality {score:.2f}, least cosine {np.min(expected):.3f}" in title
         assert f"alpha = {share:g}" in title
     assert ("the model's own" in axes[1].get_title(loc="left")) == (alpha is None)
     assert [text.get_text() for text in axes[1].get_yticklabels()] == list(WORDS)
-    assert (np.ptp([cosines(model, 0.0), cosines(model, 0.8)], axis=0) > 1e-3).any()
+    assert (
+        np.ptp([cosine_similarity_matrix(model, 0.0), cosine_similarity_matrix(model, 0.8)], axis=0)
+        > 1e-3
+    ).any()
 
 
 def test_the_model_stays_as_it_is(model, monkeypatch):
@@ -164,7 +167,7 @@ def test_the_model_stays_as_it_is(model, monkeypatch):
 @pytest.mark.parametrize("show", [widgets.blend_figure, widgets.explore_blend])
 def test_a_model_without_rankformer_and_a_share_outside_0_to_1_are_refused(clip, model, show):
     with pytest.raises(ValueError, match=r"this L2RCLIP has no RankFormer.*not 'off'"):
-        show(L2RCLIP(clip, THINGS, attend="off"))
+        show(L2RCLIP(clip, THINGS, attention_over="off"))
     with pytest.raises(ValueError, match="this CoOp has no RankFormer"):
         show(CoOp(clip, THINGS))
     for alpha in (-0.01, 1.01, float("nan")):

@@ -30,7 +30,7 @@ def told(ax):
 TABLE = pd.DataFrame({
     "method": ["NumCLIP"] * 3 + ["zero-shot"] + ["CoOp"] * 3,
     "task": ["counting"] * 2 + ["ageing"] + ["counting"] * 4,
-    "block": "frozen", "seed": [0, 1, 0, 0, 0, 1, 2], "mae": [1.5, 1.9, 9.0, 4.9, 2.0, 2.7, 2.7],
+    "image_encoder": "frozen", "seed": [0, 1, 0, 0, 0, 1, 2], "mae": [1.5, 1.9, 9.0, 4.9, 2.0, 2.7, 2.7],
 })  # fmt: skip
 FEW = pd.DataFrame({
     "method": ["NumCLIP"] * 4 + ["CoOp"] * 3, "shots": [8, 8, 1, 1, 1, 2, 8], "task": "counting",
@@ -39,7 +39,7 @@ FEW = pd.DataFrame({
 
 
 def test_methods_figure_shows_every_seed_and_the_mean():
-    ax = plots.methods_figure(TABLE, COUNTING)
+    ax = plots.method_comparison(TABLE, COUNTING)
     ax.figure.canvas.draw()
     assert names(ax.yaxis) == ["NumCLIP", "zero-shot", "CoOp"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first stands on top
@@ -82,7 +82,7 @@ def test_the_legend_lists_methods_as_their_lines_end():
         plots.few_shot_curve(FEW.assign(shots=0, seed=range(len(FEW))), COUNTING)
 
 
-@pytest.mark.parametrize("figure", [plots.methods_figure, plots.few_shot_curve])
+@pytest.mark.parametrize("figure", [plots.method_comparison, plots.few_shot_curve])
 def test_tables_that_will_not_do_are_refused(figure):
     table = TABLE.assign(shots=4)
     with pytest.raises(ValueError, match="no column 'seed'; it has method, task"):
@@ -102,13 +102,13 @@ def costs():
         for way, step in (("forward", 1), ("forward+backward", 3))
         for number in (64, 16)
     ]
-    return pd.DataFrame(rows, columns=["form", "pass", "pictures", "seconds", "mib"])
+    return pd.DataFrame(rows, columns=["form", "pass", "num_images", "seconds", "peak_mib"])
 
 
-@pytest.mark.parametrize("quantity", ["seconds", "mib"])
+@pytest.mark.parametrize("quantity", ["seconds", "peak_mib"])
 def test_costs_have_a_line_for_each_form_and_pass(quantity):
     table = costs()
-    ax = plots.cost_plot(table, quantity)
+    ax = plots.scaling_plot(table, quantity)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert names(ax.xaxis) == ["16", "64"]
     lines = [line for line in ax.lines if len(line.get_xdata())]
@@ -117,7 +117,7 @@ def test_costs_have_a_line_for_each_form_and_pass(quantity):
     drawn = {(line.get_color(), line.get_linestyle()): line.get_xydata() for line in lines}
     assert len(drawn) == len(lines) == 4
     for (form, way), part in table.groupby(["form", "pass"]):
-        expected = sorted(zip(part["pictures"], part[quantity], strict=True))
+        expected = sorted(zip(part["num_images"], part[quantity], strict=True))
         np.testing.assert_allclose(drawn[looks[form], dashes[way]], expected)
 
 
@@ -126,34 +126,34 @@ def test_costs_are_compared_at_the_largest_number_that_both_have():
         return [text.get_text() for text in ax.texts]
 
     table = costs()
-    more = {"form": "shortcut", "pass": "forward+backward", "pictures": 256, "seconds": 9.0}
+    more = {"form": "shortcut", "pass": "forward+backward", "num_images": 256, "seconds": 9.0}
     # 3 * 64^2 seconds against 0.3 * 64.
-    both = plots.cost_plot(pd.concat([table, pd.DataFrame([more])]))
+    both = plots.scaling_plot(pd.concat([table, pd.DataFrame([more])]))
     assert "640 times\nfaster\nat N = 64" in words(both)
-    assert "10 times\nless memory\nat N = 64" in words(plots.cost_plot(table, "mib"))
-    assert not words(plots.cost_plot(table[table["form"] == "shortcut"]))
+    assert "10 times\nless memory\nat N = 64" in words(plots.scaling_plot(table, "peak_mib"))
+    assert not words(plots.scaling_plot(table[table["form"] == "shortcut"]))
 
 
 def test_costs_refuse():
     with pytest.raises(ValueError, match="quantity = 'hours'"):
-        plots.cost_plot(costs(), "hours")
-    with pytest.raises(ValueError, match="no column 'mib'; it has form"):
-        plots.cost_plot(costs().drop(columns="mib"), "mib")
-    with pytest.raises(ValueError, match="no number of mib"):
-        plots.cost_plot(costs().assign(mib=None), "mib")
+        plots.scaling_plot(costs(), "hours")
+    with pytest.raises(ValueError, match="no column 'peak_mib'; it has form"):
+        plots.scaling_plot(costs().drop(columns="peak_mib"), "peak_mib")
+    with pytest.raises(ValueError, match="no number of peak_mib"):
+        plots.scaling_plot(costs().assign(peak_mib=None), "peak_mib")
     with pytest.raises(ValueError, match="pairwise, pass forward, pictures 64 is there twice"):
-        plots.cost_plot(pd.concat([costs(), costs()]))
+        plots.scaling_plot(pd.concat([costs(), costs()]))
 
 
 # ---------------------------------------------------------------- doses
 def doses(**columns):
     """Two seeds of three doses and of both other arms."""
-    rows = [("dose", dose, seed) for dose in (0.0, 0.01, 0.1) for seed in (0, 1)]
-    rows += [(arm, 0.01, seed) for arm in ("spurious", "twice") for seed in (0, 1)]
-    table = pd.DataFrame(rows, columns=["arm", "dose", "seed"])
-    seen = 40_000 * table["dose"] * (1 + (table["arm"] == "twice"))
+    rows = [("count_caption_fraction", dose, seed) for dose in (0.0, 0.01, 0.1) for seed in (0, 1)]
+    rows += [(condition, 0.01, seed) for condition in ("distractor numbers", "twice the samples") for seed in (0, 1)]
+    table = pd.DataFrame(rows, columns=["condition", "count_caption_fraction", "seed"])
+    seen = 40_000 * table["count_caption_fraction"] * (1 + (table["condition"] == "twice the samples"))
     shares = [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.25, 0.26, 0.55, 0.56]
-    return table.assign(counting_captions=seen, count_accuracy=shares, **columns)
+    return table.assign(count_captions=seen, count_accuracy=shares, **columns)
 
 
 def dots(ax):
@@ -161,7 +161,9 @@ def dots(ax):
     return sorted(tuple(xy) for drawn in ax.collections for xy in drawn.get_offsets().tolist())
 
 
-@pytest.mark.parametrize(("axis", "column"), [("share", "dose"), ("number", "counting_captions")])
+@pytest.mark.parametrize(
+    ("axis", "column"), [("share", "count_caption_fraction"), ("number", "count_captions")]
+)
 def test_dose_response_shows_every_model_once_where_it_belongs(axis, column):
     table = doses()
     ax = plots.dose_response(table, axis=axis)
@@ -205,9 +207,11 @@ def test_dose_response_of_several_metrics_has_a_colour_for_each():
 
 
 def test_dose_response_refuses():
-    with pytest.raises(ValueError, match="'dose' is unknown"):
-        plots.dose_response(doses(), axis="dose")
-    with pytest.raises(ValueError, match="no column 'acuracy'; it has arm, dose"):
+    with pytest.raises(ValueError, match="'count_caption_fraction' is unknown"):
+        plots.dose_response(doses(), axis="count_caption_fraction")
+    with pytest.raises(ValueError, match="no column 'acuracy'; it has condition, dose"):
         plots.dose_response(doses(), "acuracy")
-    with pytest.raises(ValueError, match="no model of the arm 'dose' with dose above 0"):
-        plots.dose_response(doses().query("arm != 'dose'"))
+    with pytest.raises(
+        ValueError, match="no model of the condition 'dose' with dose above 0"
+    ):
+        plots.dose_response(doses().query("condition != 'count_caption_fraction'"))

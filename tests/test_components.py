@@ -13,15 +13,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ordlib import (
+    CORN,
     CoOp,
-    Corn,
     FineTuned,
     ImageData,
     NumCLIP,
     OrdinalCLIP,
     OrdinalTask,
     RankingAdapter,
-    TrainingPlan,
+    TrainingConfig,
     fit,
     list_components,
     load_clip,
@@ -31,25 +31,36 @@ from ordlib import (
 from ordlib.components import registry as components
 
 OTHER_THAN_DEFAULT = {
-    "CoOp": (CoOp, {"tune_ranks": False, "context": 3, "lora_rank": 2}),
-    "Corn": (Corn, {"tower": "lora", "adapter": False, "lora_targets": r".*\.k_proj"}),
-    "FineTuned": (FineTuned, {"templates": (1, 0), "tower": "full"}),
-    "NumCLIP": (NumCLIP, {"form": "released", "anchor": "edge", "tune_context": True, "seed": 3}),
-    "NumCLIP, bare": (NumCLIP, {"regressor": False, "kl": False, "tower": "lora"}),
-    "OrdinalCLIP": (OrdinalCLIP, {"base_ranks": 4, "interpolation": "inverse"}),
-    "OrdinalCLIP, random": (OrdinalCLIP, {"rank_words": False, "template": "so {rank} it is"}),
+    "CoOp": (CoOp, {"tune_rank_embeddings": False, "n_ctx": 3, "lora_r": 2}),
+    "CORN": (
+        CORN,
+        {"image_encoder": "lora", "adapter": False, "lora_target_modules": r".*\.k_proj"},
+    ),
+    "FineTuned": (FineTuned, {"templates": (1, 0), "image_encoder": "full"}),
+    "NumCLIP": (
+        NumCLIP,
+        {"fcrc_form": "released", "bin_anchor": "edge", "tune_context": True, "seed": 3},
+    ),
+    "NumCLIP, bare": (
+        NumCLIP,
+        {"regressor": False, "text_to_image_loss": False, "image_encoder": "lora"},
+    ),
+    "OrdinalCLIP": (OrdinalCLIP, {"num_base_ranks": 4, "interpolation_type": "inverse"}),
+    "OrdinalCLIP, random": (OrdinalCLIP, {"init_from_words": False, "template": "so {rank} it is"}),
 }
-# Tuples in every field, and fillers: all that JSON turns into something else.
+# Tuples in every field, and placeholders: all that JSON turns into something else.
 RIPENESS = OrdinalTask(
     name="ripeness", unit="days", values=("green", "yellow", "spotted", "brown"),
-    positions=(0, 2.5, 3, 7), words=("one", "two", "three", "stars"),
+    positions=(0, 2.5, 3, 7), rank_names=("one", "two", "three", "stars"),
     templates=("a photo of {rank} {fruit}", "{rank} {fruit}", "one {rank}"),
-    fillers={"fruit": ("star", "photo")}, bin_edges=(-1, 2, 5),
+    placeholders={"fruit": ("star", "photo")}, bin_edges=(-1, 2, 5),
     bin_phrases=("unripe", "ripe", "too ripe"), bin_templates=("{rank} photo",),
-    maximum=10, reading="argmax",
+    upper_edge=10, decode="argmax",
 )  # fmt: skip
 # Methods whose prompts name no fruit keep none of it.
-PLAIN = replace(RIPENESS, templates=("one {rank}",), bin_templates=("{rank} photo",), fillers={})
+PLAIN = replace(
+    RIPENESS, templates=("one {rank}",), bin_templates=("{rank} photo",), placeholders={}
+)
 every_method = pytest.mark.parametrize("case", OTHER_THAN_DEFAULT)
 
 
@@ -84,7 +95,7 @@ def data(pictures):
 def saved(clip, data, tmp_path):
     """A CoOp and its folder."""
     model = CoOp(clip, data.task)
-    model.save_pretrained(tmp_path / "mine", {"what": "a trial", "device": "cpu"})
+    model.save_pretrained(tmp_path / "mine", {"description": "a trial", "device": "cpu"})
     return model, tmp_path / "mine"
 
 
@@ -105,25 +116,25 @@ def same(one, other):
 def test_a_trained_method_comes_back(clip, data, tmp_path, case):
     method, options = OTHER_THAN_DEFAULT[case]
     model = method(clip, data.task, **options)
-    fit(model, data, data, TrainingPlan(epochs=2), bar=False)
+    fit(model, data, data, TrainingConfig(epochs=2), progress=False)
     model.save_pretrained(tmp_path / "mine", {"seed": 3})
     for loaded in (
         method.from_pretrained(tmp_path / "mine", clip),
         load_component(tmp_path / "mine", clip),
     ):
         assert type(loaded) is method
-        assert loaded.task == (RIPENESS if method in (Corn, FineTuned) else PLAIN)
-        assert loaded.options == model.options == method.Options(**options)
-        state = loaded.trained_state()
-        assert all(torch.equal(state[name], t) for name, t in model.trained_state().items())
+        assert loaded.task == (RIPENESS if method in (CORN, FineTuned) else PLAIN)
+        assert loaded.options == model.options == method.Config(**options)
+        state = loaded.trainable_state_dict()
+        assert all(torch.equal(state[name], t) for name, t in model.trainable_state_dict().items())
         same(loaded.predict(data), model.predict(data))
     assert loaded.card["seed"] == 3
     # Only what was trained is in the file.
     with safe_open(tmp_path / "mine" / "model.safetensors", "pt") as file:
         names = set(file.keys())
     assert names == {name for name, p in model.named_parameters() if p.requires_grad}
-    if options.get("tower") == "lora":
-        tower = {name for name in names if ".tower." in name}
+    if options.get("image_encoder") == "lora":
+        tower = {name for name in names if ".encoder." in name}
         assert tower
         assert all("lora_" in name for name in tower)
 
@@ -144,12 +155,12 @@ def test_the_backbone_is_found_by_its_name_and_may_lie_elsewhere(saved, tmp_path
         same(load_component(folder, clip).predict(data), model.predict(data))
 
 
-@pytest.mark.parametrize("method", ["Method", "os.system", None, 3])
+@pytest.mark.parametrize("method", ["OrdinalMethod", "os.system", None, 3])
 def test_another_and_an_unknown_method_are_refused(saved, clip, method):
     with pytest.raises(ValueError, match="CoOp, not a NumCLIP"):
         NumCLIP.from_pretrained(saved[1], clip)
     edit_config(saved[1], method=method)
-    with pytest.raises(ValueError, match=rf"mine: method = {method!r}: .* CoOp, Corn"):
+    with pytest.raises(ValueError, match=rf"mine: method = {method!r}: .* CoOp, CORN"):
         load_component(saved[1], clip)
 
 
@@ -168,9 +179,9 @@ def test_a_missing_card_is_told(saved, clip):
 
 
 def test_options_that_do_not_fit_the_weights_are_refused(saved, clip):
-    options = asdict(saved[0].options) | {"context": 9}
+    options = asdict(saved[0].options) | {"n_ctx": 9}
     edit_config(saved[1], options=options)
-    with pytest.raises(ValueError, match=r"the tensor prompts\.context is"):
+    with pytest.raises(ValueError, match=r"the tensor prompt_learner\.context is"):
         load_component(saved[1], clip)
 
 
@@ -179,7 +190,7 @@ def test_a_new_one_takes_the_place_of_an_old_one(saved, clip, data):
     other.save_pretrained(saved[1])
     loaded = load_component(saved[1], clip)
     assert type(loaded) is OrdinalCLIP
-    assert "what" not in loaded.card
+    assert "description" not in loaded.card
     same(loaded.predict(data), other.predict(data))
 
 
@@ -188,7 +199,7 @@ def test_those_that_come_with_ordlib_are_listed(saved, clip, tmp_path, monkeypat
     with pytest.raises(FileNotFoundError, match="no component 'b'; there are none as yet"):
         load_component("b", clip)
     assert list_components().empty
-    card = {"what": "B", "device": "tpu", "test": {"mae": 1.5}}
+    card = {"description": "B", "device": "tpu", "test": {"mae": 1.5}}
     saved[0].save_pretrained(tmp_path / "shipped" / "b", card)
     FineTuned(clip, saved[0].task).save_pretrained(tmp_path / "shipped" / "a", {"device": "cpu"})
     # A CLIP lies there, too, and is no component.
@@ -203,12 +214,12 @@ def test_those_that_come_with_ordlib_are_listed(saved, clip, tmp_path, monkeypat
         load_component("c", clip)
     # An adapter's card tells tests by task and set: there is no one error for the table.
     tasks = [load_task("dating"), load_task("ageing")]
-    card = {"what": "Orders.", "device": "abacus", "test": {"rows": [{"task": "ageing"}]}}
+    card = {"description": "Orders.", "device": "abacus", "test": {"rows": [{"task": "ageing"}]}}
     RankingAdapter(clip, tasks).save_pretrained(tmp_path / "shipped" / "r", card)
     table = list_components()
     assert table.index.tolist() == ["a", "b", "r"]
     row = table.loc["r"]
-    told = [row[name] for name in ("method", "task", "backbone", "device", "what")]
+    told = [row[name] for name in ("method", "task", "backbone", "device", "description")]
     assert told == ["RankingAdapter", "dating, ageing", clip.name, "abacus", "Orders."]
     assert np.isnan(row["mae"])
     assert table.loc["b", "mae"] == 1.5

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from ordlib import ImageData, evaluate, load_task
-from ordlib.metrics import bootstrap, mae, quadratic_kappa, score
+from ordlib.metrics import bootstrap, compute_metrics, mae, quadratic_weighted_kappa
 from ordlib.tasks import Prediction
 
 RNG = np.random.default_rng(0)
@@ -16,7 +16,7 @@ class Fixed:
         self.values = values
 
     def predict(self, data):
-        return data.task.read_values(self.values)
+        return data.task.decode_values(self.values)
 
 
 def make(groups=None):
@@ -27,22 +27,22 @@ def make(groups=None):
 
 def test_metrics_are_those_of_score():
     data = make()
-    result = evaluate(Fixed(VALUES), data, samples=10)
-    assert result.metrics == score(data.task, TRUTH, data.task.read_values(VALUES))
-    assert result.truth is TRUTH
+    result = evaluate(Fixed(VALUES), data, n_resamples=10)
+    assert result.metrics == compute_metrics(data.task, TRUTH, data.task.decode_values(VALUES))
+    assert result.y_true is TRUTH
     assert isinstance(result.prediction, Prediction)
 
 
 @pytest.mark.parametrize("groups", [None, np.arange(120) // 10])
 def test_the_fast_statistics_are_the_metrics(groups):
-    result = evaluate(Fixed(VALUES), make(groups), samples=50, seed=3)
+    result = evaluate(Fixed(VALUES), make(groups), n_resamples=50, seed=3)
     for name, number in result.metrics.items():
         assert result.intervals[name].estimate == pytest.approx(number, abs=1e-12)
         assert result.intervals[name].low <= number <= result.intervals[name].high
     how = {"groups": groups, "samples": 50, "seed": 3}
     np.testing.assert_allclose(result.intervals["mae"], bootstrap(mae, TRUTH, VALUES, **how))
     ranks, labels = (TRUTH - 1).astype(int), VALUES.round().astype(int) - 1
-    kappa = bootstrap(lambda a, b: quadratic_kappa(a, b, 20), ranks, labels, **how)
+    kappa = bootstrap(lambda a, b: quadratic_weighted_kappa(a, b, 20), ranks, labels, **how)
     np.testing.assert_allclose(result.intervals["kappa"], kappa)
 
 
@@ -51,7 +51,7 @@ def test_groups_widen_the_interval():
     groups = np.arange(120) // 12
     values = (TRUTH + np.repeat(RNG.normal(0, 3, 10), 12)).clip(1, 20)
     alone, together = (
-        evaluate(Fixed(values), make(g), samples=300).intervals["mae"] for g in (None, groups)
+        evaluate(Fixed(values), make(g), n_resamples=300).intervals["mae"] for g in (None, groups)
     )
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
 
@@ -63,7 +63,7 @@ def test_one_group_gives_no_interval():
 
 
 def test_a_constant_has_no_correlation_and_no_kappa():
-    result = evaluate(Fixed(np.full(120, 7.0)), make(), samples=20)
+    result = evaluate(Fixed(np.full(120, 7.0)), make(), n_resamples=20)
     assert np.isnan(result.metrics["spearman"])
     assert np.isnan(result.intervals["spearman"].low)
     assert result.metrics["kappa"] == pytest.approx(0)
@@ -71,7 +71,7 @@ def test_a_constant_has_no_correlation_and_no_kappa():
 
 
 def test_table_and_display():
-    result = evaluate(Fixed(VALUES), make(), samples=20)
+    result = evaluate(Fixed(VALUES), make(), n_resamples=20)
     table = result.table()
     assert table.index.tolist() == list(result.metrics)
     assert table.loc["mae"].tolist() == list(result.intervals["mae"])

@@ -8,8 +8,14 @@ from ordlib.experiments import results as evidence
 from ordlib.experiments.results import load_results, save_results
 
 RECORDS = [
-    {"arm": "dose", "dose": 0.003, "spurious": None, "seed": 0, "mae": 4.25},
-    {"arm": "twice", "dose": 0.03, "spurious": 0.5, "seed": 1, "mae": 3.0},
+    {
+        "condition": "count_caption_fraction",
+        "count_caption_fraction": 0.003,
+        "distractor_number_fraction": None,
+        "seed": 0,
+        "mae": 4.25,
+    },
+    {"condition": "twice the samples", "count_caption_fraction": 0.03, "distractor_number_fraction": 0.5, "seed": 1, "mae": 3.0},
 ]
 
 
@@ -28,9 +34,9 @@ def test_what_was_saved_is_loaded(results):
         for name, value in record.items():
             found = table[name][row]
             assert np.isnan(found) if value is None else found == value
-    assert table["dose"].dtype == table["mae"].dtype == np.float64
+    assert table["count_caption_fraction"].dtype == table["mae"].dtype == np.float64
     more = {"seeds": [0, 1], "note": "x"}
-    assert table.attrs == {"what": "Übung.", "command": "make trial", **more}
+    assert table.attrs == {"description": "Übung.", "command": "make trial", **more}
 
 
 def test_each_row_is_a_line_of_plain_json(results):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ordlib.clip import feature_cache as features
 from ordlib.clip import load_clip
-from ordlib.clip.feature_cache import image_features, visual_tokens
+from ordlib.clip.feature_cache import cached_image_features, cached_image_tokens
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def data(pictures):
 @pytest.mark.parametrize(
     ("cached", "dtype", "shape", "off"),
     [
-        (image_features, torch.float32, (7, 24), 1e-5),
-        (visual_tokens, torch.float16, (7, 17, 24), 1e-3),
+        (cached_image_features, torch.float32, (7, 24), 1e-5),
+        (cached_image_tokens, torch.float16, (7, 17, 24), 1e-3),
     ],
 )
 def test_features_equal_fresh_ones_and_pictures_are_read_once(
@@ -70,24 +70,24 @@ def test_another_content_size_kind_precision_or_weights_is_another_entry(
 ):
     other = load_clip(tiny_clip_folder, device="cpu")
     other.__dict__["weights_hash"] = "0" * 64
-    image_features(other, data)
-    image_features(clip, data)
-    visual_tokens(clip, data)
-    image_features(clip, replace(data, key="other"))
-    image_features(clip, replace(data, images=pictures[:3]))
-    image_features(load_clip(tiny_clip_folder, device="cpu", dtype=torch.bfloat16), data)
+    cached_image_features(other, data)
+    cached_image_features(clip, data)
+    cached_image_tokens(clip, data)
+    cached_image_features(clip, replace(data, fingerprint="other"))
+    cached_image_features(clip, replace(data, images=pictures[:3]))
+    cached_image_features(load_clip(tiny_clip_folder, device="cpu", dtype=torch.bfloat16), data)
     assert len(list(cache.iterdir())) == 6
 
 
 def test_a_damaged_entry_is_made_again(clip, data, cache):
-    first = image_features(clip, data).clone()
+    first = cached_image_features(clip, data).clone()
     # Changing a result leaves the cache alone.
-    image_features(clip, data).zero_()
-    assert torch.equal(image_features(clip, data), first)
+    cached_image_features(clip, data).zero_()
+    assert torch.equal(cached_image_features(clip, data), first)
     (entry,) = cache.iterdir()
     entry.write_bytes(entry.read_bytes()[:50])
-    assert torch.equal(image_features(clip, data), first)
-    assert torch.equal(image_features(clip, data), first)
+    assert torch.equal(cached_image_features(clip, data), first)
+    assert torch.equal(cached_image_features(clip, data), first)
     assert len(data.reads) == 14
 
 
@@ -95,7 +95,7 @@ def test_tuned_weights_are_refused(tiny_clip_folder, data):
     tuned = load_clip(tiny_clip_folder, device="cpu")
     tuned.model.visual_projection.weight.mul_(2)
     with pytest.raises(ValueError, match=r"changed after loading.*clip.encode_images"):
-        image_features(tuned, data)
+        cached_image_features(tuned, data)
 
 
 def test_a_pass_is_not_lost_when_the_disk_is_full(clip, data, monkeypatch, cache):
@@ -104,7 +104,7 @@ def test_a_pass_is_not_lost_when_the_disk_is_full(clip, data, monkeypatch, cache
 
     monkeypatch.setattr(features, "save_file", save_file)
     with pytest.warns(UserWarning, match=r"could not be kept in .*No space left"):
-        kept = image_features(clip, data)
+        kept = cached_image_features(clip, data)
     assert kept.shape == (7, 24)
     assert list(cache.iterdir()) == []
 
@@ -115,13 +115,13 @@ def test_no_more_than_a_batch_of_pixels_lies_in_memory(clip, pictures, monkeypat
     monkeypatch.setattr(
         type(clip), "preprocess", lambda self, x: sizes.append(len(x)) or preprocess(self, x)
     )
-    visual_tokens(clip, Pictures(pictures * 3), batch_size=8)
+    cached_image_tokens(clip, Pictures(pictures * 3), batch_size=8)
     assert sizes == [8, 8, 5]
 
 
 def test_takes_the_rendered_world(clip):
     from ordlib.synthetic.load import load_data
 
-    data = load_data("counting", "val", side=64, size=4)
-    found = image_features(clip, data)
+    data = load_data("counting", "val", image_size=64, num_images=4)
+    found = cached_image_features(clip, data)
     assert torch.allclose(found, clip.encode_images([np.asarray(data[i]) for i in range(4)]))

@@ -46,8 +46,8 @@ class Page(HTMLParser):
 def ranking(paths, **changes) -> Ranking:
     table = pd.DataFrame({"rank": range(1, len(paths) + 1), "path": [os.fspath(p) for p in paths]})
     table["score"] = np.linspace(2, -1, len(paths))
-    given = {"prompt": "the number of stars", "table": table, "highest_first": True}
-    given |= {"total": len(paths), "strange": 0, "skipped": {}, "ignored": 0, "task": None}
+    given = {"prompt": "the number of stars", "table": table, "is_descending": True}
+    given |= {"total": len(paths), "num_ood": 0, "skipped": {}, "ignored": 0, "task": None}
     given |= {"unit": None, "component": "ranking-adapter", "trained_on": "rendered pictures."}
     return Ranking(**given | changes)
 
@@ -90,9 +90,9 @@ def test_no_name_and_no_sentence_writes_html(paths, tmp_path):
     shutil.copy(paths[0], hostile)
     skipped = {ATTACK: f"is {ATTACK}", "bad\udcff.png": "is missing"}
     words = {"prompt": ATTACK + "$count <!-- pictures -->", "component": ATTACK, "unit": ATTACK}
-    words |= {"strange": 1, "trained_on": ATTACK, "skipped": skipped, "task": "counting"}
+    words |= {"num_ood": 1, "trained_on": ATTACK, "skipped": skipped, "task": "counting"}
     result = ranking([hostile, tmp_path / "gone.png"], **words)
-    table = result.table.assign(value=[1.0, 2.0], strangeness=[0.5, 2.0])
+    table = result.table.assign(value=[1.0, 2.0], ood_score=[0.5, 2.0])
     page = read(write_gallery(replace(result, table=table), tmp_path / "o.html"))
     assert not page.all("script")
     assert [img["src"][:16] for img in page.all("img")] == ["data:image/jpeg;"]

@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
 
-from ordlib.training.distributed import gather
+from ordlib.training.distributed import all_gather_with_grad
 
 
 def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -24,7 +24,7 @@ def loss_of(features: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor) 
 
 def test_alone_rows_stay_as_they_are():
     features = rows()[0]
-    assert gather(features) is features
+    assert all_gather_with_grad(features) is features
 
 
 def _share(rank: int, folder: str) -> None:
@@ -35,7 +35,7 @@ def _share(rank: int, folder: str) -> None:
     # A transposed copy: the same numbers, but not contiguous, as some methods' features are.
     mine = features[own].T.contiguous().T
     assert not mine.is_contiguous()
-    joined, joined_labels = gather(mine), gather(labels[own])
+    joined, joined_labels = all_gather_with_grad(mine), all_gather_with_grad(labels[own])
     loss = loss_of(joined, joined_labels, weight)
     loss.backward()
     found = {"joined": joined.detach(), "labels": joined_labels, "loss": loss.detach()}

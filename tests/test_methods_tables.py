@@ -11,11 +11,11 @@ from ordlib.experiments.results import RESULTS, load_results
 from ordlib.experiments.tables import TABLES, UNTRAINED, Trial
 
 COLUMNS = (
-    *("method", "task", "block", "seed", "shots", "mae", "accuracy", "spearman", "kappa"),
+    *("method", "task", "image_encoder", "seed", "shots", "mae", "accuracy", "spearman", "kappa"),
     *("learning_rate", "steps", "seconds", "device"),
 )
 RANGES = {"mae": (0, 90), "accuracy": (0, 1), "spearman": (-1, 1), "kappa": (-1, 1)}
-ORDER = {"ordinality": (0, 1), "corrected": (-1, 1)}
+ORDER = {"ordinality": (0, 1), "ordinality_corrected": (-1, 1)}
 
 
 @pytest.fixture(params=TABLES)
@@ -33,7 +33,7 @@ def cells(table: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
     shots = [None if pd.isna(k) else int(k) for k in given]
     places = defaultdict(list)
     for place, key in enumerate(
-        zip(table["task"], table["block"], shots, table["method"], strict=True)
+        zip(table["task"], table["image_encoder"], shots, table["method"], strict=True)
     ):
         places[key].append(place)
     return {key: table.iloc[rows] for key, rows in places.items()}
@@ -47,7 +47,9 @@ def planned(table: pd.DataFrame) -> list[Trial]:
 
     found = re.findall(r"--(?:set )?([a-z_]*seeds)[ =](\d+)", table.attrs["command"])
     options = {name: int(count) for name, count in found}
-    return TABLES[table.attrs["name"]].plan(runner, options["seeds"], options.get("lora_seeds", 0))
+    return TABLES[table.attrs["name"]].config(
+        runner, options["seeds"], options.get("lora_seeds", 0)
+    )
 
 
 def test_columns_come_in_one_order(table):
@@ -62,14 +64,14 @@ def test_columns_come_in_one_order(table):
 def test_what_and_command_are_those_of_the_table(table):
     name, words = table.attrs["name"], table.attrs["command"].split()
     assert words[:4] == ["ordlib", "results", "make", name]
-    assert table.attrs["what"] == TABLES[name].what
+    assert table.attrs["description"] == TABLES[name].description
     assert table.attrs["backbone"] == "pico-clip"
 
 
 def test_every_cell_has_every_seed(table):
     expected = defaultdict(list)
     for trial in planned(table):
-        block = trial.options.get("tower", "frozen")
+        block = trial.options.get("image_encoder", "frozen")
         expected[trial.task, block, trial.shots, trial.label].append(trial.seed)
     assert {key: rows["seed"].tolist() for key, rows in cells(table).items()} == expected
 
@@ -89,8 +91,8 @@ def test_numbers_are_finite_and_in_their_range(table):
 
 def test_all_methods_of_a_task_take_the_same_steps_and_a_cell_has_one_rate(table):
     trained = table[~table["method"].isin(UNTRAINED)]
-    assert (trained.groupby(["task", "block"])["steps"].nunique() == 1).all()
-    keys = ["task", "block", "method"]
+    assert (trained.groupby(["task", "image_encoder"])["steps"].nunique() == 1).all()
+    keys = ["task", "image_encoder", "method"]
     assert (trained.groupby(keys)["learning_rate"].nunique() == 1).all()
 
 
@@ -102,16 +104,16 @@ def test_seeds_of_a_trained_cell_differ(table):
 
 def test_intervals_hold_their_estimates_which_are_the_rows_means(table):
     rows, seen = cells(table), []
-    against = TABLES[table.attrs["name"]].against
+    reference = TABLES[table.attrs["name"]].reference
     for entry in table.attrs["intervals"]:
-        key = tuple(entry[name] for name in ("task", "block", "shots", "method"))
+        key = tuple(entry[name] for name in ("task", "image_encoder", "shots", "method"))
         seen.append(key)
         assert entry["mae"] == pytest.approx(rows[key]["mae"].mean(), abs=2e-6)
         assert entry["mae_low"] < entry["mae"] < entry["mae_high"]
-        if key[3] == against:
-            assert "more_than" not in entry
+        if key[3] == reference:
+            assert "mae_diff" not in entry
             continue
         base = rows[*key[:3], against]["mae"].mean()
-        assert entry["more_than"] == pytest.approx(entry["mae"] - base, abs=5e-6)
-        assert entry["more_than_low"] < entry["more_than"] < entry["more_than_high"]
+        assert entry["mae_diff"] == pytest.approx(entry["mae"] - base, abs=5e-6)
+        assert entry["mae_diff_low"] < entry["mae_diff"] < entry["mae_diff_high"]
     assert seen == list(rows)

@@ -62,7 +62,7 @@ def seen(colour, eye):
 
 
 @pytest.mark.parametrize("eye", EYES)
-@pytest.mark.parametrize("method", ["L2RCLIP", "L2RCLIP joint", "ranking adapter"])
+@pytest.mark.parametrize("method", ["L2RCLIP", "L2RCLIP (single stage)", "ranking adapter"])
 def test_later_colours_stay_apart_for_every_eye(method, eye):
     own = plots.METHOD_COLOURS[method]
     others = [colour for colour in plots.PALETTE.values() if colour != own]
@@ -152,17 +152,17 @@ def test_matrices_thin_names_and_turn_those_that_do_not_fit(words, turned):
 
 def test_ranking_matrix_shows_rows_of_own_bins():
     weights = ranking_weights(torch.arange(5), 5)
-    ax = plots.ranking_matrix(weights, COUNTING.bin_phrases)
+    ax = plots.fcrc_weight_heatmap(weights, COUNTING.bin_phrases)
     assert [text.get_text() for text in ax.texts[5:10]] == ["0.57", "1.00", "0.57", "1.14", "1.71"]
     assert names(ax.xaxis) == names(ax.yaxis) == list(COUNTING.bin_phrases)
     np.testing.assert_allclose(ax.collections[0].get_array().reshape(5, 5), weights)
     assert ax.collections[0].get_facecolors()[0].min() > 0.95  # weight 1 is white
-    assert not plots.ranking_matrix(np.ones((20, 20)), COUNTING.words).texts  # no room
+    assert not plots.fcrc_weight_heatmap(np.ones((20, 20)), COUNTING.rank_names).texts  # no room
     with pytest.raises(ValueError, match=r"shape \(2, 3\) for 2 names"):
-        plots.ranking_matrix(np.ones((2, 3)), "ab")
+        plots.fcrc_weight_heatmap(np.ones((2, 3)), "ab")
 
 
-# ---------------------------------------------------------------- rank_map
+# ---------------------------------------------------------------- rank_embedding_map
 def arc(count, span=2.5):
     """Points along an arc on the sphere: the first component goes along it."""
     turns = np.linspace(0, span, count)
@@ -180,7 +180,7 @@ def test_places_and_shares_are_those_of_principal_components():
     variances, directions = np.linalg.eigh(rows.T @ rows)
     # Neither the length of rows nor a gradient matters.
     longer = torch.tensor(features * np.arange(1, 21)[:, None], requires_grad=True)
-    ax = plots.rank_map(longer, COUNTING)
+    ax = plots.rank_embedding_map(longer, COUNTING)
     for i, axis in enumerate((ax.xaxis, ax.yaxis)):
         places = rows @ directions[:, -1 - i]
         np.testing.assert_allclose(np.abs(shown(ax)[:, i]), np.abs(places), atol=1e-9)
@@ -194,7 +194,7 @@ def test_places_and_shares_are_those_of_principal_components():
 @pytest.mark.parametrize("turn", [1, -1])
 @pytest.mark.parametrize("step", [1, -1])
 def test_order_runs_from_left_to_right_and_over_the_top(turn, step):
-    x, y = shown(plots.rank_map((arc(20) * [turn, -turn, 1])[::step], COUNTING)).T
+    x, y = shown(plots.rank_embedding_map((arc(20) * [turn, -turn, 1])[::step], COUNTING)).T
     assert (np.diff(x) > 0).all()
     assert y[10] > max(y[0], y[-1])
 
@@ -205,7 +205,9 @@ def test_order_runs_from_left_to_right_and_over_the_top(turn, step):
 )
 def test_all_ranks_are_inside_and_words_of_both_ends_apart_from_each_other(features):
     count = len(features)
-    ax = plots.rank_map(features, OrdinalTask(name="s", unit="s", values=tuple(range(count))))
+    ax = plots.rank_embedding_map(
+        features, OrdinalTask(name="s", unit="s", values=tuple(range(count)))
+    )
     ax.figure.canvas.draw()
     assert [text.get_text() for text in ax.texts] == ["0", str(count - 1)]
     np.testing.assert_allclose([text.xy for text in ax.texts], shown(ax)[[0, -1]])
@@ -220,7 +222,7 @@ def test_all_ranks_are_inside_and_words_of_both_ends_apart_from_each_other(featu
 @pytest.mark.parametrize("jitter", [0, 1e-9])
 def test_rounding_is_not_stretched_into_structure(jitter):
     features = np.ones((5, 3)) + jitter * noise(5, 3)
-    ax = plots.rank_map(features, load_task("dating"))
+    ax = plots.rank_embedding_map(features, load_task("dating"))
     assert np.diff(ax.get_xlim()) >= 1e-3
     assert "(0% of the variance)" in ax.get_xlabel()
     low, high = plots.similarity(features, list("abcde")).collections[0].get_clim()
@@ -234,7 +236,10 @@ def test_what_are_no_features_of_ranks_is_refused():
         ([[1, 0], [0, 0]], r"features\[1\] has length 0"),
         (torch.tensor([[torch.nan, 0], [0, 1]]), r"features\[0\] has length nan"),
     ):
-        for figure, names_them in ((plots.similarity, COUNTING.words), (plots.rank_map, COUNTING)):
+        for figure, names_them in (
+            (plots.similarity, COUNTING.rank_names),
+            (plots.rank_embedding_map, COUNTING),
+        ):
             with pytest.raises(ValueError, match=message):
                 figure(features, names_them)
     assert not plt.get_fignums()

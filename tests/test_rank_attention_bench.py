@@ -26,17 +26,17 @@ def table(few):
 
 
 def test_there_is_a_record_for_each_form_pass_and_number_it_can_have(table):
-    found = set(zip(table["form"], table["pass"], table["pictures"], strict=True))
+    found = set(zip(table["form"], table["pass"], table["num_images"], strict=True))
     ways, numbers = ("forward", "forward+backward"), (2, 3, 4)
     expected = {(f, w, n) for f in bench.FORMS for w in ways for n in numbers}
     assert found == {(f, w, n) for f, w, n in expected if (f, n) != ("pairwise", 4)}
     assert len(table) == len(found)
     assert (table["seconds"] > 0).all()
     assert set(table["dtype"]) == {"float32"}
-    differences = table[(table["form"] == "shortcut") & (table["pictures"] < 4)]
-    assert (differences["outputs_differ"] < 1e-4).all()
+    differences = table[(table["form"] == "shortcut") & (table["num_images"] < 4)]
+    assert (differences["max_output_diff"] < 1e-4).all()
     backward = differences[differences["pass"] == "forward+backward"]
-    assert (backward["gradients_differ"] < 1e-4).all()
+    assert (backward["max_grad_diff"] < 1e-4).all()
 
 
 def test_the_command_writes_the_table_that_the_figure_reads(tmp_path):
@@ -48,7 +48,7 @@ def test_the_command_writes_the_table_that_the_figure_reads(tmp_path):
     shipped = load_results("rank_attention")
     assert stored["command"] == "ordlib results make rank_attention"
     assert shipped.attrs["command"].endswith(stored["command"])
-    assert "P 5, M 16, H 8" in stored["what"]
+    assert "P 5, M 16, H 8" in stored["description"]
     assert set(stored) - {"records"} == set(shipped.attrs)
     assert len(stored["records"]) == 10
     assert {record["threads"] for record in stored["records"]} <= {1, None}
@@ -61,4 +61,4 @@ def test_a_row_has_both_forms_side_by_side(table):
     first = rows.iloc[0]
     ratio = first["seconds pairwise"] / first["seconds shortcut"]
     assert first["times faster"] == pytest.approx(ratio, abs=0.06)
-    assert rows[rows["pictures"] == 4]["times faster"].tolist() == ["", ""]
+    assert rows[rows["num_images"] == 4]["times faster"].tolist() == ["", ""]

@@ -19,7 +19,7 @@ STARS = "the number of stars"
 @pytest.fixture(scope="module")
 def component(tiny_clip_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("components") / "small"
-    small_adapter(tiny_clip_folder).save_pretrained(folder, {"trained_on": "toys"})
+    small_adapter(tiny_clip_folder).save_pretrained(folder, {"training_data": "toys"})
     return folder
 
 
@@ -47,7 +47,7 @@ def order(component):
 def test_a_table_in_the_order_of_python(folder, order, component):
     done = order()
     assert done.exit_code == 0, done.output
-    expected = rank("pictures", STARS, component=component, device="cpu")
+    expected = rank("pictures", STARS, model=component, device="cpu")
     lines = [line.split() for line in done.stdout.splitlines() if ".png" in line]
     assert [line[1] for line in lines] == expected.table["path"].tolist()
     assert [line[2] for line in lines] == [f"{score:.2f}" for score in expected.table["score"]]
@@ -65,8 +65,8 @@ def test_files_hold_the_same(folder, order):
     done = order(*names, "--top", "4")
     table = pd.read_csv("out.csv")
     content = json.loads((folder / "sub" / "out.json").read_text())
-    assert table["path"].tolist() == [row["path"] for row in content["pictures"]]
-    assert (len(table), content["total"], content["highest_first"]) == (4, 6, True)
+    assert table["path"].tolist() == [row["path"] for row in content["images"]]
+    assert (len(table), content["total"], content["is_descending"]) == (4, 6, True)
     assert (folder / "out.html").read_text("utf-8").count("<img ") == 4
     assert f"Open {folder.resolve() / 'out.html'}" in done.stdout
     assert "4 of 6 pictures" in done.stdout
@@ -74,7 +74,7 @@ def test_files_hold_the_same(folder, order):
     done = order("--csv", "-")
     assert pd.read_csv(io.StringIO(done.stdout))["rank"].tolist() == [1, 2, 3, 4, 5, 6]
     assert "highest score first" in done.stderr
-    assert len(json.loads(order("--json", "-").stdout)["pictures"]) == 6
+    assert len(json.loads(order("--json", "-").stdout)["images"]) == 6
 
 
 def test_what_is_skipped_is_listed_and_strict_fails(folder, order):

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from ordlib.methods.l2rclip import RankFormer, sinusoids
+from ordlib.methods.l2rclip import RankFormer, sinusoidal_pos_embed
 
 EACH = ("ranks", "tokens", "both")
 MARKS = (None, "learned", "sinusoidal")
-every_attend = pytest.mark.parametrize("attend", EACH)
+every_attend = pytest.mark.parametrize("attention_over", EACH)
 
 
 def a_former(ranks=4, width=16, seed=0, **options):
@@ -93,7 +93,7 @@ def naive_rankformer(former, prompts, live):
 @pytest.mark.parametrize("positions", MARKS)
 @torch.no_grad()
 def test_it_is_the_loop(attend, positions):
-    former = a_former(attend=attend, positions=positions).double()
+    former = a_former(attention_over=attend, positions=positions).double()
     prompts, live = prompts_of()
     prompts = prompts.double()
     found, expected = former(prompts, live), naive_rankformer(former, prompts, live)
@@ -104,7 +104,7 @@ def test_it_is_the_loop(attend, positions):
 @every_attend
 @pytest.mark.parametrize("positions", MARKS)
 def test_alpha_0_leaves_every_bit(attend, positions):
-    former = a_former(attend=attend, positions=positions, alpha=0.0)
+    former = a_former(attention_over=attend, positions=positions, alpha=0.0)
     prompts, live = prompts_of()
     assert torch.equal(former(prompts, live), prompts)
 
@@ -120,7 +120,7 @@ def test_another_share_can_be_looked_at():
 @pytest.mark.parametrize("positions", MARKS)
 @torch.no_grad()
 def test_only_marks_tell_ranks_their_order(positions):
-    former = a_former(attend="ranks", positions=positions)
+    former = a_former(attention_over="ranks", positions=positions)
     prompts, live = prompts_of()
     order = torch.tensor([2, 0, 3, 1])
     before, after = former(prompts[order], live[order]), former(prompts, live)[order]
@@ -140,7 +140,7 @@ def test_who_learns_of_whom():
         ("tokens", {(3, p) for p in range(1, 5)}),
         ("both", {(m, p) for m in range(4) for p in range(1, 5)}),
     ):
-        former = a_former(attend=attend).double()
+        former = a_former(attention_over=attend).double()
         apart = (former(changed, live) - former(prompts, live)).abs().amax(-1) > 1e-12
         expected = {(m, p) for m, p in touched if live[m, p]}
         assert {tuple(pair) for pair in apart.nonzero().tolist()} == expected, attend
@@ -149,7 +149,7 @@ def test_who_learns_of_whom():
 @every_attend
 @pytest.mark.parametrize("positions", [None, "learned"])
 def test_gradients_reach_alpha_and_every_parameter(attend, positions):
-    former = a_former(attend=attend, positions=positions)
+    former = a_former(attention_over=attend, positions=positions)
     prompts, live = prompts_of()
     (former(prompts, live) * torch.randn(prompts.shape)).sum().backward()
     assert former.alpha.grad.abs() > 1e-3
@@ -169,7 +169,10 @@ def test_alpha_can_be_held():
 @every_attend
 @torch.no_grad()
 def test_padding_is_neither_seen_nor_touched(attend):
-    former, (prompts, live) = a_former(attend=attend, positions="learned"), prompts_of()
+    former, (prompts, live) = (
+        a_former(attention_over=attend, rank_pos_embed="learned"),
+        prompts_of(),
+    )
     other = torch.where(live[..., None], prompts, 100 * torch.randn(prompts.shape))
     one, two = former(prompts, live), former(other, live)
     assert torch.equal(one[live], two[live])
@@ -179,7 +182,7 @@ def test_padding_is_neither_seen_nor_touched(attend):
 
 @every_attend
 def test_padding_has_only_its_own_gradient(attend):
-    former, (prompts, live) = a_former(attend=attend), prompts_of()
+    former, (prompts, live) = a_former(attention_over=attend), prompts_of()
     prompts.requires_grad_()
     former(prompts, live)[live].sum().backward()
     assert not prompts.grad[~live].any()
@@ -191,7 +194,7 @@ def test_padding_has_only_its_own_gradient(attend):
 @pytest.mark.parametrize("tokens", [1, 2, 8])
 @torch.no_grad()
 def test_any_number_of_ranks_and_of_their_tokens(attend, ranks, tokens):
-    former = a_former(ranks, attend=attend, positions="sinusoidal")
+    former = a_former(ranks, attention_over=attend, rank_pos_embed="sinusoidal")
     prompts = torch.randn(ranks, 2 + tokens, 16)
     live = torch.zeros(ranks, 2 + tokens, dtype=torch.bool)
     for rank in range(ranks):
@@ -205,7 +208,10 @@ def test_any_number_of_ranks_and_of_their_tokens(attend, ranks, tokens):
     ("width", "heads"), [(32, 8), (30, 6), (18, 6), (7, 7), (13, 1), (4, 4), (1, 1)]
 )
 def test_heads_divide_the_width(width, heads):
-    former, (prompts, live) = a_former(width=width, positions="sinusoidal"), prompts_of(width=width)
+    former, (prompts, live) = (
+        a_former(width=width, rank_pos_embed="sinusoidal"),
+        prompts_of(width=width),
+    )
     assert former.blocks["ranks"].attention.num_heads == heads
     assert former(prompts, live).shape == prompts.shape
 
@@ -223,7 +229,7 @@ def test_alpha_is_brought_back(moved, found):
 @pytest.mark.parametrize(("count", "width"), [(5, 8), (3, 7), (101, 2), (2, 1)])
 def test_sinusoids_are_the_loop(count, width):
     half = (width + 1) // 2
-    for place, row in enumerate(sinusoids(count, width).tolist()):
+    for place, row in enumerate(sinusoidal_pos_embed(count, width).tolist()):
         for i, value in enumerate(row):
             angle = place / 10000 ** (i % half / half)
             expected = math.sin(angle) if i < half else math.cos(angle)
@@ -231,22 +237,22 @@ def test_sinusoids_are_the_loop(count, width):
 
 
 def test_sinusoids_are_no_part_of_the_state():
-    names = a_former(positions="sinusoidal").state_dict().keys()
+    names = a_former(rank_pos_embed="sinusoidal").state_dict().keys()
     assert "positions" not in names
-    assert "positions" in a_former(positions="learned").state_dict()
+    assert "positions" in a_former(rank_pos_embed="learned").state_dict()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"attend": "off"}, "attend = 'off': must be one of ranks, tokens, both"),
-        ({"attend": None}, "attend = None: must be one of ranks, tokens, both"),
+        ({"attention_over": "off"}, "attention_over = 'off': must be one of ranks, tokens, both"),
+        ({"attention_over": None}, "attention_over = None: must be one of ranks, tokens, both"),
         ({"alpha": -0.1}, "alpha = -0.1: must be 0 to 1"),
         ({"alpha": 1.1}, "alpha = 1.1: must be 0 to 1"),
         ({"alpha": math.nan}, "alpha = nan: must be 0 to 1"),
         (
-            {"positions": "rotary"},
-            "positions = 'rotary': must be one of learned, sinusoidal, or None",
+            {"rank_pos_embed": "rotary"},
+            "rank_pos_embed = 'rotary': must be one of learned, sinusoidal, or None",
         ),
         ({"num_ranks": 1}, "num_ranks = 1: must be 2 or more"),
     ],

@@ -13,11 +13,11 @@ from PIL import Image
 from small_adapter import noise, small_adapter
 
 from ordlib import ClipBackbone, CoOp, rank
-from ordlib.data.image_io import examine
+from ordlib.data.image_io import validate_image
 from ordlib.ranking import image_files, scoring
-from ordlib.ranking.image_files import find_pictures
-from ordlib.ranking.rank import asked_task, highest_first
-from ordlib.ranking.result import printable
+from ordlib.ranking.image_files import find_images
+from ordlib.ranking.rank import is_descending, match_task
+from ordlib.ranking.result import escape_nonprintable
 
 STARS = "the number of stars"
 AGES = "Rank from oldest to newest photograph."
@@ -58,9 +58,9 @@ def broken_png(path):
 @pytest.fixture
 def encoded(monkeypatch):
     """Sizes of the batches of pictures that the backbone encodes."""
-    sizes, encode = [], ClipBackbone.visual_tokens
+    sizes, encode = [], ClipBackbone.image_token_features
     monkeypatch.setattr(
-        ClipBackbone, "visual_tokens", lambda clip, p: sizes.append(len(p)) or encode(clip, p)
+        ClipBackbone, "image_token_features", lambda clip, p: sizes.append(len(p)) or encode(clip, p)
     )
     return sizes
 
@@ -74,14 +74,14 @@ def naive(adapter, paths, prompt):
     scores = {}
     for path in paths:
         pixels = adapter.clip.preprocess([Image.open(path)])
-        tokens = adapter.clip.visual_tokens(pixels).half().float()
-        tokens = adapter.encode(tokens, adapter.words(prompt))
+        tokens = adapter.clip.image_token_features(pixels).half().float()
+        tokens = adapter.encode(tokens, adapter.encode_prompt(prompt))
         scores[str(path)] = adapter.net.scores(tokens).item()
     return scores
 
 
 def test_the_order_is_that_of_a_naive_loop(adapter, folder):
-    ranking = rank(folder, STARS, component=adapter, batch_size=3)
+    ranking = rank(folder, STARS, model=adapter, batch_size=3)
     expected = naive(adapter, folder.rglob("*.png"), STARS)
     assert ranking.table["path"].tolist() == sorted(expected, key=expected.get, reverse=True)
     found = [expected[path] for path in ranking.table["path"]]
@@ -94,11 +94,11 @@ def test_the_order_is_that_of_a_naive_loop(adapter, folder):
 
 
 def test_which_end_comes_first(adapter, folder):
-    down, up = (rank(folder, prompt, component=adapter) for prompt in (STARS, AGES))
+    down, up = (rank(folder, prompt, model=adapter) for prompt in (STARS, AGES))
     assert down.table["score"].is_monotonic_decreasing
     assert (down.first, up.first) == ("highest score", "lowest score")
     assert up.table["score"].is_monotonic_increasing
-    turned = rank(folder, STARS, component=adapter, reverse=True)
+    turned = rank(folder, STARS, model=adapter, reverse=True)
     assert names(turned) == names(down)[::-1]
     assert turned.first == "lowest score"
 
@@ -116,62 +116,64 @@ def test_which_end_comes_first(adapter, folder):
     ],
 )
 def test_from_one_end_to_the_other(prompt, high):
-    assert highest_first(prompt) is high
+    assert is_descending(prompt) is high
 
 
 def test_a_number_line_only_for_a_sentence_of_one_task(adapter, folder):
-    counted = rank(folder, "rank by the number of red  umbrellas", component=adapter)
+    counted = rank(folder, "rank by the number of red  umbrellas", model=adapter)
     assert (counted.task, counted.unit) == ("counting", "objects")
-    scale = adapter.scales["counting"]
+    scale = adapter.label_scalers["counting"]
     line = (scale.slope * counted.table["score"] + scale.intercept).clip(1, 20)
     np.testing.assert_allclose(counted.table["value"], line)
-    dated = rank(folder, AGES, component=adapter)
+    dated = rank(folder, AGES, model=adapter)
     assert set(dated.table["label"]) <= {"1930s", "1940s", "1950s", "1960s", "1970s"}
-    free = rank(folder, "rust", component=adapter)
+    free = rank(folder, "rust", model=adapter)
     assert free.task is None
     assert "value" not in free.table
     assert any("none of those" in note for note in free.notes)
     both = {"a": ["the {thing} of it"], "b": ["the size of it"]}
-    assert (asked_task("the size of it", both), asked_task("the age of it", both)) == (None, "a")
-    assert asked_task("the (size of it", both | {"c": ["the (size"]}) == "a"
+    assert (match_task("the size of it", both), match_task("the age of it", both)) == (None, "a")
+    assert match_task("the (size of it", both | {"c": ["the (size"]}) == "a"
 
 
 def test_a_second_sentence_opens_no_sound_picture(adapter, folder, monkeypatch, encoded):
     late = folder / "late.png"
     broken_png(late)
-    first = rank(folder, STARS, component=adapter)
+    first = rank(folder, STARS, model=adapter)
     encoded.clear()
     opened = []
     monkeypatch.setattr(
-        image_files, "examine", lambda path, **how: opened.append(path) or examine(path, **how)
+        image_files,
+        "validate_image",
+        lambda path, **how: opened.append(path) or validate_image(path, **how),
     )
-    second = rank(folder, AGES, component=adapter)
+    second = rank(folder, AGES, model=adapter)
     assert second.skipped == first.skipped == {str(late): second.skipped[str(late)]}
     assert (opened, encoded) == ([late], [])
     # Mended, with nothing about the file changed that anybody could see.
     status = late.stat()
     Image.new("RGB", (64, 64), "red").save(late)
     content = late.read_bytes()
-    monkeypatch.setattr(image_files, "state_of", lambda file: (file,))
+    monkeypatch.setattr(image_files, "file_signature", lambda file: (file,))
     late.write_bytes(b"")
-    assert str(late) in rank(folder, STARS, component=adapter).skipped
+    assert str(late) in rank(folder, STARS, model=adapter).skipped
     late.write_bytes(content)
     os.utime(late, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert rank(folder, STARS, component=adapter).skipped == {}
+    assert rank(folder, STARS, model=adapter).skipped == {}
 
 
 def test_features_are_kept_by_chunk(adapter, folder, monkeypatch, encoded):
     monkeypatch.setattr(scoring.chunks, "__defaults__", (3,))
-    before = rank(folder, STARS, component=adapter)
+    before = rank(folder, STARS, model=adapter)
     assert sum(encoded) == 10
     assert len(encoded) > 1
     encoded.clear()
-    assert names(rank(folder, AGES, component=adapter)) != names(before)
-    assert names(rank(folder, STARS, component=adapter)) == names(before)
+    assert names(rank(folder, AGES, model=adapter)) != names(before)
+    assert names(rank(folder, STARS, model=adapter)) == names(before)
     assert encoded == []
     # Another picture in the place of one: its chunk is encoded anew, and no other.
     Image.new("RGB", (64, 64), "green").save(folder / "5.png")
-    after = rank(folder, STARS, component=adapter)
+    after = rank(folder, STARS, model=adapter)
     assert 0 < sum(encoded) <= 6
     expected = naive(adapter, folder.rglob("*.png"), STARS)
     assert after.table["path"].tolist() == sorted(expected, key=expected.get, reverse=True)
@@ -187,7 +189,7 @@ def test_chunks_stay_where_a_file_is_added():
 
 
 def test_what_cannot_be_read_is_skipped_and_the_rest_is_not_lost(adapter, folder, monkeypatch):
-    sound = names(rank(folder, STARS, component=adapter))
+    sound = names(rank(folder, STARS, model=adapter))
     (folder / "a_empty.png").touch()
     (folder / "b_script.jpg").write_text("<script>")
     broken_png(folder / "c_cut.png")
@@ -198,13 +200,13 @@ def test_what_cannot_be_read_is_skipped_and_the_rest_is_not_lost(adapter, folder
     Image.new("L", (909, 9)).save(folder / "h_long.png")
     (folder / "notes.txt").write_text("x")
     (folder / ".hidden.png").touch()
-    assert examine(folder / "c_cut.png") == 64 * 64
-    assert examine(folder / "d_cut.jpg") == 90 * 60
+    assert validate_image(folder / "c_cut.png") == 64 * 64
+    assert validate_image(folder / "d_cut.jpg") == 90 * 60
     # Pillow warns of more than this, and refuses twice as much.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ranking = rank(folder, STARS, component=adapter)
+        ranking = rank(folder, STARS, model=adapter)
     assert names(ranking) == sound
     assert ranking.ignored == 1
     reasons = {os.path.basename(path): reason for path, reason in ranking.skipped.items()}
@@ -223,10 +225,10 @@ def test_what_cannot_be_read_is_skipped_and_the_rest_is_not_lost(adapter, folder
 
 
 def test_large_pictures_come_in_smaller_batches(adapter, folder, monkeypatch, encoded):
-    monkeypatch.setattr(scoring, "DECODED", 64 * 64 * 4)
+    monkeypatch.setattr(scoring, "MAX_PIXELS_PER_BATCH", 64 * 64 * 4)
     # Where chunks end hangs on the files' names, and so on the folder of this very run.
     monkeypatch.setattr(scoring, "chunks", lambda files: [list(files)])
-    rank(folder, STARS, component=adapter)
+    rank(folder, STARS, model=adapter)
     assert encoded == [4, 4, 2]
 
 
@@ -236,7 +238,7 @@ def test_what_is_no_file_of_pixels_and_a_folder_that_nobody_may_enter(folder, mo
     (folder / "nowhere.png").symlink_to(folder / "gone")
     (folder / "folder.png").mkdir()
     os.mkfifo(folder / "pipe.png")
-    found = find_pictures(folder)
+    found = find_images(folder)
     assert len(found.files) == 10
     assert {os.path.basename(path): reason for path, reason in found.skipped.items()} == {
         "nowhere.png": "is a link that leads to no file",
@@ -250,7 +252,7 @@ def test_what_is_no_file_of_pixels_and_a_folder_that_nobody_may_enter(folder, mo
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found = find_pictures(folder)
+    found = find_images(folder)
     assert len(found.files) == 8
     assert "cannot be looked into" in found.skipped[str(folder / "sub")]
 
@@ -260,24 +262,24 @@ def test_odd_names(adapter, folder, tmp_path):
     odd = ["two\nlines.png", "[red]markup.png", "<b>&'\".png", "🌟.png", b"bad\xff.png"]
     for name in odd:
         Image.new("RGB", (70, 70), "blue").save(os.fsencode(folder) + b"/" + os.fsencode(name))
-    ranking = rank(folder, STARS, component=adapter)
+    ranking = rank(folder, STARS, model=adapter)
     assert {os.fsencode(name) for name in odd} <= {os.fsencode(name) for name in names(ranking)}
     table = pd.read_csv(ranking.to_csv(tmp_path / "out.csv") and tmp_path / "out.csv")
     assert len(table) == 15
     assert sum(path.endswith("bad\\udcff.png") for path in table["path"]) == 1
     ranking.to_json(tmp_path / "out.json")
     content = json.loads((tmp_path / "out.json").read_text("utf-8"))
-    assert [row["path"] for row in content["pictures"]] == ranking.table["path"].tolist()
+    assert [row["path"] for row in content["images"]] == ranking.table["path"].tolist()
     assert (content["prompt"], content["total"], content["skipped"]) == (STARS, 15, {})
     assert "two\\nlines.png" in repr(ranking)
     assert "<b>" not in ranking._repr_html_()
-    assert printable("a\x1b[31mb\u202e") == "a\\x1b[31mb\\u202e"
+    assert escape_nonprintable("a\x1b[31mb\u202e") == "a\\x1b[31mb\\u202e"
 
 
 def test_a_list_of_files(adapter, folder, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "no_ending", "PNG")
     paths = [folder / "1.png", str(folder / "2.png"), folder / "1.png", tmp_path / "no_ending"]
-    ranking = rank([*paths, folder / "gone.png", folder / "sub"], STARS, component=adapter)
+    ranking = rank([*paths, folder / "gone.png", folder / "sub"], STARS, model=adapter)
     assert sorted(names(ranking)) == ["1.png", "2.png", "8.png", "9.png", "no_ending"]
     assert ranking.skipped == {str(folder / "gone.png"): "is missing"}
 
@@ -297,7 +299,7 @@ def test_nothing_to_order(adapter, tmp_path, monkeypatch, given, error, says):
         (tmp_path / file).parent.mkdir()
         (tmp_path / file).touch()
     with pytest.raises(error, match=says):
-        rank(given, STARS, component=adapter)
+        rank(given, STARS, model=adapter)
 
 
 @pytest.mark.parametrize(
@@ -306,42 +308,42 @@ def test_nothing_to_order(adapter, tmp_path, monkeypatch, given, error, says):
 )
 def test_a_sentence_that_cannot_be_read(adapter, folder, prompt, says, monkeypatch):
     # It is told before any picture is looked at.
-    monkeypatch.setattr(image_files, "examine", None)
+    monkeypatch.setattr(image_files, "validate_image", None)
     with pytest.raises(ValueError, match=says):
-        rank(folder, prompt, component=adapter)
+        rank(folder, prompt, model=adapter)
 
 
 def test_components(adapter, folder, tmp_path):
-    adapter.save_pretrained(tmp_path / "mine", {"trained_on": "noise"})
-    own = rank(folder, STARS, component=tmp_path / "mine", clip=adapter.clip)
-    again = rank(folder, STARS, component=tmp_path / "mine", device="cpu")
+    adapter.save_pretrained(tmp_path / "mine", {"training_data": "noise"})
+    own = rank(folder, STARS, model=tmp_path / "mine", clip=adapter.clip)
+    again = rank(folder, STARS, model=tmp_path / "mine", device="cpu")
     assert names(own) == names(again)
-    assert own.trained_on.startswith("noise, by sentences such as 'Rank by the number of")
+    assert own.training_data.startswith("noise, by sentences such as 'Rank by the number of")
     with pytest.raises(ValueError, match="does not fit"):
-        rank(folder, STARS, component="coop-dating", clip=adapter.clip)
+        rank(folder, STARS, model="coop-dating", clip=adapter.clip)
     CoOp(adapter.clip, adapter.tasks["dating"]).save_pretrained(tmp_path / "coop")
     with pytest.raises(ValueError, match="is a CoOp, which reads no sentences"):
-        rank(folder, STARS, component=tmp_path / "coop")
+        rank(folder, STARS, model=tmp_path / "coop")
     with pytest.raises(ValueError, match="batch_size = 0"):
-        rank(folder, STARS, component=adapter, batch_size=0)
+        rank(folder, STARS, model=adapter, batch_size=0)
 
 
 def test_strange_pictures_are_told(adapter, folder, monkeypatch):
-    alike = rank(folder, STARS, component=adapter)
-    assert alike.strange <= 1
+    alike = rank(folder, STARS, model=adapter)
+    assert alike.num_ood <= 1
     for i in range(5):
         Image.new("RGB", (64, 64), (255, 40 * i, 0)).save(folder / f"plain{i}.png")
-    ranking = rank(folder, STARS, component=adapter)
+    ranking = rank(folder, STARS, model=adapter)
     odd = set(names(ranking.top(15))) & {
-        os.path.basename(row.path) for row in ranking.table.itertuples() if row.strangeness > 1
+        os.path.basename(row.path) for row in ranking.table.itertuples() if row.ood_score > 1
     }
     assert {f"plain{i}.png" for i in range(5)} <= odd
-    assert ranking.strange == len(odd)
+    assert ranking.num_ood == len(odd)
     assert "do not trust this order. It learned from " in ranking.notes[0]
     assert ranking.notes[0].startswith(f"{len(odd)} of 15 pictures are unlike")
     assert "do not trust this order" in repr(ranking)
     # An adapter without likeness claims nothing.
     monkeypatch.setattr(adapter, "likeness", {})
-    ranking = rank(folder, STARS, component=adapter)
-    assert (ranking.strange, ranking.notes) == (None, [])
-    assert "strangeness" not in ranking.table
+    ranking = rank(folder, STARS, model=adapter)
+    assert (ranking.num_ood, ranking.notes) == (None, [])
+    assert "ood_score" not in ranking.table

@@ -24,8 +24,8 @@ def data(values, name="counting", side=(8, 8)):
     images = np.broadcast_to(shades, (len(values), *side, 3)).copy()
     frame = pd.DataFrame({"n": range(len(values))})
     return ImageData(
-        task=load_task(name), images=images, values=np.array(values, float), records=frame,
-        key="k", split="val",
+        task=load_task(name), images=images, values=np.array(values, float), metadata=frame,
+        fingerprint="k", split="val",
     )  # fmt: skip
 
 
@@ -49,16 +49,16 @@ def test_contact_sheet_puts_every_picture_in_its_place():
         plots.contact_sheet([])
 
 
-# ---------------------------------------------------------------- rank_strip
+# ---------------------------------------------------------------- ranking_strip
 def test_a_strip_goes_from_the_lowest_score_to_the_highest():
-    ax = plots.rank_strip(data([3, 1, 2]), [0.5, -1.0, 0.1])
+    ax = plots.ranking_strip(data([3, 1, 2]), [0.5, -1.0, 0.1])
     assert [image.get_array()[0, 0, 0] for image in ax.images] == [1, 2, 0]
     assert words(ax) == ["1", "2", "3"]
     lefts = [image.get_extent()[0] for image in ax.images]
     assert lefts == sorted(lefts)
     assert not ax.patches
     assert "0 of 3 out of place; Spearman over all 3: +1.00" in title(ax)
-    ax = plots.rank_strip(data(np.arange(1, 21).repeat(5)), np.arange(100), count=5)
+    ax = plots.ranking_strip(data(np.arange(1, 21).repeat(5)), np.arange(100), count=5)
     assert [image.get_array()[0, 0, 0] for image in ax.images] == [0, 25, 50, 74, 99]
     assert "Spearman over all 100" in title(ax)
 
@@ -74,18 +74,18 @@ def test_places_off_are_steps_to_the_nearest_own_place(seed):
 
 def test_what_is_out_of_place_has_a_frame_and_an_arrow_to_where_it_belongs():
     # In rising order 9 stands last; 1 and 2 one place to the left, which is let pass.
-    ax = plots.rank_strip(data([9, 1, 2, 3, 4]), np.arange(5))
+    ax = plots.ranking_strip(data([9, 1, 2, 3, 4]), np.arange(5))
     assert words(ax) == ["9 →", "1", "2", "3", "4"]
     (frame,) = ax.patches
     assert frame.get_xy() == tuple(np.array(ax.images[0].get_extent())[[0, 2]])
     assert to_hex(frame.get_edgecolor()).upper() == plots.PALETTE["red"]
     assert "1 of 5 out of place" in title(ax)
-    assert words(plots.rank_strip(data([2, 3, 1]), np.arange(3))) == ["2", "3", "← 1"]
+    assert words(plots.ranking_strip(data([2, 3, 1]), np.arange(3))) == ["2", "3", "← 1"]
 
 
 def test_a_strip_takes_wide_pictures_labels_between_ranks_and_equal_labels():
     ax = plt.subplots()[1]
-    assert plots.rank_strip(data([1.25, 1.25], "quality", (10, 30)), [1, 2], ax=ax) is ax
+    assert plots.ranking_strip(data([1.25, 1.25], "quality", (10, 30)), [1, 2], ax=ax) is ax
     assert words(ax) == ["1.25", "1.25"]
     assert ax.images[0].get_array().shape == (10, 10, 3)
     assert "over all 2: undefined" in title(ax)
@@ -98,7 +98,7 @@ def test_rank_strip_refuses():
         ([1, 2, 3], 1, "count = 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            plots.rank_strip(data([1, 2, 3]), scores, count)
+            plots.ranking_strip(data([1, 2, 3]), scores, count)
     assert not plt.get_fignums()
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 
 from ordlib.components import io as serialization
-from ordlib.components.io import read_component, read_json, write_component
+from ordlib.components.io import load_checkpoint, read_json, save_checkpoint
 
 # A view, to be kept as it looks.
 OLD = ({"method": "A", "n": [1, 2]}, {"x": torch.arange(6.0).view(2, 3).T}, {"seed": 0})
@@ -17,12 +17,12 @@ FILES = ["model.safetensors", "card.json", "config.json"]
 
 @pytest.fixture
 def folder(tmp_path):
-    write_component(tmp_path / "mine", *OLD)
+    save_checkpoint(tmp_path / "mine", *OLD)
     return tmp_path / "mine"
 
 
 def test_it_comes_back(folder):
-    config, tensors = read_component(folder)
+    config, tensors = load_checkpoint(folder)
     sha256 = config.pop("sha256")
     assert config == OLD[0]
     assert tensors.keys() == {"x"}
@@ -41,14 +41,14 @@ def test_a_byte_changed_is_noticed(folder, place):
     content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"model.safetensors has sha256 .*, its config says .*"):
-        read_component(folder)
+        load_checkpoint(folder)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"mine is no component: it lacks {name}"):
-        read_component(folder)
+        load_checkpoint(folder)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_missing_file_is_named(folder, name):
 def test_a_damaged_config(folder, content, says):
     (folder / "config.json").write_text(content)
     with pytest.raises(ValueError, match=says):
-        read_component(folder)
+        load_checkpoint(folder)
 
 
 def test_no_safetensors_in_spite_of_the_right_hash(folder):
@@ -69,7 +69,7 @@ def test_no_safetensors_in_spite_of_the_right_hash(folder):
     sha256 = serialization.hashlib.sha256(b"nothing of the kind").hexdigest()
     (folder / "config.json").write_text(json.dumps({"sha256": sha256}))
     with pytest.raises(ValueError, match=r"is no safetensors file"):
-        read_component(folder)
+        load_checkpoint(folder)
 
 
 class Crash(Exception):
@@ -79,7 +79,7 @@ class Crash(Exception):
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("when", ["before", "half", "after"])
 def test_a_crash_leaves_the_old_one_or_is_found_out(folder, monkeypatch, name, when):
-    real = serialization.replacing
+    real = serialization.atomic_write
 
     class Crashing:
         """Writing a file that ends early: before, halfway, or right after it is in place."""
@@ -101,25 +101,25 @@ def test_a_crash_leaves_the_old_one_or_is_found_out(folder, monkeypatch, name, w
             if self.path.name == name:
                 raise Crash
 
-    monkeypatch.setattr(serialization, "replacing", Crashing)
+    monkeypatch.setattr(serialization, "atomic_write", Crashing)
     with pytest.raises(Crash):
-        write_component(folder, *NEW)
+        save_checkpoint(folder, *NEW)
     if name == "model.safetensors" and when != "after":
-        config, tensors = read_component(folder)
+        config, tensors = load_checkpoint(folder)
         assert config["method"] == "A"
         assert torch.equal(tensors["x"], OLD[1]["x"])
     elif name == "config.json" and when == "after":
-        config, tensors = read_component(folder)
+        config, tensors = load_checkpoint(folder)
         assert config["method"] == "B"
         assert torch.equal(tensors["x"], NEW[1]["x"])
         assert read_json(folder / "card.json")["seed"] == 1
     else:
         with pytest.raises(ValueError, match="damaged or exchanged"):
-            read_component(folder)
+            load_checkpoint(folder)
 
 
 def test_what_json_cannot_say_is_refused_before_anything_is_written(folder):
     for config, card in (({"n": float("nan")}, {}), ({}, {"n": float("inf")}), ({}, {"n": {1}})):
         with pytest.raises((ValueError, TypeError)):
-            write_component(folder, config, NEW[1], card)
-        assert read_component(folder)[0]["method"] == "A"
+            save_checkpoint(folder, config, NEW[1], card)
+        assert load_checkpoint(folder)[0]["method"] == "A"

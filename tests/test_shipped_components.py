@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from ordlib import ImageData, list_components, load_clip, load_component, load_data, load_results
 from ordlib.components.registry import COMPONENTS
-from ordlib.experiments.adapter_data import UNSEEN
+from ordlib.experiments.adapter_data import HELD_OUT_OBJECTS
 from ordlib.experiments.train_adapter import TASKS
 from ordlib.methods.zero_shot import ZeroShot
 from ordlib.metrics import spearman
@@ -34,9 +34,9 @@ def test_every_prompt_method_is_there_for_every_task():
 @pytest.mark.parametrize("name", NAMES)
 def test_it_loads_and_reads(name, clip):
     model = load_component(name, clip)
-    assert model.options.tower == "lora"
+    assert model.options.image_encoder == "lora"
     assert sum(file.stat().st_size for file in (COMPONENTS / name).iterdir()) < 1_000_000
-    prediction = model.read(clip.encode_images(GREYS))
+    prediction = model.predict_from_features(clip.encode_images(GREYS))
     low, high = model.task.range
     assert ((prediction.value >= low) & (prediction.value <= high)).all()
 
@@ -48,10 +48,10 @@ def test_its_card_agrees_with_the_table(name, clip):
     row = table[
         (table["method"] == list_components().loc[name, "method"])
         & (table["task"] == name.split("-")[1])
-        & (table["block"] == "lora")
+        & (table["image_encoder"] == "lora")
         & (table["seed"] == card["seed"])
     ]
-    assert row["mae"].tolist() == [card["test"]["mae"]]
+    assert row["mae"].tolist() == [card["metrics"]["mae"]]
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def ranker(clip):
 
 @pytest.fixture(scope="module")
 def val(clip):
-    """A few pictures of each task, and for counting none of the unseen objects."""
-    found = {task: load_data(task, "val", clip.image_side, 50) for task in TASKS}
-    seen = ~found["counting"].records["plural"].isin(UNSEEN).to_numpy()
+    """A few pictures of each task, and for counting none of the held-out objects."""
+    found = {task: load_data(task, "val", clip.image_size, 50) for task in TASKS}
+    seen = ~found["counting"].metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy()
     return found | {"counting": found["counting"].subset(seen)}
 
 
@@ -73,7 +73,7 @@ def test_the_ranking_adapter_is_small_and_in_half_precision(clip):
     assert sorted(path.name for path in folder.iterdir()) == names
     assert sum(path.stat().st_size for path in folder.iterdir()) < 6_000_000
     state = load_file(folder / "model.safetensors")
-    learned = {n: t.dtype for n, t in state.items() if not n.startswith("likeness.")}
+    learned = {n: t.dtype for n, t in state.items() if not n.startswith("ood.")}
     assert set(learned.values()) == {torch.float16}
     row = list_components().loc[RANKER]
     assert (row["method"], row["task"]) == ("RankingAdapter", ", ".join(TASKS))
@@ -82,21 +82,21 @@ def test_the_ranking_adapter_is_small_and_in_half_precision(clip):
 
 def test_the_ranking_adapters_card_says_how_it_was_made_and_tested(ranker):
     card = ranker.card
-    known = {"what", "command", "seed", "device", "seconds", "versions", "test", "sha256"}
+    known = {"description", "command", "seed", "device", "seconds", "versions", "test", "sha256"}
     assert known <= card.keys()
     assert card["seed"] == ranker.options.seed
     seed = f" --seed {card['seed']}" if card["seed"] else ""
     command = f"ordlib train-adapter --output {RANKER}{seed}"
     assert card["command"] == command
     assert re.fullmatch("[0-9a-f]{64}", card["sha256"])
-    assert card["seconds"] > 0
-    assert card["objects_unseen"] == list(UNSEEN)
-    rows = pd.DataFrame(card["test"]["rows"]).set_index(["task", "set", "wording"])
+    assert card["train_seconds"] > 0
+    assert card["held_out_objects"] == list(HELD_OUT_OBJECTS)
+    rows = pd.DataFrame(card["results"]).set_index(["task", "split", "prompts"])
     assert rows.index.is_unique
-    sets = {"test", "unseen objects", "distractors"}
-    expected = {("counting", name, kind) for name in sets for kind in ("trained", "unseen")}
-    expected |= {("counting", "absent", "trained")}
-    expected |= {(task, "test", kind) for task in TASKS for kind in ("trained", "unseen")}
+    sets = {"test", "held-out objects", "distractors"}
+    expected = {("counting", name, kind) for name in sets for kind in ("seen", "held_out")}
+    expected |= {("counting", "absent objects", "seen")}
+    expected |= {(task, "test", kind) for task in TASKS for kind in ("seen", "held_out")}
     assert set(rows.index) == expected
     assert rows["spearman"].between(0, 1).all()
     assert rows["pairwise"].between(0.5, 1).all()
@@ -106,8 +106,8 @@ def test_the_ranking_adapters_card_agrees_with_the_table(ranker):
     """The table's row of the same seed is of the same training."""
     table = load_results("ranking_adapter").query("method == 'ranking adapter'")
     own = table[table["seed"] == ranker.card["seed"]]
-    keys = ["task", "set", "wording"]
-    told = pd.DataFrame(ranker.card["test"]["rows"]).set_index(keys).sort_index()
+    keys = ["task", "split", "prompts"]
+    told = pd.DataFrame(ranker.card["results"]).set_index(keys).sort_index()
     own = own.set_index(keys).sort_index()[told.columns]
     pd.testing.assert_frame_equal(own, told)
 
@@ -129,14 +129,14 @@ def test_the_ranking_adapter_orders_pictures_and_mostly_far_better_than_clip_alo
 
 
 def test_pictures_of_its_tasks_are_not_strange_and_patterns_are(ranker, val):
-    distances = np.concatenate([ranker.strangeness(data) for data in val.values()])
+    distances = np.concatenate([ranker.ood_score(data) for data in val.values()])
     assert (distances > 1).mean() < 0.03
     y, x = np.mgrid[:96, :96]
     patterns = [x // 4 % 2, y // 4 % 2, (x // 2 + y // 2) % 2]
     images = np.uint8([np.dstack([255 * pattern] * 3) for pattern in patterns])
     records = pd.DataFrame(index=range(3))
     data = ImageData(val["counting"].task, images, np.ones(3), records, "patterns", "all")
-    assert ranker.strangeness(data).min() > 1.5
+    assert ranker.ood_score(data).min() > 1.5
 
 
 def test_photographs_are_strange_to_all_tasks_but_that_which_learned_from_some(ranker, val):
@@ -146,13 +146,13 @@ def test_photographs_are_strange_to_all_tasks_but_that_which_learned_from_some(r
     records = pd.DataFrame(index=range(len(SCENES)))
     labels = np.ones(len(SCENES))
     data = ImageData(val["quality"].task, images, labels, records, "photographs", "all")
-    assert ranker.strangeness(data, "quality").max() < 1
+    assert ranker.ood_score(data, "quality").max() < 1
     for task in ("counting", "dating", "ageing"):
-        assert (ranker.strangeness(data, task) > 1).mean() > 0.7, task
+        assert (ranker.ood_score(data, task) > 1).mean() > 0.7, task
 
 
 def test_a_tasks_pictures_are_strange_to_the_others(ranker, val):
     for task in ("counting", "dating", "ageing"):
         for other in TASKS:
-            share = (ranker.strangeness(val[other], task) > 1).mean()
+            share = (ranker.ood_score(val[other], task) > 1).mean()
             assert share < 0.05 if task == other else share > 0.8, (task, other)

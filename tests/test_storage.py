@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ordlib.utils.cache import cache_dir, digest, replacing
+from ordlib.utils.cache import atomic_write, cache_dir, content_hash
 
 
 def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):
@@ -16,10 +16,10 @@ def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):
 
 def test_the_target_is_untouched_until_the_block_ends_well(tmp_path):
     target = tmp_path / "deep" / "a.txt"
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text("old")
         assert not target.exists()
-    with pytest.raises(RuntimeError), replacing(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
         raise RuntimeError(temporary.write_text("half"))
     assert target.read_text() == "old"
     assert [p.name for p in target.parent.iterdir()] == ["a.txt"]
@@ -29,7 +29,7 @@ def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path):
     target = tmp_path / "split"
 
     def write(_):
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             temporary.mkdir()
             (temporary / "a").write_text("x" * 10_000)
             (temporary / "b").write_text("y")
@@ -43,7 +43,7 @@ def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path):
 def test_digest_depends_on_content_and_boundaries(tmp_path):
     file = tmp_path / "f"
     file.write_text("ab")
-    assert digest(file) == digest(b"ab")
-    assert digest("a", "b") != digest("ab")
+    assert content_hash(file) == content_hash(b"ab")
+    assert content_hash("a", "b") != content_hash("ab")
     naive = hashlib.sha256((2).to_bytes(8, "little") + b"ab").hexdigest()[:16]
-    assert digest("ab") == naive
+    assert content_hash("ab") == naive

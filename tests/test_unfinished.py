@@ -4,9 +4,9 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.optim import SGD, Adam
 
-from ordlib.training.checkpoint import load_unfinished, save_unfinished
+from ordlib.training.checkpoint import load_training_state, save_training_state
 
-RUN = {"method": "NumCLIP", "plan": {"epochs": 3, "rates": {}}, "ranks": (1, 2)}
+RUN = {"method": "NumCLIP", "config": {"epochs": 3, "lr_multipliers": {}}, "ranks": (1, 2)}
 
 
 def learner(seed: int) -> tuple[nn.Linear, Adam, SGD]:
@@ -31,9 +31,11 @@ def test_a_run_goes_on_in_the_same_bits(path):
     layer, *optimizers = learner(0)
     for _ in range(3):
         step(layer, *optimizers)
-    save_unfinished(path, RUN, {"model": layer.state_dict()}, optimizers, {"epoch": 3, "x": [0.1]})
+    save_training_state(
+        path, RUN, {"model": layer.state_dict()}, optimizers, {"epoch": 3, "x": [0.1]}
+    )
     other, *fresh = learner(1)
-    states, progress = load_unfinished(path, RUN, fresh)
+    states, progress = load_training_state(path, RUN, fresh)
     other.load_state_dict(states["model"])
     assert progress == {"epoch": 3, "x": [0.1]}
     for _ in range(2):
@@ -46,8 +48,8 @@ def test_a_run_goes_on_in_the_same_bits(path):
 def test_parts_may_share_a_tensor_and_have_names_with_strokes(path):
     shared = torch.arange(4.0)
     states = {"model": {"a/b.c": shared}, "best": {"a/b.c": shared, "d": shared.view(2, 2).T}}
-    save_unfinished(path, RUN, states, [], {})
-    found, _ = load_unfinished(path, RUN, [])
+    save_training_state(path, RUN, states, [], {})
+    found, _ = load_training_state(path, RUN, [])
     assert {part: sorted(state) for part, state in found.items()} == {
         "model": ["a/b.c"],
         "best": ["a/b.c", "d"],
@@ -59,41 +61,48 @@ def test_rates_stay_those_of_the_new_optimizer(path):
     layer, *optimizers = learner(0)
     step(layer, *optimizers)
     optimizers[0].param_groups[0]["lr"] = 1e-9
-    save_unfinished(path, RUN, {}, optimizers, {})
+    save_training_state(path, RUN, {}, optimizers, {})
     _, *fresh = learner(0)
-    load_unfinished(path, RUN, fresh)
+    load_training_state(path, RUN, fresh)
     assert fresh[0].param_groups[0]["lr"] == 0.1
 
 
 def test_without_a_file_there_is_nothing(path):
-    assert load_unfinished(path, RUN, []) is None
+    assert load_training_state(path, RUN, []) is None
 
 
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
         ({"method": "CoOp"}, "method was 'NumCLIP' there and is 'CoOp' now"),
-        ({"plan": {"epochs": 9, "rates": {}}}, "plan.epochs was 3 there and is 9 now"),
-        ({"plan": {"epochs": 3, "rates": {"tower": 0.1}}}, "plan.rates.tower was None there"),
+        ({"config": {"epochs": 9, "lr_multipliers": {}}}, "config.epochs was 3 there and is 9 now"),
+        (
+            {"config": {"epochs": 3, "lr_multipliers": {"image_encoder": 0.1}}},
+            "config.lr_multipliers.image_encoder was None there",
+        ),
         ({"ranks": (1, 3)}, r"ranks was \[1, 2\] there and is \[1, 3\] now"),
     ],
 )
 def test_another_run_is_refused_and_what_differs_is_named(path, changed, told):
-    save_unfinished(path, RUN, {}, [], {})
+    save_training_state(path, RUN, {}, [], {})
     with pytest.raises(ValueError, match=told) as caught:
-        load_unfinished(path, RUN | changed, [])
+        load_training_state(path, RUN | changed, [])
     assert str(path) in str(caught.value)
     assert "Finish that run, delete the file, or give another folder" in str(caught.value)
 
 
 def test_a_field_that_only_the_file_knows_is_refused_too(path):
-    save_unfinished(path, RUN | {"plan": {"epochs": 3, "rates": {"tower": 0.1}}}, {}, [], {})
-    with pytest.raises(ValueError, match=r"plan.rates.tower was 0.1 there and is None now"):
-        load_unfinished(path, RUN, [])
+    save_training_state(
+        path, RUN | {"config": {"epochs": 3, "lr_multipliers": {"image_encoder": 0.1}}}, {}, [], {}
+    )
+    with pytest.raises(
+        ValueError, match=r"config.lr_multipliers.image_encoder was 0.1 there and is None now"
+    ):
+        load_training_state(path, RUN, [])
 
 
 def test_a_save_that_fails_leaves_the_last_one(path, monkeypatch):
-    save_unfinished(path, RUN, {"model": {"a": torch.ones(1)}}, [], {"epoch": 1})
+    save_training_state(path, RUN, {"model": {"a": torch.ones(1)}}, [], {"epoch": 1})
 
     def broken(tensors, file, notes):
         file.write_bytes(b"half")
@@ -101,6 +110,6 @@ def test_a_save_that_fails_leaves_the_last_one(path, monkeypatch):
 
     monkeypatch.setattr("ordlib.training.checkpoint.save_file", broken)
     with pytest.raises(OSError, match="disk full"):
-        save_unfinished(path, RUN, {"model": {"a": torch.zeros(1)}}, [], {"epoch": 2})
+        save_training_state(path, RUN, {"model": {"a": torch.zeros(1)}}, [], {"epoch": 2})
     assert load_file(path)["model/a"].item() == 1
     assert [file.name for file in path.parent.iterdir()] == [path.name]

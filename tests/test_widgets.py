@@ -34,16 +34,16 @@ def clip(tiny_clip_folder):
 @pytest.fixture(scope="module")
 def adapter(clip):
     sentences = ["one {plural}", "two {colour}", "three"]
-    wordings = {"dating": ["photo of three"], "counting": sentences}
-    return RankingAdapter(clip, [DATING, TASK], wordings=wordings)
+    prompt_templates = {"dating": ["photo of three"], "counting": sentences}
+    return RankingAdapter(clip, [DATING, TASK], prompt_templates=prompt_templates)
 
 
 @pytest.fixture
 def data(pictures):
     """Seven pictures, all different, in the order of their labels."""
     return ImageData(
-        task=TASK, images=np.stack(pictures), values=np.arange(1.0, 8), key="seven", split="val",
-        records=pd.DataFrame({"plural": ["stars", "photos"] * 3 + ["stars"]}),
+        task=TASK, images=np.stack(pictures), values=np.arange(1.0, 8), fingerprint="seven", split="val",
+        metadata=pd.DataFrame({"plural": ["stars", "photos"] * 3 + ["stars"]}),
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def test_closest_first_leaves_its_input_and_shuffles_ties():
 
 
 def test_draw_ordered_shows_both_ends_of_the_order(clip, data):
-    text = clip.encode_prompts(["a photo of stars"])[0]
+    text = clip.encode_text(["a photo of stars"])[0]
     images = [clip.encode_images([data[i]])[0] for i in range(7)]
     found = np.array([float(torch.cosine_similarity(image, text, dim=0)) for image in images])
     expected = [str(i + 1) for i in np.argsort(-found)]
@@ -150,7 +150,7 @@ def test_draw_ordered_shows_all_of_a_few_and_names_labels_between_ranks(clip, da
 
 
 def test_draw_ordered_finds_no_order_in_copies_and_survives_dollars_and_long_prompts(clip, data):
-    same = replace(data, images=np.stack([data.images[0]] * 7), key="same")
+    same = replace(data, images=np.stack([data.images[0]] * 7), fingerprint="same")
     ax = widgets.draw_ordered(clip, same, "$5} and $ more " + "star " * 30)
     ax.figure.canvas.draw()
     assert "label: undefined" in title(ax)
@@ -193,7 +193,7 @@ def test_prompt_explorer_follows_and_changes_its_own_words_but_not_the_readers(c
 # ---------------------------------------------------------------- rankings
 def one_by_one(adapter, data, prompts, rows):
     found = {
-        row: adapter.scores(data.subset([row]), prompt)[0]
+        row: adapter.predict_scores(data.subset([row]), prompt)[0]
         for row, prompt in zip(rows, prompts, strict=True)
     }
     return [f"{found[row]:+.2f} ({row + 1})" for row in sorted(found, key=found.get)]
@@ -216,7 +216,7 @@ def test_the_pictures_that_were_asked_for_stand_in_the_order_of_their_scores(
 
 def test_pictures_of_other_shapes_and_sentences_with_dollars(adapter, data):
     wide = [np.zeros((70, 90, 3), np.uint8), *data.images[1:]]
-    other = replace(data, images=wide, key="w")
+    other = replace(data, images=wide, fingerprint="w")
     figure = widgets.ranking_figure(adapter, other, "$5 and $ star", [0, 1])
     figure.canvas.draw()
     assert len(labels(figure.axes[0])) == 2
@@ -260,7 +260,7 @@ def test_ranking_explorer_follows_menu_box_slider_and_button(adapter, data, watc
     assert [len(set(some)) for some in rows] == [7, 7, 7, 3, 3]
     assert rows[3] == rows[2][:3]
     assert rows[4] != rows[3]
-    bare = RankingAdapter(adapter.clip, TASK, wordings={"counting": ["two {colour}"]})
+    bare = RankingAdapter(adapter.clip, TASK, prompt_templates={"counting": ["two {colour}"]})
     menu, _, row, _ = widgets.explore_ranking(bare, data.subset([0, 1])).children
     assert list(menu.options) == ["Rank by counting."]
     assert (row.children[0].min, row.children[0].max) == (2, 2)

@@ -74,8 +74,8 @@ results = notebook.Results("00_start_here")
 # %%
 names = ["counting", "dating", "ageing", "quality"]
 side = 96 if budget == "quick" else 224
-train = {name: load_data(name, "train", side=side) for name in names}
-val = {name: load_data(name, "val", side=side) for name in names}
+train = {name: load_data(name, "train", image_size=side) for name in names}
+val = {name: load_data(name, "val", image_size=side) for name in names}
 
 # %% [markdown]
 # **Before you run the next cell:** the pictures in each strip are ordered by their label.
@@ -88,7 +88,7 @@ for ax, name in zip(axes, names):
     data = val[name]
     order = np.argsort(data.values, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, 8).astype(int)]
-    titles = [data.task.label_of(data.ranks[i]) for i in chosen]
+    titles = [data.task.rank_label(data.ranks[i]) for i in chosen]
     if name == "quality":
         titles = [f"{data.values[i]:.1f}" for i in chosen]
     plots.contact_sheet([data[i] for i in chosen], titles, ax=ax)
@@ -137,7 +137,7 @@ print(dict(zip(counting.bin_edges, counting.bin_phrases)))
 rows = {}
 for name in names:
     task = load_task(name)
-    first, *_, last = task.words
+    first, *_, last = task.rank_names
     rows[name] = [task.num_ranks, task.unit, first, last, task.num_bins]
 pd.DataFrame(rows, index=["ranks", "unit", "first word", "last word", "bins"]).T
 
@@ -153,7 +153,7 @@ butterfly = OrdinalTask(
     values=("egg", "caterpillar", "chrysalis", "butterfly"),
     positions=(0, 5, 20, 32),
 )
-[butterfly.label_of(rank) for rank in butterfly.nearest_rank([2, 3, 12, 13, 31])]
+[butterfly.rank_label(rank) for rank in butterfly.rank_index([2, 3, 12, 13, 31])]
 
 # %% [markdown]
 # ## Six metrics, by hand
@@ -203,15 +203,15 @@ hand.round(3)
 
 # %% [markdown]
 # By library, the same. `score` takes the task along, because only the task knows which rank
-# is nearest and in which unit an error is counted; `read_values` keeps the value for the
+# is nearest and in which unit an error is counted; `decode_values` keeps the value for the
 # MAE and settles it on the nearest rank for accuracy.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 library = pd.DataFrame(
     {
-        "model A": metrics.score(counting, truth, counting.read_values(model_a)),
-        "model B": metrics.score(counting, truth, counting.read_values(model_b)),
+        "model A": metrics.score(counting, truth, counting.decode_values(model_a)),
+        "model B": metrics.score(counting, truth, counting.decode_values(model_b)),
     }
 ).T
 assert np.allclose(library[hand.columns], hand)
@@ -268,7 +268,7 @@ class Middle:
         return self
 
     def predict(self, data):
-        return self.task.read_values(np.full(len(data), self.median))
+        return self.task.decode_values(np.full(len(data), self.median))
 
 
 # %%
@@ -402,7 +402,7 @@ for count in (1, 3, 20):
 _ = widgets.draw_predictor(truth, task, bias=0, spread=2, hits=0.3)
 
 noisy = widgets.imperfect(truth, task, bias=0, spread=2, hits=0)
-for metric, number in metrics.score(task, truth, task.read_values(noisy)).items():
+for metric, number in metrics.score(task, truth, task.decode_values(noisy)).items():
     results[f"noisy.{metric}"] = number
 
 # %% [markdown]

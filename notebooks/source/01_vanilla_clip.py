@@ -49,7 +49,7 @@ from torch.nn.functional import normalize
 
 from ordlib import LinearProbe, ZeroShot, evaluate, load_clip, load_data, load_results
 from ordlib import metrics
-from ordlib.clip.feature_cache import image_features
+from ordlib.clip.feature_cache import cached_image_features
 from ordlib.course import plots, widgets
 from ordlib.course.checks import vanilla_clip as check
 from ordlib.synthetic.captions import captions
@@ -76,7 +76,7 @@ results = notebook.Results("01_vanilla_clip")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_side, 64), 336)
+side = min(max(clip.image_size, 64), 336)
 train_size = 2000 if budget == "quick" else 8000
 tasks = ["counting", "dating", "ageing", "quality"]
 train = {task: load_data(task, "train", side, train_size) for task in tasks}
@@ -94,7 +94,7 @@ clip
 # %%
 # NBVAL_CHECK_OUTPUT
 for dose in (0.0, 1.0):
-    said = captions(data.records[:4], data.values[:4], "counting", dose, seed=1)
+    said = captions(data.metadata[:4], data.values[:4], "counting", dose, seed=1)
     print(*said, sep="\n", end="\n\n")
 
 # %% [markdown]
@@ -104,21 +104,21 @@ for dose in (0.0, 1.0):
 # nouns, then ten colours, the noun being given.
 
 # %%
-def cosines(data, prompts):
+def cosine_similarity_matrix(data, prompts):
     """Cosine of each of N pictures with each of M prompts, (N, M)."""
-    pictures = normalize(image_features(clip, data), dim=-1)
-    return (pictures @ normalize(clip.encode_prompts(prompts), dim=-1).T).numpy()
+    pictures = normalize(cached_image_features(clip, data), dim=-1)
+    return (pictures @ normalize(clip.encode_text(prompts), dim=-1).T).numpy()
 
 
-nouns, colours = (np.array(counting.fillers[word]) for word in ("object", "colour"))
-said_noun = cosines(data, [f"a photo of {noun}" for noun in nouns]).argmax(1)
-own = [list(nouns).index(plural) for plural in data.records["plural"]]
+nouns, colours = (np.array(counting.placeholders[word]) for word in ("object", "colour"))
+said_noun = cosine_similarity_matrix(data, [f"a photo of {noun}" for noun in nouns]).argmax(1)
+own = [list(nouns).index(plural) for plural in data.metadata["plural"]]
 coloured = [f"a photo of {colour} {noun}" for noun in nouns for colour in colours]
-pairs = cosines(data, coloured).reshape(len(data), len(nouns), len(colours))
+pairs = cosine_similarity_matrix(data, coloured).reshape(len(data), len(nouns), len(colours))
 said_colour = pairs[np.arange(len(data)), own].argmax(1)
 
-results["noun"] = np.mean(nouns[said_noun] == data.records["plural"])
-results["colour"] = np.mean(colours[said_colour] == data.records["colour"])
+results["noun"] = np.mean(nouns[said_noun] == data.metadata["plural"])
+results["colour"] = np.mean(colours[said_colour] == data.metadata["colour"])
 print(f"noun right {results['noun']:.2f} of {len(nouns)}", end=", ")
 print(f"colour right {results['colour']:.2f} of {len(colours)}")
 
@@ -148,12 +148,12 @@ for template in range(3):
 named = {"object": "plural"}
 numerals = ZeroShot(clip, counting, templates=(0, 1, 2), fill=named)
 answers = numerals.predict(data)
-likeliest = counting.levels[answers.probabilities.argmax(1)]
+likeliest = counting.rank_values[answers.probabilities.argmax(1)]
 results["largest"] = answers.probabilities.max(1).mean()
 
 titles = []
 for i in range(8):
-    number = counting.words[int(likeliest[i]) - 1]
+    number = counting.rank_names[int(likeliest[i]) - 1]
     answer = f"{number} {colours[said_colour[i]]} {nouns[said_noun[i]]}"
     titles.append(f"{textwrap.fill(answer, 12)}\n(it is {data.values[i]:.0f})")
 fig, ax = plt.subplots(figsize=(11, 3))
@@ -167,14 +167,14 @@ _ = plots.contact_sheet([data[i] for i in range(8)], titles, ax=ax)
 middle = np.median(train["counting"].values)
 unnamed = ZeroShot(clip, counting, templates=(0, 1, 2))
 several = data.values > 1
-rows = {"middle": counting.read_values(np.full(len(data), middle))}
+rows = {"middle": counting.decode_values(np.full(len(data), middle))}
 rows |= {"unnamed": unnamed.predict(data), "named": answers}
 table = {}
 for row, prediction in rows.items():
     scores = metrics.score(counting, data.values, prediction)
     guess = prediction.label
     if prediction.probabilities is not None:
-        guess = counting.levels[prediction.probabilities.argmax(1)]
+        guess = counting.rank_values[prediction.probabilities.argmax(1)]
     exact = np.mean(guess[several] == data.values[several])
     results[f"{row}.exact"], results[f"{row}.mae"] = exact, scores["mae"]
     table[row] = [exact, scores["mae"], scores["spearman"]]
@@ -235,13 +235,13 @@ for first, phrase in zip(counting.bin_edges, counting.bin_phrases):
 
 # %%
 loose = ZeroShot(clip, counting, over="bins", templates=(0, 1, 2), fill=named)
-true_bin = counting.bin_of(data.values)
-commonest = np.bincount(counting.bin_of(train["counting"].values)).argmax()
+true_bin = counting.bin_index(data.values)
+commonest = np.bincount(counting.bin_index(train["counting"].values)).argmax()
 bins = {
     "always the commonest bin": np.full(len(data), commonest),
     "numerals, together": numerals.predict_bins(data),
-    "numerals, likeliest": counting.bin_of(likeliest),
-    "phrases": loose.predict_bins(data),
+    "numerals, likeliest": counting.bin_index(likeliest),
+    "zero-shot (bin phrases)": loose.predict_bins(data),
 }
 right = {answer: np.mean(said == true_bin) for answer, said in bins.items()}
 for answer, share in right.items():
@@ -271,17 +271,17 @@ pd.Series(right).round(2)
 
 # %%
 vocabulary = {
-    "numerals": (numerals.text_features(object="stars"), counting.words),
-    "phrases": (loose.text_features(object="stars"), counting.bin_phrases),
+    "numerals": (numerals.text_features(object="stars"), counting.rank_names),
+    "zero-shot (bin phrases)": (loose.text_features(object="stars"), counting.bin_phrases),
 }
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 for ax, (kind, (features, labels)) in zip(axes, vocabulary.items()):
     ordinality = metrics.ordinality_score(features)
     plots.similarity(features, labels, ax=ax)
-    score = f"ordinality {ordinality.raw:.2f}, corrected {ordinality.corrected:+.2f}"
+    score = f"ordinality {ordinality.raw:.2f}, corrected {ordinality.chance_corrected:+.2f}"
     ax.set_title(f"{kind}\n{score}")
     results[f"similarity.{kind}"] = (features @ features.T).min().item()
-    results[f"ordinality.{kind}"] = ordinality.corrected
+    results[f"ordinality.{kind}"] = ordinality.chance_corrected
 fig.tight_layout()
 
 # %% [markdown]
@@ -302,7 +302,7 @@ angle = np.linspace(0, 1.5, 5)
 arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 for order in ([0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [2, 0, 4, 1, 3]):
     score = metrics.ordinality_score(arc[order])
-    print(f"{order}: raw {score.raw:.2f}, corrected {score.corrected:+.2f}")
+    print(f"{order}: raw {score.raw:.2f}, corrected {score.chance_corrected:+.2f}")
 
 # %% [markdown]
 # **What you should see.** To this text tower twenty numerals are nearly one word, and in no
@@ -319,7 +319,7 @@ spread = {}
 for index, template in enumerate(counting.templates[:3]):
     model = ZeroShot(clip, counting, templates=(index,), fill=named)
     scores = metrics.score(counting, data.values, model.predict(data))
-    ordinality = metrics.ordinality_score(model.text_features(object="stars")).corrected
+    ordinality = metrics.ordinality_score(model.text_features(object="stars")).chance_corrected
     spread[template] = [scores["mae"], scores["spearman"], ordinality]
 spread = pd.DataFrame(spread, index=["MAE", "Spearman", "ordinality"]).T
 results["templates.low"] = spread["MAE"].min()
@@ -410,14 +410,14 @@ fig.tight_layout()
 both = {}
 for task in tasks:
     said, ranks = evaluations[task, "zero-shot"].prediction, val[task].task
-    argmax = ranks.read(said.probabilities, "argmax")
+    argmax = ranks.decode_probabilities(said.probabilities, "argmax")
     likely = metrics.score(ranks, val[task].values, argmax)
     order = metrics.ordinality_score(zero_shots[task].text_features())
     expectation = evaluations[task, "zero-shot"].metrics["mae"]
     both[task] = [expectation, likely["mae"], likely["accuracy"], *order]
     results[f"{task}.likeliest.mae"] = likely["mae"]
-    results[f"{task}.ordinality"] = order.corrected
-names = ["MAE, expectation", "MAE, likeliest", "exact", "ordinality", "corrected"]
+    results[f"{task}.ordinality"] = order.chance_corrected
+names = ["MAE, expectation", "MAE, likeliest", "exact", "ordinality", "ordinality_corrected"]
 pd.DataFrame(both, index=names).T.round(2)
 
 # %% [markdown]
@@ -443,23 +443,23 @@ pd.DataFrame(both, index=names).T.round(2)
 
 # %%
 doses = load_results("dose_response")
-print(doses.attrs["what"])
-by_dose = doses[doses["arm"] == "dose"].groupby("dose")
-columns = ["counting_captions", "count_accuracy", "count_mae", "count_spearman",
-           "phrase_accuracy", "object_top1", "probe_mae"]  # fmt: skip
+print(doses.attrs["description"])
+by_dose = doses[doses["condition"] == "dose"].groupby("count_caption_fraction")
+columns = ["count_captions", "count_accuracy", "count_mae", "count_spearman",
+           "bin_accuracy", "object_top1", "probe_mae"]  # fmt: skip
 means = by_dose[columns].mean()
 for dose, row in means.iterrows():
     for column in columns:
         results[f"dose.{dose:g}.{column}"] = row[column]
 results["seeds"] = int(by_dose["seed"].nunique().min())
-results["pairs"] = doses.loc[doses["arm"] == "dose", "pairs"].iloc[0] / 1000
+results["samples_seen"] = doses.loc[doses["condition"] == "dose", "samples_seen"].iloc[0] / 1000
 means.T.rename(
     index={
-        "counting_captions": "captions that count",
+        "count_captions": "captions that count",
         "count_accuracy": "exact count, n > 1",
         "count_mae": "MAE of the numerals",
         "count_spearman": "Spearman of the numerals",
-        "phrase_accuracy": "phrase of five",
+        "bin_accuracy": "phrase of five",
         "object_top1": "noun of 76",
         "probe_mae": "MAE of the probe",
     }
@@ -489,7 +489,7 @@ fig.tight_layout()
 # name the object. Dotted: always saying the middle.*
 
 # %%
-shares = ["object_top1", "colour_top1", "phrase_accuracy", "count_accuracy"]
+shares = ["object_top1", "color_top1", "bin_accuracy", "count_accuracy"]
 _ = plots.dose_response(doses, shares)
 
 # %% [markdown]
@@ -511,9 +511,9 @@ _ = plots.dose_response(doses, shares)
 # cannot say.
 
 # %%
-branch = doses[doses["dose"] == 0.03].groupby("arm")[["counting_captions", "count_mae"]]
-for arm, row in branch.mean().iterrows():
-    results[f"arm.{arm}.count_mae"] = row["count_mae"]
+branch = doses[doses["count_caption_fraction"] == 0.03].groupby("condition")[["count_captions", "count_mae"]]
+for condition, row in branch.mean().iterrows():
+    results[f"condition.{condition}.count_mae"] = row["count_mae"]
 branch.mean().round(2)
 
 # %% [markdown]
@@ -536,9 +536,9 @@ twin = load_clip("pico-clip-counting", device)
 cards = {}
 for checkpoint in ("pico-clip", "pico-clip-counting"):
     card = json.loads((twin.folder.parent / checkpoint / "card.json").read_text())
-    counts, dose = card["counting_captions"]["number"], f"{card['dose']:.0%}"
-    cards[checkpoint] = [card["parameters"], card["pairs"], dose, counts]
-pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions that count"]).T
+    counts, dose = card["count_captions"]["number"], f"{card['count_caption_fraction']:.0%}"
+    cards[checkpoint] = [card["parameters"], card["samples_seen"], dose, counts]
+pd.DataFrame(cards, index=["parameters", "samples_seen", "count_caption_fraction", "captions that count"]).T
 
 # %% [markdown]
 # **Before you run the next cell:** each caption names only one number. Will its numerals form
@@ -546,16 +546,16 @@ pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions that count"]
 
 # %%
 results["twin.captions"] = cards["pico-clip-counting"][-1] / 1000
-own_side = load_data("counting", "val", twin.image_side)
+own_side = load_data("counting", "val", twin.image_size)
 sense = ZeroShot(twin, counting, templates=(0, 1, 2), fill=named)
 taught = evaluate(sense, own_side, seed=seed)
-ordinality = metrics.ordinality_score(sense.text_features(object="stars")).corrected
+ordinality = metrics.ordinality_score(sense.text_features(object="stars")).chance_corrected
 results["twin.mae"] = taught.metrics["mae"]
 results["twin.ordinality"] = ordinality
 
 expected, blue = taught.prediction.value, plots.METHOD_COLOURS["pico-clip-counting"]
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
-plots.similarity(sense.text_features(object="stars"), counting.words, ax=axes[0])
+plots.similarity(sense.text_features(object="stars"), counting.rank_names, ax=axes[0])
 axes[0].set_title(f"its numerals\nordinality, corrected {ordinality:+.2f}")
 plots.predicted_against_true(data.values, expected, counting, blue, ax=axes[1])
 axes[1].set_title(f"its expectation\nMAE {taught.metrics['mae']:.2f} objects")
@@ -568,7 +568,7 @@ fig.tight_layout()
 # %%
 guesses = {
     "zero-shot": likeliest,
-    "pico-clip-counting": counting.levels[taught.prediction.probabilities.argmax(1)],
+    "pico-clip-counting": counting.rank_values[taught.prediction.probabilities.argmax(1)],
 }
 _ = plots.per_rank_accuracy(data.values, guesses, counting)
 for few, chosen in {"few": data.values <= 5, "many": data.values > 5}.items():
@@ -656,17 +656,17 @@ widgets.explore_prompt(clip, val)
 # </details>
 
 # %%
-mine = ...  # replace(counting, words=(...), templates=(...))
+mine = ...  # replace(counting, rank_names=(...), templates=(...))
 
 check.own_prompts(mine, clip, val["counting"])
 
 # %%
 ### BEGIN SOLUTION
 # The phrase brings the order that CLIP knows; the numeral only keeps the ranks apart.
-phrase_of = [counting.bin_phrases[i] for i in counting.bin_of(counting.levels)]
+phrase_of = [counting.bin_phrases[i] for i in counting.bin_index(counting.rank_values)]
 mine_solved = replace(
     counting,
-    words=[f"{phrase}, {word}," for phrase, word in zip(phrase_of, counting.words)],
+    rank_names=[f"{phrase}, {word}," for phrase, word in zip(phrase_of, counting.rank_names)],
     templates=("{rank} {object}", "a photo of {rank} {object}"),
 )
 check.own_prompts(mine_solved, clip, val["counting"])
@@ -713,8 +713,8 @@ check.own_words(ordered_solved, clip)
 # </details>
 
 # %%
-def median_reading(probabilities, levels):
-    """(N, M) probabilities at (M,) levels to (N,) values of smallest expected error."""
+def median_reading(probabilities, rank_values):
+    """(N, M) probabilities at (M,) rank_values to (N,) values of smallest expected error."""
     ...
 
 
@@ -723,9 +723,9 @@ check.median_reading(median_reading)
 # %%
 ### BEGIN SOLUTION
 # The first rank at which the cumulative sum reaches one half.
-def median_solved(probabilities, levels):
+def median_solved(probabilities, rank_values):
     reached = probabilities.cumsum(axis=1) >= 0.5
-    return levels[reached.argmax(axis=1)]
+    return rank_values[reached.argmax(axis=1)]
 
 
 check.median_reading(median_solved)

@@ -44,12 +44,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import CoOp, NumCLIP, OrdinalCLIP, TrainingPlan, ZeroShot, evaluate, fit
+from ordlib import CoOp, NumCLIP, OrdinalCLIP, TrainingConfig, ZeroShot, evaluate, fit
 from ordlib import load_clip, load_component, load_data, load_results, load_task
 from ordlib import losses, metrics
 from ordlib.course import plots, widgets
 from ordlib.course.checks import numclip as check
-from ordlib.experiments.results import with_interval
+from ordlib.experiments.results import format_ci
 from ordlib.methods.prompt_learner import interpolation_weights
 
 notebook.start(seed, budget)
@@ -67,11 +67,11 @@ results = notebook.Results("02_numclip")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_side, 64), 336)
+side = min(max(clip.image_size, 64), 336)
 train, val = (load_data("counting", split, side) for split in ("train", "val"))
 counting = val.task
-truth, true_bin = val.values, counting.bin_of(val.values)
-plan = TrainingPlan(epochs=20 if budget == "quick" else 80, seed=seed)
+truth, true_bin = val.values, counting.bin_index(val.values)
+config = TrainingConfig(epochs=20 if budget == "quick" else 80, seed=seed)
 if backbone != "pico-clip":
     print("The text quotes pico-clip; so do the tables from files below.")
 clip
@@ -130,9 +130,9 @@ print(f"CLIP's own phrases, untrained: MAE {untrained:.2f}, bin right {right:.2f
 # **Before you run the next cell:** which step will gain most?
 
 # %%
-plain = {"form": "plain", "kl": False}
+plain = {"fcrc_form": "plain", "text_to_image_loss": False}
 steps = {
-    "bins alone": {**plain, "adapter": False, "regressor": False},
+    "bins only": {**plain, "adapter": False, "regressor": False},
     "+ adapter": {**plain, "regressor": False},
     "+ regressor": plain,
     "+ ranking": {},
@@ -140,7 +140,7 @@ steps = {
 models, histories, rows = {}, {}, {}
 for step, options in steps.items():
     models[step] = NumCLIP(clip, counting, seed=seed, **options)
-    histories[step] = fit(models[step], train, val, plan, bar=False)
+    histories[step] = fit(models[step], train, val, config, progress=False)
     said = models[step].predict_bins(val)
     scores = metrics.score(counting, truth, models[step].predict(val))
     rows[step] = [np.mean(said == true_bin), scores["mae"], scores["spearman"]]
@@ -154,7 +154,7 @@ for step, history in histories.items():
 axes[0].set(xlabel="epoch", ylabel="MAE on val, objects", title="learning")
 axes[0].legend()
 green = plots.METHOD_COLOURS["NumCLIP"]
-for ax, step in zip(axes[1:], ("bins alone", "+ ranking")):
+for ax, step in zip(axes[1:], ("bins only", "+ ranking")):
     said = models[step].predict(val).value
     plots.predicted_against_true(truth, said, counting, green, ax=ax)
     ax.set_title(step)
@@ -184,7 +184,7 @@ fig.tight_layout()
 # $$\hat y = \sum_i p_i \, \frac{b_i}{1 + \delta_i}.$$
 #
 # In the released code $b_i$ is the bin's *lower edge*; YearCLIP (2025), a later paper that
-# restates the method, says *middle*. Ours is the middle unless you say `anchor="edge"`. And
+# restates the method, says *middle*. Ours is the middle unless you say `bin_anchor="edge"`. And
 # nothing keeps $1 + \delta$ away from zero, so ours stays between one half and two. The line
 # runs from 0, the lowest rank, to 1, the highest:
 
@@ -213,7 +213,7 @@ weights = losses.ranking_weights(torch.arange(5), 5)
 print(weights.round(decimals=2))
 
 # %%
-_ = plots.ranking_matrix(weights, counting.bin_phrases)
+_ = plots.fcrc_weight_heatmap(weights, counting.bin_phrases)
 
 # %% [markdown]
 # *Figure 2. The weights for five bins: a row for each true bin. The wrong bins of a row
@@ -237,10 +237,10 @@ own = torch.tensor([0])
 ahead = torch.tensor([[26.0, 25, 24, 23, 22]])
 mixed = torch.tensor([[10.0, 6, 2, -2, -6]])
 forms = {
-    "cross-entropy": {"form": "plain"},
-    "paper, sum to one": {"form": "paper", "norm": "sum_to_one"},
-    "paper, mean one": {"form": "paper"},
-    "released": {"form": "released"},
+    "cross-entropy": {"fcrc_form": "plain"},
+    "paper, sum to one": {"fcrc_form": "paper", "fcrc_norm": "sum_to_one"},
+    "paper, mean one": {"fcrc_form": "paper"},
+    "released": {"fcrc_form": "released"},
 }
 table = {
     name: [losses.fcrc(logits, own, **form).item() for logits in (ahead, mixed)]
@@ -286,7 +286,7 @@ negative = (logits < 0).float().mean().item()
 results["negative"] = negative
 print(f"of our trained model's logits {negative:.0%} are negative")
 for size in (32, 512):
-    some = torch.as_tensor(counting.bin_of(train.values[:size]))
+    some = torch.as_tensor(counting.bin_index(train.values[:size]))
     distance = (some[:, None] - torch.arange(5)).abs().float()
     mu = 4 * distance / distance.sum(0)
     print(f"batch of {size}: the words' weights average {mu[distance > 0].mean():.3f}")
@@ -329,14 +329,14 @@ print(interpolation_weights(5, 3, "inverse").round(decimals=2))
 start = CoOp(clip, counting, adapter=False)
 with torch.no_grad():
     learned = start.text_features().cpu()
-written = clip.encode_prompts([f"a photo of {word}" for word in counting.words])
+written = clip.encode_text([f"a photo of {word}" for word in counting.rank_names])
 print("the same features:", torch.allclose(learned, written, atol=1e-4))
 
 # %%
 baselines = {"CoOp": CoOp(clip, counting, seed=seed)}
-baselines["OrdinalCLIP"] = OrdinalCLIP(clip, counting, base_ranks=3, seed=seed)
+baselines["OrdinalCLIP"] = OrdinalCLIP(clip, counting, num_base_ranks=3, seed=seed)
 for name, model in baselines.items():
-    fit(model, train, val, plan, bar=False)
+    fit(model, train, val, config, progress=False)
     results[f"live.{name}"] = metrics.mae(truth, model.predict(val).value)
     print(f"{name:12s} MAE {results[f'live.{name}']:.2f} objects on val")
 print(f"{'NumCLIP':12s} MAE {results['+ ranking.mae']:.2f} objects on val")
@@ -346,7 +346,7 @@ print(f"{'NumCLIP':12s} MAE {results['+ ranking.mae']:.2f} objects on val")
 # 1.6<!--=live.OrdinalCLIP-->, NumCLIP 1.66<!--=+ ranking.mae-->. Do not rank them yet.
 #
 # **If you see something else.** *One is far off*: its learning rate does not suit your
-# backbone; try another in `plan`.
+# backbone; try another in `config`.
 #
 # ## Does each part earn its place?
 #
@@ -366,11 +366,11 @@ found = pd.DataFrame(ablation.attrs["intervals"])
 columns = {}
 for task in ("counting", "ageing"):
     own_task = found[found["task"] == task].set_index("method")
-    columns[f"{task}, MAE"] = own_task.apply(with_interval, axis=1, name="mae")
-    more = own_task.apply(with_interval, axis=1, name="more_than")
+    columns[f"{task}, MAE"] = own_task.apply(format_ci, axis=1, name="mae")
+    more = own_task.apply(format_ci, axis=1, name="mae_diff")
     columns[f"{task}, more than NumCLIP"] = more
     for variant, row in own_task.drop("NumCLIP").iterrows():
-        results[f"more.{task}.{variant}"] = row["more_than"]
+        results[f"more.{task}.{variant}"] = row["mae_diff"]
 print(ablation.attrs["command"])
 pd.DataFrame(columns)
 
@@ -429,12 +429,12 @@ table = load_results("methods")
 judged = pd.DataFrame(table.attrs["intervals"])
 # L2RCLIP is in this table, too: notebook 03 tells its story.
 table, judged = (t[~t["method"].str.startswith("L2RCLIP")] for t in (table, judged))
-frozen = judged[judged["block"] == "frozen"]
-shown = frozen.assign(mae=frozen.apply(with_interval, axis=1, name="mae"))
+frozen = judged[judged["image_encoder"] == "frozen"]
+shown = frozen.assign(mae=frozen.apply(format_ci, axis=1, name="mae"))
 order = list(dict.fromkeys(table["method"]))
 for _, row in judged.iterrows():
     results[f"{row['block']}.{row['task']}.{row['method']}"] = row["mae"]
-tuned = table[(table["block"] == "frozen") & (table["method"] == "fine-tuned")]
+tuned = table[(table["image_encoder"] == "frozen") & (table["method"] == "fine-tuned CLIP")]
 tuned = tuned[tuned["task"] == "counting"]
 results["tuned.spearman"] = tuned["spearman"].mean()
 shown.pivot(index="method", columns="task", values="mae").loc[order]
@@ -445,9 +445,9 @@ shown.pivot(index="method", columns="task", values="mae").loc[order]
 # intervals over three photographs: read them as a warning.*
 
 # %%
-lora = judged[judged["block"] == "lora"]
-shown = lora.assign(mae=lora.apply(with_interval, axis=1, name="mae"))
-results["lora.seeds"] = int(table[table["block"] == "lora"]["seed"].nunique())
+lora = judged[judged["image_encoder"] == "lora"]
+shown = lora.assign(mae=lora.apply(format_ci, axis=1, name="mae"))
+results["lora.seeds"] = int(table[table["image_encoder"] == "lora"]["seed"].nunique())
 trained_methods = [name for name in order if name in set(lora["method"])]
 shown.pivot(index="method", columns="task", values="mae").loc[trained_methods]
 
@@ -459,9 +459,9 @@ shown.pivot(index="method", columns="task", values="mae").loc[trained_methods]
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.2))
 for ax, task in zip(axes, ("counting", "ageing")):
-    one = table[(table["task"] == task) & (table["block"] == "frozen")]
-    one = one[~one["method"].isin(["zero-shot", "fine-tuned", "phrases"])]
-    plots.methods_figure(one, load_task(task), ax=ax)
+    one = table[(table["task"] == task) & (table["image_encoder"] == "frozen")]
+    one = one[~one["method"].isin(["zero-shot", "fine-tuned CLIP", "zero-shot (bin phrases)"])]
+    plots.method_comparison(one, load_task(task), ax=ax)
 fig.tight_layout()
 
 # %% [markdown]

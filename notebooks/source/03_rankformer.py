@@ -45,13 +45,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ordlib import CoOp, L2RCLIP, OrdinalCLIP, RankFormer, TrainingPlan, evaluate, fit
+from ordlib import CoOp, L2RCLIP, OrdinalCLIP, RankFormer, TrainingConfig, evaluate, fit
 from ordlib import load_clip, load_component, load_data, load_results, load_task
 from ordlib import losses, metrics
 from ordlib.course import plots, widgets
 from ordlib.course.checks import rankformer as check
-from ordlib.experiments.results import with_interval
-from ordlib.methods.base import ranks_of
+from ordlib.experiments.results import format_ci
+from ordlib.methods.base import rank_targets
 
 notebook.start(seed, budget)
 results = notebook.Results("03_rankformer")
@@ -75,10 +75,10 @@ results = notebook.Results("03_rankformer")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_side, 64), 336)
+side = min(max(clip.image_size, 64), 336)
 train, val = (load_data("counting", split, side) for split in ("train", "val"))
 counting, truth = val.task, val.values
-plan = TrainingPlan(epochs=20 if budget == "quick" else 80, seed=seed)
+config = TrainingConfig(epochs=20 if budget == "quick" else 80, seed=seed)
 if backbone != "pico-clip":
     print("The text quotes pico-clip; so do the tables from files below.")
 clip
@@ -93,7 +93,7 @@ def look(name, model):
         texts[name] = model.text_features().cpu()
     order = metrics.ordinality_score(texts[name])
     error = metrics.mae(truth, model.predict(val).value)
-    rows[name] = {"ordinality": order.raw, "corrected": order.corrected, "MAE": error}
+    rows[name] = {"ordinality": order.raw, "ordinality_corrected": order.chance_corrected, "MAE": error}
     for key, value in rows[name].items():
         results[f"{name}.{key}"] = value
 
@@ -102,7 +102,7 @@ models = {"CoOp": CoOp(clip, counting, seed=seed)}
 models["OrdinalCLIP"] = OrdinalCLIP(clip, counting, seed=seed)
 look("as it comes", CoOp(clip, counting, adapter=False))
 for name, model in models.items():
-    fit(model, train, val, plan, bar=False)
+    fit(model, train, val, config, progress=False)
     look(name, model)
 pd.DataFrame(rows).T.round(3)
 
@@ -130,7 +130,7 @@ pd.DataFrame(rows).T.round(3)
 # | whose | what |
 # |---|---|
 # | the paper's abstract | attention at the level of tokens, in the space of word embeddings; a residual-style blend; that there is a cross-modal ordinal pairwise loss, from a bound of cross-entropy |
-# | the released losses | tightness, diversity and their weights; a second form that pairs the samples of a batch (`losses.batch_pairwise`; not used below); contrast both ways; two stages |
+# | the released losses | tightness, diversity and their weights; a second form that pairs the samples of a batch (`losses.batch_ordinal_pairwise`; not used below); contrast both ways; two stages |
 # | our reading | what attends to what; the block; marks of rank; alpha's start; prompts; features of length 1 before distances are taken; how the terms are weighed; learning rates; the mean over ranks as the answer; LoRA and the adapter |
 #
 # ## What RankFormer does
@@ -151,13 +151,13 @@ pd.DataFrame(rows).T.round(3)
 # %%
 # NBVAL_CHECK_OUTPUT
 ordered = L2RCLIP(clip, counting, seed=seed)
-former, live = ordered.rankformer, ordered.prompts.mask
-prompts = ordered.prompts.words().embeddings.detach()
+former, live = ordered.rankformer, ordered.prompt_learner.mask
+prompts = ordered.prompt_learner.prompt_embeddings().embeddings.detach()
 with torch.no_grad():
     same = torch.equal(former(prompts, live, alpha=0.0), prompts)
     moved = (former(prompts, live, alpha=0.5) != prompts).any(-1)
 print("ranks, positions, width:", *prompts.shape)
-print("alive:", live[0].int().tolist(), "for", repr(counting.words[0]))
+print("alive:", live[0].int().tolist(), "for", repr(counting.rank_names[0]))
 print("alpha 0 gives the prompts back, bit by bit:", same)
 print("what moves is what is alive:", torch.equal(moved, live))
 
@@ -174,7 +174,7 @@ print("what moves is what is alive:", torch.equal(moved, live))
 # NBVAL_CHECK_OUTPUT
 torch.manual_seed(seed)
 for marks in (None, "learned", "sinusoidal"):
-    fresh = RankFormer(counting.num_ranks, clip.word_width, alpha=0.5, positions=marks)
+    fresh = RankFormer(counting.num_ranks, clip.text_width, alpha=0.5, positions=marks)
     with torch.no_grad():
         # In double precision: what marks do to "photo" is little more than rounding.
         blended = fresh.double()(prompts.cpu().double(), live.cpu())
@@ -211,18 +211,18 @@ def on_circle(degrees):
 
 
 words, pictures = on_circle([0.0, 40, 60, 150]), on_circle([50.0, 120])
-levels, values = torch.tensor([1.0, 2, 3, 4]), torch.tensor([2.0, 4])
+rank_values, values = torch.tensor([1.0, 2, 3, 4]), torch.tensor([2.0, 4])
 own = torch.tensor([1, 3])
 
 distances = torch.cdist(pictures, words)
-far = (values[:, None] - levels).abs()
+far = (values[:, None] - rank_values).abs()
 weights = (far - far.min()) / far.max()
 pull = distances[[0, 1], own].square().mean()
 push = -(weights * distances).mean()
 print("distances\n", distances.round(decimals=2).numpy())
 print("weights\n", weights.round(decimals=2).numpy())
 print(f"tightness {pull:.3f}, diversity {push:.3f}, together {pull + push:.3f}")
-whole = losses.ordinal_pairwise(pictures, words, own, values, levels)
+whole = losses.ordinal_pairwise(pictures, words, own, values, rank_values)
 print("the library says the same:", bool(torch.isclose(whole, pull + push, atol=1e-5)))
 
 # %% [markdown]
@@ -245,7 +245,7 @@ def descend(sign, steps=300):
     for _ in range(steps):
         t, v = moving
         pull = losses.tightness(v, t, own)
-        loss = pull + sign * losses.diversity(v, t, values, levels)
+        loss = pull + sign * losses.diversity(v, t, values, rank_values)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -306,7 +306,7 @@ print("words find pictures:", round(backwards.item(), 4), "(ranks 2 and 4 have n
 # its own. Where will its ordinality end, where its error?
 
 # %%
-history = fit(ordered, train, val, plan, bar=False)
+history = fit(ordered, train, val, config, progress=False)
 look("L2RCLIP", ordered)
 results["alpha"] = ordered.rankformer.alpha.item()
 print(f"alpha was 0.01 and is {results['alpha']:.3f}")
@@ -315,7 +315,7 @@ pd.DataFrame(rows).T.round(3)
 # %%
 fig, axes = plt.subplots(2, 2, figsize=(11, 8.5))
 for ax, name in zip(axes.flat, texts):
-    plots.rank_map(texts[name], counting, ax=ax)
+    plots.rank_embedding_map(texts[name], counting, ax=ax)
     ax.set_title(name)
 fig.tight_layout()
 
@@ -360,9 +360,9 @@ fig.tight_layout()
 # %%
 with torch.no_grad():
     alone = ordered.text_features(alpha=0.0).cpu()
-    own_words = ordered.prompts.words().embeddings
-    found = ordered.rankformer.transformed(own_words, live)
-results["without.corrected"] = metrics.ordinality_score(alone).corrected
+    own_words = ordered.prompt_learner.prompt_embeddings().embeddings
+    found = ordered.rankformer.transform(own_words, live)
+results["without.chance_corrected"] = metrics.ordinality_score(alone).chance_corrected
 lengths = [part[live].norm(dim=-1).mean().item() for part in (own_words, found)]
 results["longer"] = results["alpha"] * lengths[1] / lengths[0]
 print(f"mean length of words {lengths[0]:.2f}, of F's results {lengths[1]:.1f}")
@@ -391,21 +391,21 @@ widgets.explore_blend(ordered)
 # %%
 class WrongSign(L2RCLIP):
     def loss(self, features, values):
-        ranks = ranks_of(self.task, values)
+        ranks = rank_targets(self.task, values)
         weight = self.options.pairwise_weight
-        whole = (features, self.text_features(), ranks, values, self.levels)
+        whole = (features, self.text_features(), ranks, values, self.rank_values)
         options = {"scale": clip.logit_scale, "pairwise_weight": weight}
         return losses.l2rclip_loss(*whole, gamma=-1.0, **options)
 
 
-short, signs = replace(plan, epochs=plan.epochs // 4), {}
+short, signs = replace(config, epochs=config.epochs // 4), {}
 for sign, kind in (("right", L2RCLIP), ("wrong", WrongSign)):
     for weight in (1.0, 10.0):
         model = kind(clip, counting, seed=seed, pairwise_weight=weight)
-        fit(model, train, val, short, bar=False)
+        fit(model, train, val, short, progress=False)
         with torch.no_grad():
             one, twenty = model.text_features()[[0, -1]]
-        cosine = losses.cosines(one[None], twenty[None]).item()
+        cosine = losses.cosine_similarity_matrix(one[None], twenty[None]).item()
         error = metrics.mae(truth, model.predict(val).value)
         signs[f"{sign} sign, weight {weight:g}"] = [error, cosine]
         results[f"{sign}.{weight:g}.mae"] = error
@@ -437,10 +437,10 @@ RIVALS = ("zero-shot", "CoOp", "OrdinalCLIP")
 columns = {}
 for task in ("counting", "ageing"):
     one = found[found["task"] == task].set_index("method").drop("zero-shot")
-    columns[f"{task}, MAE"] = one.apply(with_interval, axis=1, name="mae")
-    columns[f"{task}, more"] = one.apply(with_interval, axis=1, name="more_than")
+    columns[f"{task}, MAE"] = one.apply(format_ci, axis=1, name="mae")
+    columns[f"{task}, more"] = one.apply(format_ci, axis=1, name="mae_diff")
     for variant, row in one.drop("L2RCLIP").iterrows():
-        results[f"more.{task}.{variant}"] = row["more_than"]
+        results[f"more.{task}.{variant}"] = row["mae_diff"]
 print(ablation.attrs["command"])
 pd.DataFrame(columns)
 
@@ -482,16 +482,16 @@ def difference(table, one, other, column):
     """Return a mean difference over paired seeds, with its interval."""
     by_seed = table.sort_values("seed")
     pair = [by_seed[by_seed["method"] == name][column] for name in (one, other)]
-    return metrics.crossed_bootstrap([pair[0]], [pair[1]])
+    return metrics.two_way_bootstrap([pair[0]], [pair[1]])
 
 
-shown = [*RIVALS, "L2RCLIP", "no RankFormer", "attend tokens"]
+shown = [*RIVALS, "L2RCLIP", "no RankFormer", "attention over tokens"]
 order = ablation[ablation["method"].isin(shown)]
-names = {"ordinality": "raw", "corrected": "corrected"}
+names = {"ordinality": "raw", "ordinality_corrected": "corrected"}
 groups = order.groupby(["task", "method"], sort=False)[list(names)]
 means = groups.agg(["mean", "min", "max"])
 for (task, method), row in means.iterrows():
-    results[f"order.{task}.{method}"] = row["corrected", "mean"]
+    results[f"order.{task}.{method}"] = row["ordinality_corrected", "mean"]
 for task, one in order.groupby("task"):
     for other in ("no RankFormer", "CoOp"):
         found = difference(one, "L2RCLIP", other, "corrected")
@@ -540,10 +540,10 @@ table = load_results("methods")
 judged = pd.DataFrame(table.attrs["intervals"])
 for _, row in judged.iterrows():
     results[f"{row['block']}.{row['task']}.{row['method']}"] = row["mae"]
-words_learned = ["CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP", "L2RCLIP joint"]
+words_learned = ["CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP", "L2RCLIP (single stage)"]
 shown = judged[judged["method"].isin(words_learned)]
-shown = shown.assign(mae=shown.apply(with_interval, axis=1, name="mae"))
-shown.pivot(index=["block", "method"], columns="task", values="mae")
+shown = shown.assign(mae=shown.apply(format_ci, axis=1, name="mae"))
+shown.pivot(index=["image_encoder", "method"], columns="task", values="mae")
 
 # %% [markdown]
 # *Table 3. MAE on test with 95 % intervals, in objects, decades, years and points; frozen features
@@ -610,28 +610,28 @@ fig.tight_layout()
 
 # %%
 # NBVAL_CHECK_OUTPUT
-tuned = L2RCLIP(clip, counting, tower="lora", seed=seed)
+tuned = L2RCLIP(clip, counting, image_encoder="lora", seed=seed)
 groups = tuned.parameter_groups()
 counts = {name: sum(p.numel() for p in group) for name, group in groups.items()}
 tower = sum(p.numel() for p in clip.model.vision_model.parameters())
-layers = [p for p in groups["tower"] if p.shape[0] == 8]
-each = counts["tower"] // len(layers)
+layers = [p for p in groups["image_encoder"] if p.shape[0] == 8]
+each = counts["image_encoder"] // len(layers)
 print(f"the picture tower itself: {tower:,} numbers, none of them trained")
-results["lora.share"] = counts["tower"] / tower
-print(f"LoRA: {counts['tower']:,}, {each:,} beside each of {len(layers)} matrices")
-print(f"adapter {counts['adapter']:,}; prompts and RankFormer {counts['rest']:,}")
+results["lora.share"] = counts["image_encoder"] / tower
+print(f"LoRA: {counts['image_encoder']:,}, {each:,} beside each of {len(layers)} matrices")
+print(f"adapter {counts['adapter']:,}; prompts and RankFormer {counts['prompts']:,}")
 
 # %% [markdown]
 # By chance all six updates together are as many numbers as one whole matrix has.
 #
-# Two stages are one line: `words_first` says for how many of the epochs words are trained, on
+# Two stages are one line: `prompt_epochs` says for how many of the epochs words are trained, on
 # cached features; then the words are held, and pictures are read anew in every step. The tower
 # takes three tenths of the learning rate (`rates`). A taste, on a few hundred pictures:
 
 # %%
 some, few_val = train.subset(range(512)), val.subset(range(200))
-stages = TrainingPlan(epochs=12, words_first=10, rates={"tower": 0.3}, seed=seed)
-history = fit(tuned, some, few_val, stages, bar=False)
+stages = TrainingConfig(epochs=12, prompt_epochs=10, lr_multipliers={"image_encoder": 0.3}, seed=seed)
+history = fit(tuned, some, few_val, stages, progress=False)
 history[["epoch", "loss", "mae"]].iloc[[0, 4, 9, 10, 11]].round(2)
 
 # %% [markdown]
@@ -744,7 +744,7 @@ def my_tightness(features, texts, ranks):
     ...
 
 
-def my_diversity(features, texts, values, levels):
+def my_diversity(features, texts, values, rank_values):
     """(B, D) pictures, (M, D) words, (B,) labels, (M,) values of ranks, to a scalar."""
     ...
 
@@ -758,9 +758,9 @@ def tightness_solved(features, texts, ranks):
     return (v - t[ranks]).square().sum(1).mean()
 
 
-def diversity_solved(features, texts, values, levels):
+def diversity_solved(features, texts, values, rank_values):
     v, t = (torch.nn.functional.normalize(side, dim=1) for side in (features, texts))
-    far = (values[:, None] - levels).abs()
+    far = (values[:, None] - rank_values).abs()
     weights = (far - far.min()) / far.max()
     return -(weights * torch.cdist(v, t)).mean()
 
@@ -771,7 +771,7 @@ check.pull_and_push(tightness_solved, diversity_solved)
 # %% [markdown]
 # ### Exercise 3 · Find the wrong sign ●●● 15 minutes
 #
-# Somebody hands you a loss like diversity, `loss(features, texts, values, levels)`, perhaps
+# Somebody hands you a loss like diversity, `loss(features, texts, values, rank_values)`, perhaps
 # scaled, perhaps with a constant added, or a pull, which may be stronger than the push. Is its
 # sign wrong? You cannot read its code; find out by experiment.
 #
@@ -785,7 +785,7 @@ check.pull_and_push(tightness_solved, diversity_solved)
 
 # %%
 def is_flipped(loss):
-    """A function of (features, texts, values, levels) to True or False."""
+    """A function of (features, texts, values, rank_values) to True or False."""
     ...
 
 
@@ -796,10 +796,10 @@ check.sign(is_flipped)
 def is_flipped_solved(loss):
     # Rank 2 is as near in both situations; the picture's own word, too.
     texts = torch.eye(3)
-    values, levels = torch.tensor([1.0]), torch.tensor([1.0, 2.0, 3.0])
+    values, rank_values = torch.tensor([1.0]), torch.tensor([1.0, 2.0, 3.0])
     away = torch.tensor([[1.0, 0.2, -0.5]])
     towards = torch.tensor([[1.0, 0.2, 0.5]])
-    near, far = (loss(v, texts, values, levels) for v in (towards, away))
+    near, far = (loss(v, texts, values, rank_values) for v in (towards, away))
     return bool(near < far)
 
 

@@ -47,14 +47,14 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
-from ordlib import RankingAdapter, TrainingPlan, fit, load_clip, load_component
+from ordlib import RankingAdapter, TrainingConfig, fit, load_clip, load_component
 from ordlib import load_data, load_results, metrics, rank
 from ordlib.course import plots, widgets
 from ordlib.course.checks import ranking_adapter as check
-from ordlib.experiments.adapter_data import UNSEEN
+from ordlib.experiments.adapter_data import HELD_OUT_OBJECTS
 from ordlib.losses import dual_loss
-from ordlib.methods.ranking_adapter.network import RankingNet
-from ordlib.methods.ranking_adapter.occlusion import removal_map
+from ordlib.methods.ranking_adapter.network import RankingAdapterNetwork
+from ordlib.methods.ranking_adapter.occlusion import occlusion_map
 from ordlib.methods.ranking_adapter.rank_attention import (
     pairwise_rank_attention,
     rank_attention,
@@ -77,7 +77,7 @@ results = notebook.Results("04_ranking_adapter")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_side, 64), 336)
+side = min(max(clip.image_size, 64), 336)
 TASKS = ("counting", "dating", "ageing", "quality")
 val = {task: load_data(task, "val", side) for task in TASKS}
 SENTENCES = {
@@ -94,18 +94,18 @@ clip
 def sentences(data):
     """The sentence for each picture; in counting it names what there is to count."""
     asked = SENTENCES[data.task.name]
-    return [asked.format(**row) for row in data.records.to_dict("records")]
+    return [asked.format(**row) for row in data.metadata.to_dict("records")]
 
 
 cosines = {}
 for task, data in val.items():
     asked = sentences(data)
     pictures = normalize(clip.encode_images(data), dim=1)
-    words = normalize(clip.encode_prompts(asked), dim=1)
+    words = normalize(clip.encode_text(asked), dim=1)
     cosines[task] = (pictures * words).sum(1).numpy()
     results[f"cosine.{task}"] = metrics.spearman(data.values, cosines[task])
     print(f"{task:9} Spearman {results[f'cosine.{task}']:+.2f}   {asked[0]}")
-_ = plots.rank_strip(val["counting"], cosines["counting"])
+_ = plots.ranking_strip(val["counting"], cosines["counting"])
 
 # %% [markdown]
 # *Figure 1. Twelve pictures, evenly along the order in which CLIP's similarity with "Rank by the
@@ -148,7 +148,7 @@ _ = plots.rank_strip(val["counting"], cosines["counting"])
 fresh = RankingAdapter(clip, [data.task for data in val.values()], seed=seed)
 some = val["counting"].subset(range(6))
 tokens = fresh.tokens(some).float().to(clip.device)
-words = fresh.words(sentences(some)[0])
+words = fresh.encode_prompt(sentences(some)[0])
 with torch.no_grad():
     looked = fresh.encode(tokens, words)
     scores, logits = fresh.net.scores(looked), fresh.net.pair_logits(looked)
@@ -271,13 +271,13 @@ for pictures in (8, 16, 32):
 # %%
 cost = load_results("rank_attention")
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-for ax, quantity in zip(axes, ("seconds", "mib")):
-    plots.cost_plot(cost, quantity, ax=ax)
+for ax, quantity in zip(axes, ("seconds", "peak_mib")):
+    plots.scaling_plot(cost, quantity, ax=ax)
 training = cost[cost["pass"] == "forward+backward"].set_index(["form", "pictures"])
-for quantity in ("seconds", "mib"):
+for quantity in ("seconds", "peak_mib"):
     slow, fast = (training.loc[(f, 64), quantity] for f in ("pairwise", "shortcut"))
     results[f"cost.{quantity}"] = slow / fast
-    if quantity == "mib":
+    if quantity == "peak_mib":
         results["cost.256"] = slow * (256 / 64) ** 2 / 1024
 
 # %% [markdown]
@@ -329,8 +329,8 @@ print("logits antisymmetric:", torch.allclose(logits, -logits.T, atol=1e-2))
 # NBVAL_CHECK_OUTPUT
 labels = torch.tensor([1.0, 1, 2])
 right = 4 * (labels[:, None] - labels).sign()
-for ties in ("mask", "half", "zero"):
-    loss = dual_loss(labels, right, labels, ties=ties)
+for tie_handling in ("mask", "half", "zero"):
+    loss = dual_loss(labels, right, labels, tie_handling=tie_handling)
     print(f"{ties}: {loss:.3f} nats")
 
 # %% [markdown]
@@ -342,17 +342,17 @@ for ties in ("mask", "half", "zero"):
 
 # %%
 more = 1 if budget == "quick" else 4
-small = {task: load_data(task, "train", side, size=250) for task in TASKS}
-plan = TrainingPlan(epochs=5 * more, batch=32, learning_rate=2e-3, seed=seed)
+small = {task: load_data(task, "train", side, num_images=250) for task in TASKS}
+config = TrainingConfig(epochs=5 * more, batch_size=32, learning_rate=2e-3, seed=seed)
 dating, sums = val["dating"].subset(range(100)), {}
 tied = torch.as_tensor(dating.values[:, None] == dating.values)
 differ, tied = ~tied, tied.fill_diagonal_(False)
-for ties in ("mask", "half", "zero"):
-    tried = RankingAdapter(clip, dating.task, seed=seed, ties=ties)
-    fit(tried, small["dating"], dating, plan, bar=False)
+for tie_handling in ("mask", "half", "zero"):
+    tried = RankingAdapter(clip, dating.task, seed=seed, tie_handling=tie_handling)
+    fit(tried, small["dating"], dating, config, progress=False)
     tokens = tried.tokens(dating).float().to(clip.device)
     with torch.no_grad():
-        looked = tried.encode(tokens, tried.words(SENTENCES["dating"]))
+        looked = tried.encode(tokens, tried.encode_prompt(SENTENCES["dating"]))
         above = tried.net.pair_logits(looked).sigmoid().cpu()
     both = above + above.T
     order = metrics.spearman(dating.values, tried.scores(dating, SENTENCES["dating"]))
@@ -387,10 +387,10 @@ pd.DataFrame(sums, index=columns).T.round(2)
 # has no age, not the age 0.)
 
 # %%
-options = {"seed": seed, "negatives": 0.3}
+options = {"seed": seed, "negative_ratio": 0.3}
 live = RankingAdapter(clip, [data.task for data in val.values()], **options)
 few_val = [data.subset(range(100)) for data in val.values()]
-history = fit(live, list(small.values()), few_val, plan, bar=False)
+history = fit(live, list(small.values()), few_val, config, progress=False)
 best = history[history["best"]].iloc[-1]
 results["live.spearman"], results["live.mae"] = best["spearman"], best["mae"]
 history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
@@ -410,9 +410,9 @@ if backbone == "pico-clip":
     adapter = load_component("ranking-adapter", clip)
     card = adapter.card
     print(card["command"])
-    print(f"{card['steps']:,} steps of {card['plan']['batch']} pictures")
-    results["minutes"] = card["seconds"] / 60
-    for task, known in adapter.wordings.items():
+    print(f"{card['steps']:,} steps of {card['config']['batch']} pictures")
+    results["minutes"] = card["train_seconds"] / 60
+    for task, known in adapter.prompt_templates.items():
         print(f"{task}: {len(known)} sentences, such as {known[-1]!r}")
 else:
     print("No component fits this backbone: the adapter trained above stands in.")
@@ -425,11 +425,11 @@ else:
 orders = {}
 results["millions"] = sum(p.numel() for p in adapter.net.parameters()) / 1e6
 for task, data in val.items():
-    orders[task] = adapter.scores(data, sentences(data))
+    orders[task] = adapter.predict_scores(data, sentences(data))
     results[f"adapter.{task}"] = metrics.spearman(data.values, orders[task])
 fig, axes = plt.subplots(4, 1, figsize=(10, 6), layout="constrained")
 for ax, (task, data) in zip(axes, val.items()):
-    plots.rank_strip(data, orders[task], count=10, ax=ax)
+    plots.ranking_strip(data, orders[task], count=10, ax=ax)
 
 # %% [markdown]
 # *Figure 3. One adapter, four sentences: ten of 400 pictures of val each, evenly along the
@@ -447,7 +447,7 @@ for ax, (task, data) in zip(axes, val.items()):
 # with the label. Does the sentence decide which end is which? Turn one around:
 
 # %%
-turned = adapter.scores(val["quality"], "Rank from best to worst quality.")
+turned = adapter.predict_scores(val["quality"], "Rank from best to worst quality.")
 results["turned"] = metrics.spearman(val["quality"].values, turned)
 print(f"'from best to worst': Spearman with quality {results['turned']:+.2f}")
 
@@ -466,16 +466,16 @@ print(f"'from best to worst': Spearman with quality {results['turned']:+.2f}")
 # be? And if it read perfectly?
 
 # %%
-crowded = load_data("counting", "distractors", side, size=200)
-kinds = crowded.records[["plural", "distractor_plural"]]
-own, other = crowded.values, crowded.records["distractor_count"].to_numpy()
+crowded = load_data("counting", "distractors", side, num_images=200)
+kinds = crowded.metadata[["plural", "distractor_plural"]]
+own, other = crowded.values, crowded.metadata["distractor_count"].to_numpy()
 spare = ["hearts" if "hearts" not in pair else "cats" for pair in kinds.to_numpy()]
 things = {"its own": kinds["plural"], "the other": kinds["distractor_plural"]}
 counted = {"its own": own, "the other": other, "neither": np.zeros(len(crowded))}
-told, scale = {}, adapter.scales["counting"]
+told, scale = {}, adapter.label_scalers["counting"]
 for name, words in (things | {"neither": spare}).items():
     score = adapter.scores(crowded, [f"Rank by the number of {w}." for w in words])
-    target = scale.targets(counted[name]).mean()
+    target = scale.transform(counted[name]).mean()
     told[name] = [score.mean(), target, metrics.spearman(counted[name], score)]
     results[f"crowded.{name}"], results[f"crowded.{name}.target"] = told[name][:2]
 few = own <= 5
@@ -495,12 +495,12 @@ pd.DataFrame(told, index=["mean score", "right would be", "Spearman"]).T.round(2
 # **Before you run the next cell:** where will the red patches be, for each sentence?
 
 # %%
-fits = (own >= 4) & (other >= 4) & ~kinds.isin(UNSEEN).any(axis=1).to_numpy()
+fits = (own >= 4) & (other >= 4) & ~kinds.isin(HELD_OUT_OBJECTS).any(axis=1).to_numpy()
 fig, axes = plt.subplots(2, 1, figsize=(7.5, 5.4), layout="constrained")
 for ax, row in zip(axes, np.flatnonzero(fits)):
     pair = [f"Rank by the number of {name}." for name in kinds.loc[row]]
     picture = crowded.subset([row])
-    maps = {prompt: removal_map(adapter, picture, prompt)[0] for prompt in pair}
+    maps = {prompt: occlusion_map(adapter, picture, prompt)[0] for prompt in pair}
     plots.occlusion_maps(picture[0], maps, label="added to the score", ax=ax)
     counts = (own[row], other[row])
     print(*(f"{n:.0f} {name}" for n, name in zip(counts, kinds.loc[row])))
@@ -540,25 +540,25 @@ for ax, row in zip(axes, np.flatnonzero(fits)):
 
 # %%
 evidence = load_results("ranking_adapter")
-known = evidence[evidence["wording"] != "unseen"]
+known = evidence[evidence["prompts"] != "held_out"]
 ORDER = ["zero-shot", "linear probe", "NumCLIP", "L2RCLIP"]
 ORDER += ["ranking adapter, one task", "ranking adapter"]
 
 
-def spread(values):
+def sample_evenly_over_ranks(values):
     """The mean over seeds and, where there are several, the least and the most."""
     ends = f" ({values.min():.2f} to {values.max():.2f})" if len(values) > 1 else ""
     return f"{values.mean():.2f}{ends}"
 
 
-for (task, kind, method), group in known.groupby(["task", "set", "method"]):
+for (task, kind, method), group in known.groupby(["task", "split", "method"]):
     for metric in ("spearman", "mae", "pairwise"):
         results[f"{task}.{kind}.{method}.{metric}"] = group[metric].mean()
     if kind == "test":
         results[f"{task}.{method}.seconds"] = group["seconds"].mean()
 columns = {}
 for metric in ("spearman", "pairwise", "mae"):
-    groups = known[known["set"] == "test"].groupby(["method", "task"])[metric]
+    groups = known[known["split"] == "test"].groupby(["method", "task"])[metric]
     columns[metric] = groups.agg(spread).unstack()[list(TASKS)].loc[ORDER]
 print(evidence.attrs["command"])
 pd.concat(columns, names=["metric"])
@@ -569,8 +569,8 @@ pd.concat(columns, names=["metric"])
 
 # %%
 counting = known[known["task"] == "counting"]
-SETS = ["test", "unseen objects", "distractors", "absent"]
-groups = counting.groupby(["method", "told", "set"])["spearman"]
+SETS = ["test", "held-out objects", "distractors", "absent objects"]
+groups = counting.groupby(["method", "prompt_conditioned", "split"])["spearman"]
 groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
 
 # %% [markdown]
@@ -615,9 +615,9 @@ groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
 
 # %%
 one = evidence[evidence["method"] == "ranking adapter"]
-one = one[one["set"].isin(["test", "unseen objects"])]
-wide = one.groupby(["task", "set", "wording"])["spearman"].agg(spread).unstack()
-for (task, kind, wording), group in one.groupby(["task", "set", "wording"]):
+one = one[one["split"].isin(["test", "held-out objects"])]
+wide = one.groupby(["task", "split", "prompts"])["spearman"].agg(spread).unstack()
+for (task, kind, wording), group in one.groupby(["task", "split", "prompts"]):
     results[f"wording.{task}.{kind}.{wording}"] = group["spearman"].mean()
 wide
 
@@ -663,19 +663,19 @@ wide
 patches, sentence = torch.randn(4, 9, 24), torch.randn(5, 24)
 for form in ("scalar", "vector"):
     torch.manual_seed(seed)
-    net = RankingNet(24, 24, learnable=form).eval()
+    net = RankingAdapterNetwork(24, 24, learnable_tokens=form).eval()
     with torch.no_grad():
         before = net.scores(net(patches, sentence))
-        net.learnable.copy_(10 * torch.randn_like(net.learnable))
+        net.learnable_tokens.copy_(10 * torch.randn_like(net.learnable_tokens))
         after = net.scores(net(patches, sentence))
     moved = (after - before).abs().max().item()
-    print(f"{form}: {net.learnable.numel()} numbers; the scores move: {moved > 1e-5}")
+    print(f"{form}: {net.learnable_tokens.numel()} numbers; the scores move: {moved > 1e-5}")
 
 # %% [markdown]
 # The layer norm takes the mean off, and nothing is left: each of those tokens becomes the norm's own
 # bias, whatever it has learned. Such things happen to everybody. They are found by asking of each
 # part, *what if I replace it by noise?* In ordlib each token has a number for every channel, and
-# the released form is an option, `learnable="scalar"`.
+# the released form is an option, `learnable_tokens="scalar"`.
 #
 # ## Play: your sentence, these pictures
 #
@@ -703,20 +703,20 @@ widgets.explore_ranking(adapter, val["ageing"])
 # %%
 folder, shown = Path(tempfile.mkdtemp()), val["counting"]
 FIVE = ["stars", "hearts", "umbrellas", "anchors", "suns"]
-for row in np.flatnonzero(shown.records["plural"].isin(FIVE)):
-    name = f"{shown.records['plural'][row]}-{shown.values[row]:.0f}-{row}.png"
+for row in np.flatnonzero(shown.metadata["plural"].isin(FIVE)):
+    name = f"{shown.metadata['plural'][row]}-{shown.values[row]:.0f}-{row}.png"
     shown[row].save(folder / name)
 photograph("chelsea").save(folder / "cat.png")
-ranking = rank(folder, "the number of stars", component=adapter)
+ranking = rank(folder, "the number of stars", model=adapter)
 print(ranking.title)
 names = ranking.table["path"].map(lambda path: Path(path).name)
 table = ranking.table.assign(path=names).round(2)
-results["strange"] = ranking.strange
+results["num_ood"] = ranking.num_ood
 table.head(12)
 
 # %% [markdown]
 # The names say what is in the pictures, and how many; `value` is the score on the scale of objects,
-# and `strangeness` above 1 says that a picture is unlike all those that counting was learned from.
+# and `ood_score` above 1 says that a picture is unlike all those that counting was learned from.
 #
 # **What you should see.** Stars on top, and suns mixed in among them, counted almost as if they were
 # stars. The sentence shuts out anchors, hearts and umbrellas, but hardly suns. Perhaps the two look
@@ -812,7 +812,7 @@ def my_pair_loss(logits, targets):
     ...
 
 
-check.ties(my_pair_loss)
+check.tie_handling(my_pair_loss)
 
 # %%
 ### BEGIN SOLUTION
@@ -824,7 +824,7 @@ def pair_loss_solved(logits, targets):
     return (each * differ).sum() / differ.sum().clamp(min=1)
 
 
-check.ties(pair_loss_solved)
+check.tie_handling(pair_loss_solved)
 ### END SOLUTION
 
 # %% [markdown]

@@ -17,7 +17,7 @@ from transformers.utils import logging
 from ..utils.device import pick_device
 from .checkpoints import find_checkpoint, hash_weights
 from .preprocessing import Preprocessor
-from .text import Tokens, Words, encode_embeddings, tokenize
+from .text import PromptEmbeddings, TokenizedPrompts, encode_embeddings, tokenize
 
 Images = Sequence[Image.Image | np.ndarray]
 
@@ -26,7 +26,7 @@ class ClipBackbone:
     """A frozen CLIP: pictures and prompts to features, tokens, and back-propagation to words.
 
     The methods named after what they return keep gradients, stay on the device, and take one
-    batch. :meth:`encode_images` and :meth:`encode_prompts` take any number, need no gradient,
+    batch. :meth:`encode_images` and :meth:`encode_text` take any number, need no gradient,
     and return to the CPU. Features are float32 and not normalised. Below, N is the number of
     pictures, M of prompts, T of the tokens of the longest prompt.
 
@@ -36,10 +36,10 @@ class ClipBackbone:
         model: the transformers model; its parameters are frozen, and it is in eval mode.
         tokenizer: the transformers tokenizer.
         preprocessor: pictures to pixels, behind :meth:`preprocess`.
-        feature_width: D, width of the shared space of pictures and texts.
-        word_width: W, width of a word embedding and of a text token.
-        image_side: pixels of the square that the image tower sees.
-        patch_grid: patches along a side; P is its square.
+        embed_dim: D, width of the shared space of pictures and texts.
+        text_width: W, width of a word embedding and of a text token.
+        image_size: pixels of the square that the image tower sees.
+        grid_size: patches along a side; P is its square.
         context_length: most tokens of a prompt, start and end included.
         logit_scale: factor on cosine similarities, about 100 for OpenAI's models.
         device, dtype: of the weights.
@@ -60,18 +60,18 @@ class ClipBackbone:
         self.model.text_model.eos_token_id = tokenizer.eos_token_id
         self.preprocessor = preprocessor
         text, vision = model.config.text_config, model.config.vision_config
-        self.feature_width = model.config.projection_dim
-        self.word_width = text.hidden_size
-        self.image_side = vision.image_size
-        self.patch_grid = vision.image_size // vision.patch_size
+        self.embed_dim = model.config.projection_dim
+        self.text_width = text.hidden_size
+        self.image_size = vision.image_size
+        self.grid_size = vision.image_size // vision.patch_size
         self.context_length = text.max_position_embeddings
         self.logit_scale = logit_scale
         self._loaded = self._state()
 
     def __repr__(self) -> str:
         return (
-            f"ClipBackbone({self.name!r}, {self.image_side} pixels, {self.patch_grid}x"
-            f"{self.patch_grid} patches, width {self.feature_width}, {self.dtype} on {self.device})"
+            f"ClipBackbone({self.name!r}, {self.image_size} pixels, {self.grid_size}x"
+            f"{self.grid_size} patches, width {self.embed_dim}, {self.dtype} on {self.device})"
         )
 
     @property
@@ -90,7 +90,7 @@ class ClipBackbone:
         return hash_weights(self.folder)
 
     @property
-    def is_as_loaded(self) -> bool:
+    def weights_unchanged(self) -> bool:
         """Whether the weights are still those of the file: not tuned, no LoRA put in."""
         return self._state() == self._loaded
 
@@ -98,7 +98,7 @@ class ClipBackbone:
         return [(name, id(p), p._version) for name, p in self.model.named_parameters()]
 
     def preprocess(self, images: Images) -> torch.Tensor:
-        """Pixels ``(N, 3, image_side, image_side)`` float32 on the device.
+        """Pixels ``(N, 3, image_size, image_size)`` float32 on the device.
 
         Raises:
             ValueError: no pictures, or an array that is no uint8 picture.
@@ -109,7 +109,7 @@ class ClipBackbone:
         """Projected picture features, ``(N, D)``, of pixels from :meth:`preprocess`."""
         return self.model.get_image_features(pixel_values=pixels).pooler_output.float()
 
-    def visual_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+    def image_token_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Projected class token and patch tokens, ``(N, 1 + P, D)``, patches row by row.
 
         After the final layer norm and the visual projection: the first of each is its
@@ -120,53 +120,53 @@ class ClipBackbone:
         return self.model.visual_projection(vision.post_layernorm(tokens)).float()
 
     def patch_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Projected patch tokens, ``(N, P, D)``: :meth:`visual_tokens` without the class token."""
-        return self.visual_tokens(pixels)[:, 1:]
+        """Projected patch tokens, ``(N, P, D)``: :meth:`image_token_features` without the class token."""
+        return self.image_token_features(pixels)[:, 1:]
 
-    def tokenize(self, prompts: Sequence[str]) -> Tokens:
+    def tokenize(self, prompts: Sequence[str]) -> TokenizedPrompts:
         """Token numbers, ``ids`` and ``mask``, each ``(M, T)``, on the device.
 
         Raises:
             ValueError: no prompts, or one that is too long (with both lengths).
         """
         tokens = tokenize(self.tokenizer, prompts, self.context_length)
-        return Tokens(*(part.to(self.device) for part in tokens))
+        return TokenizedPrompts(*(part.to(self.device) for part in tokens))
 
     def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
         """Projected text features, ``(M, D)``."""
-        words = self.word_embeddings(prompts)
-        return self.text_features_from(words.embeddings, words.end_positions)
+        words = self.token_embeddings(prompts)
+        return self.encode_text_embeddings(words.embeddings, words.eos_positions)
 
-    def text_tokens(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def text_token_features(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Text tokens, ``(M, T, W)``, and the ``(M, T)`` bool mask of those alive.
 
         After the final layer norm, not projected.
         """
-        words = self.word_embeddings(prompts)
+        words = self.token_embeddings(prompts)
         return self._run_text(words.embeddings).float(), words.mask
 
-    def word_embeddings(self, prompts: Sequence[str]) -> Words:
+    def token_embeddings(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Word embeddings, which the text tower reads: of every token, without positions."""
         tokens = self.tokenize(prompts)
         embeddings = self.model.text_model.embeddings.token_embedding(tokens.ids).float()
-        return Words(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
+        return PromptEmbeddings(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
 
-    def text_features_from(
-        self, embeddings: torch.Tensor, end_positions: torch.Tensor
+    def encode_text_embeddings(
+        self, embeddings: torch.Tensor, eos_positions: torch.Tensor
     ) -> torch.Tensor:
         """Text features, ``(M, D)``, of prompts as word embeddings, with gradient to them.
 
         Whatever stands behind a prompt's end cannot matter, but costs time: leave it out.
 
         Args:
-            embeddings: ``(M, T, W)``, as of :meth:`word_embeddings`, some perhaps learned.
-            end_positions: ``(M,)`` int64, where each prompt's end token stands.
+            embeddings: ``(M, T, W)``, as of :meth:`token_embeddings`, some perhaps learned.
+            eos_positions: ``(M,)`` int64, where each prompt's end token stands.
 
         Raises:
             ValueError: more positions than the context holds.
         """
         hidden = self._run_text(embeddings)
-        ends = hidden[torch.arange(len(hidden), device=hidden.device), end_positions]
+        ends = hidden[torch.arange(len(hidden), device=hidden.device), eos_positions]
         return self.model.text_projection(ends).float()
 
     def _run_text(self, embeddings: torch.Tensor) -> torch.Tensor:
@@ -183,7 +183,7 @@ class ClipBackbone:
         return torch.cat([self.image_features(p).cpu() for p in self.batches(images, batch_size)])
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
+    def encode_text(self, prompts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
         """Features of any number of prompts, ``(M, D)`` on the CPU."""
         chunks = [prompts[i : i + batch_size] for i in range(0, len(prompts), batch_size)]
         bar = _bar(chunks or [prompts], "encoding prompts")

@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..utils.cache import cache_dir, digest, replacing
+from ..utils.cache import atomic_write, cache_dir, content_hash
 
 BUNDLED = Path(__file__).parents[1] / "components" / "weights"
 
@@ -55,7 +55,7 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
         raise FileNotFoundError("no checkpoint '': give a bundled name, a hub id or a folder")
     for folder in (BUNDLED / name, Path(name).expanduser()):
         if folder.is_dir():
-            check_kind(folder)
+            validate_model_type(folder)
             break
     else:
         folder = _from_hub(name, revision)
@@ -63,20 +63,20 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     return folder
 
 
-def bundled() -> list[str]:
+def list_bundled() -> list[str]:
     """Names of the CLIP checkpoints inside the package."""
     configs = BUNDLED.glob("*/config.json")
-    return sorted(path.parent.name for path in configs if _kind(path) == "clip")
+    return sorted(path.parent.name for path in configs if _model_type(path) == "clip")
 
 
-def check_kind(folder: Path) -> None:
+def validate_model_type(folder: Path) -> None:
     """Raise unless a folder's config is there and describes a CLIP model with both towers."""
     config = folder / "config.json"
     if not config.is_file():
         raise FileNotFoundError(
             f"{folder} is no transformers checkpoint: it lacks config.json ({_found(folder)})"
         )
-    kind = _kind(config)
+    kind = _model_type(config)
     if kind != "clip":
         raise ValueError(
             f"{config} describes a model of type {kind!r}; ordlib needs 'clip', a transformers "
@@ -115,13 +115,13 @@ def hash_weights(folder: Path) -> str:
     """
     files = weights_files(folder)
     stamps = [(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    memo = cache_dir() / "hashes" / digest(*stamps)
+    memo = cache_dir() / "hashes" / content_hash(*stamps)
     if memo.is_file():
         return memo.read_text()
     hashes = [_sha256(path) for path in files]
     total = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     # A cache that cannot be written costs a second, no more.
-    with suppress(OSError), replacing(memo) as temporary:
+    with suppress(OSError), atomic_write(memo) as temporary:
         temporary.write_text(total)
     return total
 
@@ -130,20 +130,20 @@ def _from_hub(name: str, revision: str | None) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise FileNotFoundError(
             f"no checkpoint {name!r}: there is no such folder, it is no hub id ('owner/name'), and "
-            f"it is not bundled with ordlib (bundled: {', '.join(bundled()) or 'none as yet'})"
+            f"it is not bundled with ordlib (bundled: {', '.join(list_bundled()) or 'none as yet'})"
         )
     folder = cached(name, revision)
     with suppress(FileNotFoundError):
         if folder:
-            check_kind(folder)
+            validate_model_type(folder)
             check_files(folder)
             return folder
     # The config first: half a gigabyte later is too late to learn that it is no CLIP.
-    check_kind(fetch(name, ["config.json"], revision))
-    return fetch(name, [*WEIGHTS, *SETTINGS], revision)
+    validate_model_type(download(name, ["config.json"], revision))
+    return download(name, [*WEIGHTS, *SETTINGS], revision)
 
 
-def _kind(config: Path) -> str | None:
+def _model_type(config: Path) -> str | None:
     return json.loads(config.read_text(encoding="utf-8")).get("model_type")
 
 
@@ -168,7 +168,7 @@ def cached(name: str, revision: str | None = None) -> Path | None:
         return None
 
 
-def fetch(name: str, files: list[str], revision: str | None = None) -> Path:
+def download(name: str, files: list[str], revision: str | None = None) -> Path:
     """Folder in the hub's local cache after a download of those ``files`` that there are.
 
     Raises:
@@ -183,10 +183,10 @@ def fetch(name: str, files: list[str], revision: str | None = None) -> Path:
         if getattr(error, "errno", None):
             raise
         # The message holds the cause; a hundred lines of HTTP library would bury it.
-        raise FileNotFoundError(explain(name, revision, error)) from None
+        raise FileNotFoundError(_download_error_message(name, revision, error)) from None
 
 
-def explain(name: str, revision: str | None, error: Exception) -> str:
+def _download_error_message(name: str, revision: str | None, error: Exception) -> str:
     """Why the hub did not give a checkpoint, and the way out.
 
     Tells a wrong name (404) from too many requests (429) and from no network.

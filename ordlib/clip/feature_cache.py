@@ -9,14 +9,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..utils.cache import cache_dir, digest, replacing
+from ..utils.cache import atomic_write, cache_dir, content_hash
 from . import ClipBackbone
 
 if TYPE_CHECKING:
     from ..data import ImageData
 
 
-def image_features(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:
+def cached_image_features(
+    clip: ClipBackbone, data: "ImageData", batch_size: int = 64
+) -> torch.Tensor:
     """Picture features of a data set, ``(N, D)`` float32 on the CPU, not normalised.
 
     Raises:
@@ -25,7 +27,9 @@ def image_features(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) 
     return _cached(clip, data, batch_size, "image", clip.image_features, torch.float32)
 
 
-def visual_tokens(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -> torch.Tensor:
+def cached_image_tokens(
+    clip: ClipBackbone, data: "ImageData", batch_size: int = 64
+) -> torch.Tensor:
     """Class and patch tokens of a data set, ``(N, 1 + P, D)`` float16 on the CPU.
 
     There are many of them, so they are kept in half precision; call ``.float()`` on a batch.
@@ -33,7 +37,7 @@ def visual_tokens(clip: ClipBackbone, data: "ImageData", batch_size: int = 64) -
     Raises:
         ValueError: the backbone's weights were changed since it was loaded.
     """
-    return _cached(clip, data, batch_size, "visual", clip.visual_tokens, torch.float16)
+    return _cached(clip, data, batch_size, "visual", clip.image_token_features, torch.float16)
 
 
 def _cached(
@@ -44,13 +48,13 @@ def _cached(
     encode: Callable[[torch.Tensor], torch.Tensor],
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    if not clip.is_as_loaded:
+    if not clip.weights_unchanged:
         raise ValueError(
             f"the weights of {clip.name} were changed after loading (tuned, or LoRA put in), and "
             "cached features would be those of other weights: use clip.encode_images instead"
         )
     setting = (clip.dtype, clip.device.type, clip.preprocessor.key)
-    key = digest(kind, clip.weights_hash, data.key, len(data), *setting)
+    key = content_hash(kind, clip.weights_hash, data.fingerprint, len(data), *setting)
     path = cache_dir() / "features" / f"{kind}-{key}.safetensors"
     with suppress(FileNotFoundError, SafetensorError):
         return load_file(path)["features"]
@@ -64,7 +68,7 @@ def _cached(
             features[done : done + len(batch)] = batch.to("cpu", dtype)
             done += len(batch)
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             save_file({"features": features}, temporary)
     except (OSError, SafetensorError) as error:
         warnings.warn(f"the features could not be kept in {path}: {error}", stacklevel=3)

@@ -8,7 +8,7 @@ import torch
 import transformers
 from PIL import Image
 
-from ..utils.cache import digest
+from ..utils.cache import content_hash
 
 # transformers 5.0 has the PIL processor under the plain name; later versions moved it, and
 # give the plain name to one that needs torchvision and differs by up to 0.015.
@@ -46,8 +46,10 @@ class Preprocessor:
         sizes = [_lengths(settings[name]) for name in ("size", "crop_size")]
         mean, std = ([float(x) for x in settings[name]] for name in ("image_mean", "image_std"))
         self.side = side
-        self.key = digest(sizes, int(settings["resample"]), mean, std, settings["rescale_factor"])
-        self._keeps = all(set(size.values()) == {side} for size in sizes)
+        self.key = content_hash(
+            sizes, int(settings["resample"]), mean, std, settings["rescale_factor"]
+        )
+        self._already_sized = all(set(size.values()) == {side} for size in sizes)
         mean, std = (torch.tensor(x, dtype=torch.float64).view(3, 1, 1) for x in (mean, std))
         self._factor = (settings["rescale_factor"] / std).float()
         self._shift = (-mean / std).float()
@@ -76,7 +78,7 @@ class Preprocessor:
     def _fit(self, image: Image.Image | np.ndarray, row: int) -> np.ndarray:
         """A picture scaled and cropped, ``(side, side, 3)`` uint8."""
         array = _rgb(image, row)
-        if self._keeps and array.shape[:2] == (self.side, self.side):
+        if self._already_sized and array.shape[:2] == (self.side, self.side):
             return array
         done = self._processor(
             array,

@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPModel, PreTrainedTokenizerBase
 
 
-class Tokens(NamedTuple):
+class TokenizedPrompts(NamedTuple):
     """Token numbers of some prompts.
 
     Attributes:
@@ -24,23 +24,23 @@ class Tokens(NamedTuple):
     mask: torch.Tensor
 
 
-class Words(NamedTuple):
+class PromptEmbeddings(NamedTuple):
     """Word embeddings of some prompts: what the text tower reads.
 
     Attributes:
         embeddings: ``(M, T, W)`` float32, without positions.
-        end_positions: ``(M,)`` int64, where each prompt's end token stands.
+        eos_positions: ``(M,)`` int64, where each prompt's end token stands.
         mask: ``(M, T)`` bool, True up to and including the end token.
     """
 
     embeddings: torch.Tensor
-    end_positions: torch.Tensor
+    eos_positions: torch.Tensor
     mask: torch.Tensor
 
 
 def tokenize(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], context_length: int
-) -> Tokens:
+) -> TokenizedPrompts:
     """Token numbers of prompts, on the CPU, no longer than the longest prompt.
 
     Raises:
@@ -74,7 +74,7 @@ def tokenize(
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     ids = torch.full(mask.shape, tokenizer.eos_token_id)
     ids[mask] = torch.tensor([token for row in rows for token in row])
-    return Tokens(ids, mask)
+    return TokenizedPrompts(ids, mask)
 
 
 def encode_embeddings(model: CLIPModel, embeddings: torch.Tensor) -> torch.Tensor:

@@ -9,12 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..utils.cache import replacing
+from ..utils.cache import atomic_write
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 
 
-def write_component(
+def save_checkpoint(
     folder: str | os.PathLike, config: dict, tensors: dict[str, Tensor], card: dict
 ) -> None:
     """Write a component: every file is whole or not there, and config and card name the weights.
@@ -28,8 +28,8 @@ def write_component(
     Example:
         >>> import tempfile, torch
         >>> folder = tempfile.mkdtemp()
-        >>> write_component(folder, {"method": "A"}, {"x": torch.ones(2)}, {"seed": 0})
-        >>> config, tensors = read_component(folder)
+        >>> save_checkpoint(folder, {"method": "A"}, {"x": torch.ones(2)}, {"seed": 0})
+        >>> config, tensors = load_checkpoint(folder)
         >>> config["method"], tensors["x"]
         ('A', tensor([1., 1.]))
     """
@@ -41,12 +41,12 @@ def write_component(
         (CARD, _as_json(card | sha256)),
         (CONFIG, _as_json(config | sha256)),
     ):
-        with replacing(Path(folder) / name) as temporary:
+        with atomic_write(Path(folder) / name) as temporary:
             temporary.write_bytes(content)
 
 
-def read_component(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
-    """Config and checked tensors, on the CPU, of a folder that :func:`write_component` wrote.
+def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
+    """Config and checked tensors, on the CPU, of a folder that :func:`save_checkpoint` wrote.
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing (says which).

@@ -1,4 +1,4 @@
-"""Trained parts by name: those that come with ordlib, and folders of your own."""
+"""TrainableModule parts by name: those that come with ordlib, and folders of your own."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..utils.validation import check_choice
 from .io import CARD, CONFIG, read_json
 
 if TYPE_CHECKING:
-    from ..methods.base import Trained
+    from ..methods.base import TrainableModule
 
 COMPONENTS = Path(__file__).with_name("weights")
 
@@ -26,14 +26,14 @@ def list_components() -> pd.DataFrame:
 
     Example:
         >>> list_components().columns.tolist()
-        ['method', 'task', 'backbone', 'mae', 'device', 'what']
+        ['method', 'task', 'backbone', 'mae', 'device', 'description']
     """
-    columns = ["method", "task", "backbone", "mae", "device", "what"]
+    columns = ["method", "task", "backbone", "mae", "device", "description"]
     rows = {folder.name: _row(folder) for folder in _folders()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
 
 
-def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> "Trained":
+def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> "TrainableModule":
     """A trained method, ready to predict; ``model.card`` says what is known of it.
 
     Args:
@@ -80,5 +80,5 @@ def _row(folder: Path) -> tuple:
         config["backbone"]["name"],
         card.get("test", {}).get("mae"),
         card.get("device"),
-        card.get("what"),
+        card.get("description"),
     )

@@ -97,14 +97,14 @@ def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> 
 
 
 @app.command()
-def audit(tasks: Tasks = None) -> None:
+def audit_shortcuts(tasks: Tasks = None) -> None:
     """Look for shortcuts in the rendered tasks: what records and plain pixels give away.
 
     The exit code is 1 if a recorded number orders the labels beyond the limit.
     """
     with plain_errors():
         from ordlib.synthetic import TASKS
-        from ordlib.synthetic.audit import audit as look
+        from ordlib.synthetic.audit import audit_shortcuts as look
 
         found = []
         for task in tasks or TASKS:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.cache import cache_dir, replacing
+from ..utils.cache import atomic_write, cache_dir
 from .plots import theme
 
 BUDGETS = ("quick", "full")
@@ -72,7 +72,7 @@ class Results(dict):
     def save(self) -> None:
         """Write ``NAME.json`` where the course runner asks for it, else into the cache."""
         folder = Path(os.environ.get("ORDLIB_RESULTS") or cache_dir() / "results")
-        with replacing(folder / f"{self.name}.json") as temporary:
+        with atomic_write(folder / f"{self.name}.json") as temporary:
             temporary.write_text(json.dumps(dict(self), indent=2, sort_keys=True) + "\n")
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from PIL import Image
 
 from ..tasks import OrdinalTask
-from ..utils.cache import digest
-from .image_io import read_picture
+from ..utils.cache import content_hash
+from .image_io import load_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,8 @@ class ImageData:
         task: what the labels mean.
         images: N pictures, each a ``(height, width, 3)`` uint8 array or the path of a file.
         values: ``(N,)`` float64 labels on the task's number line.
-        records: N rows of what else is known: what the world drew, or the caller's own table.
-        key: names the content for caches; equal keys mean equal pictures and labels.
+        metadata: N rows of what else is known: what the world drew, or the caller's own table.
+        fingerprint: names the content for caches; equal keys mean equal pictures and labels.
         split: "train", "val", ..., or "all".
         groups: ``(N,)`` the unit that pictures share (a person, a scene), or None.
 
@@ -36,7 +36,7 @@ class ImageData:
         >>> white = np.full((2, 64, 64, 3), 255, dtype=np.uint8)
         >>> data = ImageData(
         ...     task=load_task("counting"), images=white, values=np.array([3.0, 20.0]),
-        ...     records=pd.DataFrame({"colour": ["red", "blue"]}), key="two", split="train",
+        ...     metadata=pd.DataFrame({"colour": ["red", "blue"]}), fingerprint="two", split="train",
         ... )
         >>> data
         ImageData(counting, train: 2 pictures, labels 3 to 20)
@@ -47,8 +47,8 @@ class ImageData:
     task: OrdinalTask
     images: Sequence[np.ndarray | Path]
     values: np.ndarray
-    records: pd.DataFrame
-    key: str
+    metadata: pd.DataFrame
+    fingerprint: str
     split: str
     groups: np.ndarray | None = None
 
@@ -59,7 +59,7 @@ class ImageData:
         lengths = {
             "images": len(self.images),
             "values": len(self.values),
-            "records": len(self.records),
+            "metadata": len(self.metadata),
             "groups": len(self.images) if self.groups is None else len(self.groups),
         }
         if len(set(lengths.values())) > 1:
@@ -80,7 +80,7 @@ class ImageData:
     def __getitem__(self, index: int) -> Image.Image:
         """One picture as RGB."""
         image = self.images[index]
-        return Image.fromarray(image) if isinstance(image, np.ndarray) else read_picture(image)
+        return Image.fromarray(image) if isinstance(image, np.ndarray) else load_image(image)
 
     def __repr__(self) -> str:
         low, high = self.values.min(), self.values.max()
@@ -92,7 +92,7 @@ class ImageData:
     @property
     def ranks(self) -> np.ndarray:
         """The index of the rank nearest to each label: ``(N,)`` int, 0 to M-1."""
-        return self.task.nearest_rank(self.values)
+        return self.task.rank_index(self.values)
 
     def subset(self, indices: Sequence[int] | np.ndarray, split: str | None = None) -> "ImageData":
         """Some of the pictures in the order given, by positions or a mask of N booleans.
@@ -105,7 +105,7 @@ class ImageData:
 
         Example:
             >>> from ordlib import load_data
-            >>> data = load_data("counting", "train", side=64, size=50)
+            >>> data = load_data("counting", "train", image_size=64, num_images=50)
             >>> many = data.subset(data.values > 10, "many")
             >>> many.split, many.values.min() > 10
             ('many', np.True_)
@@ -116,8 +116,8 @@ class ImageData:
             self,
             images=self.images[chosen] if stored else [self.images[i] for i in chosen],
             values=self.values[chosen],
-            records=self.records.iloc[chosen].reset_index(drop=True),
-            key=digest(self.key, chosen.tobytes()),
+            metadata=self.metadata.iloc[chosen].reset_index(drop=True),
+            fingerprint=content_hash(self.fingerprint, chosen.tobytes()),
             split=split or self.split,
             groups=None if self.groups is None else self.groups[chosen],
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from ..tasks import OrdinalTask, load_task
-from ..utils.cache import digest
+from ..utils.cache import content_hash
 from .dataset import ImageData
-from .label_files import read_listing
+from .label_files import read_labels
 from .splits import split_indices
-from .validation import check_entries
+from .validation import validate_samples
 
 
 def load_folder(
@@ -22,7 +22,7 @@ def load_folder(
     *,
     image_column: str = "path",
     label_column: str = "label",
-    group: str | None = None,
+    group_column: str | None = None,
     split_column: str | None = None,
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
@@ -40,7 +40,7 @@ def load_folder(
             first. None: the pictures lie in subfolders named after their rank.
         task: what the labels mean: an OrdinalTask or the name of a built-in one.
         image_column, label_column: the table's columns of paths and labels.
-        group: the table's column of what pictures share (a person, a scene): splits that are
+        group_column: the table's column of what pictures share (a person, a scene): splits that are
             made never tear a group apart, and intervals resample groups.
         split_column: the table's column that says to which split a picture belongs.
         splits: shares of the splits to make, such as ``{"train": 0.7, "val": 0.1, "test":
@@ -76,17 +76,17 @@ def load_folder(
         )
     task = _task(task)
     root = _folder(path)
-    listing = read_listing(root, _label_file(root, labels), image_column, label_column)
-    units = None if group is None else listing.column(group)
+    listing = read_labels(root, _label_file(root, labels), image_column, label_column)
+    units = None if group_column is None else listing.column(group_column)
     homes = None if split_column is None else listing.column(split_column)
-    files, values = check_entries(root, listing, task, filled=(units, homes))
+    files, values = validate_samples(root, listing, task, filled=(units, homes))
     stats = [file.stat() for file in files]
     data = ImageData(
         task=task,
         images=files,
         values=values,
-        records=listing.records,
-        key=digest(
+        metadata=listing.metadata,
+        fingerprint=content_hash(
             task.name,
             *(file.relative_to(root).as_posix() for file in files),
             *((stat.st_size, stat.st_mtime_ns) for stat in stats),
@@ -96,7 +96,7 @@ def load_folder(
         groups=None if units is None else units.to_numpy(dtype=str),
     )
     if homes is not None:
-        _warn_of_torn_groups(units, homes)
+        _warn_group_leakage(units, homes)
         return {name: data.subset((homes == name).to_numpy(), name) for name in homes.unique()}
     if splits is None:
         return data
@@ -134,7 +134,7 @@ def _label_file(root: Path, labels: str | os.PathLike | None) -> Path | None:
     )
 
 
-def _warn_of_torn_groups(units: pd.Series | None, homes: pd.Series) -> None:
+def _warn_group_leakage(units: pd.Series | None, homes: pd.Series) -> None:
     """Splits as given are kept, but a group in two of them flatters the result."""
     if units is None:
         return

@@ -12,12 +12,12 @@ SUFFIXES = (
     *(".bmp", ".gif", ".jpeg", ".jpg", ".jp2"),
     *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
-COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
+COLOR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 # How Pillow gives 16-bit grey; which of them depends on its version and the format.
 GREY_16_MODES = ("I", "I;16", "I;16B", "I;16L")
 
 
-def read_picture(path: Path) -> Image.Image:
+def load_image(path: Path) -> Image.Image:
     """The picture in a file of one of ``FORMATS``, upright and in RGB; the first of many.
 
     Raises:
@@ -50,8 +50,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def examine(
-    path: Path, most: float = math.inf, longest: float = math.inf, thoroughly: bool = False
+def validate_image(
+    path: Path, most: float = math.inf, longest: float = math.inf, full_decode: bool = False
 ) -> int | str:
     """Number of pixels of an existing picture file, or what is wrong with it.
 
@@ -62,13 +62,13 @@ def examine(
         path: the file.
         most: pixels it may have; Pillow itself stops at twice ``Image.MAX_IMAGE_PIXELS``.
         longest: how many times as long as the other a side may be.
-        thoroughly: decode it in any case.
+        full_decode: decode it in any case.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "notes.png"
         >>> _ = path.write_text("no picture")
-        >>> examine(path)
+        >>> validate_image(path)
         'is damaged or of a kind that is not read (not one of BMP, GIF, ...)'
     """
     try:
@@ -81,7 +81,7 @@ def examine(
                     f"is {width:,} by {height:,} pixels, one side more than {longest} times the "
                     "other; crop it"
                 )
-            if image.mode not in COLOUR_MODES + GREY_16_MODES:
+            if image.mode not in COLOR_MODES + GREY_16_MODES:
                 return f"has pixels of kind {image.mode!r}; save it as 8-bit RGB"
             if image.format == "PNG":
                 image.verify()
@@ -93,12 +93,12 @@ def examine(
         if path.stat().st_size == 0:
             return "is an empty file"
         return f"is damaged or of a kind that is not read (not one of {', '.join(FORMATS)})"
-    # As in read_picture: a broken file may raise anything.
+    # As in load_image: a broken file may raise anything.
     except Exception as error:
         return f"cannot be read: {error}"
-    if thoroughly:
+    if full_decode:
         try:
-            read_picture(path)
+            load_image(path)
         except OSError as error:
             # The cause says what is wrong; the error around it says the path, too.
             return f"cannot be decoded: {error.__cause__ or error}"

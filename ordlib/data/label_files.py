@@ -14,20 +14,20 @@ USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Listing:
+class LabelTable:
     """Names of pictures and their labels as text, with where each was read.
 
     Attributes:
         source: what was read, for messages: a file or a folder.
         rows: where each entry stands, for messages: "row 7"; "" in class-named subfolders.
-        records: N rows of all columns, as text without blanks around it.
+        metadata: N rows of all columns, as text without blanks around it.
         path_column, label_column: the two columns that matter.
         path_field, label_field: what they are called in messages: "column 'age'".
     """
 
     source: str
     rows: list[str]
-    records: pd.DataFrame
+    metadata: pd.DataFrame
     path_column: str
     label_column: str
     path_field: str
@@ -36,35 +36,37 @@ class Listing:
     @property
     def paths(self) -> list[str]:
         """N paths as written."""
-        return self.records[self.path_column].tolist()
+        return self.metadata[self.path_column].tolist()
 
     @property
     def labels(self) -> list[str]:
         """N labels as written."""
-        return self.records[self.label_column].tolist()
+        return self.metadata[self.label_column].tolist()
 
     def column(self, name: str) -> pd.Series:
         """A column of the table; ``ValueError`` names those there are."""
-        if name not in self.records:
-            known = ", ".join(map(repr, self.records.columns))
+        if name not in self.metadata:
+            known = ", ".join(map(repr, self.metadata.columns))
             raise ValueError(f"{self.source} has no column {name!r}; it has {known}")
-        return self.records[name]
+        return self.metadata[name]
 
 
-def read_listing(root: Path, labels: Path | None, image_column: str, label_column: str) -> Listing:
+def read_labels(
+    root: Path, labels: Path | None, image_column: str, label_column: str
+) -> LabelTable:
     """Entries of a table, of any other file (a list), or of class-named subfolders (None).
 
     Raises:
         ValueError: nothing listed, a missing column, text that is not UTF-8, a row too long.
     """
     if labels is None:
-        return read_classes(root)
+        return read_class_folders(root)
     if labels.suffix.lower() in TABLES:
         return read_table(labels, image_column, label_column)
     return read_list(labels)
 
 
-def read_table(file: Path, image_column: str, label_column: str) -> Listing:
+def read_table(file: Path, image_column: str, label_column: str) -> LabelTable:
     """Entries of a table split by commas, semicolons or tabs; its first row names the columns.
 
     Rows are counted as a spreadsheet does, the header being row 1.
@@ -79,7 +81,7 @@ def read_table(file: Path, image_column: str, label_column: str) -> Listing:
     """
     rows, records = _parse_table(file)
     fields = (f"column {image_column!r}", f"column {label_column!r}")
-    listing = Listing(str(file), rows, records, image_column, label_column, *fields)
+    listing = LabelTable(str(file), rows, records, image_column, label_column, *fields)
     for name in (image_column, label_column):
         listing.column(name)
     if not rows:
@@ -87,7 +89,7 @@ def read_table(file: Path, image_column: str, label_column: str) -> Listing:
     return listing
 
 
-def read_list(file: Path) -> Listing:
+def read_list(file: Path) -> LabelTable:
     """Entries of a file with lines of a path and a label, which follows the last blank."""
     lines = list(enumerate(_read_text(file).splitlines(), start=1))
     lines = [(number, line.strip()) for number, line in lines if line.strip()]
@@ -99,7 +101,7 @@ def read_list(file: Path) -> Listing:
     return _listing(str(file), rows, entries, ("path", "label"))
 
 
-def read_classes(root: Path) -> Listing:
+def read_class_folders(root: Path) -> LabelTable:
     """Entries of subfolders named after their rank, in alphabetical order, at any depth.
 
     Hidden files and other kinds of files are not listed.
@@ -163,9 +165,9 @@ def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
     return [f"row {number}" for number in rows], pd.DataFrame(cells, columns=header, dtype=str)
 
 
-def _listing(source: str, rows: list[str], entries: list, fields: tuple[str, str]) -> Listing:
+def _listing(source: str, rows: list[str], entries: list, fields: tuple[str, str]) -> LabelTable:
     records = pd.DataFrame(entries, columns=["path", "label"], dtype=str)
-    return Listing(source, rows, records, "path", "label", *fields)
+    return LabelTable(source, rows, records, "path", "label", *fields)
 
 
 def _is_picture(path: Path) -> bool:

@@ -49,7 +49,7 @@ def split_indices(
             f"{count} {kind} cannot fill {len(shares)} splits ({', '.join(fractions)})"
         )
     rng = np.random.default_rng(seed)
-    deal = _deal_pictures if groups is None else _deal_groups
+    deal = _stratified_split if groups is None else _stratified_group_split
     home = deal(ranks, shares, units, rng)
     parts = {name: np.flatnonzero(home == i) for i, name in enumerate(fractions)}
     empty = [name for name, part in parts.items() if not len(part)]
@@ -58,7 +58,7 @@ def split_indices(
     return parts
 
 
-def _deal_pictures(ranks, shares, _, rng) -> np.ndarray:
+def _stratified_split(ranks, shares, _, rng) -> np.ndarray:
     """Walk rank by rank, in random order within a rank; the split furthest behind is served."""
     order = np.lexsort((rng.random(len(ranks)), ranks))
     home = np.empty(len(ranks), dtype=int)
@@ -70,7 +70,7 @@ def _deal_pictures(ranks, shares, _, rng) -> np.ndarray:
     return home
 
 
-def _deal_groups(ranks, shares, units, rng) -> np.ndarray:
+def _stratified_group_split(ranks, shares, units, rng) -> np.ndarray:
     """Serve the largest groups first, each where the squared misfit over ranks grows least."""
     table = np.zeros((units.max() + 1, ranks.max() + 1))
     np.add.at(table, (units, ranks), 1)

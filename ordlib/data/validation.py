@@ -11,12 +11,12 @@ from tqdm.auto import tqdm
 
 from ..tasks import OrdinalTask
 from ..utils.validation import listed
-from .image_io import examine
-from .label_files import Listing
+from .image_io import validate_image
+from .label_files import LabelTable
 
 
-def check_entries(
-    root: Path, listing: Listing, task: OrdinalTask, filled: Iterable[pd.Series | None] = ()
+def validate_samples(
+    root: Path, listing: LabelTable, task: OrdinalTask, filled: Iterable[pd.Series | None] = ()
 ) -> tuple[list[Path], np.ndarray]:
     """N paths of readable pictures, and ``(N,)`` labels on the task's number line.
 
@@ -25,27 +25,27 @@ def check_entries(
     Raises:
         ValueError: up to ten faults, each with its row, field and value, in the order of rows.
     """
-    faults = Faults(listing)
-    files = _locate(root, listing, faults)
+    faults = ErrorReport(listing)
+    files = _resolve_paths(root, listing, faults)
     values = np.full(len(files), np.nan)
     for index, label in enumerate(listing.labels):
         place = faults.place(index, listing.label_field)
         try:
-            values[index] = task.parse(label, where=place)
+            values[index] = task.parse_label(label, where=place)
         except ValueError as error:
             faults.add(index, str(error))
     for column in filled:
         for index in [] if column is None else np.flatnonzero(column == ""):
             faults.add(index, f"{faults.place(index, f'column {column.name!r}')}: is empty")
     _open_all(files, listing, faults)
-    faults.raise_any()
+    faults.raise_if_any()
     return files, values
 
 
-class Faults:
+class ErrorReport:
     """What is wrong with the entries of a listing, kept by row."""
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: LabelTable) -> None:
         self.listing = listing
         self.texts: dict[int, list[str]] = {}
 
@@ -58,7 +58,7 @@ class Faults:
         """Note a fault of an entry."""
         self.texts.setdefault(index, []).append(text)
 
-    def raise_any(self) -> None:
+    def raise_if_any(self) -> None:
         """Raise ``ValueError`` with the first ten faults, if there are any."""
         # Pictures of a subfolder share its name, and what is wrong with it.
         texts = list(dict.fromkeys(text for row in sorted(self.texts) for text in self.texts[row]))
@@ -71,7 +71,7 @@ class Faults:
         raise ValueError(f"{self.listing.source} has {count}:{told}")
 
 
-def _locate(root: Path, listing: Listing, faults: Faults) -> list[Path | None]:
+def _resolve_paths(root: Path, listing: LabelTable, faults: ErrorReport) -> list[Path | None]:
     """Each entry's file; None, and a fault, where it is missing, outside, or listed twice."""
     files: list[Path | None] = []
     first: dict[Path, int] = {}
@@ -102,11 +102,11 @@ def _resolve(root: Path, name: str) -> Path:
     return file
 
 
-def _open_all(files: list[Path | None], listing: Listing, faults: Faults) -> None:
+def _open_all(files: list[Path | None], listing: LabelTable, faults: ErrorReport) -> None:
     """Open every picture that was found; in threads, since this mostly waits for the disk."""
     found = [index for index, file in enumerate(files) if file is not None]
     with ThreadPoolExecutor() as pool:
-        told = pool.map(examine, (files[index] for index in found))
+        told = pool.map(validate_image, (files[index] for index in found))
         bar = tqdm(told, "checking pictures", len(found), leave=False, delay=2, unit="picture")
         for index, fault in zip(found, bar, strict=True):
             if isinstance(fault, str):

@@ -13,7 +13,7 @@ from ..synthetic.load import load_data
 # Private to the painter of that task, whose every change draws the whole world anew.
 from ..synthetic.quality import _distort, _share_out
 from ..synthetic.vocabulary import OBJECTS
-from ..utils.cache import digest
+from ..utils.cache import content_hash
 
 # The 2,000 pictures of a train split hold 26 of each object: too few to tell objects apart. Quality
 # has no more than that, since more crops of its seven photographs only teach those seven; drawings
@@ -24,13 +24,13 @@ DAMAGED_EACH = 1_250
 SEED = 7
 TASKS = tuple(SIZES)
 # One object in eight is never named to an adapter, nor shown to it.
-UNSEEN = tuple(noun.plural for noun in OBJECTS[4::8])
-# The first 1,000 of these are the test split; the rest is drawn for the sake of unseen objects.
+HELD_OUT_OBJECTS = tuple(noun.plural for noun in OBJECTS[4::8])
+# The first 1,000 of these are the test split; the rest is drawn for the sake of held-out objects.
 TEST_SIZE = 6_000
 
 
 def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
-    """A rendered split for training a ranking adapter, without the unseen objects.
+    """A rendered split for training a ranking adapter, without the held-out objects.
 
     Args:
         clip: whose side the pictures have.
@@ -39,17 +39,19 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
             drawings beside the photographs) or "val".
     """
     size = SIZES[task] if split == "train" else None
-    data = load_data(task, split, clip.image_side, size)
+    data = load_data(task, split, clip.image_size, size)
     if task == "quality" and split == "train":
-        # Without the unseen objects here, too.
+        # Without the held-out objects here, too.
         drawings = [training_data(clip, drawn, split) for drawn in DAMAGED]
-        return with_damaged(data, drawings, DAMAGED_EACH)
+        return add_distorted_drawings(data, drawings, DAMAGED_EACH)
     if task != "counting":
         return data
-    return data.subset(~data.records["plural"].isin(UNSEEN).to_numpy())
+    return data.subset(~data.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy())
 
 
-def with_damaged(photographs: ImageData, drawings: list[ImageData], each: int) -> ImageData:
+def add_distorted_drawings(
+    photographs: ImageData, drawings: list[ImageData], each: int
+) -> ImageData:
     """Photographs of the quality task, and drawings that were damaged in the same way.
 
     Seven photographs teach those seven: an adapter that saw nothing else took whatever it did not
@@ -64,9 +66,11 @@ def with_damaged(photographs: ImageData, drawings: list[ImageData], each: int) -
         photographs,
         images=np.concatenate([photographs.images, images]),
         values=np.concatenate([photographs.values, [value for _, value in drawn]]),
-        records=pd.DataFrame({"scene_id": scenes}),
+        metadata=pd.DataFrame({"scene_id": scenes}),
         groups=np.array(scenes),
-        key=digest(photographs.key, *(data.key for data in drawings), each, SEED),
+        fingerprint=content_hash(
+            photographs.fingerprint, *(data.fingerprint for data in drawings), each, SEED
+        ),
     )
 
 
@@ -79,14 +83,14 @@ def _damaged(picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class EvalSet:
     """Pictures that order is tested on, each with its sentence.
 
     Attributes:
-        name: "test", "unseen objects", "distractors" or "absent".
+        name: "test", "held-out objects", "distractors" or "absent objects".
         data: N pictures.
         truth: ``(N,)`` what the sentences ask for; 0 where the picture has none of it.
-        prompts: by kind of wording, "trained" and perhaps "unseen", N sentences each.
+        prompts: by kind of wording, "seen" and perhaps "held_out", N sentences each.
     """
 
     name: str
@@ -95,37 +99,41 @@ class Judged:
     prompts: dict[str, Sequence[str]]
 
 
-def judged_sets(clip: ClipBackbone, task: str, wordings: dict[str, Sequence[str]]) -> list[Judged]:
+def eval_sets(
+    clip: ClipBackbone, task: str, prompt_templates: dict[str, Sequence[str]]
+) -> list[EvalSet]:
     """The sets that a task is tested on, with the first of each kind of wording.
 
-    They are the test split; for counting also pictures of unseen objects, pictures with
+    They are the test split; for counting also pictures of held-out objects, pictures with
     distractors, and the test split once with each picture's own object and once with another
     one's, of which it has none.
     """
-    test = load_data(task, "test", clip.image_side)
+    test = load_data(task, "test", clip.image_size)
     if task != "counting":
-        prompts = {kind: [known[0]] * len(test) for kind, known in wordings.items()}
-        return [Judged("test", test, test.values, prompts)]
-    many = load_data(task, "test", clip.image_side, TEST_SIZE)
-    unseen = many.subset(many.records["plural"].isin(UNSEEN).to_numpy(), "unseen objects")
-    crowded = load_data(task, "distractors", clip.image_side)
+        prompts = {kind: [known[0]] * len(test) for kind, known in prompt_templates.items()}
+        return [EvalSet("test", test, test.values, prompts)]
+    many = load_data(task, "test", clip.image_size, TEST_SIZE)
+    unseen = many.subset(
+        many.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy(), "held-out objects"
+    )
+    crowded = load_data(task, "distractors", clip.image_size)
     found = []
-    for name, data in (("test", test), ("unseen objects", unseen), ("distractors", crowded)):
-        prompts = {kind: _named(data, known[0]) for kind, known in wordings.items()}
-        found.append(Judged(name, data, data.values, prompts))
-    return [*found, _absent(test, wordings["trained"][0])]
+    for name, data in (("test", test), ("held-out objects", unseen), ("distractors", crowded)):
+        prompts = {kind: _named(data, known[0]) for kind, known in prompt_templates.items()}
+        found.append(EvalSet(name, data, data.values, prompts))
+    return [*found, _absent_object_set(test, prompt_templates["seen"][0])]
 
 
-def _absent(test: ImageData, wording: str) -> Judged:
+def _absent_object_set(test: ImageData, wording: str) -> EvalSet:
     """Every picture twice: asked for its own objects, and for some that it has none of."""
-    both = test.subset(np.tile(np.arange(len(test)), 2), "absent")
-    own = test.records["plural"].to_numpy(dtype=str)
+    both = test.subset(np.tile(np.arange(len(test)), 2), "absent objects")
+    own = test.metadata["plural"].to_numpy(dtype=str)
     rng = np.random.default_rng(0)
     others = [rng.choice([n.plural for n in OBJECTS if n.plural != name]) for name in own]
-    both = replace(both, records=both.records.assign(plural=[*own, *others]))
+    both = replace(both, metadata=both.metadata.assign(plural=[*own, *others]))
     truth = np.concatenate([test.values, np.zeros(len(test))])
-    return Judged("absent", both, truth, {"trained": _named(both, wording)})
+    return EvalSet("absent objects", both, truth, {"seen": _named(both, wording)})
 
 
 def _named(data: ImageData, wording: str) -> list[str]:
-    return [wording.format(plural=name) for name in data.records["plural"]]
+    return [wording.format(plural=name) for name in data.metadata["plural"]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..utils.cache import replacing
+from ..utils.cache import atomic_write
 from .runs import command_line
 
 RESULTS = Path(__file__).with_name("results")
@@ -66,9 +66,9 @@ def save_results(
             if isinstance(value, float) and not math.isfinite(value):
                 where = f"records[{row}][{name!r}] = {value}"
                 raise ValueError(f"{where}: must be finite; give None for what is undefined")
-    head = json.dumps({"what": what, "command": command, **more}, indent=1, allow_nan=False)
+    head = json.dumps({"description": what, "command": command, **more}, indent=1, allow_nan=False)
     rows = ",\n  ".join(json.dumps(record, allow_nan=False) for record in records)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         # A row a line, so that a change shows as the rows it touches.
         temporary.write_text(f'{head[:-2]},\n "records": [\n  {rows}\n ]\n}}\n', "utf-8")
 
@@ -106,11 +106,11 @@ def make_results(name: str, output: str | os.PathLike | None = None, **settings:
         if setting not in ("num_jobs", "work_dir")
     ]
     command = command_line("results", "make", name, options=options)
-    save_results(path, found.pop("what"), command, found.pop("records"), **found)
+    save_results(path, found.pop("description"), command, found.pop("records"), **found)
     return path
 
 
-def with_interval(row: Mapping[str, float], name: str) -> str:
+def format_ci(row: Mapping[str, float], name: str) -> str:
     """An estimate and its interval to two decimals, as tables in notebooks show them.
 
     Args:
@@ -118,7 +118,7 @@ def with_interval(row: Mapping[str, float], name: str) -> str:
         name: of the estimate.
 
     Example:
-        >>> with_interval({"mae": 1.5, "mae_low": 1.4, "mae_high": 1.62}, "mae")
+        >>> format_ci({"mae": 1.5, "mae_low": 1.4, "mae_high": 1.62}, "mae")
         '1.50 (1.40 to 1.62)'
     """
     if pd.isna(row[name]):

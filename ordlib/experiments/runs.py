@@ -7,33 +7,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from ..utils.cache import replacing
+from ..utils.cache import atomic_write
 
 Row = TypeVar("Row", dict, list)
-# What fields of plans are called on the command line, if not as they are.
-OPTIONS = {
-    "batch": "batch-size",
-    "largest_norm": "max-grad-norm",
-    "metric": "monitor",
-    "words_first": "prompt-epochs",
-    "dose": "count-caption-fraction",
-    "spurious": "distractor-number-fraction",
-    "pictures": "num-images",
-    "pairs": "samples-seen",
-}
 
 
 def command_line(*words: str, options: Iterable[tuple[str, object]]) -> str:
     """A command of ordlib with options by name; those of None are left out.
 
     Example:
-        >>> command_line("train", "coop", options=[("batch", 3), ("data", None), ("output", "a b")])
+        >>> command_line("train", "coop", options=[("batch_size", 3), ("data", None), ("output", "a b")])
         "ordlib train coop --batch-size 3 --output 'a b'"
     """
     line = ["ordlib", *words]
     for name, value in options:
         if value is not None:
-            line += [f"--{OPTIONS.get(name, name.replace('_', '-'))}", str(value)]
+            line += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(line)
 
 
@@ -41,7 +30,7 @@ def once(path: Path, run: Callable[[], Row]) -> Row:
     """The result of a run, read from its JSON file where it was done before."""
     if not path.is_file():
         found = run()
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(found), "utf-8")
     return json.loads(path.read_text("utf-8"))
 

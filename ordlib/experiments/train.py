@@ -14,16 +14,16 @@ import torch
 
 from ..clip import load_clip
 from ..data import ImageData, load_folder
-from ..data.label_files import read_listing
+from ..data.label_files import read_labels
 from ..methods import METHODS as ALL
 from ..methods import find_method
-from ..methods.base import Method
-from ..metrics import score
+from ..methods.base import OrdinalMethod
+from ..metrics import compute_metrics
 from ..synthetic.load import load_data
 from ..tasks import OrdinalTask, load_task
-from ..training.config import TrainingPlan
-from ..training.fit import fit, forget
-from ..utils.device import describe, versions
+from ..training.config import TrainingConfig
+from ..training.fit import delete_checkpoints, fit
+from ..utils.device import device_description, versions
 from .runs import command_line, number
 
 # By the name that the command line knows them by; adapters have a command of their own.
@@ -33,25 +33,25 @@ SPLITS = ("train", "val", "test")
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
-def train_component(
+def train_and_save(
     method: str,
     task: str,
     folder: Path,
     *,
-    plan: TrainingPlan,
+    config: TrainingConfig,
     backbone: str = "pico-clip",
     device: str | None = None,
     data: Path | None = None,
     labels: Path | None = None,
     options: Mapping[str, object],
-) -> tuple[Method, pd.DataFrame]:
+) -> tuple[OrdinalMethod, pd.DataFrame]:
     """Train a method on a task, test it, and keep it with its card.
 
     Args:
         method: one of ``METHODS``.
         task: a built-in task's name, or a TOML file of the fields of an ``OrdinalTask``.
         folder: where the component goes; an unfinished run there goes on.
-        plan: of the training; its seed is the method's, too.
+        config: of the training; its seed is the method's, too.
         backbone, device: as for :func:`ordlib.load_clip`.
         data, labels: images and label table of one's own, as for :func:`ordlib.load_folder`: with
             columns "split" and "group", if there; without "split" they are dealt out 60 : 20 : 20.
@@ -72,44 +72,44 @@ def train_component(
         # Of several processes each has a GPU of its own, and "cuda" means that one.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     clip = load_clip(backbone, device)
-    side = clip.image_side
-    sets = load_splits(task, side, data, labels)
+    image_size = clip.image_size
+    sets = load_splits(task, image_size, data, labels)
     train, val, test = (sets[split] for split in SPLITS)
-    model = METHODS[method](clip, train.task, seed=plan.seed, **options)
-    history = fit(model, train, val, plan, folder=folder)
-    found = score(test.task, test.values, model.predict(test))
-    where = (method, task, folder.resolve().name, plan, backbone, options, data, labels)
+    model = METHODS[method](clip, train.task, seed=config.seed, **options)
+    history = fit(model, train, val, config, checkpoint_dir=folder)
+    found = compute_metrics(test.task, test.values, model.predict(test))
+    where = (method, task, folder.resolve().name, config, backbone, options, data, labels)
     card = {
-        "what": f"{type(model).__name__} on the {'rendered ' * (data is None)}task of "
-        f"{train.task.name}, picture tower {model.options.tower}.",
-        "command": command(*where),
-        "data": {split: sets[split].key for split in SPLITS} | {"side": side},
-        **of_training(plan, history, clip.device),
-        "test": {name: number(value) for name, value in found.items()},
+        "description": f"{type(model).__name__} on the {'rendered ' * (data is None)}task of "
+        f"{train.task.name}, picture tower {model.options.image_encoder}.",
+        "command": reproduce_command(*where),
+        "data": {split: sets[split].fingerprint for split in SPLITS} | {"image_size": image_size},
+        **of_training(config, history, clip.device),
+        "metrics": {name: number(value) for name, value in found.items()},
     }
     model.save_pretrained(folder, card)
-    forget(folder)
+    delete_checkpoints(folder)
     return model, history
 
 
-def of_training(plan: TrainingPlan, history: pd.DataFrame, device: torch.device) -> dict:
+def of_training(config: TrainingConfig, history: pd.DataFrame, device: torch.device) -> dict:
     """What the card of a trained component says of its training."""
     return {
-        "seed": plan.seed,
-        "plan": asdict(plan),
+        "seed": config.seed,
+        "hyperparameters": asdict(config),
         "steps": history.attrs["steps"],
         "best_epoch": history.attrs["best_epoch"],
-        "device": describe(device),
-        "seconds": history.attrs["seconds"],
+        "device": device_description(device),
+        "train_seconds": history.attrs["seconds"],
         "versions": versions(),
     }
 
 
-def command(
+def reproduce_command(
     method: str,
     task: str,
     output: str,
-    plan: TrainingPlan,
+    config: TrainingConfig,
     backbone: str,
     options: Mapping[str, object],
     data: Path | None = None,
@@ -118,20 +118,22 @@ def command(
     """The command that trains a component again.
 
     Example:
-        >>> command("coop", "dating", "mine", TrainingPlan(seed=3), "pico-clip", {"context": 4})
-        'ordlib train coop --task dating --output mine --seed 3 --set context=4'
+        >>> reproduce_command("coop", "dating", "mine", TrainingConfig(seed=3), "pico-clip", {"n_ctx": 4})
+        'ordlib train coop --task dating --output mine --seed 3 --set n_ctx=4'
     """
     words = [("task", task), ("output", output), ("data", data), ("labels", labels)]
     words += [("backbone", backbone)] * (backbone != "pico-clip")
-    defaults = asdict(TrainingPlan())
-    for name, value in asdict(plan).items():
-        if name == "rates":
+    defaults = asdict(TrainingConfig())
+    for name, value in asdict(config).items():
+        if name == "lr_multipliers":
             words += [("lr-multiplier", f"{group}={rate}") for group, rate in value.items()]
         elif value != defaults[name]:
             words.append((name, value))
     for name, value in options.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        words.append(("image-encoder", text) if name == "tower" else ("set", f"{name}={text}"))
+        words.append(
+            ("image-encoder", text) if name == "image_encoder" else ("set", f"{name}={text}")
+        )
     return command_line("train", method, options=words)
 
 
@@ -152,10 +154,10 @@ def load_splits(
     # Where load_folder looks, too; if there is none, it says so.
     places = [] if labels is None else [Path(data, labels), Path(labels)]
     table = next(filter(Path.is_file, places), None)
-    columns = set() if table is None else set(read_listing(data, table, "path", "label").records)
+    columns = set() if table is None else set(read_labels(data, table, "path", "label").metadata)
     dealt = {"split_column": "split"} if "split" in columns else {"splits": SHARES}
     group = "group" if "group" in columns else None
-    found = load_folder(data, labels, _read_task(task), group=group, **dealt)
+    found = load_folder(data, labels, _read_task(task), group_column=group, **dealt)
     missing = [split for split in SPLITS if split not in found]
     if missing:
         raise ValueError(
@@ -186,7 +188,7 @@ def _read_task(task: str) -> OrdinalTask:
 
 def _check_options(method: str, options: Mapping[str, object]) -> None:
     """Refuse what would fail late, or be taken for something else, as "no" for true."""
-    known = get_type_hints(METHODS[method].Options)
+    known = get_type_hints(METHODS[method].Config)
     del known["seed"]
     for name, value in options.items():
         if name not in known:
@@ -195,7 +197,7 @@ def _check_options(method: str, options: Mapping[str, object]) -> None:
         if not _fits(value, known[name]):
             kind = getattr(known[name], "__name__", str(known[name]))
             raise ValueError(f"option {name} = {value!r}: must be {kind}")
-    METHODS[method].Options(**options)  # complains of values out of range
+    METHODS[method].Config(**options)  # complains of values out of range
 
 
 def _fits(value: object, kind: object) -> bool:

@@ -7,43 +7,45 @@ import numpy as np
 import pandas as pd
 
 from ..clip import ClipBackbone, load_clip
-from ..methods.ranking_adapter.label_scaler import Scale
+from ..methods.ranking_adapter.label_scaler import LabelScaler
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..metrics import accuracy, mae, pairwise_accuracy, pearson, spearman
 from ..tasks import load_task
-from ..tasks.ranking_prompts import wordings_of
-from ..training.config import TrainingPlan
-from ..training.fit import fit, forget
-from .adapter_data import SIZES, TASKS, UNSEEN, Judged, judged_sets, training_data
+from ..tasks.ranking_prompts import prompt_templates_for
+from ..training.config import TrainingConfig
+from ..training.fit import delete_checkpoints, fit
+from .adapter_data import HELD_OUT_OBJECTS, SIZES, TASKS, EvalSet, eval_sets, training_data
 from .runs import command_line, number
 from .train import of_training
 
 # The rate was chosen on val, with seed 1000; the epochs take a quarter of an hour of one CPU core.
-PLAN = TrainingPlan(epochs=8, batch=32, learning_rate=1e-3)
+CONFIG = TrainingConfig(epochs=8, batch_size=32, learning_rate=1e-3)
 # More than the released 0.2: what is not there must be told apart for 67 kinds of objects.
-NEGATIVES = 0.3
-TRAINED_ON = (
+NEGATIVE_RATIO = 0.3
+TRAINING_DATA = (
     "rendered pictures of 96 pixels (1 to 20 small drawn objects of one kind, prints in the look "
     "of five decades, drawn portraits of people from 1 to 90, damaged crops of a few photographs "
     "and damaged drawings)"
 )
 
 
-def train_ranker(
+def train_ranking_adapter(
     clip: ClipBackbone,
     tasks: Sequence[str],
-    plan: TrainingPlan,
+    config: TrainingConfig,
     folder: Path | None = None,
-    bar: bool = True,
+    progress: bool = True,
 ) -> tuple[RankingAdapter, pd.DataFrame]:
-    """Train one ranking adapter, with the plan's seed; arguments and history as for `fit`."""
+    """Train one ranking adapter, with the config's seed; arguments and history as for `fit`."""
     train, val = ([training_data(clip, t, split) for t in tasks] for split in ("train", "val"))
     known = [load_task(task) for task in tasks]
-    adapter = RankingAdapter(clip, known, seed=plan.seed, negatives=NEGATIVES)
-    return adapter, fit(adapter, train, val, plan, folder=folder, bar=bar)
+    adapter = RankingAdapter(clip, known, seed=config.seed, negative_ratio=NEGATIVE_RATIO)
+    return adapter, fit(adapter, train, val, config, checkpoint_dir=folder, progress=progress)
 
 
-def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float | None]:
+def evaluate_ranking(
+    judged: EvalSet, scores: np.ndarray, scale: LabelScaler
+) -> dict[str, float | None]:
     """Compare what was predicted with what was asked for.
 
     Args:
@@ -53,9 +55,9 @@ def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float |
     """
     task = judged.data.task
     low, high = task.range
-    kept = np.clip(scale.values(scores), min(low, judged.truth.min()), high)
+    kept = np.clip(scale.inverse_transform(scores), min(low, judged.truth.min()), high)
     ranks, found = (
-        np.where(each < low - 0.5, -1, task.nearest_rank(each.clip(low, high)))
+        np.where(each < low - 0.5, -1, task.rank_index(each.clip(low, high)))
         for each in (judged.truth, kept)
     )
     metrics = {
@@ -70,25 +72,25 @@ def judge(judged: Judged, scores: np.ndarray, scale: Scale) -> dict[str, float |
     return {name: number(value) for name, value in metrics.items()}
 
 
-def judge_adapter(adapter: RankingAdapter) -> list[dict]:
+def evaluate_adapter(adapter: RankingAdapter) -> list[dict]:
     """Test an adapter: a row for each task, set and kind of wording, one it knows or a new one."""
     rows = []
     for task in adapter.tasks:
-        known = wordings_of(load_task(task))
-        sentences = {"trained": known.trained, "unseen": known.unseen}
-        for judged in judged_sets(adapter.clip, task, sentences):
+        known = prompt_templates_for(load_task(task))
+        sentences = {"seen": known.train, "held_out": known.held_out}
+        for judged in eval_sets(adapter.clip, task, sentences):
             for kind, prompts in judged.prompts.items():
-                scores = adapter.scores(judged.data, prompts)
-                row = {"task": task, "set": judged.name, "wording": kind}
-                rows.append(row | judge(judged, scores, adapter.scales[task]))
+                scores = adapter.predict_scores(judged.data, prompts)
+                row = {"task": task, "split": judged.name, "prompts": kind}
+                rows.append(row | evaluate_ranking(judged, scores, adapter.label_scalers[task]))
     return rows
 
 
-def train_and_keep(
+def train_and_save_adapter(
     tasks: Sequence[str],
     folder: Path,
     *,
-    plan: TrainingPlan = PLAN,
+    config: TrainingConfig = CONFIG,
     backbone: str = "pico-clip",
     device: str | None = None,
 ) -> None:
@@ -97,7 +99,7 @@ def train_and_keep(
     Args:
         tasks: names; none stand for all four.
         folder: where the component goes; an unfinished run there goes on.
-        plan: of the training.
+        config: of the training.
         backbone, device: as for :func:`ordlib.load_clip`.
 
     Raises:
@@ -107,34 +109,34 @@ def train_and_keep(
         if name not in TASKS:
             raise ValueError(f"task = {name!r}: must be one of {', '.join(TASKS)}")
     clip = load_clip(backbone, device)
-    adapter, history = train_ranker(clip, tuple(tasks or TASKS), plan, folder)
-    keep(adapter, history, plan, folder)
-    forget(folder)
+    adapter, history = train_ranking_adapter(clip, tuple(tasks or TASKS), config, folder)
+    save_with_card(adapter, history, config, folder)
+    delete_checkpoints(folder)
 
 
-def keep(
-    adapter: RankingAdapter, history: pd.DataFrame, plan: TrainingPlan, folder: Path
+def save_with_card(
+    adapter: RankingAdapter, history: pd.DataFrame, config: TrainingConfig, folder: Path
 ) -> list[dict]:
     """Test an adapter, keep it as a component with its card, and return the test's rows."""
-    rows, clip = judge_adapter(adapter), adapter.clip
+    rows, clip = evaluate_adapter(adapter), adapter.clip
     options = [("output", folder.resolve().name)]
     if tuple(adapter.tasks) != TASKS:
         options += [("task", name) for name in adapter.tasks]
-    known = {"seed": PLAN.seed, "epochs": PLAN.epochs, "backbone": "pico-clip"}
-    given = {"seed": plan.seed, "epochs": plan.epochs, "backbone": clip.name}
+    known = {"seed": CONFIG.seed, "epochs": CONFIG.epochs, "backbone": "pico-clip"}
+    given = {"seed": config.seed, "epochs": config.epochs, "backbone": clip.name}
     options += [(name, value) for name, value in given.items() if value != known[name]]
     card = {
-        "what": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which.",
+        "description": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which.",
         "command": command_line("train-adapter", options=options),
-        "trained_on": TRAINED_ON,
+        "training_data": TRAINING_DATA,
         "data": {
-            split: {name: training_data(clip, name, split).key for name in adapter.tasks}
+            split: {name: training_data(clip, name, split).fingerprint for name in adapter.tasks}
             for split in ("train", "val")
         },
-        "sizes": {name: SIZES[name] for name in adapter.tasks},
-        "objects_unseen": list(UNSEEN),
-        **of_training(plan, history, clip.device),
-        "test": {"rows": rows},
+        "num_train_images": {name: SIZES[name] for name in adapter.tasks},
+        "held_out_objects": list(HELD_OUT_OBJECTS),
+        **of_training(config, history, clip.device),
+        "results": rows,
     }
     adapter.save_pretrained(folder, card)
     return rows

@@ -1,19 +1,26 @@
 """Losses that know an order: pure functions of tensors, without loops and without host copies."""
 
-from .contrastive import cosines, supervised_contrastive
+from .contrastive import cosine_similarity_matrix, supervised_contrastive
 from .corn import corn_loss
-from .l2rclip import Pairwise, batch_pairwise, diversity, l2rclip_loss, ordinal_pairwise, tightness
+from .l2rclip import (
+    PairwiseLoss,
+    batch_ordinal_pairwise,
+    diversity,
+    l2rclip_loss,
+    ordinal_pairwise,
+    tightness,
+)
 from .numclip import Form, Norm, fcrc, ranking_weights, text_to_image_kl
-from .ranking_adapter import Ties, dual_loss
+from .ranking_adapter import TieHandling, dual_loss
 
 __all__ = [
     "Form",
     "Norm",
-    "Pairwise",
-    "Ties",
-    "batch_pairwise",
+    "PairwiseLoss",
+    "TieHandling",
+    "batch_ordinal_pairwise",
     "corn_loss",
-    "cosines",
+    "cosine_similarity_matrix",
     "diversity",
     "dual_loss",
     "fcrc",

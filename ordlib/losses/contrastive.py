@@ -5,23 +5,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def cosines(one: Tensor, other: Tensor) -> Tensor:
+def cosine_similarity_matrix(a: Tensor, b: Tensor) -> Tensor:
     """Return the cosine of every row with every other's, where autocast rounds products, too.
 
     Args:
-        one: ``(A, D)``, any length but 0.
-        other: ``(C, D)``.
+        a: ``(A, D)``, any length but 0.
+        b: ``(C, D)``.
 
     Returns:
         ``(A, C)``, -1 to 1; float32, or float64 if that is what was given.
 
     Example:
-        >>> cosines(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0, 0.0], [0.0, 5.0]]))
+        >>> cosine_similarity_matrix(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0, 0.0], [0.0, 5.0]]))
         tensor([[0.6000, 0.8000]])
     """
-    with torch.autocast(one.device.type, enabled=False):
-        one, other = (F.normalize(_single(side), dim=-1) for side in (one, other))
-        return one @ other.T
+    with torch.autocast(a.device.type, enabled=False):
+        a, b = (F.normalize(_to_float32(side), dim=-1) for side in (a, b))
+        return a @ b.T
 
 
 def supervised_contrastive(logits: Tensor, positives: Tensor) -> Tensor:
@@ -55,5 +55,5 @@ def supervised_contrastive(logits: Tensor, positives: Tensor) -> Tensor:
     return torch.where(alive, each, 0.0).sum() / alive.sum().clamp(min=1)
 
 
-def _single(features: Tensor) -> Tensor:
+def _to_float32(features: Tensor) -> Tensor:
     return features if features.dtype == torch.float64 else features.float()

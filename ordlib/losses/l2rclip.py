@@ -1,7 +1,7 @@
 """L2RCLIP's ordinal pairwise loss: pull a picture to its rank, push it from others by distance.
 
 All distances are between features of length 1 (rows are normalised here): else pushing could go
-on forever. *Values* are labels on the task's number line; *levels* are the values of the ranks.
+on forever. *Values* are labels on the task's number line; *rank_values* are the values of the ranks.
 """
 
 from typing import Literal, get_args
@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.validation import check_choice
-from .contrastive import cosines, supervised_contrastive
+from .contrastive import cosine_similarity_matrix, supervised_contrastive
 
-Pairwise = Literal["both", "tightness", "diversity", "batch", "off"]
+PairwiseLoss = Literal["both", "tightness", "diversity", "batch", "off"]
 # Distances below it count as it: the slope of a square root at 0 is infinite.
-NEAREST = 1e-6
+EPS = 1e-6
 # The batch-paired form weighs its two other terms by a half.
 HALF = 0.5
 
@@ -39,10 +39,10 @@ def tightness(features: Tensor, texts: Tensor, ranks: Tensor) -> Tensor:
         >>> tightness(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), texts, torch.tensor([0, 1])).item()
         1.0
     """
-    return _tightness(cosines(features, texts), ranks)
+    return _tightness(cosine_similarity_matrix(features, texts), ranks)
 
 
-def diversity(features: Tensor, texts: Tensor, values: Tensor, levels: Tensor) -> Tensor:
+def diversity(features: Tensor, texts: Tensor, values: Tensor, rank_values: Tensor) -> Tensor:
     """Push every picture from the words of all ranks, the harder the further the rank.
 
     The weights are ``|value - level|``, less their least over the whole batch and divided by
@@ -52,7 +52,7 @@ def diversity(features: Tensor, texts: Tensor, values: Tensor, levels: Tensor) -
         features: ``(B, D)`` of pictures.
         texts: ``(M, D)`` of ranks.
         values: ``(B,)`` labels.
-        levels: ``(M,)`` increasing.
+        rank_values: ``(M,)`` increasing.
 
     Returns:
         Minus the mean weighted distance, -2 to 0.
@@ -62,11 +62,11 @@ def diversity(features: Tensor, texts: Tensor, values: Tensor, levels: Tensor) -
         Improving deep regression with ordinal entropy, ICLR.
 
     Example:
-        >>> texts, levels = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 2.0])
-        >>> diversity(torch.tensor([[1.0, 0.0]]), texts, torch.tensor([1.0]), levels).item()
+        >>> texts, rank_values = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 2.0])
+        >>> diversity(torch.tensor([[1.0, 0.0]]), texts, torch.tensor([1.0]), rank_values).item()
         -1.0
     """
-    return _diversity(cosines(features, texts), values, levels)
+    return _diversity(cosine_similarity_matrix(features, texts), values, rank_values)
 
 
 def ordinal_pairwise(
@@ -74,14 +74,14 @@ def ordinal_pairwise(
     texts: Tensor,
     ranks: Tensor,
     values: Tensor,
-    levels: Tensor,
+    rank_values: Tensor,
     *,
     gamma: float = 1.0,
 ) -> Tensor:
     """The main form: :func:`tightness` plus gamma times :func:`diversity`.
 
     Args:
-        features, texts, ranks, values, levels: as in those two.
+        features, texts, ranks, values, rank_values: as in those two.
         gamma: weight of diversity.
 
     Returns:
@@ -91,16 +91,18 @@ def ordinal_pairwise(
         As :func:`diversity`.
 
     Example:
-        >>> texts, levels = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 2.0])
+        >>> texts, rank_values = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 2.0])
         >>> picture, one = torch.tensor([[1.0, 0.0]]), torch.tensor([1.0])
-        >>> ordinal_pairwise(picture, texts, torch.tensor([0]), one, levels).item()
+        >>> ordinal_pairwise(picture, texts, torch.tensor([0]), one, rank_values).item()
         -1.0
     """
-    similarity = cosines(features, texts)
-    return _tightness(similarity, ranks) + gamma * _diversity(similarity, values, levels)
+    similarity = cosine_similarity_matrix(features, texts)
+    return _tightness(similarity, ranks) + gamma * _diversity(similarity, values, rank_values)
 
 
-def batch_pairwise(features: Tensor, texts: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
+def batch_ordinal_pairwise(
+    features: Tensor, texts: Tensor, ranks: Tensor, values: Tensor
+) -> Tensor:
     """The batch-paired form, for tuning words: pictures and words of two samples of a batch.
 
     Of every two samples the first's picture is pushed from the second's words, and their words
@@ -118,11 +120,16 @@ def batch_pairwise(features: Tensor, texts: Tensor, ranks: Tensor, values: Tenso
 
     Example:
         >>> texts, ranks = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([0, 0, 1])
-        >>> loss = batch_pairwise(texts[ranks], texts, ranks, torch.tensor([1.0, 1.0, 2.0]))
+        >>> loss = batch_ordinal_pairwise(texts[ranks], texts, ranks, torch.tensor([1.0, 1.0, 2.0]))
         >>> round(loss.item(), 3)
         -2.0
     """
-    return _batch_pairwise(cosines(features, texts), cosines(texts, texts), ranks, values)
+    return _batch_pairwise(
+        cosine_similarity_matrix(features, texts),
+        cosine_similarity_matrix(texts, texts),
+        ranks,
+        values,
+    )
 
 
 def l2rclip_loss(
@@ -130,10 +137,10 @@ def l2rclip_loss(
     texts: Tensor,
     ranks: Tensor,
     values: Tensor,
-    levels: Tensor,
+    rank_values: Tensor,
     *,
     scale: Tensor | float,
-    pairwise: Pairwise = "both",
+    pairwise_loss: PairwiseLoss = "both",
     pairwise_weight: float = 1.0,
     gamma: float = 1.0,
     contrastive_weight: float = 1.0,
@@ -144,10 +151,10 @@ def l2rclip_loss(
     contrast from pictures to words is the cross-entropy once more.
 
     Args:
-        features, texts, ranks, values, levels: as in :func:`ordinal_pairwise`.
+        features, texts, ranks, values, rank_values: as in :func:`ordinal_pairwise`.
         scale: CLIP's factor on cosines, about 100.
-        pairwise: "both", "tightness" or "diversity" alone, "batch" for
-            :func:`batch_pairwise`, or "off".
+        pairwise_loss: "both", "tightness" or "diversity" alone, "batch" for
+            :func:`batch_ordinal_pairwise`, or "off".
         pairwise_weight: lambda.
         gamma: weight of diversity inside the pairwise loss; the batch-paired form has none.
         contrastive_weight: of the two directions together.
@@ -163,35 +170,35 @@ def l2rclip_loss(
         was not found: the weights are ours.
 
     Example:
-        >>> texts, levels = torch.eye(3), torch.tensor([1.0, 2.0, 3.0])
+        >>> texts, rank_values = torch.eye(3), torch.tensor([1.0, 2.0, 3.0])
         >>> ranks, values = torch.tensor([0, 2]), torch.tensor([1.0, 3.0])
-        >>> loss = l2rclip_loss(texts[ranks], texts, ranks, values, levels, scale=100.0)
+        >>> loss = l2rclip_loss(texts[ranks], texts, ranks, values, rank_values, scale=100.0)
         >>> round(loss.item(), 3)
         -0.707
     """
-    check_choice("pairwise", pairwise, get_args(Pairwise))
+    check_choice("pairwise_loss", pairwise_loss, get_args(PairwiseLoss))
     # Once for all terms.
-    similarity = cosines(features, texts)
+    similarity = cosine_similarity_matrix(features, texts)
     logits = scale * similarity
     loss = F.cross_entropy(logits, ranks)
     if contrastive_weight:
         own = F.one_hot(ranks, len(texts)).bool()
         both = supervised_contrastive(logits, own) + supervised_contrastive(logits.T, own.T)
         loss = loss + contrastive_weight * both
-    if pairwise == "off":
+    if pairwise_loss == "off":
         return loss
-    if pairwise == "both":
-        order = _tightness(similarity, ranks) + gamma * _diversity(similarity, values, levels)
-    elif pairwise == "tightness":
+    if pairwise_loss == "both":
+        order = _tightness(similarity, ranks) + gamma * _diversity(similarity, values, rank_values)
+    elif pairwise_loss == "tightness":
         order = _tightness(similarity, ranks)
-    elif pairwise == "diversity":
-        order = gamma * _diversity(similarity, values, levels)
+    elif pairwise_loss == "diversity":
+        order = gamma * _diversity(similarity, values, rank_values)
     else:
-        order = _batch_pairwise(similarity, cosines(texts, texts), ranks, values)
+        order = _batch_pairwise(similarity, cosine_similarity_matrix(texts, texts), ranks, values)
     return loss + pairwise_weight * order
 
 
-def _shares(far: Tensor) -> Tensor:
+def _normalized_label_distances(far: Tensor) -> Tensor:
     """Return distances of labels as shares of the greatest, 0 where all are equal."""
     if not far.numel():
         return far
@@ -200,22 +207,22 @@ def _shares(far: Tensor) -> Tensor:
 
 def _distances(similarity: Tensor) -> Tensor:
     """Return distances between rows of length 1, from their cosines."""
-    return (2 - 2 * similarity).clamp(min=NEAREST**2).sqrt()
+    return (2 - 2 * similarity).clamp(min=EPS**2).sqrt()
 
 
 def _tightness(similarity: Tensor, ranks: Tensor) -> Tensor:
     return (2 - 2 * similarity.gather(1, ranks[:, None])).mean()
 
 
-def _diversity(similarity: Tensor, values: Tensor, levels: Tensor) -> Tensor:
-    far = (values[:, None] - levels).abs()
-    return -(_shares(far) * _distances(similarity)).mean()
+def _diversity(similarity: Tensor, values: Tensor, rank_values: Tensor) -> Tensor:
+    far = (values[:, None] - rank_values).abs()
+    return -(_normalized_label_distances(far) * _distances(similarity)).mean()
 
 
 def _batch_pairwise(similarity: Tensor, of_texts: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
-    one, other = torch.triu_indices(len(values), len(values), 1, device=values.device)
-    weights = _shares((values[one] - values[other]).abs())
+    a, b = torch.triu_indices(len(values), len(values), 1, device=values.device)
+    weights = _normalized_label_distances((values[a] - values[b]).abs())
     pairs = max(len(weights), 1)
-    to_words = (weights * _distances(similarity[one, ranks[other]])).sum() / pairs
-    of_words = (weights * _distances(of_texts[ranks[one], ranks[other]])).sum() / pairs
+    to_words = (weights * _distances(similarity[a, ranks[b]])).sum() / pairs
+    of_words = (weights * _distances(of_texts[ranks[a], ranks[b]])).sum() / pairs
     return HALF * _tightness(similarity, ranks) - to_words - HALF * of_words

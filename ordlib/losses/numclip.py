@@ -15,7 +15,7 @@ from ..utils.validation import check_choice
 Form = Literal["plain", "paper", "released"]
 Norm = Literal["sum_to_one", "mean_one"]
 # The released code softens the target of a bin's own pictures by this factor.
-SHARPNESS = 10.0
+TARGET_TEMPERATURE = 10.0
 
 
 def ranking_weights(
@@ -129,7 +129,7 @@ def text_to_image_kl(logits: Tensor, bins: Tensor, *, ranking: bool = True) -> T
         # Where all pictures are of one bin its distances sum to 0, and no weight is needed.
         weights = (num_bins - 1) * distance / distance.sum(1, keepdim=True).clamp(min=1)
         columns = weights.masked_fill(own, 1.0) * columns
-    target = (SHARPNESS * own.to(logits.dtype)).log_softmax(1)
+    target = (TARGET_TEMPERATURE * own.to(logits.dtype)).log_softmax(1)
     found = columns.log_softmax(1)
     divergence = F.kl_div(found, target, reduction="none", log_target=True).sum(1)
     occurs = own.any(1)

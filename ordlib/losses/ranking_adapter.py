@@ -8,19 +8,21 @@ from torch import Tensor
 
 from ..utils.validation import check_choice
 
-Ties = Literal["mask", "half", "zero"]
-REGRESSION = 0.2
+TieHandling = Literal["mask", "half", "zero"]
+REGRESSION_WEIGHT = 0.2
 
 
-def dual_loss(scores: Tensor, logits: Tensor, targets: Tensor, *, ties: Ties = "mask") -> Tensor:
+def dual_loss(
+    scores: Tensor, logits: Tensor, targets: Tensor, *, tie_handling: TieHandling = "mask"
+) -> Tensor:
     """Weigh the error of the scores little, by its logarithm, and the order of pairs fully.
 
     Args:
         scores: ``(B,)`` of the regression head.
-        logits: ``(B, B)`` of the ranking head; entry i, j says that i ranks above j.
+        logits: ``(B, B)`` of the ranking head; entry i, j says that i ranks target j.
         targets: ``(B,)`` labels, standardised.
-        ties: what pairs of equal targets, and a picture with itself, should be told: nothing
-            ("mask"), that it is undecided ("half"), or that neither ranks above the other
+        tie_handling: what pairs of equal targets, and a picture with itself, should be told: nothing
+            ("mask"), that it is undecided ("half"), or that neither ranks target the other
             ("zero", as released; the two orders then contradict what an undecided logit says).
 
     Returns:
@@ -39,12 +41,12 @@ def dual_loss(scores: Tensor, logits: Tensor, targets: Tensor, *, ties: Ties = "
         >>> dual_loss(targets, torch.zeros(2, 2), targets).item()
         0.693...
     """
-    check_choice("ties", ties, get_args(Ties))
-    above = (targets[:, None] > targets).to(logits.dtype)
+    check_choice("tie_handling", tie_handling, get_args(TieHandling))
+    target = (targets[:, None] > targets).to(logits.dtype)
     tied = targets[:, None] == targets
-    if ties == "half":
-        above = above + tied.to(logits.dtype) / 2
-    each = F.binary_cross_entropy_with_logits(logits, above, reduction="none")
-    counted = ~tied if ties == "mask" else torch.ones_like(tied)
+    if tie_handling == "half":
+        target = target + tied.to(logits.dtype) / 2
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    counted = ~tied if tie_handling == "mask" else torch.ones_like(tied)
     order = torch.where(counted, each, 0.0).sum() / counted.sum().clamp(min=1)
-    return REGRESSION * F.smooth_l1_loss(scores, targets).log1p() + order
+    return REGRESSION_WEIGHT * F.smooth_l1_loss(scores, targets).log1p() + order

@@ -7,7 +7,7 @@ from importlib import import_module
 
 METHODS = {
     "CoOp": "coop",
-    "Corn": "corn",
+    "CORN": "corn",
     "FineTuned": "finetuned",
     "L2RCLIP": "l2rclip",
     "NumCLIP": "numclip",

@@ -11,14 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..components.io import read_component, write_component
+from ..components.io import load_checkpoint, save_checkpoint
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from .image_encoder import ImageOptions, ImageSide, Inputs
+from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
+
+# Parameters by the start of their names; all others are a "head".
+PARAM_GROUPS = {
+    "image_encoder.encoder.": "image_encoder",
+    "image_encoder.adapter.": "adapter",
+    "prompt_learner.": "prompts",
+    "rankformer.": "prompts",
+    "net.": "adapter",
+}
 
 
-class Trained(nn.Module, ABC):
+class TrainableModule(nn.Module, ABC):
     """Parameters in groups beside a frozen CLIP, kept in a folder without it.
 
     Attributes:
@@ -29,7 +38,7 @@ class Trained(nn.Module, ABC):
     clip: ClipBackbone
     options: object
 
-    def _note_trained(self) -> None:
+    def _register_trainable(self) -> None:
         """Take what needs a gradient now for what is trained; to be called once all is built.
 
         All but a step of training is done in eval mode: attention rounds otherwise in the other.
@@ -37,29 +46,29 @@ class Trained(nn.Module, ABC):
         self.to(self.clip.device).eval()
         self._trained = {name for name, p in self.named_parameters() if p.requires_grad}
 
-    def after_step(self) -> None:
+    def on_after_step(self) -> None:
         """Put right what a step of training may have moved too far; nothing by default."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return what is trained now, as "tower", "adapter" and "rest", without empty groups."""
-        groups: dict[str, list[nn.Parameter]] = {"tower": [], "adapter": [], "rest": []}
+        """Return the trained parameters by group, without empty groups."""
+        groups: dict[str, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
-                groups[group_of(name)].append(parameter)
-        return {name: group for name, group in groups.items() if group}
+                groups.setdefault(param_group_of(name), []).append(parameter)
+        return groups
 
-    def trained_state(self) -> dict[str, Tensor]:
+    def trainable_state_dict(self) -> dict[str, Tensor]:
         """Return by name, not copied, the tensors that are trained in any stage."""
         return {name: p.detach() for name, p in self.named_parameters() if name in self._trained}
 
     @torch.no_grad()
-    def load_trained(self, state: dict[str, Tensor]) -> None:
+    def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
         """Put trained tensors back.
 
         Raises:
             ValueError: names or shapes differ from its own (says which).
         """
-        own = self.trained_state()
+        own = self.trainable_state_dict()
         shapes = [{name: tuple(t.shape) for name, t in group.items()} for group in (own, state)]
         for name in sorted(shapes[0].keys() | shapes[1].keys()):
             ours, theirs = (group.get(name, "missing") for group in shapes)
@@ -83,7 +92,7 @@ class Trained(nn.Module, ABC):
             >>> CoOp.from_pretrained(folder, clip).task
             OrdinalTask('dating': 5 ranks from 1930s to 1970s, 5 bins, unit decades)
         """
-        write_component(folder, self.config(), self.kept_state(), card or {})
+        save_checkpoint(folder, self.config(), self.saved_state_dict(), card or {})
 
     def config(self) -> dict:
         """Return what rebuilds the thing around its tensors."""
@@ -93,13 +102,13 @@ class Trained(nn.Module, ABC):
             "backbone": {"name": self.clip.name, "sha256": self.clip.weights_hash},
         }
 
-    def kept_state(self) -> dict[str, Tensor]:
+    def saved_state_dict(self) -> dict[str, Tensor]:
         """Return the tensors as they are kept in a folder."""
-        return self.trained_state()
+        return self.trainable_state_dict()
 
-    def load_kept(self, state: dict[str, Tensor], config: dict) -> None:
-        """Put back what :meth:`kept_state` and :meth:`config` gave; raises as `load_trained`."""
-        self.load_trained(state)
+    def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
+        """Put back what :meth:`saved_state_dict` and :meth:`config` gave; raises as `load_trainable_state_dict`."""
+        self.load_trainable_state_dict(state)
 
     @classmethod
     @abstractmethod
@@ -121,7 +130,7 @@ class Trained(nn.Module, ABC):
             FileNotFoundError: no component there.
             ValueError: a component of another method, for another backbone, or damaged.
         """
-        config, state = read_component(folder)
+        config, state = load_checkpoint(folder)
         if config["method"] != cls.__name__:
             raise ValueError(f"{folder} holds a {config['method']}, not a {cls.__name__}")
         backbone = config["backbone"]
@@ -134,13 +143,16 @@ class Trained(nn.Module, ABC):
         # JSON knows no tuples.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
         model = cls.from_config(config | {"options": options}, clip)
-        model.load_kept(state, config)
+        model.load_saved_state_dict(state, config)
         return model
 
 
-def group_of(name: str) -> str:
-    """Say which group a parameter is of, by its full name."""
-    return name.split(".")[1] if name.startswith("image.") else "rest"
+def param_group_of(name: str) -> str:
+    """Return the group of a parameter, by its full name."""
+    for prefix, group in PARAM_GROUPS.items():
+        if name.startswith(prefix):
+            return group
+    return "head"
 
 
 @contextmanager
@@ -162,8 +174,8 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def ranks_of(task: OrdinalTask, values: Tensor) -> Tensor:
-    """Return the index of the rank nearest to each value, as ``task.nearest_rank`` does.
+def rank_targets(task: OrdinalTask, values: Tensor) -> Tensor:
+    """Return the index of the rank nearest to each value, as ``task.rank_index`` does.
 
     Args:
         task: gives the ranks.
@@ -174,34 +186,34 @@ def ranks_of(task: OrdinalTask, values: Tensor) -> Tensor:
 
     Example:
         >>> from ordlib import load_task
-        >>> ranks_of(load_task("quality"), torch.tensor([1.2, 2.5, 4.9]))
+        >>> rank_targets(load_task("quality"), torch.tensor([1.2, 2.5, 4.9]))
         tensor([0, 2, 4])
     """
-    levels = torch.as_tensor(task.levels)
+    rank_values = torch.as_tensor(task.rank_values)
     # Halved in double precision, as the task does: a label halfway must not fall below it.
-    edges = ((levels[:-1] + levels[1:]) / 2).to(values.dtype)
+    edges = ((rank_values[:-1] + rank_values[1:]) / 2).to(values.dtype)
     return torch.bucketize(values, edges.to(values.device), right=True)
 
 
-def bins_of(task: OrdinalTask, values: Tensor) -> Tensor:
-    """Return the coarse bin of each value, as ``task.bin_of`` does.
+def bin_targets(task: OrdinalTask, values: Tensor) -> Tensor:
+    """Return the coarse bin of each value, as ``task.bin_index`` does.
 
     Args:
-        task, values: as for :func:`ranks_of`.
+        task, values: as for :func:`rank_targets`.
 
     Returns:
         ``(B,)`` int64, on the same device.
 
     Example:
         >>> from ordlib import load_task
-        >>> bins_of(load_task("ageing"), torch.tensor([4.0, 13.0, 90.0]))
+        >>> bin_targets(load_task("ageing"), torch.tensor([4.0, 13.0, 90.0]))
         tensor([0, 1, 4])
     """
     edges = torch.tensor(task.bin_edges[1:], dtype=values.dtype)
     return torch.bucketize(values, edges.to(values.device), right=True)
 
 
-class Method(Trained):
+class OrdinalMethod(TrainableModule):
     """A picture side, something to compare it with, and a loss.
 
     Args:
@@ -219,15 +231,15 @@ class Method(Trained):
         ValueError: an option out of its range.
     """
 
-    Options: ClassVar[type[ImageOptions]] = ImageOptions
+    Config: ClassVar[type[ImageEncoderConfig]] = ImageEncoderConfig
 
     def __init__(self, clip: ClipBackbone, task: OrdinalTask, **options: object) -> None:
         super().__init__()
-        self.clip, self.task, self.options = clip, task, self.Options(**options)
+        self.clip, self.task, self.options = clip, task, self.Config(**options)
         with seeded(self.options.seed):
-            self.image = ImageSide(clip, self.options)
+            self.image_encoder = ImageEncoder(clip, self.options)
             self._build()
-        self._note_trained()
+        self._register_trainable()
 
     @abstractmethod
     def _build(self) -> None:
@@ -246,19 +258,19 @@ class Method(Trained):
         """
 
     @abstractmethod
-    def read(self, features: Tensor) -> Prediction:
+    def predict_from_features(self, features: Tensor) -> Prediction:
         """Return predictions of ``(N, D)`` features of the picture side."""
 
-    def check(self, train: ImageData) -> None:
+    def check_training_data(self, train: ImageData) -> None:
         """Complain of training pictures that the method cannot learn from; nothing by default."""
 
-    def inputs(self, data: ImageData) -> Inputs:
+    def make_loader(self, data: ImageData) -> BatchLoader:
         """Return a function from rows of the data to what :meth:`encode` takes."""
-        return self.image.inputs(data)
+        return self.image_encoder.make_loader(data)
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Return ``(B, D)`` features of the picture side, with gradient to what is tuned."""
-        return self.image(inputs)
+        return self.image_encoder(inputs)
 
     @torch.no_grad()
     def predict(self, data: ImageData, batch_size: int = 256) -> Prediction:
@@ -272,12 +284,12 @@ class Method(Trained):
             Values and labels on the task's number line, with ``(N, M)`` probabilities where the
             method has a say on every rank.
         """
-        return self.read(self.features(data, batch_size))
+        return self.predict_from_features(self.extract_features(data, batch_size))
 
     @torch.no_grad()
-    def features(self, data: ImageData, batch_size: int = 256) -> Tensor:
+    def extract_features(self, data: ImageData, batch_size: int = 256) -> Tensor:
         """Return ``(N, D)`` features of the picture side, on the device."""
-        inputs = self.inputs(data)
+        inputs = self.make_loader(data)
         starts = range(0, len(data), batch_size)
         batches = [range(start, min(start + batch_size, len(data))) for start in starts]
         return torch.cat([self.encode(inputs(rows)) for rows in batches])
@@ -295,34 +307,34 @@ class Method(Trained):
         """Build the method that a config describes, not yet with its tensors."""
         return cls(clip, OrdinalTask(**config["task"]), **config["options"])
 
-    def hold(self, *groups: str) -> None:
+    def freeze(self, *groups: str) -> None:
         """Train all groups but these from now on; what is held still belongs to the result.
 
         Args:
-            groups: of "tower", "adapter" and "rest".
+            groups: of "image_encoder", "adapter", "prompts" and "head".
 
         Example:
             >>> from ordlib import CoOp, load_clip, load_task
             >>> model = CoOp(load_clip("pico-clip", "cpu"), load_task("dating"))
-            >>> model.hold("rest")
+            >>> model.freeze("prompts")
             >>> [*model.parameter_groups()]
             ['adapter']
         """
         for name, parameter in self.named_parameters():
             if name in self._trained:
-                parameter.requires_grad_(group_of(name) not in groups)
+                parameter.requires_grad_(param_group_of(name) not in groups)
 
-    def without_tower(self) -> Self:
+    def with_frozen_encoder(self) -> Self:
         """Return the same method on the backbone's own features, with copies of all the rest."""
-        options = asdict(self.options) | {"tower": "frozen"}
+        options = asdict(self.options) | {"image_encoder": "frozen"}
         model = type(self)(self.clip, self.task, **options)
-        model.take(self)
+        model.copy_trainable_from(self)
         return model
 
     @torch.no_grad()
-    def take(self, other: "Method") -> None:
+    def copy_trainable_from(self, other: "OrdinalMethod") -> None:
         """Copy the trained tensors that another model has, too."""
-        theirs = other.trained_state()
-        for name, tensor in self.trained_state().items():
+        theirs = other.trainable_state_dict()
+        for name, tensor in self.trainable_state_dict().items():
             if name in theirs:
                 tensor.copy_(theirs[name])

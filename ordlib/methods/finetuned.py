@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor
 
-from .image_encoder import ImageOptions
-from .prompted import Prompted
+from .image_encoder import ImageEncoderConfig
+from .prompted import PromptMethod
 from .zero_shot import ZeroShot
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTunedOptions(ImageOptions):
+class FineTunedConfig(ImageEncoderConfig):
     """Options of :class:`FineTuned`.
 
     Attributes:
@@ -20,14 +20,14 @@ class FineTunedOptions(ImageOptions):
     templates: tuple[int, ...] = (0,)
 
 
-class FineTuned(Prompted):
+class FineTuned(PromptMethod):
     """Plain cross-entropy over fixed label prompts: what "just fine-tune it" gives.
 
     Words for placeholders other than ``{rank}`` are averaged over.
 
     Args:
-        clip, task: as in :class:`~ordlib.methods.base.Method`.
-        options: fields of :class:`FineTunedOptions`; ``tower="lora"`` or ``"full"`` tunes the
+        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
+        options: fields of :class:`FineTunedConfig`; ``image_encoder="lora"`` or ``"full"`` tunes the
             picture tower, else the adapter alone learns.
 
     Source:
@@ -41,7 +41,7 @@ class FineTuned(Prompted):
         torch.Size([5, 96])
     """
 
-    Options = FineTunedOptions
+    Config = FineTunedConfig
 
     def _build(self) -> None:
         words = ZeroShot(self.clip, self.task, templates=self.options.templates)

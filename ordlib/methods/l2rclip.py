@@ -6,18 +6,18 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from ..losses import Pairwise, l2rclip_loss
+from ..losses import PairwiseLoss, l2rclip_loss
 from ..utils.validation import check_choice
-from .base import ranks_of
-from .prompt_learner import PromptLearner, RankWords
-from .prompted import Prompted, PromptOptions, plain_template
+from .base import rank_targets
+from .prompt_learner import PromptLearner, RankEmbeddings
+from .prompted import PromptConfig, PromptMethod, class_agnostic_template
 
-Attend = Literal["ranks", "tokens", "both"]
-Positions = Literal["learned", "sinusoidal"]
+AttentionAxis = Literal["ranks", "tokens", "both"]
+PosEmbed = Literal["learned", "sinusoidal"]
 HEADS = 8
 # Learned positions start about as small as those of transformers do.
-SPREAD = 0.02
-LONGEST_WAVE = 10_000.0
+INIT_STD = 0.02
+MAX_PERIOD = 10_000.0
 
 
 class RankFormer(nn.Module):
@@ -29,13 +29,13 @@ class RankFormer(nn.Module):
     Args:
         num_ranks: M, 2 or more.
         width: W, of the word embeddings.
-        attend: "ranks": at each position the prompts of all ranks attend to each other, the only
+        attention_over: "ranks": at each position the prompts of all ranks attend to each other, the only
             way in which ranks learn of each other; "tokens": inside each prompt; "both": ranks,
             then tokens.
         alpha: share of F at the start, 0 to 1.
         tune_alpha: whether to train it; see :meth:`clamp_alpha`.
-        positions: "learned" or "sinusoidal" marks of the ranks, added inside F; None for no
-            marks. Without them attention over ranks does not know their order: permute the
+        rank_pos_embed: "learned" or "sinusoidal" pos_embed of the ranks, added inside F; None for no
+            pos_embed. Without them attention over ranks does not know their order: permute the
             prompts, and the results are permuted alike.
 
     Attributes:
@@ -47,12 +47,12 @@ class RankFormer(nn.Module):
     Source:
         Wang et al. (2023), L2RCLIP, arXiv 2306.13856: the abstract names token-level attention and
         a residual-style blend in the space of word embeddings. No code was released. Everything
-        else, the block, what attends to what, the marks, is our reading.
+        else, the block, what attends to what, the pos_embed, is our reading.
 
     Example:
         >>> former = RankFormer(num_ranks=3, width=16, alpha=0.0)
-        >>> prompts, live = torch.randn(3, 5, 16), torch.ones(3, 5, dtype=torch.bool)
-        >>> torch.equal(former(prompts, live), prompts)
+        >>> prompts, mask = torch.randn(3, 5, 16), torch.ones(3, 5, dtype=torch.bool)
+        >>> torch.equal(former(prompts, mask), prompts)
         True
     """
 
@@ -61,50 +61,50 @@ class RankFormer(nn.Module):
         num_ranks: int,
         width: int,
         *,
-        attend: Attend = "ranks",
+        attention_over: AttentionAxis = "ranks",
         alpha: float = 0.01,
         tune_alpha: bool = True,
-        positions: Positions | None = None,
+        rank_pos_embed: PosEmbed | None = None,
     ) -> None:
         super().__init__()
-        check_choices(attend=attend, alpha=alpha, positions=positions)
+        _validate(attention_over=attention_over, alpha=alpha, rank_pos_embed=rank_pos_embed)
         if num_ranks < 2:
             raise ValueError(f"num_ranks = {num_ranks}: must be 2 or more")
-        self.attend = attend
-        over = ("ranks", "tokens") if attend == "both" else (attend,)
+        self.attention_over = attention_over
+        over = ("ranks", "tokens") if attention_over == "both" else (attention_over,)
         self.blocks = nn.ModuleDict({name: _Block(width) for name in over})
         self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=tune_alpha)
-        if positions == "learned":
-            self.positions = nn.Parameter(SPREAD * torch.randn(num_ranks, width))
+        if rank_pos_embed == "learned":
+            self.pos_embed = nn.Parameter(INIT_STD * torch.randn(num_ranks, width))
         else:
-            waves = sinusoids(num_ranks, width) if positions else None
-            self.register_buffer("positions", waves, persistent=False)
+            waves = sinusoidal_pos_embed(num_ranks, width) if rank_pos_embed else None
+            self.register_buffer("pos_embed", waves, persistent=False)
 
-    def forward(self, prompts: Tensor, live: Tensor, alpha: float | None = None) -> Tensor:
+    def forward(self, prompts: Tensor, mask: Tensor, alpha: float | None = None) -> Tensor:
         """Return blended prompts.
 
         Args:
             prompts: ``(M, L, W)`` word embeddings, before CLIP adds its positions.
-            live: ``(M, L)`` bool, the positions to blend: context and rank words.
+            mask: ``(M, L)`` bool, the positions to blend: context and rank words.
             alpha: share of F, to look at another than the module's own.
 
         Returns:
             ``(M, L, W)``; equal to the prompts where not alive.
         """
         share = self.alpha if alpha is None else alpha
-        blended = (1 - share) * prompts + share * self.transformed(prompts, live)
-        return torch.where(live[..., None], blended, prompts)
+        blended = (1 - share) * prompts + share * self.transform(prompts, mask)
+        return torch.where(mask[..., None], blended, prompts)
 
-    def transformed(self, prompts: Tensor, live: Tensor) -> Tensor:
+    def transform(self, prompts: Tensor, mask: Tensor) -> Tensor:
         """Return ``F(R)``, ``(M, L, W)``; what stands where nothing is alive has no meaning."""
-        marks = None if self.positions is None else self.positions[:, None]
+        pos_embed = None if self.pos_embed is None else self.pos_embed[:, None]
         hidden = prompts
         for over, block in self.blocks.items():
             if over == "tokens":
-                hidden = block(hidden, live, marks)
+                hidden = block(hidden, mask, pos_embed)
             else:
-                turned = None if marks is None else marks.transpose(0, 1)
-                hidden = block(hidden.transpose(0, 1), live.T, turned).transpose(0, 1)
+                turned = None if pos_embed is None else pos_embed.transpose(0, 1)
+                hidden = block(hidden.transpose(0, 1), mask.T, turned).transpose(0, 1)
         return hidden
 
     @torch.no_grad()
@@ -114,7 +114,7 @@ class RankFormer(nn.Module):
 
 
 class _Block(nn.Module):
-    """A pre-norm transformer block; marks are added to what attention looks at."""
+    """A pre-norm transformer block; pos_embed are added to what attention looks at."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -125,20 +125,20 @@ class _Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, hidden: Tensor, live: Tensor, marks: Tensor | None) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, pos_embed: Tensor | None) -> Tensor:
         """Return ``(N, S, W)`` of as much, each row of N attending along S to what is alive."""
         seen = self.norms[0](hidden)
-        if marks is not None:
-            seen = seen + marks
+        if pos_embed is not None:
+            seen = seen + pos_embed
         # A row with nothing alive would divide by 0; its results are thrown away.
-        hide = ~live & live.any(1, keepdim=True)
+        hide = ~mask & mask.any(1, keepdim=True)
         looked, _ = self.attention(seen, seen, seen, key_padding_mask=hide, need_weights=False)
         hidden = hidden + looked
         return hidden + self.feed_forward(self.norms[1](hidden))
 
 
-def sinusoids(count: int, width: int) -> Tensor:
-    """Return the classic marks of places: sines and cosines, from quick waves to slow ones.
+def sinusoidal_pos_embed(count: int, width: int) -> Tensor:
+    """Return the classic pos_embed of places: sines and cosines, from quick waves to slow ones.
 
     Args:
         count: places.
@@ -151,51 +151,51 @@ def sinusoids(count: int, width: int) -> Tensor:
         Vaswani et al. (2017), Attention is all you need, arXiv 1706.03762, section 3.5.
 
     Example:
-        >>> sinusoids(2, 4).round(decimals=2)
+        >>> sinusoidal_pos_embed(2, 4).round(decimals=2)
         tensor([[0.0000, 0.0000, 1.0000, 1.0000],
                 [0.8400, 0.0100, 0.5400, 1.0000]])
     """
     half = (width + 1) // 2
-    waves = LONGEST_WAVE ** -(torch.arange(half) / half)
+    waves = MAX_PERIOD ** -(torch.arange(half) / half)
     angles = torch.arange(count)[:, None] * waves
     return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]
 
 
-def check_choices(*, attend: str, alpha: float, positions: str | None) -> None:
+def _validate(*, attention_over: str, alpha: float, rank_pos_embed: str | None) -> None:
     """Complain of a choice that :class:`RankFormer` does not know.
 
     Raises:
         ValueError: names the choice, its value and what it must be.
 
     Example:
-        >>> check_choices(attend="ranks", alpha=2.0, positions=None)
+        >>> _validate(attention_over="ranks", alpha=2.0, rank_pos_embed=None)
         Traceback (most recent call last):
         ValueError: alpha = 2.0: must be 0 to 1
     """
-    check_choice("attend", attend, get_args(Attend))
+    check_choice("attention_over", attention_over, get_args(AttentionAxis))
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha = {alpha!r}: must be 0 to 1")
-    check_choice("positions", positions, (*get_args(Positions), None))
+    check_choice("rank_pos_embed", rank_pos_embed, (*get_args(PosEmbed), None))
 
 
-Attention = Literal["ranks", "tokens", "both", "off"]
+AttentionOver = Literal["ranks", "tokens", "both", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class L2RCLIPOptions(PromptOptions):
+class L2RCLIPConfig(PromptConfig):
     """Options of :class:`L2RCLIP`.
 
     Attributes:
-        attend: what attends to what in RankFormer: "ranks", "tokens", "both"; "off" for none.
-        positions: marks of the ranks: "learned", "sinusoidal" or None.
+        attention_over: what attends to what in RankFormer: "ranks", "tokens", "both"; "off" for none.
+        rank_pos_embed: pos_embed of the ranks: "learned", "sinusoidal" or None.
         alpha: RankFormer's share in the prompts at the start, 0 to 1.
         tune_alpha: whether it is trained.
-        pairwise: which ordinal pairwise loss: "both" of its parts, "tightness" or "diversity"
+        pairwise_loss: which ordinal pairwise loss: "both" of its parts, "tightness" or "diversity"
             alone, "batch" for the batch-paired form, or "off".
         pairwise_weight: lambda.
         gamma: weight of diversity inside it.
         contrastive_weight: of the contrast, both ways.
-        tune_words: whether context and rank words are tuned; where not, RankFormer must be off,
+        tune_prompts: whether context and rank words are tuned; where not, RankFormer must be off,
             and prompts stay as CLIP has them (the second stage alone).
 
     Raises:
@@ -203,47 +203,49 @@ class L2RCLIPOptions(PromptOptions):
             words that are not tuned.
     """
 
-    attend: Attention = "ranks"
-    positions: Positions | None = None
+    attention_over: AttentionOver = "ranks"
+    rank_pos_embed: PosEmbed | None = None
     alpha: float = 0.01
     tune_alpha: bool = True
-    pairwise: Pairwise = "both"
+    pairwise_loss: PairwiseLoss = "both"
     pairwise_weight: float = 1.0
     gamma: float = 1.0
     contrastive_weight: float = 1.0
-    tune_words: bool = True
+    tune_prompts: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("attend", self.attend, get_args(Attention))
-        attend = "ranks" if self.attend == "off" else self.attend
-        check_choices(attend=attend, alpha=self.alpha, positions=self.positions)
-        check_choice("pairwise", self.pairwise, get_args(Pairwise))
+        check_choice("attention_over", self.attention_over, get_args(AttentionOver))
+        attention_over = "ranks" if self.attention_over == "off" else self.attention_over
+        _validate(
+            attention_over=attention_over, alpha=self.alpha, rank_pos_embed=self.rank_pos_embed
+        )
+        check_choice("pairwise_loss", self.pairwise_loss, get_args(PairwiseLoss))
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be 0 or more")
-        if not self.tune_words and self.attend != "off":
+        if not self.tune_prompts and self.attention_over != "off":
             raise ValueError(
-                f"attend = {self.attend!r}: RankFormer is trained with the words; say "
-                "attend='off', or tune_words=True"
+                f"attention_over = {self.attention_over!r}: RankFormer is trained with the words; say "
+                "attention_over='off', or tune_prompts=True"
             )
 
 
-class L2RCLIP(Prompted):
+class L2RCLIP(PromptMethod):
     """CoOp's prompts, ordered by :class:`~ordlib.RankFormer`, and a pairwise loss.
 
     Meant for two stages: words on cached features, then the picture tower with the words held;
-    ``TrainingPlan(words_first=...)`` says how long the first one is. Either stage alone works:
-    ``tower="frozen"``, or ``tower="lora", tune_words=False, attend="off"``.
+    ``TrainingConfig(prompt_epochs=...)`` says how long the first one is. Either stage alone works:
+    ``image_encoder="frozen"``, or ``image_encoder="lora", tune_prompts=False, attention_over="off"``.
 
     Args:
-        clip, task: as in :class:`~ordlib.methods.base.Method`.
-        options: fields of :class:`L2RCLIPOptions`.
+        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
+        options: fields of :class:`L2RCLIPConfig`.
 
     Source:
         Wang et al. (2023), L2RCLIP, arXiv 2306.13856. The paper's abstract: attention on tokens,
         a residual blend, the pairwise loss. Released code: the losses, two stages. Ours, since
-        neither model nor settings were released: the block, its marks, weights of the terms,
+        neither model nor settings were released: the block, its pos_embed, weights of the terms,
         prompts, rates; and the adapter, for equal terms.
 
     Example:
@@ -253,30 +255,30 @@ class L2RCLIP(Prompted):
         torch.Size([20, 96])
     """
 
-    Options = L2RCLIPOptions
+    Config = L2RCLIPConfig
 
     def _build(self) -> None:
         options = self.options
-        self.prompts = PromptLearner(
+        self.prompt_learner = PromptLearner(
             self.clip,
-            plain_template(self.task, options.template),
-            RankWords(self.clip, self.task.words, tune=options.tune_words),
-            context=options.context,
-            tune_context=options.tune_words,
+            class_agnostic_template(self.task, options.template),
+            RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_prompts),
+            n_ctx=options.n_ctx,
+            tune_context=options.tune_prompts,
             seed=options.seed,
         )
         self.rankformer = None
-        if options.attend != "off":
+        if options.attention_over != "off":
             self.rankformer = RankFormer(
                 self.task.num_ranks,
-                self.clip.word_width,
-                attend=options.attend,
+                self.clip.text_width,
+                attention_over=options.attention_over,
                 alpha=options.alpha,
                 tune_alpha=options.tune_alpha,
-                positions=options.positions,
+                rank_pos_embed=options.rank_pos_embed,
             )
-        levels = torch.tensor(self.task.levels, dtype=torch.float32)
-        self.register_buffer("levels", levels, persistent=False)
+        rank_values = torch.tensor(self.task.rank_values, dtype=torch.float32)
+        self.register_buffer("rank_values", rank_values, persistent=False)
 
     def text_features(self, alpha: float | None = None) -> Tensor:
         """Return ``(M, D)`` features of the prompts, with gradient to what is tuned.
@@ -284,31 +286,34 @@ class L2RCLIP(Prompted):
         Args:
             alpha: RankFormer's share, to look at another than the model's own.
         """
-        words, span = self.prompts.words(), self.prompts.span
+        words, span = (
+            self.prompt_learner.prompt_embeddings(),
+            self.prompt_learner.context_and_rank_slice,
+        )
         embeddings = words.embeddings
         if self.rankformer is not None:
-            inner = embeddings[:, span], self.prompts.mask[:, span]
+            inner = embeddings[:, span], self.prompt_learner.mask[:, span]
             blended = self.rankformer(*inner, alpha)
             embeddings = torch.cat([embeddings[:, :1], blended, embeddings[:, span.stop :]], 1)
-        return self.clip.text_features_from(embeddings, words.end_positions)
+        return self.clip.encode_text_embeddings(embeddings, words.eos_positions)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return the total of :func:`~ordlib.losses.l2rclip_loss`; as in `Method.loss`."""
+        """Return the total of :func:`~ordlib.losses.l2rclip_loss`; as in `OrdinalMethod.loss`."""
         options = self.options
         return l2rclip_loss(
             features,
             self.text_features(),
-            ranks_of(self.task, values),
+            rank_targets(self.task, values),
             values,
-            self.levels,
+            self.rank_values,
             scale=self.clip.logit_scale,
-            pairwise=options.pairwise,
+            pairwise_loss=options.pairwise_loss,
             pairwise_weight=options.pairwise_weight,
             gamma=options.gamma,
             contrastive_weight=options.contrastive_weight,
         )
 
-    def after_step(self) -> None:
+    def on_after_step(self) -> None:
         """Keep alpha in 0 to 1."""
         if self.rankformer is not None:
             self.rankformer.clamp_alpha()

@@ -84,7 +84,7 @@ class FeatureRegressor(ABC):
         if self._regressor is None:
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(train) first")
         values = self._regressor.predict(self._features(data))
-        return self.task.read_values(values.clip(*self.task.range))
+        return self.task.decode_values(values.clip(*self.task.range))
 
     def _features(self, data: ImageData) -> np.ndarray:
         features = np.asarray(self.encode(data), dtype=np.float64)
@@ -115,7 +115,7 @@ class LinearProbe(FeatureRegressor):
 
     Example:
         >>> from ordlib import load_data
-        >>> train = load_data("counting", "train", side=64, size=50)
+        >>> train = load_data("counting", "train", image_size=64, num_images=50)
         >>> probe = LinearProbe(lambda data: data.images.mean((1, 2)), train.task)
         >>> prediction = probe.fit(train).predict(train)
         >>> prediction.value.shape, prediction.probabilities is None

@@ -7,41 +7,41 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..losses import text_to_image_kl
-from .base import ranks_of
-from .prompt_learner import InterpolatedRanks, Interpolation, PromptLearner
-from .prompted import Prompted, PromptOptions, plain_template
+from .base import rank_targets
+from .prompt_learner import InterpolatedRankEmbeddings, Interpolation, PromptLearner
+from .prompted import PromptConfig, PromptMethod, class_agnostic_template
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrdinalCLIPOptions(PromptOptions):
+class OrdinalCLIPConfig(PromptConfig):
     """Options of :class:`OrdinalCLIP`.
 
     Attributes:
-        base_ranks: K', 1 to M.
-        interpolation: "linear" or "inverse".
-        rank_words: whether base ranks start from the words of the ranks they stand at, each the
+        num_base_ranks: K', 1 to M.
+        interpolation_type: "linear" or "inverse".
+        init_from_words: whether base ranks start from the words of the ranks they stand at, each the
             mean of its tokens; else from random vectors.
 
     Raises:
         ValueError: no base ranks.
     """
 
-    base_ranks: int = 3
-    interpolation: Interpolation = "linear"
-    rank_words: bool = True
+    num_base_ranks: int = 3
+    interpolation_type: Interpolation = "linear"
+    init_from_words: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.base_ranks < 1:
-            raise ValueError(f"base_ranks = {self.base_ranks}: must be 1 or more")
+        if self.num_base_ranks < 1:
+            raise ValueError(f"num_base_ranks = {self.num_base_ranks}: must be 1 or more")
 
 
-class OrdinalCLIP(Prompted):
+class OrdinalCLIP(PromptMethod):
     """Learned context and base ranks; cross-entropy, and every rank finds its pictures.
 
     Args:
-        clip, task: as in :class:`~ordlib.methods.base.Method`.
-        options: fields of :class:`OrdinalCLIPOptions`.
+        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
+        options: fields of :class:`OrdinalCLIPConfig`.
 
     Raises:
         ValueError: more base ranks than ranks, or none.
@@ -52,37 +52,39 @@ class OrdinalCLIP(Prompted):
 
     Example:
         >>> from ordlib import load_clip, load_task
-        >>> model = OrdinalCLIP(load_clip("pico-clip", "cpu"), load_task("ageing"), base_ranks=5)
+        >>> model = OrdinalCLIP(load_clip("pico-clip", "cpu"), load_task("ageing"), num_base_ranks=5)
         >>> model.text_features().shape
         torch.Size([90, 96])
     """
 
-    Options = OrdinalCLIPOptions
+    Config = OrdinalCLIPConfig
 
     def _build(self) -> None:
         options = self.options
-        ranks = InterpolatedRanks(
+        ranks = InterpolatedRankEmbeddings(
             self.clip,
             self.task.num_ranks,
-            self._base_words() if options.rank_words else None,
-            base_ranks=options.base_ranks,
-            interpolation=options.interpolation,
+            self._base_words() if options.init_from_words else None,
+            num_base_ranks=options.num_base_ranks,
+            interpolation_type=options.interpolation_type,
             seed=options.seed,
         )
-        template = plain_template(self.task, options.template)
-        self.prompts = PromptLearner(
-            self.clip, template, ranks, context=options.context, seed=options.seed
+        template = class_agnostic_template(self.task, options.template)
+        self.prompt_learner = PromptLearner(
+            self.clip, template, ranks, n_ctx=options.n_ctx, seed=options.seed
         )
 
     def _base_words(self) -> list[str]:
-        count, last = self.options.base_ranks, self.task.num_ranks - 1
-        return [self.task.words[place] for place in np.linspace(0, last, count).round().astype(int)]
+        count, last = self.options.num_base_ranks, self.task.num_ranks - 1
+        return [
+            self.task.rank_names[place] for place in np.linspace(0, last, count).round().astype(int)
+        ]
 
     def text_features(self) -> Tensor:
         """Return ``(M, D)`` features of the prompts, with gradient to what is tuned."""
-        return self.prompts()
+        return self.prompt_learner()
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
         """Return cross-entropy plus the text-to-image divergence, unweighted, in nats."""
-        logits, ranks = self.logits(features), ranks_of(self.task, values)
+        logits, ranks = self.logits(features), rank_targets(self.task, values)
         return F.cross_entropy(logits, ranks) + text_to_image_kl(logits, ranks, ranking=False)

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..clip.text import Words
+from ..clip.text import PromptEmbeddings
 from ..utils.validation import check_choice
 
 Interpolation = Literal["linear", "inverse"]
 # Random starts are about as long as the embeddings of OpenAI's models.
-SPREAD = 0.02
-NEAR = 1e-5
+INIT_STD = 0.02
+EPS = 1e-5
 
 
-class RankWords(nn.Module):
+class RankEmbeddings(nn.Module):
     """Every rank's own words, as they are or tuned.
 
     Args:
@@ -36,8 +36,8 @@ class RankWords(nn.Module):
 
     Example:
         >>> from ordlib import load_clip
-        >>> ranks = RankWords(load_clip("pico-clip", "cpu"), ["one", "twenty one"])
-        >>> ranks().shape, ranks.lengths.tolist()
+        >>> ranks = RankEmbeddings(load_clip("pico-clip", "cpu"), ["one", "twenty one"])
+        >>> ranks().shape, rank_embeddings.lengths.tolist()
         (torch.Size([2, 2, 96]), [1, 2])
     """
 
@@ -52,16 +52,16 @@ class RankWords(nn.Module):
         return self.embeddings
 
 
-class InterpolatedRanks(nn.Module):
+class InterpolatedRankEmbeddings(nn.Module):
     """A few base ranks, and all others between them, so that neighbours share what they learn.
 
     Args:
         clip: gives widths and, for a start from words, the embeddings.
         num_ranks: M.
         words: K' texts to start the base ranks from (each is the mean of its tokens), first and
-            last for the ends of the scale; or None for random starts.
-        base_ranks: K', 1 to M, where no words are given.
-        interpolation: "linear" or "inverse" (proportional to the inverse distance).
+            last for the sos_eos of the scale; or None for random starts.
+        num_base_ranks: K', 1 to M, where no words are given.
+        interpolation_type: "linear" or "inverse" (proportional to the inverse distance).
         tokens: R, vectors of a rank.
         seed: of random starts.
 
@@ -74,7 +74,7 @@ class InterpolatedRanks(nn.Module):
 
     Example:
         >>> from ordlib import load_clip
-        >>> ranks = InterpolatedRanks(load_clip("pico-clip", "cpu"), 5, ["one", "twenty"])
+        >>> ranks = InterpolatedRankEmbeddings(load_clip("pico-clip", "cpu"), 5, ["one", "twenty"])
         >>> ranks.weights
         tensor([[1.0000, 0.0000],
                 [0.7500, 0.2500],
@@ -89,21 +89,23 @@ class InterpolatedRanks(nn.Module):
         num_ranks: int,
         words: Sequence[str] | None = None,
         *,
-        base_ranks: int = 3,
-        interpolation: Interpolation = "linear",
+        num_base_ranks: int = 3,
+        interpolation_type: Interpolation = "linear",
         tokens: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        count = base_ranks if words is None else len(words)
+        count = num_base_ranks if words is None else len(words)
         if not 1 <= count <= num_ranks:
-            raise ValueError(f"base_ranks = {count}: must be 1 to {num_ranks}, the number of ranks")
-        weights = interpolation_weights(num_ranks, count, interpolation)
+            raise ValueError(
+                f"num_base_ranks = {count}: must be 1 to {num_ranks}, the number of ranks"
+            )
+        weights = interpolation_weights(num_ranks, count, interpolation_type)
         self.register_buffer("weights", weights.to(clip.device), persistent=False)
         lengths = torch.full((num_ranks,), tokens, device=clip.device)
         self.register_buffer("lengths", lengths, persistent=False)
         if words is None:
-            base = _random((count, tokens, clip.word_width), seed).to(clip.device)
+            base = _random((count, tokens, clip.text_width), seed).to(clip.device)
         else:
             base = _means(clip, words)[:, None].repeat(1, tokens, 1)
         self.base = nn.Parameter(base)
@@ -114,14 +116,14 @@ class InterpolatedRanks(nn.Module):
 
 
 def interpolation_weights(
-    num_ranks: int, base_ranks: int, interpolation: Interpolation = "linear"
+    num_ranks: int, num_base_ranks: int, interpolation_type: Interpolation = "linear"
 ) -> Tensor:
     """Return how much of each base rank is in each rank.
 
     Args:
         num_ranks: M.
-        base_ranks: K', spread evenly from the first rank to the last.
-        interpolation: "linear": 1 - distance / (M - 1); "inverse": 1 / (distance + 1e-5).
+        num_base_ranks: K', spread evenly from the first rank to the last.
+        interpolation_type: "linear": 1 - distance / (M - 1); "inverse": 1 / (distance + 1e-5).
 
     Returns:
         ``(M, K')`` float32, rows summing to 1.
@@ -135,15 +137,15 @@ def interpolation_weights(
                 [0., 1., 0.],
                 [0., 0., 1.]])
     """
-    check_choice("interpolation", interpolation, get_args(Interpolation))
-    places = torch.linspace(0, num_ranks - 1, base_ranks, dtype=torch.float64)
+    check_choice("interpolation_type", interpolation_type, get_args(Interpolation))
+    places = torch.linspace(0, num_ranks - 1, num_base_ranks, dtype=torch.float64)
     distance = (torch.arange(num_ranks)[:, None] - places).abs()
-    if interpolation == "linear":
+    if interpolation_type == "linear":
         weights = 1 - distance / max(num_ranks - 1, 1)
     else:
-        weights = 1 / (distance + NEAR)
+        weights = 1 / (distance + EPS)
     # A single base rank stands at the first: the linear weight of the last rank is 0 there.
-    weights = weights.clamp(min=NEAR) if base_ranks == 1 else weights
+    weights = weights.clamp(min=EPS) if num_base_ranks == 1 else weights
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
@@ -153,13 +155,13 @@ class PromptLearner(nn.Module):
     Args:
         clip: the backbone, frozen.
         template: text with ``{rank}`` and no other placeholder; its words start the context.
-        ranks: `RankWords` or `InterpolatedRanks`.
-        context: number of random vectors to use before the rank instead of the template's words.
+        rank_embeddings: `RankEmbeddings` or `InterpolatedRankEmbeddings`.
+        n_ctx: number of random vectors to use before the rank instead of the template's words.
         tune_context: whether to train the context.
         seed: of a random context.
 
     Attributes:
-        span: the positions of context and rank words in the longest prompt.
+        context_and_rank_slice: the positions of context and rank words in the longest prompt.
 
     Raises:
         ValueError: a template without ``{rank}`` or with another placeholder, or prompts that do
@@ -171,7 +173,7 @@ class PromptLearner(nn.Module):
     Example:
         >>> from ordlib import load_clip
         >>> clip = load_clip("pico-clip", "cpu")
-        >>> ranks = RankWords(clip, ["one", "two"])
+        >>> ranks = RankEmbeddings(clip, ["one", "two"])
         >>> learner = PromptLearner(clip, "a photo of {rank} stars", ranks)
         >>> learner().shape
         torch.Size([2, 96])
@@ -181,57 +183,59 @@ class PromptLearner(nn.Module):
         self,
         clip: ClipBackbone,
         template: str,
-        ranks: nn.Module,
+        rank_embeddings: nn.Module,
         *,
-        context: int | None = None,
+        n_ctx: int | None = None,
         tune_context: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.clip, self.ranks = clip, ranks
-        before, after = _around(template)
-        ends = clip.word_embeddings(["x"]).embeddings[0, [0, -1]]
-        if context is None:
-            sides = [_side(clip, text) for text in (before, after)]
+        self.clip, self.rank_embeddings = clip, rank_embeddings
+        before, after = _split_template(template)
+        sos_eos = clip.token_embeddings(["x"]).embeddings[0, [0, -1]]
+        if n_ctx is None:
+            sides = [_embed_context(clip, text) for text in (before, after)]
         else:
-            sides = [_random((context, clip.word_width), seed).to(clip.device), ends[:0]]
-        self.register_buffer("ends", ends, persistent=False)
+            sides = [_random((n_ctx, clip.text_width), seed).to(clip.device), sos_eos[:0]]
+        self.register_buffer("sos_eos", sos_eos, persistent=False)
         self.context = nn.Parameter(torch.cat(sides), requires_grad=tune_context)
-        layout, last = _layout(len(sides[0]), len(sides[1]), ranks.lengths)
+        layout, last = _layout(len(sides[0]), len(sides[1]), rank_embeddings.lengths)
         if int(last.max()) >= clip.context_length:
             raise ValueError(
                 f"the prompts take {int(last.max()) + 1} positions; the context of {clip.name} "
                 f"holds {clip.context_length}: shorten the template or the words"
             )
         self.register_buffer("layout", layout, persistent=False)
-        self.register_buffer("end_positions", last, persistent=False)
+        self.register_buffer("eos_positions", last, persistent=False)
         # Known once, so that nobody has to ask the device: where some prompt has a word.
-        self.span = slice(1, int(last.max()))
+        self.context_and_rank_slice = slice(1, int(last.max()))
 
     @property
     def mask(self) -> Tensor:
         """``(M, T)`` bool: the positions of context and rank words, between start and end."""
         places = torch.arange(self.layout.shape[1], device=self.layout.device)
-        return (places > 0) & (places < self.end_positions[:, None])
+        return (places > 0) & (places < self.eos_positions[:, None])
 
-    def words(self) -> Words:
+    def prompt_embeddings(self) -> PromptEmbeddings:
         """Return the prompts as the text tower reads them, with gradient to what is tuned."""
-        parts = (self.ends, self.context, self.ranks().flatten(0, 1))
+        parts = (self.sos_eos, self.context, self.rank_embeddings().flatten(0, 1))
         embeddings = torch.cat([part.float() for part in parts])[self.layout]
         places = torch.arange(self.layout.shape[1], device=self.layout.device)
-        return Words(embeddings, self.end_positions, places <= self.end_positions[:, None])
+        return PromptEmbeddings(
+            embeddings, self.eos_positions, places <= self.eos_positions[:, None]
+        )
 
     def forward(self) -> Tensor:
         """Return ``(M, D)`` text features, float32, not normalised."""
-        words = self.words()
-        return self.clip.text_features_from(words.embeddings, words.end_positions)
+        words = self.prompt_embeddings()
+        return self.clip.encode_text_embeddings(words.embeddings, words.eos_positions)
 
 
 def _layout(before: int, after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Say which row of (start, end, context, rank words) stands at every position.
 
     Returns:
-        ``(M, T)`` int64 rows, padded with the end, and ``(M,)`` positions of the ends.
+        ``(M, T)`` int64 rows, padded with the end, and ``(M,)`` positions of the sos_eos.
     """
     context, longest = 2, int(lengths.max())
     words = context + before + after
@@ -246,7 +250,7 @@ def _layout(before: int, after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return layout.to(lengths.device), last.to(lengths.device)
 
 
-def _around(template: str) -> tuple[str, str]:
+def _split_template(template: str) -> tuple[str, str]:
     before, found, after = template.partition("{rank}")
     if not found or "{" in before + after:
         raise ValueError(
@@ -255,11 +259,11 @@ def _around(template: str) -> tuple[str, str]:
     return before.strip(), after.strip()
 
 
-def _side(clip: ClipBackbone, text: str) -> Tensor:
+def _embed_context(clip: ClipBackbone, text: str) -> Tensor:
     """Return the embeddings ``(L, W)`` of a side's words; none for an empty side."""
     if not text:
-        return clip.word_embeddings(["x"]).embeddings[0, :0]
-    return clip.word_embeddings([text]).embeddings[0, 1:-1]
+        return clip.token_embeddings(["x"]).embeddings[0, :0]
+    return clip.token_embeddings([text]).embeddings[0, 1:-1]
 
 
 def _embed(clip: ClipBackbone, words: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -273,7 +277,7 @@ def _embed(clip: ClipBackbone, words: Sequence[str]) -> tuple[Tensor, Tensor]:
         if key in seen:
             raise ValueError(f"{seen[key]!r} and {text!r} are the same to CLIP: change one")
         seen[key] = text
-    embeddings = clip.word_embeddings(list(words)).embeddings[:, 1 : 1 + int(lengths.max())]
+    embeddings = clip.token_embeddings(list(words)).embeddings[:, 1 : 1 + int(lengths.max())]
     return embeddings.clone(), lengths
 
 
@@ -284,4 +288,4 @@ def _means(clip: ClipBackbone, words: Sequence[str]) -> Tensor:
 
 
 def _random(shape: tuple[int, ...], seed: int) -> Tensor:
-    return SPREAD * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return INIT_STD * torch.randn(shape, generator=torch.Generator().manual_seed(seed))

@@ -10,18 +10,18 @@ from torch import Tensor
 from ..clip import ClipBackbone
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from ..tasks.templates import placeholders
-from .base import Method, ranks_of
-from .image_encoder import ImageOptions
+from ..tasks.templates import placeholder_names
+from .base import OrdinalMethod, rank_targets
+from .image_encoder import ImageEncoderConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptOptions(ImageOptions):
+class PromptConfig(ImageEncoderConfig):
     """How a method's prompts start.
 
     Attributes:
-        template: text with ``{rank}`` alone; None takes the task's, see :func:`plain_template`.
-        context: number of random vectors to start the context from, instead of the template's
+        template: text with ``{rank}`` alone; None takes the task's, see :func:`class_agnostic_template`.
+        n_ctx: number of random vectors to start the context from, instead of the template's
             words; None takes the words.
 
     Raises:
@@ -29,15 +29,15 @@ class PromptOptions(ImageOptions):
     """
 
     template: str | None = None
-    context: int | None = None
+    n_ctx: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.context is not None and self.context < 0:
-            raise ValueError(f"context = {self.context}: must be 0 or more, or None")
+        if self.n_ctx is not None and self.n_ctx < 0:
+            raise ValueError(f"n_ctx = {self.n_ctx}: must be 0 or more, or None")
 
 
-class Prompted(Method):
+class PromptMethod(OrdinalMethod):
     """Cosines between pictures and the prompts of all ranks, and their cross-entropy."""
 
     def task_fields(self) -> dict:
@@ -50,28 +50,35 @@ class Prompted(Method):
 
     def logits(self, features: Tensor) -> Tensor:
         """Return ``(B, M)`` logits of ``(B, D)`` features: CLIP's own factor times cosines."""
-        return cosine_logits(self.clip, features, self.text_features())
+        return clip_logits(self.clip, features, self.text_features())
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats; arguments as in :meth:`Method.loss`."""
-        return F.cross_entropy(self.logits(features), ranks_of(self.task, values))
+        """Return the mean cross-entropy in nats; arguments as in :meth:`OrdinalMethod.loss`."""
+        return F.cross_entropy(self.logits(features), rank_targets(self.task, values))
 
     @torch.no_grad()
-    def read(self, features: Tensor) -> Prediction:
+    def predict_from_features(self, features: Tensor) -> Prediction:
         """Return predictions with probabilities, read as the task says."""
         probabilities = self.logits(features).double().softmax(1)
-        return self.task.read(probabilities.cpu().numpy())
+        return self.task.decode_probabilities(probabilities.cpu().numpy())
 
 
 def class_agnostic_fields(task: OrdinalTask) -> dict:
     """Return a task's fields without what only prompts that name an object need."""
-    if not task.fillers:
+    if not task.placeholders:
         return asdict(task)
-    plain = {"templates": plain_template(task), "bin_templates": plain_template(task, bins=True)}
-    return asdict(task) | {name: (template,) for name, template in plain.items()} | {"fillers": {}}
+    plain = {
+        "templates": class_agnostic_template(task),
+        "bin_templates": class_agnostic_template(task, bins=True),
+    }
+    return (
+        asdict(task)
+        | {name: (template,) for name, template in plain.items()}
+        | {"placeholders": {}}
+    )
 
 
-def cosine_logits(clip: ClipBackbone, features: Tensor, texts: Tensor) -> Tensor:
+def clip_logits(clip: ClipBackbone, features: Tensor, texts: Tensor) -> Tensor:
     """Return CLIP's logits, in single precision also where autocast rounds products.
 
     Args:
@@ -87,7 +94,9 @@ def cosine_logits(clip: ClipBackbone, features: Tensor, texts: Tensor) -> Tensor
         return clip.logit_scale * one @ other.T
 
 
-def plain_template(task: OrdinalTask, given: str | None = None, *, bins: bool = False) -> str:
+def class_agnostic_template(
+    task: OrdinalTask, given: str | None = None, *, bins: bool = False
+) -> str:
     """Return a template with ``{rank}`` alone: learned prompts are not told a picture's object.
 
     Args:
@@ -101,16 +110,16 @@ def plain_template(task: OrdinalTask, given: str | None = None, *, bins: bool = 
 
     Example:
         >>> from ordlib import load_task
-        >>> plain_template(load_task("counting"))
+        >>> class_agnostic_template(load_task("counting"))
         'a photo of {rank}'
     """
     templates = task.bin_templates if bins else task.templates
     if given is not None:
         return given
     for template in templates:
-        if placeholders(template) == {"rank"}:
+        if placeholder_names(template) == {"rank"}:
             return template
     words = templates[0]
-    for name in placeholders(templates[0]) - {"rank"}:
+    for name in placeholder_names(templates[0]) - {"rank"}:
         words = words.replace(f"{{{name}}}", "")
     return " ".join(words.split())

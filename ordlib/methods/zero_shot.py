@@ -10,12 +10,12 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from ..clip import ClipBackbone
-from ..clip.feature_cache import image_features
+from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from ..tasks.templates import fillings, placeholders
-from ..tasks.validation import known_reading
+from ..tasks.templates import placeholder_combinations, placeholder_names
+from ..tasks.validation import validate_decode
 from ..utils.validation import check_choice
 
 OVER = ("ranks", "bins")
@@ -45,11 +45,11 @@ class ZeroShot:
             by index; None takes all. For the spread over templates make one model with each
             ``(i,)``.
         fill: the record column for each named placeholder; None names none.
-        reading: "expectation" or "argmax"; None takes the task's own. For the other one of
-            the same predictions: ``task.read(prediction.probabilities, "argmax")``.
+        decode: "expectation" or "argmax"; None takes the task's own. For the other one of
+            the same predictions: ``task.decode_probabilities(prediction.probabilities, "argmax")``.
 
     Raises:
-        ValueError: unknown template, placeholder, reading or ``over``.
+        ValueError: unknown template, placeholder, decode or ``over``.
 
     Source:
         Radford et al. (2021), Learning transferable visual models from natural language
@@ -59,13 +59,13 @@ class ZeroShot:
     Example:
         >>> from ordlib import load_clip, load_data
         >>> clip = load_clip("pico-clip", "cpu")
-        >>> data = load_data("counting", "val", size=100)
+        >>> data = load_data("counting", "val", num_images=100)
         >>> named = {"object": "plural"}
         >>> numerals = ZeroShot(clip, data.task, templates=(0, 1, 2), fill=named)
         >>> numerals.predict(data).probabilities.shape
         (100, 20)
         >>> phrases = ZeroShot(clip, data.task, fill=named, over="bins")
-        >>> truth = data.task.bin_of(data.values)
+        >>> truth = data.task.bin_index(data.values)
         >>> (phrases.predict_bins(data) == truth).shape
         (100,)
     """
@@ -78,11 +78,11 @@ class ZeroShot:
         over: Literal["ranks", "bins"] = "ranks",
         templates: Sequence[int] | None = None,
         fill: Mapping[str, str] | None = None,
-        reading: Literal["expectation", "argmax"] | None = None,
+        decode: Literal["expectation", "argmax"] | None = None,
     ) -> None:
         check_choice("over", over, OVER)
         self.clip, self.task, self.over = clip, task, over
-        self.reading = known_reading(task.reading if reading is None else reading)
+        self.decode = validate_decode(task.decode if decode is None else decode)
         self.fill = dict(fill or {})
         known = task.templates if over == "ranks" else task.bin_templates
         self._write = task.prompts if over == "ranks" else task.bin_prompts
@@ -134,31 +134,31 @@ class ZeroShot:
         """
         probabilities = self._probabilities(data)
         if self.over == "ranks":
-            return self.task.read(probabilities, self.reading)
+            return self.task.decode_probabilities(probabilities, self.decode)
         midpoints = self.task.bin_midpoints().clip(*self.task.range)
-        if self.reading == "argmax":
-            return self.task.read_values(midpoints[probabilities.argmax(1)])
-        return self.task.read_values(probabilities @ midpoints)
+        if self.decode == "argmax":
+            return self.task.decode_values(midpoints[probabilities.argmax(1)])
+        return self.task.decode_values(probabilities @ midpoints)
 
     def predict_bins(self, data: ImageData) -> np.ndarray:
         """Predict the coarse bin of every picture, so that numerals and phrases can be compared.
 
         Over bins it is the likeliest phrase. Over ranks it is the bin whose ranks are likeliest
         together, which favours bins with many ranks where the model is unsure;
-        ``task.bin_of(model.predict(data).value)`` is the other way to get there.
+        ``task.bin_index(model.predict(data).value)`` is the other way to get there.
 
         Args:
             data: N pictures.
 
         Returns:
-            ``(N,)`` int64, 0 to d - 1, to be compared with ``task.bin_of(data.values)``.
+            ``(N,)`` int64, 0 to d - 1, to be compared with ``task.bin_index(data.values)``.
 
         Raises:
             ValueError: as `predict`.
         """
         probabilities = self._probabilities(data)
         if self.over == "ranks":
-            bins = self.task.bin_of(self.task.levels)
+            bins = self.task.bin_index(self.task.rank_values)
             probabilities = probabilities @ np.eye(self.task.num_bins)[bins]
         return probabilities.argmax(1)
 
@@ -170,7 +170,7 @@ class ZeroShot:
             self.text_features(**dict(zip(self.fill, words, strict=True)))
             for words in tqdm(alike, "encoding prompts", leave=False, delay=2, unit="word")
         ]
-        images = normalize(image_features(self.clip, data), dim=-1)
+        images = normalize(cached_image_features(self.clip, data), dim=-1)
         cosines = torch.empty(len(data), len(texts[0]), dtype=torch.float64)
         for rows, text in zip(alike.values(), texts, strict=True):
             cosines[rows] = (images[rows] @ text.T).double()
@@ -189,12 +189,14 @@ class ZeroShot:
     def _template_features(self, index: int, words: Mapping[str, str]) -> torch.Tensor:
         """Return the features of one template, averaged over the words of what is not named."""
         text = self._texts[index]
-        used = {name: word for name, word in words.items() if name in placeholders(text)}
+        used = {name: word for name, word in words.items() if name in placeholder_names(text)}
         key = (index, *sorted(used.items()))
         if key not in self._encoded:
-            unnamed = {k: v for k, v in self.task.fillers.items() if k not in used}
-            prompts = [self._write(index, **words, **f) for f in fillings(text, unnamed)]
-            features = self.clip.encode_prompts([p for filled in prompts for p in filled])
+            unnamed = {k: v for k, v in self.task.placeholders.items() if k not in used}
+            prompts = [
+                self._write(index, **words, **f) for f in placeholder_combinations(text, unnamed)
+            ]
+            features = self.clip.encode_text([p for filled in prompts for p in filled])
             features = normalize(features, dim=-1)
             self._encoded[key] = _mean(features.view(len(prompts), len(prompts[0]), -1))
         return self._encoded[key]
@@ -218,13 +220,13 @@ def _indices(templates: Sequence[int] | None, count: int) -> tuple[int, ...]:
 def _words(data: ImageData, name: str, column: str) -> list[str]:
     """Return the word of every picture for one placeholder."""
     where = f"{data.task.name}/{data.split}"
-    if column not in data.records:
-        there = ", ".join(map(str, data.records)) or "none"
+    if column not in data.metadata:
+        there = ", ".join(map(str, data.metadata)) or "none"
         raise ValueError(
             f"fill[{name!r}] = {column!r}: the records of {where} have no such column; "
             f"they have {there}"
         )
-    words = data.records[column].tolist()
+    words = data.metadata[column].tolist()
     for row, word in enumerate(words):
         if not isinstance(word, str) or not word.strip():
             raise ValueError(

@@ -1,19 +1,19 @@
 """How good an ordinal prediction is, and how sure we are of it.
 
 Errors and correlations are measured on the number line (`mae`, `spearman`, `pearson`), agreement
-on rank indices (`accuracy`, `off_by_one_accuracy`, `quadratic_kappa`). Whatever is undefined,
+on rank indices (`accuracy`, `off_by_one_accuracy`, `quadratic_weighted_kappa`). Whatever is undefined,
 such as the correlation with a constant, is ``nan``: no warning, no invented zero.
 """
 
-from .bootstrap import Interval, bootstrap, crossed_bootstrap
+from .bootstrap import Interval, bootstrap, two_way_bootstrap
 from .ordinal import (
     accuracy,
+    compute_metrics,
     mae,
     off_by_one_accuracy,
     pairwise_accuracy,
     pearson,
-    quadratic_kappa,
-    score,
+    quadratic_weighted_kappa,
     spearman,
 )
 from .ordinality import Ordinality, ordinality_score, rank_similarity
@@ -23,14 +23,14 @@ __all__ = [
     "Ordinality",
     "accuracy",
     "bootstrap",
-    "crossed_bootstrap",
+    "compute_metrics",
     "mae",
     "off_by_one_accuracy",
     "ordinality_score",
     "pairwise_accuracy",
     "pearson",
-    "quadratic_kappa",
+    "quadratic_weighted_kappa",
     "rank_similarity",
-    "score",
     "spearman",
+    "two_way_bootstrap",
 ]

@@ -28,13 +28,13 @@ def bootstrap(
     statistic: Callable[..., float],
     *arrays: ArrayLike,
     groups: ArrayLike | None = None,
-    samples: int = 1000,
-    level: float = 0.95,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Put a percentile bootstrap interval around any statistic.
 
-    Rows are drawn with replacement, the same rows of every array: a picture keeps its truth and
+    Rows are drawn with replacement, the same rows of every array: a picture keeps its y_true and
     its predictions together, so that the difference of two models on the same pictures is a
     paired comparison. With ``groups``, whole groups are drawn instead (all crops of a scene,
     all pictures of a person), as many as there are; rows of one group are not independent, and
@@ -48,8 +48,8 @@ def bootstrap(
         statistic: takes the drawn rows of each array, in the order given; returns a number.
         arrays: one or more arrays of N rows each.
         groups: ``(N,)`` group of each row, numbers or names, or None: every row by itself.
-        samples: number of draws.
-        level: share of draws that the interval holds, between 0 and 1.
+        n_resamples: number of draws.
+        confidence_level: share of draws that the interval holds, between 0 and 1.
         seed: the same seed gives the same interval.
 
     Returns:
@@ -57,7 +57,7 @@ def bootstrap(
         if there is only one row or group: it cannot tell how others would vary.
 
     Raises:
-        ValueError: no array, no rows, other lengths, or ``samples`` or ``level`` out of range.
+        ValueError: no array, no rows, other lengths, or ``n_resamples`` or ``confidence_level`` out of range.
 
     Source:
         Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13; groups are
@@ -73,23 +73,23 @@ def bootstrap(
     """
     columns = [np.asarray(array) for array in arrays]
     units = _units(columns, groups)
-    if samples < 1 or not 0 < level < 1:
+    if n_resamples < 1 or not 0 < confidence_level < 1:
         raise ValueError(
-            f"samples must be at least 1 and level between 0 and 1, not {samples} and {level}"
+            f"n_resamples must be at least 1 and confidence_level between 0 and 1, not {n_resamples} and {confidence_level}"
         )
     estimate = float(statistic(*columns))
     if len(units) == 1:
         return Interval(estimate, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    draws = np.full(samples, np.nan)
-    for draw in range(samples):
+    draws = np.full(n_resamples, np.nan)
+    for draw in range(n_resamples):
         chosen = rng.integers(len(units), size=len(units))
         rows = np.concatenate([units[unit] for unit in chosen]) if groups is not None else chosen
         draws[draw] = statistic(*(column[rows] for column in columns))
     draws = draws[np.isfinite(draws)]
     if draws.size == 0:
         return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(draws, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     return Interval(estimate, float(low), float(high))
 
 
@@ -106,13 +106,13 @@ def _units(columns: list[np.ndarray], groups: ArrayLike | None) -> list[np.ndarr
     return [np.flatnonzero(member == group) for group in range(len(names))]
 
 
-def crossed_bootstrap(
+def two_way_bootstrap(
     errors: ArrayLike,
     other: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
-    samples: int = 2000,
-    level: float = 0.95,
+    n_resamples: int = 2000,
+    confidence_level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Put an interval around a mean over seeds and pictures, or around a difference of two.
@@ -125,8 +125,8 @@ def crossed_bootstrap(
         other: ``(S, N)`` or ``(1, N)`` of a second method, to be subtracted; of the same seeds,
             or of a method that has none.
         groups: ``(N,)`` group of each picture, or None.
-        samples: number of draws.
-        level: share of draws that the interval holds.
+        n_resamples: number of draws.
+        confidence_level: share of draws that the interval holds.
         seed: the same seed gives the same interval.
 
     Returns:
@@ -140,7 +140,7 @@ def crossed_bootstrap(
         Owen (2007), The pigeonhole bootstrap, Annals of Applied Statistics 1(2).
 
     Example:
-        >>> crossed_bootstrap([[1, 2, 3, 4], [1, 2, 3, 6]], [[1, 1, 1, 1]]).estimate
+        >>> two_way_bootstrap([[1, 2, 3, 4], [1, 2, 3, 6]], [[1, 1, 1, 1]]).estimate
         1.75
     """
     table = np.atleast_2d(np.asarray(errors, dtype=np.float64))
@@ -158,10 +158,10 @@ def crossed_bootstrap(
     if units == 1:
         return Interval(estimate, np.nan, np.nan)
     rng = np.random.default_rng(seed)
-    over_seeds = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), samples)
-    drawn = rng.multinomial(units, np.full(units, 1 / units), samples)
+    over_seeds = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), n_resamples)
+    drawn = rng.multinomial(units, np.full(units, 1 / units), n_resamples)
     sums = np.stack([np.bincount(member, row, units) for row in table], axis=1)
     totals = np.einsum("ds,du,us->d", over_seeds, drawn, sums)
     means = totals / (len(table) * (drawn @ np.bincount(member)))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
     return Interval(estimate, float(low), float(high))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import ImageData
-from . import Interval, bootstrap, pairwise_accuracy, score
+from . import Interval, bootstrap, compute_metrics, pairwise_accuracy
 from .ordinal import correlation, kappa_of_ranks, rank_correlation
 from .prediction import Prediction
 
@@ -29,7 +29,7 @@ class Evaluation:
         intervals: the same with 95 % bootstrap intervals over pictures, or over groups of
             pictures where the data has them.
         prediction: what the model said.
-        truth: ``(N,)`` labels on the task's number line.
+        y_true: ``(N,)`` labels on the task's number line.
         name: task and split, for headings.
         unit: the task's unit, which is that of ``mae``.
     """
@@ -37,7 +37,7 @@ class Evaluation:
     metrics: dict[str, float]
     intervals: dict[str, Interval]
     prediction: Prediction
-    truth: np.ndarray
+    y_true: np.ndarray
     name: str
     unit: str
 
@@ -56,11 +56,11 @@ class Evaluation:
         return f"<p>{self._title()}</p>\n{self.table().round(3).to_html()}"
 
     def _title(self) -> str:
-        return f"{self.name}: {len(self.truth)} pictures, mae in {self.unit}"
+        return f"{self.name}: {len(self.y_true)} pictures, mae in {self.unit}"
 
 
-def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) -> Evaluation:
-    """Predict, compare with the truth, and say how sure the numbers are.
+def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int = 0) -> Evaluation:
+    """Predict, compare with the y_true, and say how sure the numbers are.
 
     The intervals answer: how would these numbers vary with other pictures (or other groups) of
     the same kind? They do not cover another training run.
@@ -68,11 +68,11 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
     Args:
         model: has ``predict(data) -> Prediction``.
         data: N labelled pictures.
-        samples: bootstrap draws for each interval.
+        n_resamples: bootstrap draws for each interval.
         seed: of the bootstrap.
 
     Returns:
-        Metrics, intervals, predictions and truth. Where all pictures are of one group the ends
+        Metrics, intervals, predictions and y_true. Where all pictures are of one group the ends
         of the intervals are ``nan``: one group tells nothing of others.
 
     Raises:
@@ -81,8 +81,8 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
     Example:
         >>> from ordlib import load_data
         >>> from ordlib.synthetic.pixel_baselines import PixelRidge
-        >>> data = load_data("counting", "train", side=64, size=50)
-        >>> result = evaluate(PixelRidge(data.task).fit(data), data, samples=100)
+        >>> data = load_data("counting", "train", image_size=64, num_images=50)
+        >>> result = evaluate(PixelRidge(data.task).fit(data), data, n_resamples=100)
         >>> list(result.metrics)
         ['mae', 'accuracy', 'off_by_one', 'kappa', 'spearman', 'pearson', 'pairwise']
         >>> result.table().columns.tolist()
@@ -99,32 +99,32 @@ def evaluate(model: Model, data: ImageData, samples: int = 1000, seed: int = 0) 
         raise ValueError(
             f"{type(model).__name__} gave {len(prediction)} predictions for {len(data)} pictures"
         )
-    scores = score(data.task, data.values, prediction)
+    scores = compute_metrics(data.task, data.values, prediction)
     return Evaluation(
         metrics=scores,
-        intervals=_intervals(scores, data, prediction, samples, seed),
+        intervals=_intervals(scores, data, prediction, n_resamples, seed),
         prediction=prediction,
-        truth=data.values,
+        y_true=data.values,
         name=f"{data.task.name}, {data.split}",
         unit=data.task.unit,
     )
 
 
 def _intervals(
-    scores: dict[str, float], data: ImageData, prediction: Prediction, samples: int, seed: int
+    scores: dict[str, float], data: ImageData, prediction: Prediction, n_resamples: int, seed: int
 ) -> dict[str, Interval]:
-    truth, value = data.values, prediction.value
-    ranks, labels = data.ranks, data.task.nearest_rank(prediction.label)
-    misses = np.abs(ranks - labels)
+    y_true, value = data.values, prediction.value
+    ranks, labels = data.ranks, data.task.rank_index(prediction.label)
+    rank_errors = np.abs(ranks - labels)
     # What is a mean over pictures is drawn as one: the same numbers ten times faster.
     statistics = {
-        "mae": (np.mean, np.abs(truth - value)),
-        "accuracy": (np.mean, misses == 0),
-        "off_by_one": (np.mean, misses <= 1),
+        "mae": (np.mean, np.abs(y_true - value)),
+        "accuracy": (np.mean, rank_errors == 0),
+        "off_by_one": (np.mean, rank_errors <= 1),
         "kappa": (kappa_of_ranks, ranks, labels),
-        "spearman": (rank_correlation, truth, value),
-        "pearson": (correlation, truth, value),
+        "spearman": (rank_correlation, y_true, value),
+        "pearson": (correlation, y_true, value),
         "pairwise": (pairwise_accuracy, ranks, value),
     }
-    how = {"groups": data.groups, "samples": samples, "seed": seed}
+    how = {"groups": data.groups, "n_resamples": n_resamples, "seed": seed}
     return {name: bootstrap(*statistics[name], **how) for name in scores}

@@ -12,16 +12,16 @@ class Ordinality(NamedTuple):
     Attributes:
         raw: share of steps away from a rank that lower the similarity, 0 to 1. Chance depends
             on the number of ranks, so never compare it between tasks.
-        corrected: 0 at chance, 1 where every step away lowers the similarity. ``nan`` for two
+        chance_corrected: 0 at chance, 1 where every step away lowers the similarity. ``nan`` for two
             ranks, where nothing can go wrong.
     """
 
     raw: float
-    corrected: float
+    chance_corrected: float
 
 
 def ordinality_score(features: ArrayLike) -> Ordinality:
-    """OrdinalCLIP's ordinality score of rank features, raw and corrected for chance.
+    """OrdinalCLIP's ordinality score of rank features, raw and chance_corrected for chance.
 
     With ``S = T T'`` it counts, for every rank i, how many of the steps j to j + 1 away from it
     lower the similarity ``S[i, j]``. The first step (j = i) always does, so chance is
@@ -31,7 +31,7 @@ def ordinality_score(features: ArrayLike) -> Ordinality:
         features: ``(M, D)``, one row a rank in order, any length (rows are normalised here).
 
     Returns:
-        The raw and the corrected score.
+        The raw and the chance_corrected score.
 
     Raises:
         ValueError: not ``(M, D)`` with M of 2 or more, or a row that is not finite or all 0.
@@ -42,7 +42,7 @@ def ordinality_score(features: ArrayLike) -> Ordinality:
     Example:
         >>> walk = [[1, 0], [1, 1], [1, 2], [1, 3]]
         >>> ordinality_score(walk)
-        Ordinality(raw=1.0, corrected=1.0)
+        Ordinality(raw=1.0, chance_corrected=1.0)
     """
     similarity = rank_similarity(features)
     ranks = len(similarity)

@@ -11,10 +11,10 @@ class Prediction:
     """Predictions of N pictures on a task's number line.
 
     Attributes:
-        value: ``(N,)`` float64, the predicted values, in the task's unit and possibly between
+        value: ``(N,)`` float64, the y_pred values, in the task's unit and possibly between
             ranks.
         label: ``(N,)`` float64, each value settled on a rank: the level of that rank.
-            ``task.nearest_rank(label)`` gives its index, ``task.label_of(index)`` its name.
+            ``task.rank_index(label)`` gives its index, ``task.rank_label(index)`` its name.
         probabilities: ``(N, M)`` float64 over the ranks, rows summing to 1, or None for
             methods that have none.
 
@@ -51,7 +51,7 @@ class Prediction:
         return len(self.value)
 
 
-def distributions(probabilities: ArrayLike, ranks: int) -> np.ndarray:
+def validate_probabilities(probabilities: ArrayLike, ranks: int) -> np.ndarray:
     """Check ``(N, M)`` probabilities over ranks and make their rows sum to 1 exactly.
 
     Args:

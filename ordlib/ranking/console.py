@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..utils.validation import listed
 from .html import write_gallery
-from .result import Ranking, is_strange, printable
+from .result import Ranking, escape_nonprintable, is_strange
 
 ROWS = 40
 
@@ -43,19 +43,24 @@ def report(
 
 def show(console: Console, ranking: Ranking, rows: int) -> None:
     """Print the first rows as a table, then what is to be known of the order."""
-    _say(console, ranking.title, "bold")
+    _print(console, ranking.title, "bold")
     console.print(_table(ranking, rows))
     if len(ranking) > rows:
-        _say(
+        _print(
             console,
             f"... and {len(ranking) - rows:,} more: --csv FILE has all, --top shows so many.",
             "dim",
         )
     for note in ranking.notes:
-        _say(console, note, "yellow")
-    told = listed([f"{printable(path)} {printable(why)}" for path, why in ranking.skipped.items()])
+        _print(console, note, "yellow")
+    told = listed(
+        [
+            f"{escape_nonprintable(path)} {escape_nonprintable(why)}"
+            for path, why in ranking.skipped.items()
+        ]
+    )
     if told:
-        _say(console, told.removeprefix("\n"), "red")
+        _print(console, told.removeprefix("\n"), "red")
 
 
 def _table(ranking: Ranking, rows: int) -> Table:
@@ -68,13 +73,13 @@ def _table(ranking: Ranking, rows: int) -> Table:
         table.add_column(ranking.task if named else ranking.unit, justify="right", no_wrap=True)
     for row in ranking.table.head(rows).itertuples():
         # Text, since names may hold what rich would take for markup.
-        cells = [str(row.rank), Text(printable(row.path)), f"{row.score:.2f}"]
-        cells += [ranking.meaning(row)] if ranking.task else []
+        cells = [str(row.rank), Text(escape_nonprintable(row.path)), f"{row.score:.2f}"]
+        cells += [ranking.format_value(row)] if ranking.task else []
         table.add_row(*cells, style="dim" if is_strange(row) else None)
     return table
 
 
-def _say(console: Console, text: str, style: str) -> None:
+def _print(console: Console, text: str, style: str) -> None:
     """Print text as it is: no markup, no colours guessed; only a terminal breaks its lines."""
     console.print(
         text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal

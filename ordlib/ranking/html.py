@@ -12,9 +12,9 @@ from string import Template
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..data.image_io import read_picture
-from ..utils.cache import replacing
-from .result import Ranking, is_strange, printable
+from ..data.image_io import load_image
+from ..utils.cache import atomic_write
+from .result import Ranking, escape_nonprintable, is_strange
 
 SIDE = 256  # pixels of the longer side of a thumbnail
 PICTURES = "<!-- pictures -->"
@@ -34,7 +34,7 @@ def write_gallery(ranking: Ranking, path: str | os.PathLike, side: int = SIDE) -
     template = files("ordlib.ranking").joinpath("gallery.html").read_text(encoding="utf-8")
     head, tail = (Template(part) for part in template.split(PICTURES))
     words = _words(ranking)
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as page:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(head.substitute(words))
         for item in _items(ranking, side):
             page.write(item)
@@ -47,7 +47,7 @@ def _words(ranking: Ranking) -> dict[str, str]:
     scores = ranking.table["score"]
     whole = len(ranking) == ranking.total
     # What casts doubt on the order stands by itself.
-    loud = ranking.notes[: bool(ranking.strange)]
+    loud = ranking.notes[: bool(ranking.num_ood)]
     quiet = " ".join(ranking.notes[len(loud) :])
     notes = [f'<p class="note warn">{_safe(note)}</p>' for note in loud]
     notes += [f'<p class="note">{_safe(quiet)}</p>'] if quiet else []
@@ -57,7 +57,7 @@ def _words(ranking: Ranking) -> dict[str, str]:
         "of": ("" if whole else f"of {ranking.total:,} ") + f"picture{'s'[: ranking.total > 1]}",
         "first": _safe(ranking.first).capitalize(),
         "scores": f"{scores.min():.2f} to {scores.max():.2f}".replace("-", "\u2212"),
-        "component": _safe(ranking.component),
+        "component": _safe(ranking.model),
         "notes": "\n".join(notes),
         "skipped": _skipped(ranking),
     }
@@ -80,7 +80,7 @@ def _items(ranking: Ranking, side: int) -> Iterator[str]:
     for row in tqdm(rows, "writing the gallery", len(ranking), False, delay=2, unit="picture"):
         share = (row.score - low) / (high - low) if high > low else 1.0
         odd = '<span class="odd">unlike training</span>' if is_strange(row) else ""
-        said = ranking.meaning(row)
+        said = ranking.format_value(row)
         said += f" {ranking.unit}" if said and "label" not in ranking.table else ""
         score = f"{row.score:.2f}".replace("-", "\u2212")
         yield (
@@ -96,7 +96,7 @@ def _items(ranking: Ranking, side: int) -> Iterator[str]:
 def _picture(row: object, side: int) -> str:
     """A picture as an ``img`` that carries it, or words if it is gone by now."""
     try:
-        picture = read_picture(Path(row.path))
+        picture = load_image(Path(row.path))
     except OSError:
         return "<p>cannot be read any more</p>"
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -109,4 +109,4 @@ def _picture(row: object, side: int) -> str:
 
 def _safe(text: str) -> str:
     """Text that HTML shows as it is, on one line, whatever it holds."""
-    return escape(printable(text))
+    return escape(escape_nonprintable(text))

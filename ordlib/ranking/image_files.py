@@ -13,15 +13,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..data.image_io import SUFFIXES, examine
-from ..utils.cache import cache_dir, digest, replacing
+from ..data.image_io import SUFFIXES, validate_image
+from ..utils.cache import atomic_write, cache_dir, content_hash
 
 # A picture is scaled until its short side fits: a line of pixels would grow beyond all memory.
-LONGEST = 100
+MAX_ASPECT_RATIO = 100
 
 
 @dataclass
-class Found:
+class FileScan:
     """What lies in a folder.
 
     Attributes:
@@ -35,7 +35,7 @@ class Found:
     ignored: int = 0
 
 
-def find_pictures(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Found:
+def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
     """Picture files of a folder, or of a list of files and folders, sorted by path.
 
     In a folder, all its subfolders are searched, links followed and each folder entered once;
@@ -48,7 +48,7 @@ def find_pictures(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Fou
     alone = isinstance(paths, str | os.PathLike)
     if alone and not os.path.lexists(paths):
         raise FileNotFoundError(f"there is no folder {os.fspath(paths)!r}")
-    found = Found()
+    found = FileScan()
     for path in [os.fspath(path) for path in ([paths] if alone else paths)]:
         for file in _walk(path, found) if os.path.isdir(path) else [path]:
             if os.path.isfile(file):
@@ -64,7 +64,7 @@ def find_pictures(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> Fou
     return found
 
 
-def _walk(folder: str, found: Found) -> Iterator[str]:
+def _walk(folder: str, found: FileScan) -> Iterator[str]:
     """Yield what is a picture by its ending, and note the rest."""
 
     def note(error: OSError) -> None:
@@ -94,7 +94,7 @@ def _absence(path: str) -> str:
     return "is no ordinary file" if os.path.exists(path) else "is missing"
 
 
-def state_of(file: str) -> tuple:
+def file_signature(file: str) -> tuple:
     """What changes when a file does: where it really is, its size and its time."""
     try:
         status = os.stat(file)
@@ -103,7 +103,7 @@ def state_of(file: str) -> tuple:
     return (os.path.realpath(file), status.st_size, status.st_mtime_ns)
 
 
-class Checks:
+class ImageValidationCache:
     """What is known of the files of a chunk, kept on disk until one of them changes.
 
     Only sound files are remembered: what was at fault is looked at anew each time, and all the
@@ -117,30 +117,32 @@ class Checks:
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = files
-        self._states = {file: state_of(file) for file in files}
-        self._path = cache_dir() / "ranking" / f"{digest(*self._states.values())}.json"
+        self._states = {file: file_signature(file) for file in files}
+        self._path = cache_dir() / "ranking" / f"{content_hash(*self._states.values())}.json"
         known = self._remembered()
         self.pixels = known or {}
         self.faults: dict[str, str] = {}
         self._new = known is None
-        self.look([file for file in files if file not in self.pixels], known is not None)
+        self.validate([file for file in files if file not in self.pixels], known is not None)
 
     @property
-    def sound(self) -> list[str]:
+    def valid_files(self) -> list[str]:
         """The files that can be scored, in order."""
         return [file for file in self.files if file in self.pixels]
 
     @property
     def key(self) -> str:
         """Names the sound files and what is in them."""
-        return digest("ranking", *(self._states[file] for file in self.sound))
+        return content_hash("ranking", *(self._states[file] for file in self.valid_files))
 
-    def look(self, files: Sequence[str], thoroughly: bool) -> None:
+    def validate(self, files: Sequence[str], full_decode: bool) -> None:
         """Check files, in threads, since this mostly waits for disk and decoders."""
         # Where Pillow only warns, a picture decoded would take hundreds of megabytes: its warning
         # becomes a fault of ours.
         most = Image.MAX_IMAGE_PIXELS or math.inf
-        check = partial(examine, most=most, longest=LONGEST, thoroughly=thoroughly)
+        check = partial(
+            validate_image, most=most, longest=MAX_ASPECT_RATIO, full_decode=full_decode
+        )
         quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
         with quiet, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             for file, found in zip(files, pool.map(check, map(Path, files)), strict=True):
@@ -151,13 +153,13 @@ class Checks:
                     self._new |= file not in self.pixels
                     self.pixels[file] = found
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Remember the sound files, if there is something new about them."""
         if not self._new:
             return
         known = [self.pixels.get(file) for file in self.files]
         # Else the next run checks again; what fills the disk is told by the feature cache.
-        with suppress(OSError), replacing(self._path) as temporary:
+        with suppress(OSError), atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(known), encoding="utf-8")
 
     def _remembered(self) -> dict[str, int] | None:

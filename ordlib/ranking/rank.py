@@ -13,7 +13,7 @@ from ..clip import ClipBackbone, load_clip
 from ..components.registry import load_component
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..utils.validation import listed
-from .image_files import find_pictures
+from .image_files import find_images
 from .result import Ranking
 from .scoring import score_files
 
@@ -24,14 +24,16 @@ HIGH = frozenset(
     {"best", "greatest", "high", "highest", "largest", "last", "latest", "many", "most", "newest"}
 )
 # What is old is the low end among photographs, and the high end among people.
-FALLING = frozenset({("oldest", "youngest"), ("old", "young"), ("new", "old"), ("good", "bad")})
+DESCENDING_PAIRS = frozenset(
+    {("oldest", "youngest"), ("old", "young"), ("new", "old"), ("good", "bad")}
+)
 
 
 def rank(
     paths: str | os.PathLike | Sequence[str | os.PathLike],
     prompt: str,
     *,
-    component: str | os.PathLike | RankingAdapter = COMPONENT,
+    model: str | os.PathLike | RankingAdapter = COMPONENT,
     clip: ClipBackbone | None = None,
     device: str | torch.device | None = None,
     batch_size: int = 64,
@@ -47,7 +49,7 @@ def rank(
         prompt: the sentence. The highest score comes first, as "the number of stars" has it; a
             sentence "from A to B" asks for the lowest, unless A names the high end ("from best
             to worst").
-        component: a trained :class:`~ordlib.RankingAdapter`, or the name
+        model: a trained :class:`~ordlib.RankingAdapter`, or the name
             or folder of one.
         clip: the backbone it was trained on; None loads it by the name in the component.
         device: as for :func:`ordlib.load_clip`, if that is to load the backbone.
@@ -70,7 +72,7 @@ def rank(
         >>> for grey in (0, 90, 180):
         ...     Image.new("L", (96, 96), grey).save(f"{folder}/{grey}.png")
         >>> adapter = RankingAdapter(load_clip("pico-clip", "cpu"), load_task("counting"))
-        >>> ranking = rank(folder, "the number of stars", component=adapter)
+        >>> ranking = rank(folder, "the number of stars", model=adapter)
         >>> len(ranking), ranking.task, ranking.first
         (3, 'counting', 'highest score')
     """
@@ -78,46 +80,46 @@ def rank(
         raise ValueError("prompt is empty: say what to order by, such as 'the number of stars'")
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size!r}: must be 1 or more")
-    found = find_pictures(paths)
-    adapter = component
-    if not isinstance(component, RankingAdapter):
-        adapter = _load(component, clip, device)
+    found = find_images(paths)
+    adapter = model
+    if not isinstance(model, RankingAdapter):
+        adapter = _load(model, clip, device)
     # A sentence that cannot be read is told before any picture is.
-    adapter.words(prompt)
-    task = asked_task(prompt, adapter.wordings)
+    adapter.encode_prompt(prompt)
+    task = match_task(prompt, adapter.prompt_templates)
     scored, faults = score_files(adapter, prompt, task, found.files, batch_size)
     skipped = found.skipped | faults
     if scored.empty:
         told = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
         raise ValueError(f"none of {len(skipped)} pictures can be read:{told}")
-    down = highest_first(prompt) != reverse
-    known = scored["strangeness"].notna().all()
+    down = is_descending(prompt) != reverse
+    known = scored["ood_score"].notna().all()
     return Ranking(
         prompt=prompt,
         table=_table(adapter, scored, task, down),
-        highest_first=down,
+        is_descending=down,
         total=len(scored),
-        strange=int((scored["strangeness"] > 1).sum()) if known else None,
+        num_ood=int((scored["ood_score"] > 1).sum()) if known else None,
         skipped=skipped,
         ignored=found.ignored,
         task=task,
         unit=adapter.tasks[task].unit if task else None,
-        component="this adapter" if adapter is component else os.fspath(component),
-        trained_on=_trained_on(adapter),
+        model="this adapter" if adapter is model else os.fspath(model),
+        training_data=_trained_on(adapter),
     )
 
 
 def _load(
-    component: str | os.PathLike, clip: ClipBackbone | None, device: str | torch.device | None
+    model: str | os.PathLike, clip: ClipBackbone | None, device: str | torch.device | None
 ) -> RankingAdapter:
-    adapter = load_component(component, clip)
+    adapter = load_component(model, clip)
     if not isinstance(adapter, RankingAdapter):
         raise ValueError(
-            f"component {os.fspath(component)!r} is a {type(adapter).__name__}, which reads no "
+            f"component {os.fspath(model)!r} is a {type(adapter).__name__}, which reads no "
             "sentences: give a RankingAdapter"
         )
     if clip is None and device is not None:
-        adapter = load_component(component, load_clip(adapter.clip.name, device))
+        adapter = load_component(model, load_clip(adapter.clip.name, device))
     return adapter
 
 
@@ -126,25 +128,25 @@ def _table(
 ) -> pd.DataFrame:
     table = scored.sort_values("score", ascending=not down, kind="stable", ignore_index=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
-    strangeness = table.pop("strangeness")
+    ood_score = table.pop("ood_score")
     if task:
         own = adapter.tasks[task]
-        table["value"] = adapter.read(own, table["score"].to_numpy()).value
+        table["value"] = adapter.predict_from_scores(own, table["score"].to_numpy()).value
         if isinstance(own.values[0], str):
-            table["label"] = [own.label_of(i) for i in own.nearest_rank(table["value"])]
-    if adapter.likeness:
-        table["strangeness"] = strangeness
+            table["label"] = [own.rank_label(i) for i in own.rank_index(table["value"])]
+    if adapter.ood_detectors:
+        table["ood_score"] = ood_score
     return table
 
 
 def _trained_on(adapter: RankingAdapter) -> str:
     """What an adapter learned from: its card's words, and a sentence of each task."""
-    what = getattr(adapter, "card", {}).get("trained_on", "pictures that nobody described")
-    said = ", ".join(repr(known[0]) for known in adapter.wordings.values())
+    what = getattr(adapter, "card", {}).get("training_data", "pictures that nobody described")
+    said = ", ".join(repr(known[0]) for known in adapter.prompt_templates.values())
     return f"{what}, by sentences such as {said}."
 
 
-def highest_first(prompt: str) -> bool:
+def is_descending(prompt: str) -> bool:
     """Whether a sentence wants the highest score first.
 
     Scores grow with the number line of the task: more things, newer photographs, older people,
@@ -152,30 +154,30 @@ def highest_first(prompt: str) -> bool:
     not a word for the high end.
 
     Example:
-        >>> highest_first("the number of stars"), highest_first("Rank from oldest to newest.")
+        >>> is_descending("the number of stars"), is_descending("Rank from oldest to newest.")
         (True, False)
     """
     found = FROM_TO.search(prompt)
     if not found:
         return True
     first, last = (word.lower() for word in found.groups())
-    return first in HIGH or (first, last) in FALLING
+    return first in HIGH or (first, last) in DESCENDING_PAIRS
 
 
-def asked_task(prompt: str, wordings: Mapping[str, Sequence[str]]) -> str | None:
-    """The one task among whose trained ``wordings`` a sentence is, else None.
+def match_task(prompt: str, prompt_templates: Mapping[str, Sequence[str]]) -> str | None:
+    """The one task among whose trained ``prompt_templates`` a sentence is, else None.
 
     Capitals, spaces and the full stop do not matter; a placeholder stands for any words.
 
     Example:
-        >>> wordings = {"counting": ["the number of {plural}"], "dating": ["the year"]}
-        >>> asked_task("The number of red umbrellas.", wordings), asked_task("rust", wordings)
+        >>> prompt_templates = {"counting": ["the number of {plural}"], "dating": ["the year"]}
+        >>> match_task("The number of red umbrellas.", prompt_templates), match_task("rust", prompt_templates)
         ('counting', None)
     """
     plain = _plain(prompt)
     found = [
         task
-        for task, sentences in wordings.items()
+        for task, sentences in prompt_templates.items()
         if any(re.fullmatch(_pattern(sentence), plain, re.I) for sentence in sentences)
     ]
     return found[0] if len(found) == 1 else None

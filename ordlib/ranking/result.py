@@ -8,10 +8,10 @@ from html import escape
 
 import pandas as pd
 
-from ..utils.cache import replacing
+from ..utils.cache import atomic_write
 
 # Of as many strange pictures among all the order itself is in doubt, and not just their places.
-DOUBTFUL = 0.1
+MAX_OOD_FRACTION = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -23,30 +23,30 @@ class Ranking:
         table: a row a picture, first to last: ``rank`` from 1, ``path``, ``score`` in standard
             deviations of the training labels, ``value`` on the task's number line (only if the
             sentence is one that was trained), ``label`` (the nearest rank's name, if ranks have
-            names), and ``strangeness``, above 1 for what is unlike the training pictures (only
+            names), and ``ood_score``, above 1 for what is unlike the training pictures (only
             if the component can tell).
-        highest_first: whether the highest score comes first, else the lowest.
+        is_descending: whether the highest score comes first, else the lowest.
         total: pictures that were ordered; the table may have the first of them only.
-        strange: how many of all are unlike the training pictures; None if nobody can tell.
+        num_ood: how many of all are unlike the training pictures; None if nobody can tell.
         skipped: what is wrong with the others, by path.
         ignored: files of the folder that are no pictures.
         task: the one that the sentence asks for, or None.
         unit: of ``value``.
-        component: name of what gave the scores.
-        trained_on: what it has learned from, in words.
+        model: name of what gave the scores.
+        training_data: what it has learned from, in words.
     """
 
     prompt: str
     table: pd.DataFrame
-    highest_first: bool
+    is_descending: bool
     total: int
-    strange: int | None
+    num_ood: int | None
     skipped: Mapping[str, str]
     ignored: int
     task: str | None
     unit: str | None
-    component: str
-    trained_on: str
+    model: str
+    training_data: str
 
     def __len__(self) -> int:
         """Number of pictures in the table."""
@@ -62,39 +62,41 @@ class Ranking:
         return f"<p>{escape(self.title)}</p>\n{table}\n{notes}"
 
     def _rounded(self) -> pd.DataFrame:
-        return self.table.assign(path=[printable(path) for path in self.table["path"]]).round(3)
+        return self.table.assign(
+            path=[escape_nonprintable(path) for path in self.table["path"]]
+        ).round(3)
 
     @property
     def title(self) -> str:
         """The sentence, how many pictures, and which end is first."""
         count = f"{len(self):,} of {self.total:,}" if len(self) < self.total else f"{self.total:,}"
         plural = "s" if self.total > 1 else ""
-        return f'"{printable(self.prompt)}": {count} picture{plural}, {self.first} first'
+        return f'"{escape_nonprintable(self.prompt)}": {count} picture{plural}, {self.first} first'
 
     @property
     def first(self) -> str:
         """Which end is first: "highest score" or "lowest score"."""
-        return "highest score" if self.highest_first else "lowest score"
+        return "highest score" if self.is_descending else "lowest score"
 
     @property
-    def is_doubtful(self) -> bool:
+    def is_unreliable(self) -> bool:
         """Whether so many pictures are strange that the order is not to be trusted."""
-        return bool(self.strange) and self.strange >= DOUBTFUL * self.total
+        return bool(self.num_ood) and self.num_ood >= MAX_OOD_FRACTION * self.total
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know before trusting the order, a sentence or two each."""
         notes = []
-        if self.strange:
-            is_, its = ("is", "its place") if self.strange == 1 else ("are", "their places")
+        if self.num_ood:
+            is_, its = ("is", "its place") if self.num_ood == 1 else ("are", "their places")
             notes.append(
-                f"{self.strange:,} of {self.total:,} pictures {is_} unlike those that "
-                f"{self.component} was trained on: do not trust "
-                f"{'this order' if self.is_doubtful else its}. It learned from {self.trained_on}"
+                f"{self.num_ood:,} of {self.total:,} pictures {is_} unlike those that "
+                f"{self.model} was trained on: do not trust "
+                f"{'this order' if self.is_unreliable else its}. It learned from {self.training_data}"
             )
         if self.task is None:
             notes.append(
-                f"The sentence is none of those that {self.component} has learned, so its scores "
+                f"The sentence is none of those that {self.model} has learned, so its scores "
                 "have no number line."
             )
         if self.skipped:
@@ -105,7 +107,7 @@ class Ranking:
             notes.append(f"{self.ignored:,} other {what}, by the ending of the name.")
         return notes
 
-    def meaning(self, row: object) -> str:
+    def format_value(self, row: object) -> str:
         """What a row of the table stands for on the task's number line; empty if unknown."""
         if self.task is None:
             return ""
@@ -126,15 +128,15 @@ class Ranking:
         """The attributes as JSON, the table's rows as ``pictures``; written as by `to_csv`."""
         content = {name: value for name, value in vars(self).items() if name != "table"}
         content["skipped"] = dict(self.skipped)
-        content["pictures"] = self.table.to_dict("records")
+        content["images"] = self.table.to_dict("records")
         return _written(json.dumps(content, indent=1) + "\n", path)
 
 
-def printable(name: str) -> str:
+def escape_nonprintable(name: str) -> str:
     """Any name on one line, with escapes for what a terminal would obey or cannot print.
 
     Example:
-        >>> print(printable("two\\nlines"), printable("café \\udcff"))
+        >>> print(escape_nonprintable("two\\nlines"), escape_nonprintable("café \\udcff"))
         two\\nlines café \\udcff
     """
     signs = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
@@ -143,11 +145,11 @@ def printable(name: str) -> str:
 
 def is_strange(row: object) -> bool:
     """Whether a row of the table is unlike the training pictures, as far as is known."""
-    return getattr(row, "strangeness", 0) > 1
+    return getattr(row, "ood_score", 0) > 1
 
 
 def _written(text: str, path: str | os.PathLike | None) -> str:
     if path is not None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
     return text

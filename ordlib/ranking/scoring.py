@@ -10,11 +10,11 @@ from tqdm.auto import tqdm
 
 from ..data import ImageData
 from ..methods.ranking_adapter.model import RankingAdapter
-from ..utils.cache import digest
-from .image_files import Checks
+from ..utils.cache import content_hash
+from .image_files import ImageValidationCache
 
 CHUNK = 256  # files, about
-DECODED = 100_000_000  # pixels in memory at once, about 400 MB
+MAX_PIXELS_PER_BATCH = 100_000_000  # pixels in memory at once, about 400 MB
 
 
 def chunks(files: Sequence[str], size: int = CHUNK) -> Iterator[list[str]]:
@@ -26,7 +26,10 @@ def chunks(files: Sequence[str], size: int = CHUNK) -> Iterator[list[str]]:
     chunk = []
     for file in files:
         chunk.append(file)
-        if len(chunk) == 2 * size or int(digest(file.encode(errors="replace")), 16) % size == 0:
+        if (
+            len(chunk) == 2 * size
+            or int(content_hash(file.encode(errors="replace")), 16) % size == 0
+        ):
             yield chunk
             chunk = []
     if chunk:
@@ -43,24 +46,24 @@ def score_files(
     that another sentence needs no picture again. Of large pictures a batch has fewer.
 
     Returns:
-        A row for each of the sound files: ``path``, ``score``, and ``strangeness``, 1 being the
+        A row for each of the sound files: ``path``, ``score``, and ``ood_score``, 1 being the
         limit and ``nan`` what the adapter cannot tell; and the faults of the others, by path.
     """
     tables, faults = [], {}
     with tqdm(None, "ordering pictures", len(files), leave=False, delay=2, unit="picture") as bar:
         for chunk in chunks(files):
-            checks = Checks(chunk)
+            checks = ImageValidationCache(chunk)
             score = partial(_score_sound, adapter, prompt, task, checks, batch_size)
             try:
                 table = score()
             except OSError:
                 # A picture that seemed sound was not: look at each all the way, go on without it.
                 before = len(checks.faults)
-                checks.look(checks.sound, thoroughly=True)
+                checks.validate(checks.valid_files, full_decode=True)
                 if len(checks.faults) == before:
                     raise
                 table = score()
-            checks.keep()
+            checks.save()
             tables += [table] if len(table) else []
             faults |= checks.faults
             bar.update(len(chunk))
@@ -68,10 +71,14 @@ def score_files(
 
 
 def _score_sound(
-    adapter: RankingAdapter, prompt: str, task: str | None, checks: Checks, batch_size: int
+    adapter: RankingAdapter,
+    prompt: str,
+    task: str | None,
+    checks: ImageValidationCache,
+    batch_size: int,
 ) -> pd.DataFrame:
-    files = checks.sound
-    table = pd.DataFrame({"path": files, "score": np.nan, "strangeness": np.nan})
+    files = checks.valid_files
+    table = pd.DataFrame({"path": files, "score": np.nan, "ood_score": np.nan})
     if not files:
         return table
     any_task = next(iter(adapter.tasks.values()))
@@ -79,13 +86,13 @@ def _score_sound(
         task=any_task,
         images=[Path(file) for file in files],
         values=np.full(len(files), any_task.range[0], float),  # nobody looks at them
-        records=table,
-        key=checks.key,
+        metadata=table,
+        fingerprint=checks.key,
         split="all",
     )
     largest = max(checks.pixels[file] for file in files)
-    batch_size = max(1, min(batch_size, DECODED // largest))
-    table["score"] = adapter.scores(data, prompt, batch_size)
-    if adapter.likeness:
-        table["strangeness"] = adapter.strangeness(data, task, batch_size)
+    batch_size = max(1, min(batch_size, MAX_PIXELS_PER_BATCH // largest))
+    table["score"] = adapter.predict_scores(data, prompt, batch_size)
+    if adapter.ood_detectors:
+        table["ood_score"] = adapter.ood_score(data, task, batch_size)
     return table

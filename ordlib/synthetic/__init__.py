@@ -1,6 +1,14 @@
 """The rendered world: four tasks, drawn on the spot, the same on every machine."""
 
-from .rendering import SPLIT_SIZES, TASKS, Rendered, render, render_many, render_split
-from .sample import Picture
+from .rendering import SPLIT_SIZES, TASKS, RenderedSplit, render, render_many, render_split
+from .sample import Sample
 
-__all__ = ["SPLIT_SIZES", "TASKS", "Picture", "Rendered", "render", "render_many", "render_split"]
+__all__ = [
+    "SPLIT_SIZES",
+    "TASKS",
+    "RenderedSplit",
+    "Sample",
+    "render",
+    "render_many",
+    "render_split",
+]

@@ -4,10 +4,10 @@ import numpy as np
 
 from .people import draw_individual, look_at
 from .portrait import paint
-from .sample import Picture
+from .sample import Sample
 
 
-def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
+def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
     """Draw a portrait of a person of some age.
 
     Args:
@@ -43,4 +43,4 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
     record |= {name: round(value, 4) for name, value in look.cues.items()}
     record |= {"skin": who.skin, "zoom": who.zoom, "tilt": who.tilt, "x": who.x, "y": who.y}
     record |= {"brightness": float(image.mean()) / 255, "ink": ink}
-    return Picture(image, float(age), record)
+    return Sample(image, float(age), record)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import ImageData
-from ..metrics import score, spearman
+from ..metrics import compute_metrics, spearman
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from . import SPLIT_SIZES
@@ -25,19 +25,19 @@ class Audit:
 
     Attributes:
         task: the task's name.
-        leaks: one row for each recorded number: its Spearman correlation with the label on the
+        label_correlations: one row for each recorded number: its Spearman correlation with the label on the
             training split, the strongest first.
         baselines: one row for each baseline and split: its metrics.
     """
 
     task: str
-    leaks: pd.DataFrame
+    label_correlations: pd.DataFrame
     baselines: pd.DataFrame
 
     @property
     def passed(self) -> bool:
         """Whether every recorded number keeps to the limit, where the task has one."""
-        worst = self.leaks["spearman"].abs().max()
+        worst = self.label_correlations["spearman"].abs().max()
         return self.task not in LIMITED or not worst > LIMIT
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class Audit:
             verdict = f"the limit of {LIMIT} is {'kept' if self.passed else 'BROKEN'}"
         return (
             f"{self.task}: what was drawn against the label; {verdict}\n"
-            f"{self.leaks.round(2).to_string()}\n\n"
+            f"{self.label_correlations.round(2).to_string()}\n\n"
             f"{self.task}: what pixels alone predict\n{self.baselines.round(2).to_string()}"
         )
 
 
-def audit(task: str, side: int = 96, size: int | None = None) -> Audit:
+def audit_shortcuts(task: str, side: int = 96, size: int | None = None) -> Audit:
     """Look for shortcuts in a task of the rendered world.
 
     Args:
@@ -67,7 +67,7 @@ def audit(task: str, side: int = 96, size: int | None = None) -> Audit:
         ValueError: no such task.
 
     Example:
-        >>> found = audit("counting", side=64, size=50)
+        >>> found = audit_shortcuts("counting", side=64, size=50)
         >>> found.baselines.index.tolist()
         [('training median', 'val'), ('training median', 'test'), ('pixel ridge', 'val'),
          ('pixel ridge', 'test'), ('pixel trees', 'val'), ('pixel trees', 'test')]
@@ -82,11 +82,13 @@ def audit(task: str, side: int = 96, size: int | None = None) -> Audit:
     for name, model in models.items():
         model.fit(train)
         for data in (val, test):
-            rows[name, data.split] = score(data.task, data.values, model.predict(data))
-    return Audit(train.task.name, leaks(train), pd.DataFrame.from_dict(rows, orient="index"))
+            rows[name, data.split] = compute_metrics(data.task, data.values, model.predict(data))
+    return Audit(
+        train.task.name, label_correlations(train), pd.DataFrame.from_dict(rows, orient="index")
+    )
 
 
-def leaks(data: ImageData) -> pd.DataFrame:
+def label_correlations(data: ImageData) -> pd.DataFrame:
     """Correlate every recorded number with the label.
 
     Args:
@@ -96,10 +98,10 @@ def leaks(data: ImageData) -> pd.DataFrame:
         Column ``spearman`` (-1 to 1, nan for a constant), indexed by quantity, strongest first.
 
     Example:
-        >>> leaks(load_data("counting", "train", side=64, size=50)).columns.tolist()
+        >>> label_correlations(load_data("counting", "train", image_size=64, num_images=50)).columns.tolist()
         ['spearman']
     """
-    numbers = data.records.select_dtypes("number")
+    numbers = data.metadata.select_dtypes("number")
     found = {name: spearman(data.values, column) for name, column in numbers.items()}
     table = pd.DataFrame({"spearman": pd.Series(found, dtype=float).rename_axis("quantity")})
     return table.sort_values("spearman", key=np.abs, ascending=False)
@@ -119,4 +121,4 @@ class _Median:
         self.median = float(np.median(train.values))
 
     def predict(self, data: ImageData) -> Prediction:
-        return self.task.read_values(np.full(len(data), self.median))
+        return self.task.decode_values(np.full(len(data), self.median))

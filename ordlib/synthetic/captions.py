@@ -3,7 +3,7 @@
 What they say stands in ``captions.toml``; this module picks the kind of caption and asks the
 table's grammar to say it. The captions are loose on purpose: they name objects, colours, scenes
 and people, and half of those of counted objects hold a vague quantity ("a few"), sometimes the
-wrong one. No true count, age, decade or score is stated, unless the *dose* asks for true counts.
+wrong one. No true count, age, decade or score is stated, unless the *count_caption_fraction* asks for true counts.
 In dating and quality the loose words (eras, bad to excellent) stand for one rank each, so they
 are off by one a third of the time.
 """
@@ -31,8 +31,8 @@ def caption(
     record: dict[str, str | float],
     value: float,
     rng: np.random.Generator,
-    dose: float = 0.0,
-    spurious: float | None = None,
+    count_caption_fraction: float = 0.0,
+    distractor_number_fraction: float | None = None,
 ) -> str:
     """Write the caption of one picture.
 
@@ -41,8 +41,8 @@ def caption(
         record: what was drawn; the words in it are used.
         value: the picture's label on the task's number line.
         rng: draws the same amount whatever the caption.
-        dose: share, 0 to 1, of counting captions that state the true count.
-        spurious: share of captions with a numeral about something else; None takes the table's.
+        count_caption_fraction: share, 0 to 1, of counting captions that state the true count.
+        distractor_number_fraction: share of captions with a numeral about something else; None takes the table's.
 
     Returns:
         One line of text.
@@ -56,29 +56,37 @@ def caption(
         >>> caption("quality", record, 1.7, np.random.default_rng(3))
         '...'
     """
-    _check([task], np.array([value], dtype=float), dose, spurious)
-    return _family(task).say(record, value, rng.random((3, DRAWS)).tolist(), dose, spurious)
+    _check(
+        [task], np.array([value], dtype=float), count_caption_fraction, distractor_number_fraction
+    )
+    return _family(task).say(
+        record,
+        value,
+        rng.random((3, DRAWS)).tolist(),
+        count_caption_fraction,
+        distractor_number_fraction,
+    )
 
 
 def captions(
     records: pd.DataFrame,
     values: Sequence[float],
     tasks: str | Sequence[str],
-    dose: float = 0.0,
+    count_caption_fraction: float = 0.0,
     seed: int = 0,
-    spurious: float | None = None,
+    distractor_number_fraction: float | None = None,
 ) -> list[str]:
     """Write the captions of many pictures, tens of thousands a second.
 
     The captions of two doses agree except where the larger one replaces a caption by a true
-    count; what a smaller dose replaces, a larger one replaces by the same words. Likewise another
-    rate of ``spurious`` numerals adds or takes away asides and changes nothing else.
+    count; what a smaller count_caption_fraction replaces, a larger one replaces by the same words. Likewise another
+    rate of ``distractor_number_fraction`` numerals adds or takes away asides and changes nothing else.
 
     Args:
         records: a row for each picture.
         values: ``(N,)`` labels on the tasks' number lines.
         tasks: the task of all rows, or one for each row.
-        dose, spurious: as in :func:`caption`.
+        count_caption_fraction, distractor_number_fraction: as in :func:`caption`.
         seed: another seed says the same pictures in other words.
 
     Returns:
@@ -99,7 +107,7 @@ def captions(
         raise ValueError(
             f"{count} records, {len(values)} values and {len(tasks)} tasks: not one each"
         )
-    _check(tasks, values, dose, spurious)
+    _check(tasks, values, count_caption_fraction, distractor_number_fraction)
     families = {task: _family(task) for task in set(tasks)}
     fields = sorted(set().union(*(family.fields for family in families.values())))
     rows = records.reindex(columns=fields).itertuples(index=False, name=None)
@@ -109,7 +117,11 @@ def captions(
     ):
         record = dict(zip(fields, words, strict=True))
         try:
-            said.append(families[task].say(record, value, draws, dose, spurious))
+            said.append(
+                families[task].say(
+                    record, value, draws, count_caption_fraction, distractor_number_fraction
+                )
+            )
         except ValueError as error:
             raise ValueError(f"row {len(said)} of records: {error}") from None
     return said
@@ -140,18 +152,25 @@ class _Family:
         self._limits = list(accumulate(family["shares"].values()))[:-1]
         self._true = templates.get("true")
         self._aside = grammar.one_of(common["asides"])
-        self._spurious = common["spurious"]
+        self._spurious = common["distractor_number_fraction"]
         self.fields = grammar.fields - {"caption"}
 
     def say(
-        self, record: dict, value: float, draws: list, dose: float, spurious: float | None
+        self,
+        record: dict,
+        value: float,
+        draws: list,
+        count_caption_fraction: float,
+        distractor_number_fraction: float | None,
     ) -> str:
         body, truth, aside = (iter(numbers).__next__ for numbers in draws)
-        if truth() < dose and self._true:
+        if truth() < count_caption_fraction and self._true:
             text = self._true(record, value, truth)
         else:
             text = self._kinds[bisect_right(self._limits, body())](record, value, body)
-        if aside() < (self._spurious if spurious is None else spurious):
+        if aside() < (
+            self._spurious if distractor_number_fraction is None else distractor_number_fraction
+        ):
             text = self._aside({"caption": text}, value, aside)
         return mend_articles(text)
 
@@ -167,12 +186,20 @@ def _draws(seed: int, count: int) -> Iterator[list]:
         yield from rng.random((min(CHUNK, count - start), 3, DRAWS)).tolist()
 
 
-def _check(tasks: list[str], values: np.ndarray, dose: float, spurious: float | None) -> None:
+def _check(
+    tasks: list[str],
+    values: np.ndarray,
+    count_caption_fraction: float,
+    distractor_number_fraction: float | None,
+) -> None:
     """Raise ``ValueError`` for what no caption can be written for, before any is."""
     known = [name for name in table() if name != "all"]
     if unknown := sorted(set(tasks) - set(known)):
         raise ValueError(f"no captions for the task {unknown[0]!r}; there are {', '.join(known)}")
-    for name, share in (("dose", dose), ("spurious", spurious)):
+    for name, share in (
+        ("count_caption_fraction", count_caption_fraction),
+        ("distractor_number_fraction", distractor_number_fraction),
+    ):
         if share is not None and not 0 <= share <= 1:
             raise ValueError(f"{name} {share} is a share of captions: 0 to 1")
     low, high = np.array([table()[task]["range"] for task in tasks], dtype=float).reshape(-1, 2).T

@@ -8,7 +8,7 @@ from PIL import Image, ImageChops, ImageFilter
 from .backgrounds import Background, draw_background, fitting_grounds
 from .glyphs import glyph, stamp
 from .layouts import LAYOUTS, place
-from .sample import Picture
+from .sample import Sample
 from .vocabulary import COLOURS, OBJECTS, Noun
 
 MOST = 20
@@ -27,7 +27,7 @@ class Group:
     count: int
 
 
-def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
+def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
     """Draw objects to be counted.
 
     The typical scale falls as count^-1/4, since the largest size that fits falls as
@@ -76,7 +76,7 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
         "brightness": float(image.mean()) / 255,
         "contrast": float(image.mean(-1).std()) / 255,
     }
-    return Picture(image, float(groups[0].count), record)
+    return Sample(image, float(groups[0].count), record)
 
 
 def _groups(rng: np.random.Generator, split: str) -> list[Group]:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from . import film, frames, scenes
-from .sample import Picture
+from .sample import Sample
 
 
-def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
+def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
     """Draw one picture of the dating task.
 
     Args:
@@ -38,7 +38,7 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
         "border": round(frame.width, 4),
         "brightness": round(float(print_.mean()), 4),
     }
-    return Picture((255 * print_ + 0.5).astype(np.uint8), decade, record)
+    return Sample((255 * print_ + 0.5).astype(np.uint8), decade, record)
 
 
 def _tint(look: dict[str, float]) -> str:

@@ -8,9 +8,9 @@ from . import TASKS, render_split
 def load_data(
     task: str | OrdinalTask,
     split: str = "train",
-    side: int = 96,
-    size: int | None = None,
-    workers: int | None = None,
+    image_size: int = 96,
+    num_images: int | None = None,
+    num_workers: int | None = None,
 ) -> ImageData:
     """Return a split of the rendered world, drawn now or taken from the disk cache.
 
@@ -18,19 +18,19 @@ def load_data(
         task: "counting", "dating", "ageing" or "quality", or an OrdinalTask of that name
             (the same pictures under your own words, bins or templates).
         split: "train" (2,000 pictures), "val" (400), "test" (1,000), "distractors" (1,000,
-            counting only), or "pretrain" (as many as ``size`` says).
-        side: pixels, 64 to 336.
-        size: the first so many pictures; None takes the whole split.
-        workers: processes that draw; None takes every core.
+            counting only), or "pretrain" (as many as ``num_images`` says).
+        image_size: pixels, 64 to 336.
+        num_images: the first so many pictures; None takes the whole split.
+        num_workers: processes that draw; None takes every core.
 
     Returns:
         The pictures and labels. In quality, pictures of one photograph form a group.
 
     Raises:
-        ValueError: unknown task or split, or a side out of range.
+        ValueError: unknown task or split, or a image_size out of range.
 
     Example:
-        >>> load_data("quality", "val", side=64, size=4)
+        >>> load_data("quality", "val", image_size=64, num_images=4)
         ImageData(quality, val: 4 pictures, labels ... to ...)
     """
     name = task if isinstance(task, str) else task.name
@@ -40,14 +40,14 @@ def load_data(
             "(pictures of your own come in by load_folder)"
         )
     task = load_task(task) if isinstance(task, str) else task
-    rendered = render_split(name, split, side, size, workers)
-    scenes = rendered.records.get("scene_id")
+    rendered = render_split(name, split, image_size, num_images, num_workers)
+    scenes = rendered.metadata.get("scene_id")
     return ImageData(
         task=task,
         images=rendered.images,
         values=rendered.values,
-        records=rendered.records,
-        key=rendered.key,
+        metadata=rendered.metadata,
+        fingerprint=rendered.fingerprint,
         split=split,
         groups=None if scenes is None else scenes.to_numpy(dtype=str),
     )

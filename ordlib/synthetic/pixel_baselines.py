@@ -25,7 +25,7 @@ class PixelRidge(LinearProbe):
 
     Example:
         >>> from ordlib import load_data
-        >>> train = load_data("counting", "train", side=64, size=50)
+        >>> train = load_data("counting", "train", image_size=64, num_images=50)
         >>> PixelRidge(train.task).fit(train).predict(train).value.shape
         (50,)
     """
@@ -42,7 +42,7 @@ class PixelTrees(FeatureRegressor):
 
     Example:
         >>> from ordlib import load_data
-        >>> train = load_data("counting", "train", side=64, size=50)
+        >>> train = load_data("counting", "train", image_size=64, num_images=50)
         >>> PixelTrees(train.task).fit(train).predict(train).value.shape
         (50,)
     """

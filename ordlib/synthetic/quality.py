@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import distortions, photos
-from .sample import Picture
+from .sample import Sample
 
 KINDS = ("blur", "noise", "compression", "exposure", "fading")
 WORDS = {"blur": "blurry", "noise": "noisy", "compression": "blocky", "fading": "washed out"}
@@ -15,7 +15,7 @@ DETAIL = 9.0
 TRIES = 5
 
 
-def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
+def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
     """Draw one picture of the quality task.
 
     The score is drawn first, uniformly, and then damage that deserves it, in the opinion of
@@ -49,7 +49,7 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Picture:
         "brightness": round(float(grey.mean()) / 255, 4),
         "contrast": round(float(grey.std()) / 255, 4),
     }
-    return Picture((picture + 0.5).astype(np.uint8), value, record)
+    return Sample((picture + 0.5).astype(np.uint8), value, record)
 
 
 def _share_out(rng: np.random.Generator, damage: float) -> dict[str, float]:

@@ -11,9 +11,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ..utils.cache import cache_dir, replacing
+from ..utils.cache import atomic_write, cache_dir
 from .rng import generator
-from .sample import Picture
+from .sample import Sample
 
 TASKS = ("counting", "dating", "ageing", "quality")
 SPLIT_SIZES = {"train": 2000, "val": 400, "test": 1000, "distractors": 1000}
@@ -24,23 +24,23 @@ DATASET_VERSION = "34875e83c1c98a53"
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedSplit:
     """A rendered split.
 
     Attributes:
         images: ``(N, side, side, 3)`` uint8, read from disk as needed.
         values: ``(N,)`` float64 labels on the task's number line.
         records: ``N`` rows of what was drawn.
-        key: names the content; equal keys mean equal pictures.
+        fingerprint: names the content; equal keys mean equal pictures.
     """
 
     images: np.ndarray
     values: np.ndarray
-    records: pd.DataFrame
-    key: str
+    metadata: pd.DataFrame
+    fingerprint: str
 
 
-def check_address(task: str, split: str, side: int) -> None:
+def validate_sample_id(task: str, split: str, side: int) -> None:
     """Raise ``ValueError`` unless the world holds such a task, split and size."""
     if task not in TASKS:
         raise ValueError(f"no rendered task {task!r}; there are {', '.join(TASKS)}")
@@ -53,7 +53,7 @@ def check_address(task: str, split: str, side: int) -> None:
         raise ValueError(f"side {side} is outside 64 to 336 pixels")
 
 
-def render(task: str, split: str, index: int, side: int = 96) -> Picture:
+def render(task: str, split: str, index: int, side: int = 96) -> Sample:
     """Draw one picture of the rendered world.
 
     Args:
@@ -73,7 +73,7 @@ def render(task: str, split: str, index: int, side: int = 96) -> Picture:
         >>> picture.image.shape, 1 <= picture.value <= 20
         ((64, 64, 3), True)
     """
-    check_address(task, split, side)
+    validate_sample_id(task, split, side)
     painter = importlib.import_module(f"{__package__}.{task}")
     return painter.draw(generator(task, split, index), split, side)
 
@@ -99,7 +99,7 @@ def render_many(
         >>> images.shape, len(records)
         ((2, 64, 64, 3), 2)
     """
-    check_address(task, split, side)
+    validate_sample_id(task, split, side)
     if len(indices) == 0:
         raise ValueError(f"no pictures of {task}/{split} to render: ask for one or more")
     if min(indices) < 0:
@@ -117,7 +117,7 @@ def render_many(
 
 def render_split(
     task: str, split: str, side: int = 96, size: int | None = None, workers: int | None = None
-) -> Rendered:
+) -> RenderedSplit:
     """Return the first pictures of a split, from the disk cache where it holds them.
 
     Args:
@@ -134,7 +134,7 @@ def render_split(
         >>> render_split("counting", "val", side=64, size=2).images.shape
         (2, 64, 64, 3)
     """
-    check_address(task, split, side)
+    validate_sample_id(task, split, side)
     if size is None and split not in SPLIT_SIZES:
         raise ValueError("the pretrain split has no end: say how many pictures with size=")
     size = SPLIT_SIZES[split] if size is None else size
@@ -144,16 +144,16 @@ def render_split(
     folder = cache_dir() / "world" / key
     if not folder.is_dir():
         images, values, records = render_many(task, split, range(size), side, workers)
-        with replacing(folder) as temporary:
+        with atomic_write(folder) as temporary:
             temporary.mkdir()
             np.save(temporary / "images.npy", images)
             np.save(temporary / "values.npy", values)
             (temporary / "records.json").write_text(json.dumps(records.to_dict("list")))
-    return Rendered(
+    return RenderedSplit(
         images=np.load(folder / "images.npy", mmap_mode="r"),
         values=np.load(folder / "values.npy"),
-        records=pd.DataFrame(json.loads((folder / "records.json").read_text())),
-        key=key,
+        metadata=pd.DataFrame(json.loads((folder / "records.json").read_text())),
+        fingerprint=key,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Picture:
+class Sample:
     """One rendered picture, its label, and what was drawn.
 
     Attributes:

@@ -16,13 +16,13 @@ from ..tasks.builtin import (
     QUANTITIES,
     in_words,
 )
-from ..tasks.ranking_prompts import Wordings
+from ..tasks.ranking_prompts import PromptTemplates
 from .vocabulary import COLOURS, OBJECTS
 
 _COUNTING = {
     "unit": "objects",
     "values": tuple(range(1, 21)),
-    "words": in_words(range(1, 21)),
+    "rank_names": in_words(range(1, 21)),
     # One noun form, the plural, for all counts: with "one star" against "stars", grammar alone
     # would get n = 1 right.
     "templates": (
@@ -31,13 +31,13 @@ _COUNTING = {
         "a picture of {rank} {object}",
         "a photo of {rank} {colour} {object}",
     ),
-    "fillers": {
+    "placeholders": {
         "object": tuple(noun.plural for noun in OBJECTS),
         "colour": tuple(COLOURS),
     },
     "bin_edges": (1, 3, 6, 10, 14),
     "bin_phrases": QUANTITIES,
-    "maximum": 20,
+    "upper_edge": 20,
 }
 _DATING = {
     "unit": "decades",
@@ -48,15 +48,15 @@ _DATING = {
 _AGEING = {
     "unit": "years",
     "values": tuple(range(1, 91)),
-    "words": in_words(range(1, 91)),
+    "rank_names": in_words(range(1, 91)),
     "templates": AGE_TEMPLATES,
-    "maximum": 90,
+    "upper_edge": 90,
     **AGE_BINS,
 }
 _QUALITY = {
     "unit": "points",
     "values": (1, 2, 3, 4, 5),
-    "words": OPINIONS,
+    "rank_names": OPINIONS,
     "templates": OPINION_TEMPLATES,
 }
 
@@ -64,9 +64,9 @@ DEFINITIONS = MappingProxyType(
     {"counting": _COUNTING, "dating": _DATING, "ageing": _AGEING, "quality": _QUALITY}
 )
 
-WORDINGS: Mapping[str, Wordings] = MappingProxyType(
+WORDINGS: Mapping[str, PromptTemplates] = MappingProxyType(
     {
-        "counting": Wordings(
+        "counting": PromptTemplates(
             (
                 "Rank by the number of {plural}.",
                 "Order the pictures by how many {plural} they show.",
@@ -78,7 +78,7 @@ WORDINGS: Mapping[str, Wordings] = MappingProxyType(
             ),
             ("Sort the photos by how many {plural} there are.", "How many {plural} can be seen?"),
         ),
-        "dating": Wordings(
+        "dating": PromptTemplates(
             (
                 "Rank from oldest to newest photograph.",
                 "Order the photos by the decade they were taken in.",
@@ -88,7 +88,7 @@ WORDINGS: Mapping[str, Wordings] = MappingProxyType(
             ),
             ("Sort the prints from the earliest to the latest.", "How modern is this photo?"),
         ),
-        "ageing": Wordings(
+        "ageing": PromptTemplates(
             (
                 "Rank from youngest to oldest person.",
                 "Order the portraits by age.",
@@ -98,7 +98,7 @@ WORDINGS: Mapping[str, Wordings] = MappingProxyType(
             ),
             ("Arrange the faces from young to old.", "How many years has this person lived?"),
         ),
-        "quality": Wordings(
+        "quality": PromptTemplates(
             (
                 "Rank from worst to best quality.",
                 "Order the photos by image quality.",

@@ -75,18 +75,18 @@ def in_words(numbers: range) -> tuple[str, ...]:
 _MORPH = {
     "unit": "years",
     "values": tuple(range(16, 78)),
-    "words": in_words(range(16, 78)),
+    "rank_names": in_words(range(16, 78)),
     "templates": AGE_TEMPLATES,
-    "maximum": 77,
+    "upper_edge": 77,
     **AGE_BINS,
 }
 # UTKFace: ages 0 to 116 occur [data]; a rank for each, and NumCLIP's age bins, are ours.
 _UTKFACE = {
     "unit": "years",
     "values": tuple(range(117)),
-    "words": in_words(range(117)),
+    "rank_names": in_words(range(117)),
     "templates": AGE_TEMPLATES,
-    "maximum": 116,
+    "upper_edge": 116,
     **AGE_BINS,
 }
 # Adience: eight age groups [data], a step apart, as its published MAE counts them. The words,
@@ -94,7 +94,7 @@ _UTKFACE = {
 _ADIENCE = {
     "unit": "age groups",
     "values": ("0-2", "4-6", "8-13", "15-20", "25-32", "38-43", "48-53", "60+"),
-    "words": (
+    "rank_names": (
         *("zero to two", "four to six", "eight to thirteen", "fifteen to twenty"),
         *("twenty five to thirty two", "thirty eight to forty three"),
         *("forty eight to fifty three", "over sixty"),
@@ -124,14 +124,14 @@ _AESTHETICS = {
 _KONIQ = {
     "unit": "points",
     "values": (1, 2, 3, 4, 5),
-    "words": OPINIONS,
+    "rank_names": OPINIONS,
     "templates": OPINION_TEMPLATES,
 }
 # AVA: mean of votes from 1 to 10 [data]; words and prompts are ours.
 _AVA = {
     "unit": "points",
     "values": tuple(range(1, 11)),
-    "words": in_words(range(1, 11)),
+    "rank_names": in_words(range(1, 11)),
     "templates": ("a photo with an aesthetic score of {rank} out of ten",),
 }
 # Object counts, as the ranking-aware adapter sorts them ("Rank the numbers of horse.") [code]. A
@@ -139,12 +139,12 @@ _AVA = {
 _OBJECT_COUNT = {
     "unit": "objects",
     "values": tuple(range(21)),
-    "words": in_words(range(21)),
+    "rank_names": in_words(range(21)),
     "templates": ("a photo of {rank} {object}",),
-    "fillers": {"object": ("objects", "people", "cars", "chairs", "books", "horses")},
+    "placeholders": {"object": ("objects", "people", "cars", "chairs", "books", "horses")},
     "bin_edges": (0, 1, 3, 6, 10, 14),
     "bin_phrases": ("no", *QUANTITIES),
-    "maximum": 20,
+    "upper_edge": 20,
 }
 
 DEFINITIONS = MappingProxyType(

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 
-def placeholders(template: str) -> set[str]:
+def placeholder_names(template: str) -> set[str]:
     """Names of the placeholders of a prompt template.
 
     Raises:
         ValueError: braces that do not match, or a placeholder with a format or conversion.
 
     Example:
-        >>> sorted(placeholders("a photo of {rank} {object}"))
+        >>> sorted(placeholder_names("a photo of {rank} {object}"))
         ['object', 'rank']
     """
     names = set()
@@ -24,7 +24,7 @@ def placeholders(template: str) -> set[str]:
     return names
 
 
-def pick(templates: Sequence[str], index: int, field: str, task: str) -> str:
+def get_template(templates: Sequence[str], index: int, field: str, task: str) -> str:
     """One template; a wrong index is a ValueError that names the field and the task."""
     try:
         return templates[index]
@@ -34,38 +34,41 @@ def pick(templates: Sequence[str], index: int, field: str, task: str) -> str:
         ) from None
 
 
-def fill(
+def format_prompts(
     template: str,
     words: Sequence[str],
-    fillers: Mapping[str, Sequence[str]],
+    placeholders: Mapping[str, Sequence[str]],
     chosen: Mapping[str, str],
     task: str,
 ) -> list[str]:
     """Prompts with each word in turn as ``{rank}``; the task's name is for messages.
 
-    Other placeholders take the word ``chosen``, any at all, or the first of their ``fillers``.
+    Other placeholders take the word ``chosen``, any at all, or the first of their ``placeholders``.
     """
     for name in chosen:
-        if name not in fillers:
+        if name not in placeholders:
             raise ValueError(
                 f"task {task!r} has no placeholder {name!r} to fill; "
-                f"it has {', '.join(map(repr, fillers)) or 'none'}"
+                f"it has {', '.join(map(repr, placeholders)) or 'none'}"
             )
-    others = {name: choices[0] for name, choices in fillers.items()} | dict(chosen)
+    others = {name: choices[0] for name, choices in placeholders.items()} | dict(chosen)
     return [template.format(rank=word, **others) for word in words]
 
 
-def fillings(template: str, fillers: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+def placeholder_combinations(
+    template: str, placeholders: Mapping[str, Sequence[str]]
+) -> list[dict[str, str]]:
     """Every combination of words for the placeholders that a template uses.
 
     One dict a combination, the first placeholder varying slowest.
 
     Example:
-        >>> fillings("{rank} {object}", {"object": ["stars", "cats"], "colour": ["red", "blue"]})
+        >>> placeholder_combinations("{rank} {object}", {"object": ["stars", "cats"], "colour": ["red", "blue"]})
         [{'object': 'stars'}, {'object': 'cats'}]
     """
-    names = placeholders(template)
-    used = [name for name in fillers if name in names]
+    names = placeholder_names(template)
+    used = [name for name in placeholders if name in names]
     return [
-        dict(zip(used, words, strict=True)) for words in product(*(fillers[name] for name in used))
+        dict(zip(used, words, strict=True))
+        for words in product(*(placeholders[name] for name in used))
     ]

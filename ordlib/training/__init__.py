@@ -1,6 +1,6 @@
 """Training: one loop for every method, and the commands that train components and tables."""
 
-from .config import TrainingPlan
+from .config import TrainingConfig
 from .fit import fit
 
-__all__ = ["TrainingPlan", "fit"]
+__all__ = ["TrainingConfig", "fit"]

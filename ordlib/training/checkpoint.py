@@ -9,12 +9,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..utils.cache import replacing
+from ..utils.cache import atomic_write
 
 States = Mapping[str, Mapping[str, Tensor]]
 
 
-def save_unfinished(
+def save_training_state(
     path: Path, run: dict, states: States, optimizers: Sequence[Optimizer], progress: dict
 ) -> None:
     """Write a run as it is now, to a temporary name first.
@@ -33,17 +33,17 @@ def save_unfinished(
             tensors |= {f"{where}/{name}": tensor for name, tensor in moments.items()}
     # A copy each: two parts may share a tensor, which safetensors refuses.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(tensors, temporary, {"run": json.dumps(run), "progress": json.dumps(progress)})
 
 
-def load_unfinished(
+def load_training_state(
     path: Path, run: dict, optimizers: Sequence[Optimizer]
 ) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
     """Read a run, and put its optimizers back to where they were.
 
     Args:
-        path, run: as in :func:`save_unfinished`.
+        path, run: as in :func:`save_training_state`.
         optimizers: freshly made; changed in place.
 
     Returns:
@@ -77,14 +77,14 @@ def _check_same(path: Path, theirs: dict, ours: dict) -> None:
     for name in sorted(theirs.keys() | ours.keys()):
         if theirs.get(name) != ours.get(name):
             raise ValueError(
-                f"{path} is the unfinished run of another plan: {name} was {theirs.get(name)!r} "
+                f"{path} is the unfinished run of another config: {name} was {theirs.get(name)!r} "
                 f"there and is {ours.get(name)!r} now. Finish that run, delete the file, or give "
                 "another folder"
             )
 
 
 def _flat(run: dict, before: str = "") -> dict:
-    """Return a nested run as one dictionary, with names like "plan.seed"."""
+    """Return a nested run as one dictionary, with names like "config.seed"."""
     flat: dict = {}
     for name, value in run.items():
         inner = _flat(value, f"{before}{name}.") if isinstance(value, dict) else None

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 
-def gather(features: Tensor) -> Tensor:
+def all_gather_with_grad(features: Tensor) -> Tensor:
     """Join the rows of all processes; alone, return them as they are.
 
     A loss of the joined rows is the same in every process, and gradients averaged over the
@@ -19,7 +19,7 @@ def gather(features: Tensor) -> Tensor:
         ``(n * processes, ...)``, in the order of the processes.
 
     Example:
-        >>> gather(torch.ones(2, 3)).shape
+        >>> all_gather_with_grad(torch.ones(2, 3)).shape
         torch.Size([2, 3])
     """
     if not (dist.is_available() and dist.is_initialized()):

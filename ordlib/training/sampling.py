@@ -9,32 +9,32 @@ import pandas as pd
 from torch import Tensor
 
 from ..data import ImageData
-from ..methods.image_encoder import Inputs
+from ..methods.image_encoder import BatchLoader
 from ..methods.ranking_adapter.model import RankingAdapter
-from ..tasks.templates import placeholders
+from ..tasks.templates import placeholder_names
 
 
-def epoch_rows(count: int, batch: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
     """Shuffle pictures into full batches; those left over wait for another epoch.
 
     Args:
         count: pictures.
-        batch: of a step; capped at ``count``.
+        batch_size: of a step; capped at ``count``.
         seed, epoch: decide the order.
 
     Returns:
-        ``(steps, batch)`` int64 rows.
+        ``(steps, batch_size)`` int64 rows.
 
     Example:
-        >>> epoch_rows(5, 2, seed=0, epoch=1).shape
+        >>> epoch_batches(5, 2, seed=0, epoch=1).shape
         (2, 2)
     """
-    batch = min(batch, count)
+    batch_size = min(batch_size, count)
     order = np.random.default_rng([seed, epoch]).permutation(count)
-    return order[: count // batch * batch].reshape(-1, batch)
+    return order[: count // batch_size * batch_size].reshape(-1, batch_size)
 
 
-def prefetched(inputs: Inputs, batches: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
+def prefetch(inputs: BatchLoader, batches: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Yield rows and inputs, the next batch being read while the present one is in use."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(inputs, batches[0])
@@ -65,7 +65,7 @@ def rank_batches(
     adapter: RankingAdapter,
     train: Mapping[str, ImageData],
     steps: int,
-    batch: int,
+    batch_size: int,
     seed: int,
     epoch: int,
 ) -> list[RankBatch]:
@@ -79,7 +79,7 @@ def rank_batches(
         adapter: says sentences, scales and the share of negatives.
         train: pictures by name of the task.
         steps: batches to draw.
-        batch: pictures in each.
+        batch_size: pictures in each.
         seed, epoch: decide everything.
 
     Returns:
@@ -91,7 +91,7 @@ def rank_batches(
 
     Example:
         >>> from ordlib import load_clip, load_data
-        >>> data = load_data("dating", "val", size=40)
+        >>> data = load_data("dating", "val", num_images=40)
         >>> adapter = RankingAdapter(load_clip("pico-clip", "cpu"), data.task)
         >>> drawn = rank_batches(adapter, {"dating": data}, 2, 10, seed=0, epoch=0)
         >>> len(drawn), np.unique(data.values[drawn[0].rows], return_counts=True)[1].tolist()
@@ -102,10 +102,10 @@ def rank_batches(
     # One place in every batch's worth of pictures, so that also few steps are shared out fairly.
     places = (np.arange(steps) + rng.random()) / steps * sizes[-1]
     names = rng.permutation(np.array(list(train))[np.searchsorted(sizes, places, "right")])
-    return [_draw(adapter, train[name], batch, rng) for name in names]
+    return [_draw(adapter, train[name], batch_size, rng) for name in names]
 
 
-def spread(ranks: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def sample_evenly_over_ranks(ranks: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw pictures evenly over their ranks, none of them twice.
 
     Args:
@@ -118,7 +118,7 @@ def spread(ranks: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
 
     Example:
         >>> ranks = np.array([0, 0, 0, 0, 1, 2])
-        >>> ranks[spread(ranks, 3, np.random.default_rng(0))]
+        >>> ranks[sample_evenly_over_ranks(ranks, 3, np.random.default_rng(0))]
         array([0, 1, 2])
     """
     order = rng.permutation(len(ranks))
@@ -129,31 +129,39 @@ def spread(ranks: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _draw(
-    adapter: RankingAdapter, data: ImageData, batch: int, rng: np.random.Generator
+    adapter: RankingAdapter, data: ImageData, batch_size: int, rng: np.random.Generator
 ) -> RankBatch:
     name = data.task.name
-    known = [s for s in adapter.wordings[name] if placeholders(s) <= set(data.records.columns)]
+    known = [
+        s
+        for s in adapter.prompt_templates[name]
+        if placeholder_names(s) <= set(data.metadata.columns)
+    ]
     sentence = str(rng.choice(known))
-    fields = sorted(placeholders(sentence))
-    scale = adapter.scales[name]
+    fields = sorted(placeholder_names(sentence))
+    scale = adapter.label_scalers[name]
     if not fields:
-        rows = spread(data.ranks, batch, rng)
-        return RankBatch(name, sentence, rows, scale.targets(data.values[rows]).astype(np.float32))
-    asked = data.records[fields].iloc[rng.integers(len(data))].to_dict()
-    shown = (data.records[fields] == pd.Series(asked)).all(axis=1).to_numpy()
-    share = adapter.options.negatives
-    others = _without(data.records, asked)
+        rows = sample_evenly_over_ranks(data.ranks, batch_size, rng)
+        return RankBatch(
+            name, sentence, rows, scale.transform(data.values[rows]).astype(np.float32)
+        )
+    asked = data.metadata[fields].iloc[rng.integers(len(data))].to_dict()
+    shown = (data.metadata[fields] == pd.Series(asked)).all(axis=1).to_numpy()
+    share = adapter.options.negative_ratio
+    others = _negative_rows(data.metadata, asked)
     positives = np.flatnonzero(shown)
-    wanted = int((1 - share) * batch)
-    positives = positives[spread(data.ranks[positives], wanted, rng)]
-    count = min(batch - len(positives), len(others)) if share else 0
+    wanted = int((1 - share) * batch_size)
+    positives = positives[sample_evenly_over_ranks(data.ranks[positives], wanted, rng)]
+    count = min(batch_size - len(positives), len(others)) if share else 0
     negatives = rng.choice(others, count, replace=False)
     values = np.concatenate([data.values[positives], np.zeros(count)])
     rows = np.concatenate([positives, negatives])
-    return RankBatch(name, sentence.format(**asked), rows, scale.targets(values).astype(np.float32))
+    return RankBatch(
+        name, sentence.format(**asked), rows, scale.transform(values).astype(np.float32)
+    )
 
 
-def _without(records: pd.DataFrame, asked: Mapping[str, str]) -> np.ndarray:
+def _negative_rows(records: pd.DataFrame, asked: Mapping[str, str]) -> np.ndarray:
     """Return the rows in which no column names what is asked for, a distractor's neither."""
     named = records.select_dtypes(exclude="number").isin(list(asked.values()))
     return np.flatnonzero(~named.any(axis=1))

@@ -15,7 +15,7 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Atomic write: a temporary path beside ``path``, renamed when the block ends well.
 
     A reader sees either nothing or the whole result. Of two processes that write the same path
@@ -29,7 +29,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> with replacing(target) as temporary:
+        >>> with atomic_write(target) as temporary:
         ...     _ = temporary.write_text("done")
         >>> target.read_text()
         'done'
@@ -52,11 +52,11 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def digest(*parts: object) -> str:
+def content_hash(*parts: object) -> str:
     """Cache key: 16 hexadecimal digits of strings, numbers, bytes, or the content at a Path.
 
     Example:
-        >>> digest("counting", 96) == digest("counting", 9, 6)
+        >>> content_hash("counting", 96) == content_hash("counting", 9, 6)
         False
     """
     total = hashlib.sha256()

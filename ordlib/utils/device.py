@@ -79,7 +79,7 @@ def pick_attention(device: torch.device) -> str:
     return "eager" if device.type == "cpu" else "sdpa"
 
 
-def describe(device: torch.device) -> str:
+def device_description(device: torch.device) -> str:
     """Name of a device as a card has it, such as 'cpu (AVX512 with AMX, 8 threads)'."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"

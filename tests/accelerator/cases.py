@@ -31,13 +31,13 @@ from training_runs import TASK, pictures_of
 
 import ordlib
 from ordlib import LinearProbe, RankingAdapter, ZeroShot, fit, load_clip, rank
-from ordlib.clip.feature_cache import image_features
-from ordlib.methods.base import Trained
-from ordlib.training import TrainingPlan
+from ordlib.clip.feature_cache import cached_image_features
+from ordlib.methods.base import TrainableModule
+from ordlib.training import TrainingConfig
 
-METHODS = ("CoOp", "OrdinalCLIP", "FineTuned", "Corn", "NumCLIP", "L2RCLIP")
+METHODS = ("CoOp", "OrdinalCLIP", "FineTuned", "CORN", "NumCLIP", "L2RCLIP")
 # Three steps an epoch; of two stages, each is one epoch.
-PLAN = {"epochs": 2, "batch": 8, "learning_rate": 0.01}
+CONFIG = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01}
 KILLED_AT = 5
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -83,13 +83,13 @@ def copies_in_steps(kind: type, method: str, steps: int) -> Iterator[dict[str, i
                 most[name] = max(most.get(name, 0), count)
 
 
-def same(one: Trained, other: Trained) -> bool:
+def same(one: TrainableModule, other: TrainableModule) -> bool:
     """Return whether two models are equal bit by bit."""
-    theirs = other.trained_state()
-    return all(torch.equal(t, theirs[name]) for name, t in one.trained_state().items())
+    theirs = other.trainable_state_dict()
+    return all(torch.equal(t, theirs[name]) for name, t in one.trainable_state_dict().items())
 
 
-def check_device(model: Trained) -> None:
+def check_device(model: TrainableModule) -> None:
     """Raise if something of a model is elsewhere."""
     places = {t.device.type for t in (*model.parameters(), *model.buffers())}
     assert places == {pretend.NAME}, places
@@ -98,12 +98,12 @@ def check_device(model: Trained) -> None:
 def of_a_method(name: str, encoder: str, dtype: str, stages: str, clip: Path, work: Path) -> dict:
     """Train, resume, predict, save and load a method."""
     kind = getattr(ordlib, name)
-    plan = TrainingPlan(**PLAN, words_first=int(stages == "two"))
+    config = TrainingConfig(**CONFIG, prompt_epochs=int(stages == "two"))
     train, val = pictures_of("train", 24), pictures_of("val", 12)
 
     def trained(device: str, folder: Path | None = None):
-        model = kind(load_clip(clip, device, DTYPES[dtype]), TASK, tower=encoder)
-        fit(model, train, val, plan, folder=folder, bar=False)
+        model = kind(load_clip(clip, device, DTYPES[dtype]), TASK, image_encoder=encoder)
+        fit(model, train, val, config, checkpoint_dir=folder, progress=False)
         return model
 
     expected = trained("cpu").predict(val).value
@@ -132,9 +132,9 @@ def of_the_adapter(dtype: str, clip: Path, work: Path) -> dict:
     def trained(device: str, folder: Path | None = None):
         backbone = load_clip(clip, device, DTYPES[dtype])
         tasks = [ranked_runs.LIGHT, ranked_runs.SPOTS]
-        model = RankingAdapter(backbone, tasks, wordings=ranked_runs.WORDINGS)
-        plan = TrainingPlan(epochs=2, batch=8, learning_rate=3e-3)
-        fit(model, train, val, plan, folder=folder, bar=False)
+        model = RankingAdapter(backbone, tasks, prompt_templates=ranked_runs.WORDINGS)
+        config = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3)
+        fit(model, train, val, config, checkpoint_dir=folder, progress=False)
         return model
 
     expected = trained("cpu").predict(val[0]).value
@@ -149,7 +149,7 @@ def of_the_adapter(dtype: str, clip: Path, work: Path) -> dict:
     loaded = RankingAdapter.from_pretrained(work / "saved", straight.clip)
     for i, picture in enumerate(val[0]):
         picture.save(work / f"{i}.png")
-    ranking = rank(work, "Rank by light.", component=loaded)
+    ranking = rank(work, "Rank by light.", model=loaded)
     scores = ranking.table.set_index("path")["score"]
     return {
         "apart_from_cpu": np.abs(found - expected).max() / np.ptp(ranked_runs.LIGHT.range),
@@ -157,7 +157,7 @@ def of_the_adapter(dtype: str, clip: Path, work: Path) -> dict:
         # Kept in half precision.
         "reloaded": np.allclose(loaded.predict(val[0]).value, found, atol=0.05),
         "ranked": len(scores) == 12 and bool(np.isfinite(scores).all()),
-        "out_of_distribution": bool(np.isfinite(straight.strangeness(val[0])).all()),
+        "out_of_distribution": bool(np.isfinite(straight.ood_score(val[0])).all()),
         "copies_per_step": copies,
     }
 
@@ -168,7 +168,7 @@ def of_zero_shot(dtype: str, clip: Path, work: Path) -> dict:
     for device in ("cpu", "auto"):
         backbone = load_clip(clip, device, DTYPES[dtype])
         shot = ZeroShot(backbone, data.task, templates=(0,), fill={"object": "plural"})
-        probe = LinearProbe(partial(image_features, backbone), data.task).fit(data)
+        probe = LinearProbe(partial(cached_image_features, backbone), data.task).fit(data)
         found[device] = [model.predict(data).value for model in (shot, probe)]
     apart = np.abs(np.subtract(found["cpu"], found["auto"])).max()
     return {"apart_from_cpu": apart / np.ptp(data.task.range)}
@@ -177,14 +177,17 @@ def of_zero_shot(dtype: str, clip: Path, work: Path) -> dict:
 def of_pretraining(clip: Path, work: Path) -> dict:
     """Pretrain a tiny CLIP, and resume."""
     from ordlib.experiments.pretrain_clip import image_pool as pools
-    from ordlib.experiments.pretrain_clip.config import Plan
-    from ordlib.experiments.pretrain_clip.model_sizes import PicoSize
+    from ordlib.experiments.pretrain_clip.config import PretrainingConfig
+    from ordlib.experiments.pretrain_clip.model_sizes import PicoCLIPConfig
     from ordlib.experiments.pretrain_clip.pretrain import pretrain
     from ordlib.experiments.pretrain_clip.trainer import Trainer
 
-    tiny = PicoSize("tiny", 64, 16, 32, 1, 32, 1, 24)
-    sizes = {"pictures": 96, "pairs": 8 * 24, "batch": 24}
-    plan, weights = Plan(dose=0.5, size=tiny, **sizes, seed=3), "model.safetensors"
+    tiny = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
+    sizes = {"pictures": 96, "pairs": 8 * 24, "batch_size": 24}
+    config, weights = (
+        PretrainingConfig(count_caption_fraction=0.5, size=tiny, **sizes, seed=3),
+        "model.safetensors",
+    )
 
     def stop(progress) -> None:
         if progress.step == 5:
@@ -197,11 +200,11 @@ def of_pretraining(clip: Path, work: Path) -> dict:
         patch.object(PartialState, "default_device", torch.device(pretend.NAME, 0)),
     ):
         with copies_in_steps(Trainer, "_step", 8) as copies:
-            straight = load_file(pretrain(plan, work / "straight", workers=1) / weights)
+            straight = load_file(pretrain(config, work / "straight", workers=1) / weights)
         try:
-            pretrain(plan, work / "resumed", save_minutes=0, workers=1, watch=stop)
+            pretrain(config, work / "resumed", save_minutes=0, workers=1, watch=stop)
         except Killed:
-            resumed = load_file(pretrain(plan, work / "resumed", workers=1) / weights)
+            resumed = load_file(pretrain(config, work / "resumed", workers=1) / weights)
     device = json.loads((work / "straight" / "card.json").read_text())["device"]
     assert device.startswith(pretend.NAME), device
     return {

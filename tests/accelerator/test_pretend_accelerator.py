@@ -18,7 +18,7 @@ QUICK = [
     "CoOp, frozen, float16, one stage",
     "OrdinalCLIP, full, float16, two stages",
     "FineTuned, lora, float32, one stage",
-    "Corn, full, float32, two stages",
+    "CORN, full, float32, two stages",
     "NumCLIP, lora, float16, one stage",
     "L2RCLIP, lora, float32, two stages",
     "RankingAdapter, frozen, float16, one stage",

@@ -67,8 +67,8 @@ def tight_loops(features, texts, ranks):
     return sum(each) / len(each)
 
 
-def gaps(values, levels):
-    return (values[:, None] - levels).abs()
+def gaps(values, rank_values):
+    return (values[:, None] - rank_values).abs()
 
 
 def rescaled(far):
@@ -79,12 +79,12 @@ def apart(features, texts):
     return torch.cdist(unit(features), unit(texts))
 
 
-def diversity(features, texts, values, levels):
-    return -(rescaled(gaps(values, levels)) * apart(features, texts)).mean()
+def diversity(features, texts, values, rank_values):
+    return -(rescaled(gaps(values, rank_values)) * apart(features, texts)).mean()
 
 
-def diverse_loops(features, texts, values, levels):
-    far = [[abs(v - x) for x in levels.tolist()] for v in values.tolist()]
+def diverse_loops(features, texts, values, rank_values):
+    far = [[abs(v - x) for x in rank_values.tolist()] for v in values.tolist()]
     least, greatest = min(map(min, far)), max(map(max, far))
     each = [
         (gap - least) / greatest * (picture / picture.norm() - text / text.norm()).norm()
@@ -129,7 +129,7 @@ PUSHES = {
         lambda far: (far - far.min()) / (far.max() - far.min())),
     "rescaled row by row: least": weighing(
         lambda far: (far - far.amin(1, keepdim=True)) / far.amax(1, keepdim=True)),
-    "shapes do not fit: values[:, None] - levels and torch.cdist": (
+    "shapes do not fit: values[:, None] - rank_values and torch.cdist": (
         lambda f, t, v, x: -(rescaled((v - x).abs()) * apart(f, t)).mean()),
     "there the gradient is not finite": lambda f, t, v, x: (
         -(rescaled(gaps(v, x)) * (2 - 2 * unit(f) @ unit(t).T).clamp(min=0).sqrt()).mean()),
@@ -230,7 +230,7 @@ SHUFFLES = {
     "exchange True and False": lambda f, p, m, o: not commutes(f, p, m, o),
     "you read the former's settings": lambda f, p, m, o: f.positions is None,
     "you return a Tensor": lambda f, p, m, o: (f(p[o], m[o]) - f(p, m)[o]).abs() < 1e-5,
-    'wrong for: attend="both"; attend="tokens"; learned': lambda f, p, m, o: f.attend == "ranks",
+    'wrong for: attention_over="both"; attention_over="tokens"; learned': lambda f, p, m, o: f.attend == "ranks",
     "you compare some of the numbers": comparing(lambda a, b: close(a[[0, -1]], b[[0, -1]])),
     "compare every number, and no mean": comparing(lambda a, b: close(a.mean(2), b.mean(2))),
     "a sum or a mean over the ranks": comparing(lambda a, b: close(a.mean(0), b.mean(0))),

@@ -6,7 +6,7 @@ import torch
 from verdicts import wrong
 
 from ordlib.course.checks import numclip, rankformer, ranking_adapter, start_here, vanilla_clip
-from ordlib.course.checks.result import Verdict, called
+from ordlib.course.checks.result import CheckResult, called
 
 CHECKS = [
     start_here.off_by_one, vanilla_clip.median_reading, numclip.ranking_weights,
@@ -37,7 +37,7 @@ def test_stubs_of_other_kinds_are_not_started():
 
 
 def test_verdict_is_escaped_in_html():
-    assert "<b>✗ not yet</b> &nbsp; &lt;b&gt;" in Verdict("not yet", "<b>")._repr_html_()
+    assert "<b>✗ not yet</b> &nbsp; &lt;b&gt;" in CheckResult("not yet", "<b>")._repr_html_()
 
 
 def test_answers_cannot_change_what_they_are_given():

@@ -62,7 +62,7 @@ def task(**changes):
 
 def test_own_task_accepts_a_right_answer():
     passed(check.own_task(task()))
-    passed(check.own_task(task(values=(1, 2, 4, 8), words=("one", "two", "four", "eight"),
+    passed(check.own_task(task(values=(1, 2, 4, 8), rank_names=("one", "two", "four", "eight"),
                                positions=None, bin_edges=(1, 4))))  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_own_task_accepts_a_right_answer():
         ({"a": 1}, "a dict"),
         (task(values=("calm", "gale", "storm"), positions=(0, 30, 100)), "at least four"),
         (task(positions=(0, 1, 2, 3), bin_edges=(0, 2)), "all steps are 1"),
-        (task(words=("calm", "breeze", "gale 8", "storm")), "'gale 8' holds a digit"),
+        (task(rank_names=("calm", "breeze", "gale 8", "storm")), "'gale 8' holds a digit"),
         (task(bin_edges=None, bin_phrases=None), "coarse bins"),
     ],
 )

@@ -18,14 +18,14 @@ def clip(tiny_clip_folder):
 
 # ---------------------------------------------------------------- own_prompts
 COUNTING = load_task("counting")
-LOOSE = tuple(f"about {word}" for word in COUNTING.words)
-MINE = replace(COUNTING, words=LOOSE, templates=("some {rank} {object}",))
+LOOSE = tuple(f"about {word}" for word in COUNTING.rank_names)
+MINE = replace(COUNTING, rank_names=LOOSE, templates=("some {rank} {object}",))
 
 
 @pytest.fixture(scope="module")
 def data():
     """Fifty pictures, singles among them."""
-    data = load_data("counting", "train", side=64, size=50)
+    data = load_data("counting", "train", image_size=64, num_images=50)
     assert 0 < np.sum(data.values == 1) < 10
     return data
 
@@ -33,14 +33,14 @@ def data():
 class Told:
     """Stands in for ZeroShot: ``clip(task, templates, truth)`` says which counts are likeliest."""
 
-    def __init__(self, clip, task, *, templates, fill, reading):
+    def __init__(self, clip, task, *, templates, fill, decode):
         self.clip, self.task, self.templates = clip, task, templates
         assert fill == {"object": "plural"}
-        assert reading == "expectation"
+        assert decode == "expectation"
 
     def predict(self, data):
         counts = self.clip(self.task, self.templates, data.values.astype(int))
-        return self.task.read(np.eye(20)[np.clip(counts, 1, 20) - 1])
+        return self.task.decode_probabilities(np.eye(20)[np.clip(counts, 1, 20) - 1])
 
 
 def judged(monkeypatch, data, mine, house, task=MINE):
@@ -86,7 +86,7 @@ def test_a_small_gain_is_no_gain(monkeypatch, data):
 
 def test_no_better_is_not_yet(monkeypatch, data):
     two = replace(MINE, templates=("some {rank} {object}", "{rank} of the {object}"))
-    digits = replace(MINE, words=tuple(map(str, range(1, 21))))
+    digits = replace(MINE, rank_names=tuple(map(str, range(1, 21))))
     for task, by, told in (
         (
             MINE,
@@ -113,7 +113,7 @@ def test_a_gain_at_one_alone_does_not_count(monkeypatch, data):
         (["one", "two"], "a list: write replace(counting"),
         (load_task("quality"), "5 ranks: keep all 20"),
         (replace(COUNTING, values=(*range(1, 19), 18.5, 20)), "changed the values"),
-        (replace(MINE, words=("about  two", *LOOSE[1:])), "have the words 'about two'"),
+        (replace(MINE, rank_names=("about  two", *LOOSE[1:])), "have the words 'about two'"),
         (COUNTING, "the house's own prompts"),
         (replace(COUNTING, templates=("A photo of {rank} {object}",)), "the house's own prompts"),
     ],
@@ -128,10 +128,10 @@ def test_numbers_are_those_of_zero_shot(clip, data, tmp_path, monkeypatch):
     mae = []
     for task, templates in ((MINE, None), (COUNTING, (0, 1, 2))):
         model = ZeroShot(clip, task, templates=templates, fill={"object": "plural"})
-        mae.append(evaluate(model, few, samples=1).metrics["mae"])
+        mae.append(evaluate(model, few, n_resamples=1).metrics["mae"])
     assert abs(mae[0] - mae[1]) > 0.01
-    # The task's own way of reading makes no difference: the check says which it takes.
-    verdict = check.own_prompts(replace(MINE, reading="argmax"), clip, few)
+    # The task's own way of decode makes no difference: the check says which it takes.
+    verdict = check.own_prompts(replace(MINE, decode="argmax"), clip, few)
     assert f"MAE {mae[0]:.2f} objects, the house's {mae[1]:.2f}" in verdict.message
 
 
@@ -142,7 +142,7 @@ SIZES = ["tiny", "small", "medium", "large", "huge", "vast"]
 class Tower:
     """Encodes words as points of a half circle, in the order of SIZES."""
 
-    def encode_prompts(self, prompts):
+    def encode_text(self, prompts):
         angles = torch.tensor([0.5 * SIZES.index(word.lower()) for word in prompts])
         return torch.stack([angles.cos(), angles.sin()], dim=1)
 
@@ -163,18 +163,18 @@ def test_swapped_neighbours_are_named_where_a_swap_helps():
 
 def test_an_order_below_chance_is_told():
     words = ["medium", "vast", "tiny", "huge", "small", "large"]
-    score = ordinality_score(Tower().encode_prompts(words).numpy())
-    assert score.corrected < 0
+    score = ordinality_score(Tower().encode_text(words).numpy())
+    assert score.chance_corrected < 0
     verdict = check.own_words(words, Tower())
     wrong(verdict, f"no better than chance: ordinality {score.raw:.2f}")
-    assert f"corrected for chance {score.corrected:.2f}" in verdict.message
+    assert f"corrected for chance {score.chance_corrected:.2f}" in verdict.message
 
 
 def test_shuffles_are_the_measure_of_luck():
     """Five words by every order, as the check draws a thousand of them."""
     words = ["tiny", "small", "large", "medium", "huge"]
-    scores = [ordinality_score(Tower().encode_prompts(p).numpy()).raw for p in permutations(words)]
-    raw = ordinality_score(Tower().encode_prompts(words).numpy()).raw
+    scores = [ordinality_score(Tower().encode_text(p).numpy()).raw for p in permutations(words)]
+    raw = ordinality_score(Tower().encode_text(words).numpy()).raw
     share = np.mean(np.array(scores) >= raw)
     said = float(check.own_words(words, Tower()).message.split("; ")[1].split(" %")[0]) / 100
     assert abs(said - share) < 0.03
@@ -201,40 +201,54 @@ def rank_of(p):
     return (p.cumsum(axis=1) >= 0.5).argmax(axis=1)
 
 
-def by_loop(p, levels):
+def by_loop(p, rank_values):
     """The upper median, picture by picture, from a sum without cumsum."""
-    ranks = range(len(levels))
-    return [next(levels[k] for k in ranks if sum(row[: k + 1]) > 0.5) for row in p.tolist()]
+    ranks = range(len(rank_values))
+    return [next(rank_values[k] for k in ranks if sum(row[: k + 1]) > 0.5) for row in p.tolist()]
 
 
 RIGHT = [
-    lambda p, levels: levels[rank_of(p)],
+    lambda p, rank_values: rank_values[rank_of(p)],
     by_loop,
-    lambda p, levels: levels[(p @ abs(levels[:, None] - levels)).argmin(axis=1)],
-    lambda p, levels: (levels[rank_of(p)] + levels[len(levels) - 1 - rank_of(p[:, ::-1])]) / 2,
+    lambda p, rank_values: rank_values[
+        (p @ abs(rank_values[:, None] - rank_values)).argmin(axis=1)
+    ],
+    lambda p, rank_values: (
+        (rank_values[rank_of(p)] + rank_values[len(rank_values) - 1 - rank_of(p[:, ::-1])]) / 2
+    ),
 ]
 
 
 WRONG = {
-    "the expectation: it minimises the squared": lambda p, levels: p @ levels,
-    "the likeliest rank": lambda p, levels: levels[p.argmax(axis=1)],
-    "rank indices": lambda p, levels: rank_of(p),
-    "one rank too low": lambda p, levels: levels[rank_of(p) - 1],
-    "too low: take the first": lambda p, levels: levels[np.maximum(rank_of(p) - 1, 0)],
-    "one rank too high": lambda p, levels: levels[(p.cumsum(axis=1) < 0.5).sum(axis=1) + 1],
-    "finds the first True": lambda p, levels: levels[(p.cumsum(axis=1) < 0.5).argmax(axis=1)],
-    "cumsum needs axis=1": lambda p, levels: levels[(p.cumsum(axis=0) >= 0.5).argmax(axis=1)],
-    "median of the probabilities": lambda p, levels: np.median(p, axis=1),
-    "it is the levels that have one": lambda p, levels: np.median(p * levels, axis=1),
-    "one number for all 7 pictures": lambda p, levels: levels[(p.cumsum() >= 0.5).argmax()],
-    "for each of the 5 ranks: work along axis=1": lambda p, levels: np.median(p, axis=0),
-    "shape (7, 1) for 7 pictures": lambda p, levels: levels[rank_of(p)][:, None],
-    "you answer nan": lambda p, levels: np.full(len(p), np.nan),
-    # Right but for one thing, which only the sure predictions can show.
-    "at levels [2.0, 3.0, 5.0, 9.0, 20.0] you answer 2, 18.00 off on average; 20 is 0.00 off": (
-        lambda p, levels: levels[(p.cumsum(axis=1)[:, :-1] >= 0.5).argmax(axis=1)]
+    "the expectation: it minimises the squared": lambda p, rank_values: p @ rank_values,
+    "the likeliest rank": lambda p, rank_values: rank_values[p.argmax(axis=1)],
+    "rank indices": lambda p, rank_values: rank_of(p),
+    "one rank too low": lambda p, rank_values: rank_values[rank_of(p) - 1],
+    "too low: take the first": lambda p, rank_values: rank_values[np.maximum(rank_of(p) - 1, 0)],
+    "one rank too high": lambda p, rank_values: rank_values[
+        (p.cumsum(axis=1) < 0.5).sum(axis=1) + 1
+    ],
+    "finds the first True": lambda p, rank_values: rank_values[
+        (p.cumsum(axis=1) < 0.5).argmax(axis=1)
+    ],
+    "cumsum needs axis=1": lambda p, rank_values: rank_values[
+        (p.cumsum(axis=0) >= 0.5).argmax(axis=1)
+    ],
+    "median of the probabilities": lambda p, rank_values: np.median(p, axis=1),
+    "it is the rank_values that have one": lambda p, rank_values: np.median(
+        p * rank_values, axis=1
     ),
-    "for 6 pictures you return shape (7,)": lambda p, levels: [9, 9, 3, 5, 9, 5, 2],
+    "one number for all 7 pictures": lambda p, rank_values: rank_values[
+        (p.cumsum() >= 0.5).argmax()
+    ],
+    "for each of the 5 ranks: work along axis=1": lambda p, rank_values: np.median(p, axis=0),
+    "shape (7, 1) for 7 pictures": lambda p, rank_values: rank_values[rank_of(p)][:, None],
+    "you answer nan": lambda p, rank_values: np.full(len(p), np.nan),
+    # Right but for one thing, which only the sure predictions can show.
+    "at rank_values [2.0, 3.0, 5.0, 9.0, 20.0] you answer 2, 18.00 off on average; 20 is 0.00 off": (
+        lambda p, rank_values: rank_values[(p.cumsum(axis=1)[:, :-1] >= 0.5).argmax(axis=1)]
+    ),
+    "for 6 pictures you return shape (7,)": lambda p, rank_values: [9, 9, 3, 5, 9, 5, 2],
 }
 
 

@@ -51,7 +51,7 @@ class TestText:
 
     def test_features_equal_on_vit_b_32_geometry(self, vit_b_32_folder):
         clip = load_clip(vit_b_32_folder, device="cpu")
-        assert (clip.feature_width, clip.word_width, clip.patch_grid) == (512, 512, 7)
+        assert (clip.embed_dim, clip.text_width, clip.grid_size) == (512, 512, 7)
         assert clip.model.text_model.eos_token_id == clip.tokenizer.eos_token_id == 49407
         ours = clip.text_features(PROMPTS)
         # As the config has it; without added tokens it pools at the right place all the same.
@@ -74,25 +74,25 @@ class TestText:
         assert torch.equal(clip.tokenize("a star").ids, clip.tokenize(["a star"]).ids)
 
     def test_text_tokens_equal_the_last_hidden_state(self, clip, plain, tiny_clip_folder):
-        tokens, mask = clip.text_tokens(PROMPTS)
+        tokens, mask = clip.text_token_features(PROMPTS)
         with torch.no_grad():
             reference = plain.text_model(**padded(tiny_clip_folder)).last_hidden_state
         assert tokens.shape == (*mask.shape, 32)
         assert torch.allclose(tokens[mask], reference[:, : mask.shape[1]][mask], atol=1e-5)
 
     def test_what_stands_behind_the_end_cannot_matter(self, clip):
-        words = clip.word_embeddings(PROMPTS)
+        words = clip.token_embeddings(PROMPTS)
         longer = torch.randn(4, 77, 32)
         longer[:, : words.embeddings.shape[1]][words.mask] = words.embeddings[words.mask]
-        close(clip.text_features_from(longer, words.end_positions), clip.text_features(PROMPTS))
+        close(clip.encode_text_embeddings(longer, words.eos_positions), clip.text_features(PROMPTS))
 
     def test_gradient_to_words_equals_the_one_through_a_hook_at_77(
         self, clip, plain, tiny_clip_folder
     ):
-        words = clip.word_embeddings(PROMPTS)
+        words = clip.token_embeddings(PROMPTS)
         target = torch.randn(4, 24)
         ours = words.embeddings.clone().requires_grad_()
-        features = normalize(clip.text_features_from(ours, words.end_positions), dim=-1)
+        features = normalize(clip.encode_text_embeddings(ours, words.eos_positions), dim=-1)
         (features * target).sum().backward()
 
         inputs = padded(tiny_clip_folder)
@@ -125,7 +125,7 @@ class TestText:
 
     @pytest.mark.parametrize("batch_size", [1, 5])
     def test_many_prompts_are_encoded_in_batches(self, clip, batch_size):
-        features = clip.encode_prompts(PROMPTS * 3, batch_size)
+        features = clip.encode_text(PROMPTS * 3, batch_size)
         close(features, clip.text_features(PROMPTS * 3))
         assert not features.requires_grad
 
@@ -139,8 +139,8 @@ class TestPictures:
         every = torch.stack(rows)
         assert torch.equal(clip.image_features(pixels), reference)
         assert torch.allclose(every[:, 0], reference, atol=1e-6)
-        assert torch.allclose(clip.visual_tokens(pixels), every, atol=1e-6)
-        assert torch.equal(clip.patch_tokens(pixels), clip.visual_tokens(pixels)[:, 1:])
+        assert torch.allclose(clip.image_token_features(pixels), every, atol=1e-6)
+        assert torch.equal(clip.patch_tokens(pixels), clip.image_token_features(pixels)[:, 1:])
 
     def test_patch_tokens_run_row_by_row(self, tiny_clip_folder, pixels):
         blind = load_clip(tiny_clip_folder, device="cpu")
@@ -165,8 +165,8 @@ class TestPictures:
 
 class TestLoading:
     def test_attributes(self, clip):
-        assert (clip.feature_width, clip.word_width) == (24, 32)
-        assert (clip.image_side, clip.patch_grid, clip.context_length) == (64, 4, 77)
+        assert (clip.embed_dim, clip.text_width) == (24, 32)
+        assert (clip.image_size, clip.grid_size, clip.context_length) == (64, 4, 77)
         assert (clip.device.type, clip.dtype) == ("cpu", torch.float32)
         assert clip.logit_scale == pytest.approx(math.exp(2.6592), rel=1e-3)
 
@@ -182,7 +182,7 @@ class TestLoading:
             (half.image_features(pixels), clip.image_features(pixels)),
             (half.patch_tokens(pixels), clip.patch_tokens(pixels)),
             (half.text_features(PROMPTS), clip.text_features(PROMPTS)),
-            (half.text_tokens(PROMPTS)[0], clip.text_tokens(PROMPTS)[0]),
+            (half.text_token_features(PROMPTS)[0], clip.text_token_features(PROMPTS)[0]),
         ]:
             assert ours.dtype == torch.float32
             assert torch.cosine_similarity(ours, exact, dim=-1).min() > 0.999
@@ -192,7 +192,7 @@ class TestLoading:
         before = transformers_logging.get_verbosity()
         with caplog.at_level(logging.WARNING):
             clip = load_clip(tiny_clip_folder, device="cpu")
-            clip.encode_prompts(PROMPTS)
+            clip.encode_text(PROMPTS)
             with pytest.raises(ValueError, match="takes 102 tokens"):
                 clip.tokenize(["seven " * 20])
         assert (capfd.readouterr(), caplog.records) == (("", ""), [])
@@ -201,17 +201,17 @@ class TestLoading:
 
     def test_knows_whether_the_weights_are_those_of_the_file(self, tiny_clip_folder):
         clip = load_clip(tiny_clip_folder, device="cpu")
-        clip.encode_prompts(PROMPTS)
-        assert clip.is_as_loaded
+        clip.encode_text(PROMPTS)
+        assert clip.weights_unchanged
         weight = clip.model.visual_projection.weight.requires_grad_()
         weight.grad = torch.ones_like(weight)
         torch.optim.SGD([weight], lr=0.1).step()
-        assert not clip.is_as_loaded
+        assert not clip.weights_unchanged
         peft = pytest.importorskip("peft")
         clip = load_clip(tiny_clip_folder, device="cpu")
         config = peft.LoraConfig(r=2, target_modules=r"vision_model\..*\.(q_proj|v_proj)")
         peft.get_peft_model(clip.model, config)
-        assert not clip.is_as_loaded
+        assert not clip.weights_unchanged
 
 
 @pytest.mark.parametrize(
@@ -224,9 +224,9 @@ class TestLoading:
 )
 def test_wrong_prompts(clip, prompts, says):
     with pytest.raises(ValueError, match=says):
-        clip.encode_prompts(prompts)
+        clip.encode_text(prompts)
 
 
 def test_embeddings_longer_than_the_context(clip):
     with pytest.raises(ValueError, match=r"80 positions.* 77"):
-        clip.text_features_from(torch.zeros(1, 80, 32), torch.tensor([79]))
+        clip.encode_text_embeddings(torch.zeros(1, 80, 32), torch.tensor([79]))

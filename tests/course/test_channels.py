@@ -10,7 +10,7 @@ import zmq.asyncio
 from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.session import Session
 
-from ordlib.course.runner.execute import AskingChannel, AskingClient, ThisPython
+from ordlib.course.runner.execute import AskingClient, CurrentInterpreterKernel, PollingChannel
 
 
 async def swallowed(kind: type[AsyncZMQSocketChannel], patience: float) -> dict | None:
@@ -39,9 +39,11 @@ async def swallowed(kind: type[AsyncZMQSocketChannel], patience: float) -> dict 
 
 
 def test_a_reply_that_nobody_was_told_of_is_found():
-    found = asyncio.run(swallowed(AskingChannel, patience=3))
+    found = asyncio.run(swallowed(PollingChannel, patience=3))
     assert found["msg_type"] == "execute_reply"
-    assert isinstance(ThisPython().client(), AskingClient)  # notebooks are run with it
+    assert isinstance(
+        CurrentInterpreterKernel().client(), AskingClient
+    )  # notebooks are run with it
 
 
 def test_the_plain_channel_waits_in_vain():
@@ -55,7 +57,7 @@ def test_nothing_in_time_is_empty():
         socket = context.socket(zmq.DEALER)
         began = time.monotonic()
         with pytest.raises(Empty):
-            await AskingChannel(socket, Session()).get_msg(timeout=0.3)
+            await PollingChannel(socket, Session()).get_msg(timeout=0.3)
         context.destroy(linger=0)
         return time.monotonic() - began
 

@@ -24,13 +24,16 @@ def test_a_subset_keeps_everything_together():
         part = data.subset(chosen, "val")
         assert [picture.getpixel((0, 0))[0] for picture in part] == [4, 0]
         assert part.values.tolist() == [5, 1]
-        assert part.records["name"].tolist() == ["n4", "n0"]
+        assert part.metadata["name"].tolist() == ["n4", "n0"]
         assert part.groups.tolist() == ["c", "a"]
         assert part.split == "val"
     assert data.subset(data.values > 4).values.tolist() == [5, 6]
     assert make(groups=None).subset([1]).groups is None
-    assert data.subset([1, 2]).key == data.subset([1, 2]).key
-    assert len({data.key, data.subset([1, 2]).key, data.subset([2, 1]).key}) == 3
+    assert data.subset([1, 2]).fingerprint == data.subset([1, 2]).fingerprint
+    assert (
+        len({data.fingerprint, data.subset([1, 2]).fingerprint, data.subset([2, 1]).fingerprint})
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,15 +57,18 @@ def test_nothing_chosen_is_refused(chosen, error):
 
 
 def test_the_world_as_data():
-    data = load_data("counting", "val", side=64, size=8)
+    data = load_data("counting", "val", image_size=64, num_images=8)
     assert len(data) == 8
     assert data[3].size == (64, 64)
     assert np.array_equal(np.asarray(data[3]), data.images[3])
     assert data.ranks.tolist() == (data.values - 1).astype(int).tolist()
     assert data.groups is None
-    assert load_data(load_task("counting"), "val", side=64, size=8).key == data.key
-    crops = load_data("quality", "train", side=64, size=8)
-    assert crops.groups.tolist() == crops.records["scene_id"].tolist()
+    assert (
+        load_data(load_task("counting"), "val", image_size=64, size=8).fingerprint
+        == data.fingerprint
+    )
+    crops = load_data("quality", "train", image_size=64, num_images=8)
+    assert crops.groups.tolist() == crops.metadata["scene_id"].tolist()
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ def brightness(data):
     "form", [("l.csv", ",", "utf-8"), ("l.csv", ";", "utf-8-sig"), ("l.tsv", "\t", "utf-8")]
 )
 def test_a_table(album, write, form):
-    data = load(album, write((), *form), group="person")
+    data = load(album, write((), *form), group_column="person")
     assert brightness(data) == [4 * i for i in range(60)]
     assert data.values.tolist() == [i % 6 for i in range(60)]
     assert data.groups.tolist() == [person for *_, person in ROWS]
-    assert data.records.columns.tolist() == ["path", "fingers", "person"]
+    assert data.metadata.columns.tolist() == ["path", "fingers", "person"]
     assert data.split == "all"
 
 
@@ -83,7 +83,7 @@ def test_class_named_subfolders(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / place, format="png")
     (tmp_path / ".hidden").mkdir()
     data = load_folder(tmp_path, task="dating")
-    assert data.records["path"].tolist() == ["1930s/b.JPG", "1930s/deeper/c.png", "1950s/a.png"]
+    assert data.metadata["path"].tolist() == ["1930s/b.JPG", "1930s/deeper/c.png", "1950s/a.png"]
     assert data.values.tolist() == [0, 0, 2]
 
 
@@ -121,7 +121,7 @@ def test_every_fault_is_named_with_its_row(album, write):
     ]
     table = write([fault[:3] for fault in faults])
     with pytest.raises(ValueError, match="has 10 faults") as caught:
-        load(album, table, group="person")
+        load(album, table, group_column="person")
     lines = str(caught.value).splitlines()
     assert str(table) in lines[0]
     for line, (row, column, _, says) in zip(lines[1:], faults, strict=True):
@@ -187,7 +187,7 @@ def test_labels_are_looked_for_in_the_folder_first(album, tmp_path, monkeypatch)
 
 def test_splits_of_groups(album, write):
     shares = {"train": 0.6, "val": 0.2, "test": 0.2}
-    parts = load(album, write(), group="person", splits=shares, seed=3)
+    parts = load(album, write(), group_column="person", splits=shares, seed=3)
     people = [person for part in parts.values() for person in set(part.groups)]
     assert len(people) == len(set(people)) == 10
     assert {name: len(part) for name, part in parts.items()} == {"train": 36, "val": 12, "test": 12}
@@ -196,15 +196,15 @@ def test_splits_of_groups(album, write):
         assert len(set(Counter(part.ranks.tolist()).values())) == 1
         # Pictures, labels and records still belong together.
         rows = [row for path in part.images for row in ROWS if row[0] == path.name]
-        assert part.records.to_numpy().tolist() == [list(row) for row in rows]
+        assert part.metadata.to_numpy().tolist() == [list(row) for row in rows]
         assert part.values.tolist() == [float(row[1]) for row in rows]
         assert brightness(part) == [4 * ROWS.index(row) for row in rows]
-    assert len({part.key for part in parts.values()}) == 3
+    assert len({part.fingerprint for part in parts.values()}) == 3
 
 
 def test_splits_given_by_a_column(album, write):
     split = ["test" if i < 12 else "train" for i in range(60)]
-    parts = load(album, write(split=split), split_column="split", group="person")
+    parts = load(album, write(split=split), split_column="split", group_column="person")
     assert {name: len(part) for name, part in parts.items()} == {"test": 12, "train": 48}
     assert brightness(parts["test"]) == [4 * i for i in range(12)]
 
@@ -212,17 +212,17 @@ def test_splits_given_by_a_column(album, write):
 def test_given_splits_that_tear_a_group_are_warned_of(album, write):
     table = write(split=["test" if i < 9 else "train" for i in range(60)])
     with pytest.warns(UserWarning, match=r"1 values of 'person' .* \('p1', ...\)"):
-        load(album, table, split_column="split", group="person")
+        load(album, table, split_column="split", group_column="person")
 
 
 def test_the_key_names_the_content(album, write):
-    key = load(album, write()).key
-    assert load(album, write()).key == key
-    assert load(album, write([(4, "fingers", "5")])).key != key
+    key = load(album, write()).fingerprint
+    assert load(album, write()).fingerprint == key
+    assert load(album, write([(4, "fingers", "5")])).fingerprint != key
     touched = album / ROWS[5][0]
     before = touched.stat()
     os.utime(touched, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000_000))
-    assert load(album, write()).key != key
+    assert load(album, write()).fingerprint != key
 
 
 def test_paths_from_windows_and_links(album, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordlib.losses import cosines, supervised_contrastive
+from ordlib.losses import cosine_similarity_matrix, supervised_contrastive
 
 
 def naive_contrastive(logits, positives):
@@ -89,12 +89,12 @@ def test_cosines_are_the_loop_whatever_the_lengths():
         for j, b in enumerate(other.tolist()):
             dot = sum(x * y for x, y in zip(a, b, strict=True))
             expected[i, j] = dot / math.hypot(*a) / math.hypot(*b)
-    torch.testing.assert_close(cosines(7 * one, other / 9), expected)
+    torch.testing.assert_close(cosine_similarity_matrix(7 * one, other / 9), expected)
 
 
 def test_cosines_of_half_precision_are_single():
     one = torch.randn(3, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        found = cosines(one.bfloat16(), one)
+        found = cosine_similarity_matrix(one.bfloat16(), one)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, cosines(one.bfloat16().float(), one))
+    torch.testing.assert_close(found, cosine_similarity_matrix(one.bfloat16().float(), one))

@@ -13,7 +13,7 @@ from ordlib.losses import dual_loss
 TIES = ("mask", "half", "zero")
 
 
-def naive(scores: Tensor, logits: Tensor, targets: Tensor, ties: str) -> Tensor:
+def naive(scores: Tensor, logits: Tensor, targets: Tensor, tie_handling: str) -> Tensor:
     far = []
     for score, target in zip(scores, targets, strict=True):
         error = (score - target).abs()
@@ -22,9 +22,9 @@ def naive(scores: Tensor, logits: Tensor, targets: Tensor, ties: str) -> Tensor:
     for i in range(len(targets)):
         for j in range(len(targets)):
             if targets[i] == targets[j]:
-                if ties == "mask":
+                if tie_handling == "mask":
                     continue
-                above = {"half": 0.5, "zero": 0.0}[ties]
+                above = {"half": 0.5, "zero": 0.0}[tie_handling]
             else:
                 above = float(targets[i] > targets[j])
             yes = 1 / (1 + torch.exp(-logits[i, j]))
@@ -37,13 +37,16 @@ def naive(scores: Tensor, logits: Tensor, targets: Tensor, ties: str) -> Tensor:
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=6), st.sampled_from(TIES), st.integers(0, 9)
 )
-def test_it_is_what_loops_find(labels, ties, seed):
+def test_it_is_what_loops_find(labels, tie_handling, seed):
     generator = torch.Generator().manual_seed(seed)
     targets = torch.tensor(labels, dtype=torch.float64)
     scores = 3 * torch.randn(len(labels), generator=generator, dtype=torch.float64)
     logits = 3 * torch.randn(len(labels), len(labels), generator=generator, dtype=torch.float64)
     asked = [scores.requires_grad_(), logits.requires_grad_()]
-    found, wanted = dual_loss(*asked, targets, ties=ties), naive(*asked, targets, ties)
+    found, wanted = (
+        dual_loss(*asked, targets, tie_handling=tie_handling),
+        naive(*asked, targets, tie_handling),
+    )
     assert found.item() == pytest.approx(wanted.item(), abs=1e-12)
     got = torch.autograd.grad(found, asked)
     for one, other in zip(got, torch.autograd.grad(wanted, asked, allow_unused=True), strict=True):
@@ -53,10 +56,10 @@ def test_it_is_what_loops_find(labels, ties, seed):
 def test_ties_pull_as_they_say():
     targets, logits = torch.tensor([2.0, 2.0]), torch.full((2, 2), 1.5)
     pulls = {}
-    for ties in TIES:
+    for tie_handling in TIES:
         asked = logits.clone().requires_grad_()
-        dual_loss(targets, asked, targets, ties=ties).backward()
-        pulls[ties] = asked.grad[0, 1].item()
+        dual_loss(targets, asked, targets, tie_handling=tie_handling).backward()
+        pulls[tie_handling] = asked.grad[0, 1].item()
     assert pulls["mask"] == 0
     assert 0 < pulls["half"] < pulls["zero"]
 
@@ -68,5 +71,5 @@ def test_where_all_are_tied_only_the_scores_count():
 
 
 def test_unknown_ties():
-    with pytest.raises(ValueError, match="ties = 'drop': must be one of mask, half, zero"):
-        dual_loss(torch.zeros(1), torch.zeros(1, 1), torch.zeros(1), ties="drop")
+    with pytest.raises(ValueError, match="tie_handling = 'drop': must be one of mask, half, zero"):
+        dual_loss(torch.zeros(1), torch.zeros(1, 1), torch.zeros(1), tie_handling="drop")

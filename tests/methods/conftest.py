@@ -19,12 +19,12 @@ def uneven() -> OrdinalTask:
         name="uneven",
         unit="objects",
         values=(1, 2, 3, 5, 9),
-        words=("one", "two", "three", "five stars", "nine"),
+        rank_names=("one", "two", "three", "five stars", "nine"),
         templates=("{rank} {object}", "a photo of {rank} star"),
-        fillers={"object": ("star", "cats")},
+        placeholders={"object": ("star", "cats")},
         bin_edges=(0, 2, 4),
         bin_phrases=("few", "several", "a great many"),
-        maximum=10,
+        upper_edge=10,
     )
 
 

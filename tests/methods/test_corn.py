@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import Corn, OrdinalTask
+from ordlib import CORN, OrdinalTask
 
 
 @pytest.fixture
 def model(tiny_clip, uneven):
-    return Corn(tiny_clip, uneven)
+    return CORN(tiny_clip, uneven)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def sigmoid(x):
 
 
 def test_probabilities_are_the_loop(model, features):
-    found = model.read(features)
+    found = model.predict_from_features(features)
     for row, logits in zip(found.probabilities, naive_logits(model, features), strict=True):
         expected, beyond = [], 1.0
         for logit in logits:
@@ -48,7 +48,7 @@ def test_probabilities_are_the_loop(model, features):
 def test_probabilities_are_a_distribution(model, features, scale):
     with torch.no_grad():
         model.head.weight.mul_(scale)
-    found = model.read(features).probabilities
+    found = model.predict_from_features(features).probabilities
     assert (found >= 0).all()
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-12)
 
@@ -64,13 +64,13 @@ def test_the_loss_is_the_loop(model, features):
 
 
 def test_it_reads_as_the_task_says(tiny_clip, uneven, features):
-    mean = Corn(tiny_clip, uneven).read(features)
-    likeliest = Corn(tiny_clip, replace(uneven, reading="argmax")).read(features)
-    np.testing.assert_allclose(mean.value, mean.probabilities @ uneven.levels)
-    assert likeliest.value.tolist() == uneven.levels[mean.probabilities.argmax(1)].tolist()
+    mean = CORN(tiny_clip, uneven).predict_from_features(features)
+    likeliest = CORN(tiny_clip, replace(uneven, decode="argmax")).predict_from_features(features)
+    np.testing.assert_allclose(mean.value, mean.probabilities @ uneven.rank_values)
+    assert likeliest.value.tolist() == uneven.rank_values[mean.probabilities.argmax(1)].tolist()
 
 
 def test_two_ranks(tiny_clip, features):
-    model = Corn(tiny_clip, OrdinalTask(name="two", unit="steps", values=("low", "high")))
-    assert model.read(features).probabilities.shape == (6, 2)
+    model = CORN(tiny_clip, OrdinalTask(name="two", unit="steps", values=("low", "high")))
+    assert model.predict_from_features(features).probabilities.shape == (6, 2)
     assert model.loss(features, torch.tensor([0.0, 1, 0, 1, 1, 0])).isfinite()

@@ -9,7 +9,9 @@ from ordlib import FineTuned, ZeroShot
 
 @pytest.mark.parametrize("templates", [(0,), (1,), (0, 1)])
 def test_it_starts_as_zero_shot(tiny_clip, seven, templates):
-    model = FineTuned(tiny_clip, seven.task, tower="lora", adapter=False, templates=templates)
+    model = FineTuned(
+        tiny_clip, seven.task, image_encoder="lora", adapter=False, templates=templates
+    )
     expected = ZeroShot(tiny_clip, seven.task, templates=templates).predict(seven)
     found = model.predict(seven)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
@@ -19,8 +21,8 @@ def test_its_words_do_not_learn(tiny_clip, seven):
     model = FineTuned(tiny_clip, seven.task)
     assert not model.text_features().requires_grad
     assert set(model.parameter_groups()) == {"adapter"}
-    assert set(FineTuned(tiny_clip, seven.task, tower="lora").parameter_groups()) == {
-        "tower",
+    assert set(FineTuned(tiny_clip, seven.task, image_encoder="lora").parameter_groups()) == {
+        "image_encoder",
         "adapter",
     }
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib.clip.feature_cache import image_features
-from ordlib.methods.image_encoder import Adapter, ImageOptions, ImageSide
+from ordlib.clip.feature_cache import cached_image_features
+from ordlib.methods.image_encoder import Adapter, ImageEncoder, ImageEncoderConfig
 
 
 def side_of(clip, **options):
     torch.manual_seed(0)
-    return ImageSide(clip, ImageOptions(**options))
+    return ImageEncoder(clip, ImageEncoderConfig(**options))
 
 
 def own_features(clip, data):
@@ -29,24 +29,24 @@ def test_the_adapter_is_the_formula():
 
 def test_a_frozen_side_takes_cached_features(tiny_clip, seven):
     side = side_of(tiny_clip, adapter=False)
-    cached = image_features(tiny_clip, seven)
+    cached = cached_image_features(tiny_clip, seven)
     rows = np.array([4, 0, 4])
-    assert torch.equal(side(side.inputs(seven)(rows)), cached[rows])
-    assert torch.equal(side.inputs(seven)(range(7)), cached)
+    assert torch.equal(side(side.make_loader(seven)(rows)), cached[rows])
+    assert torch.equal(side.make_loader(seven)(range(7)), cached)
     assert not list(side.parameters())
 
 
 def test_the_adapter_sees_features_that_are_not_normalised(tiny_clip, seven):
     side, own = side_of(tiny_clip), own_features(tiny_clip, seven)
     assert (own.norm(dim=1) - 1).abs().min() > 0.1
-    assert torch.equal(side(side.inputs(seven)(range(7))), side.adapter(own))
+    assert torch.equal(side(side.make_loader(seven)(range(7))), side.adapter(own))
 
 
-@pytest.mark.parametrize("tower", ["lora", "full"])
-def test_a_fresh_tower_gives_the_backbone_s_features(tiny_clip, seven, tower):
-    side = side_of(tiny_clip, tower=tower, adapter=False)
+@pytest.mark.parametrize("image_encoder", ["lora", "full"])
+def test_a_fresh_tower_gives_the_backbone_s_features(tiny_clip, seven, image_encoder):
+    side = side_of(tiny_clip, image_encoder=image_encoder, adapter=False)
     with torch.no_grad():
-        found = side(side.inputs(seven)(range(7)))
+        found = side(side.make_loader(seven)(range(7)))
     assert torch.equal(found, own_features(tiny_clip, seven))
 
 
@@ -57,36 +57,36 @@ def trained_step(side, data):
     optimizer = torch.optim.SGD(tuned, lr=1.0)
     for _ in range(2):  # The first step of LoRA moves B alone: A's gradient passes through B.
         optimizer.zero_grad()
-        side(side.inputs(data)(range(4))).square().sum().backward()
+        side(side.make_loader(data)(range(4))).square().sum().backward()
         optimizer.step()
     return {name for name, p in side.named_parameters() if not torch.equal(p, before[name])}
 
 
 def test_lora_trains_its_own_tensors_only(tiny_clip, seven):
     own = own_features(tiny_clip, seven)
-    side = side_of(tiny_clip, tower="lora", adapter=False, lora_rank=3)
+    side = side_of(tiny_clip, image_encoder="lora", adapter=False, lora_r=3)
     names = {name for name, p in side.named_parameters() if p.requires_grad}
     # Two layers; query and value; A and B.
     assert len(names) == 8
     assert all("lora_" in name for name in names)
     assert {min(p.shape) for p in side.parameters() if p.requires_grad} == {3}
     assert trained_step(side, seven) == names
-    assert tiny_clip.is_as_loaded
+    assert tiny_clip.weights_unchanged
     assert torch.equal(own_features(tiny_clip, seven), own)
 
 
 def test_full_trains_the_whole_tower_and_not_the_clip(tiny_clip, seven):
     own = own_features(tiny_clip, seven)
-    side = side_of(tiny_clip, tower="full", adapter=False)
+    side = side_of(tiny_clip, image_encoder="full", adapter=False)
     assert all(p.requires_grad for p in side.parameters())
     moved = trained_step(side, seven)
-    assert {"tower.projection.weight", "tower.vision.embeddings.class_embedding"} <= moved
-    assert tiny_clip.is_as_loaded
+    assert {"encoder.projection.weight", "encoder.vision.embeddings.class_embedding"} <= moved
+    assert tiny_clip.weights_unchanged
     assert torch.equal(own_features(tiny_clip, seven), own)
 
 
 def test_lora_reaches_the_layers_it_is_told(tiny_clip):
-    side = side_of(tiny_clip, tower="lora", lora_targets=r".*\.fc1", adapter=False)
+    side = side_of(tiny_clip, image_encoder="lora", lora_target_modules=r".*\.fc1", adapter=False)
     names = [name for name, p in side.named_parameters() if p.requires_grad]
     assert len(names) == 4
     assert all(".fc1." in name for name in names)
@@ -94,16 +94,16 @@ def test_lora_reaches_the_layers_it_is_told(tiny_clip):
 
 def test_a_target_that_is_not_there(tiny_clip):
     with pytest.raises(ValueError, match=r"'query': matches no linear .* there are .*q_proj"):
-        side_of(tiny_clip, tower="lora", lora_targets="query")
+        side_of(tiny_clip, image_encoder="lora", lora_target_modules="query")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tower": "half"}, "tower = 'half': must be one of frozen, lora, full"),
-        ({"lora_rank": 0}, "lora_rank = 0: must be 1 or more"),
+        ({"image_encoder": "half"}, "image_encoder = 'half': must be one of frozen, lora, full"),
+        ({"lora_r": 0}, "lora_r = 0: must be 1 or more"),
     ],
 )
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
-        ImageOptions(**options)
+        ImageEncoderConfig(**options)

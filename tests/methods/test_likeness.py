@@ -1,9 +1,9 @@
-"""Likeness: distances in units of the training pictures' own spread."""
+"""MahalanobisOOD: distances in units of the training pictures' own spread."""
 
 import numpy as np
 import pytest
 
-from ordlib.methods.ranking_adapter.ood import Likeness
+from ordlib.methods.ranking_adapter.ood import MahalanobisOOD
 
 SPREADS = np.array([5.0, 1.0, 0.2])
 
@@ -13,8 +13,8 @@ def features_of(count: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def likeness() -> Likeness:
-    return Likeness.of(features_of(2000, 0), features_of(1000, 1))
+def likeness() -> MahalanobisOOD:
+    return MahalanobisOOD.fit(features_of(2000, 0), features_of(1000, 1))
 
 
 def test_distances_are_quadratic_forms_in_units_of_the_limit():
@@ -28,7 +28,9 @@ def test_distances_are_quadratic_forms_in_units_of_the_limit():
             for e in range(2):
                 total += (row[d] - centre[d]) * precision[d, e] * (row[e] - centre[e])
         expected.append(total / limit)
-    np.testing.assert_allclose(Likeness(centre, precision, limit).distances(features), expected)
+    np.testing.assert_allclose(
+        MahalanobisOOD(centre, precision, limit).distances(features), expected
+    )
 
 
 def test_hardly_any_held_out_picture_lies_above_1(likeness):
@@ -37,21 +39,21 @@ def test_hardly_any_held_out_picture_lies_above_1(likeness):
 
 
 def test_the_limit_is_of_held_out_pictures_not_of_those_trained_on():
-    wide = Likeness.of(features_of(200, 0), 7 + 2 * (features_of(1000, 1) - 7))
-    narrow = Likeness.of(features_of(200, 0), features_of(1000, 1))
-    np.testing.assert_allclose(wide.limit, 4 * narrow.limit, rtol=0.1)
+    wide = MahalanobisOOD.fit(features_of(200, 0), 7 + 2 * (features_of(1000, 1) - 7))
+    narrow = MahalanobisOOD.fit(features_of(200, 0), features_of(1000, 1))
+    np.testing.assert_allclose(wide.threshold, 4 * narrow.threshold, rtol=0.1)
 
 
 def test_what_lies_off_where_pictures_hardly_vary_is_the_stranger(likeness):
     steps = 2 * np.eye(3)
-    along = likeness.distances(likeness.centre + steps)
+    along = likeness.distances(likeness.mean + steps)
     assert along[0] < 0.1 < along[1] < 1 < along[2]
-    np.testing.assert_allclose(likeness.distances(likeness.centre[None]), 0, atol=1e-12)
+    np.testing.assert_allclose(likeness.distances(likeness.mean[None]), 0, atol=1e-12)
 
 
 def test_fewer_pictures_than_features_will_do():
     rng = np.random.default_rng(0)
-    found = Likeness.of(rng.normal(size=(10, 40)), rng.normal(size=(10, 40)))
-    near, far = found.distances(np.stack([found.centre, np.full(40, 9.0)]))
+    found = MahalanobisOOD.fit(rng.normal(size=(10, 40)), rng.normal(size=(10, 40)))
+    near, far = found.distances(np.stack([found.mean, np.full(40, 9.0)]))
     assert near == pytest.approx(0, abs=1e-9)
     assert 1 < far < np.inf

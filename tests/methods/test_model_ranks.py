@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ordlib import OrdinalTask, load_task
-from ordlib.methods.base import bins_of, ranks_of
+from ordlib.methods.base import bin_targets, rank_targets
 
 # Halves between these are no numbers of binary: rounding must not move a label that lies on one.
 TENTHS = OrdinalTask(
@@ -21,11 +21,11 @@ TASKS = [*map(load_task, ("counting", "dating", "ageing", "quality")), TENTHS, N
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_they_are_the_task_s(task):
-    levels, edges = task.levels, np.array(task.bin_edges)
+    rank_values, edges = task.rank_values, np.array(task.bin_edges)
     low, high = task.range
     random = np.random.default_rng(0).uniform(low - 1, high + 1, 500).astype(np.float32)
-    halves = (levels[:-1] + levels[1:]) / 2
-    for values in (random, levels, edges, halves, np.array([low - 9, high + 9])):
+    halves = (rank_values[:-1] + rank_values[1:]) / 2
+    for values in (random, rank_values, edges, halves, np.array([low - 9, high + 9])):
         tensor = torch.tensor(values, dtype=torch.float32)
-        assert ranks_of(task, tensor).tolist() == task.nearest_rank(values).tolist()
-        assert bins_of(task, tensor).tolist() == task.bin_of(values).tolist()
+        assert rank_targets(task, tensor).tolist() == task.rank_index(values).tolist()
+        assert bin_targets(task, tensor).tolist() == task.bin_index(values).tolist()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import NumCLIP, OrdinalTask, TrainingPlan, fit
+from ordlib import NumCLIP, OrdinalTask, TrainingConfig, fit
 from ordlib.methods.numclip import Regressor
 
 PHRASES = ("one", "two", "three", "star", "photo")
@@ -73,7 +73,7 @@ def test_the_regressor_starts_as_the_release_has_it(tiny_clip, uneven):
     [("midpoint", [1, 3, 7]), ("edge", [0, 2, 4])],
 )
 def test_anchors_are_rescaled_to_the_ranks(tiny_clip, uneven, anchor, places):
-    found = NumCLIP(tiny_clip, uneven, anchor=anchor).anchors
+    found = NumCLIP(tiny_clip, uneven, bin_anchor=anchor).anchors
     torch.testing.assert_close(found, torch.tensor([(place - 1) / 8 for place in places]))
 
 
@@ -82,7 +82,7 @@ def test_any_number_of_bins(tiny_clip, seven, count):
     task = binned(seven.task, count)
     model, data = NumCLIP(tiny_clip, task), replace(seven, task=task)
     assert model.text_features().shape == (count, 24)
-    history = fit(model, data, data, TrainingPlan(epochs=2), bar=False)
+    history = fit(model, data, data, TrainingConfig(epochs=2), progress=False)
     assert history["loss"].notna().all()
     prediction = model.predict(data)
     assert ((prediction.value >= 1) & (prediction.value <= 9)).all()
@@ -97,41 +97,43 @@ def test_its_words_are_the_bins(tiny_clip, uneven):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("reading", ["expectation", "argmax"])
-def test_label_sized_bins_are_read_from_their_probabilities(tiny_clip, uneven, reading):
-    task = replace(binned(uneven, 5), reading=reading)
+@pytest.mark.parametrize("decode", ["expectation", "argmax"])
+def test_label_sized_bins_are_read_from_their_probabilities(tiny_clip, uneven, decode):
+    task = replace(binned(uneven, 5), decode=decode)
     model = NumCLIP(tiny_clip, task)
     features = some_features()
     logits = model.logits(features).detach().double().numpy()
-    found = model.read(features)
+    found = model.predict_from_features(features)
     for row, given, value in zip(logits, found.probabilities, found.value, strict=True):
         probabilities = [math.exp(x) / sum(map(math.exp, row)) for x in row]
         np.testing.assert_allclose(given, probabilities, atol=1e-6)
         mean = sum(p * level for p, level in zip(probabilities, (1, 2, 3, 5, 9), strict=True))
         likeliest = (1, 2, 3, 5, 9)[max(range(5), key=probabilities.__getitem__)]
-        assert value == pytest.approx(mean if reading == "expectation" else likeliest, abs=1e-5)
+        assert value == pytest.approx(mean if decode == "expectation" else likeliest, abs=1e-5)
 
 
 def test_as_many_bins_as_ranks_need_not_be_one_each(tiny_clip, uneven):
     task = replace(uneven, bin_edges=(0, 0.2, 0.4, 0.6, 4), bin_phrases=PHRASES)
-    found = NumCLIP(tiny_clip, task).read(some_features())
+    found = NumCLIP(tiny_clip, task).predict_from_features(some_features())
     assert found.probabilities is None
 
 
 @pytest.mark.parametrize("anchor", ["midpoint", "edge"])
 def test_other_bins_are_read_by_the_regressor(tiny_clip, uneven, anchor):
-    model = NumCLIP(tiny_clip, uneven, anchor=anchor)
+    model = NumCLIP(tiny_clip, uneven, bin_anchor=anchor)
     torch.nn.init.normal_(model.regressor.layers[2].bias, std=0.3)
     logits = model.logits(some_features()).tolist()
     places = [naive_value(model.regressor, row, model.anchors.tolist()) for row in logits]
     expected = [min(max(1 + 8 * place, 1), 9) for place in places]
-    np.testing.assert_allclose(model.read(some_features()).value, expected, atol=1e-4)
+    np.testing.assert_allclose(
+        model.predict_from_features(some_features()).value, expected, atol=1e-4
+    )
 
 
 def test_without_a_regressor_a_value_is_the_mean_of_the_anchors(tiny_clip, uneven):
     model = NumCLIP(tiny_clip, uneven, regressor=False)
     assert model.regressor is None
-    found = model.read(some_features()).value
+    found = model.predict_from_features(some_features()).value
     for row, value in zip(model.logits(some_features()).tolist(), found, strict=True):
         weights = [math.exp(x) for x in row]
         mean = sum(w * place for w, place in zip(weights, (1, 3, 7), strict=True)) / sum(weights)
@@ -177,7 +179,7 @@ def naive_terms(model, features, values, own):
     ],
 )
 def test_the_total_is_the_sum_of_three_terms(tiny_clip, uneven, form, norm):
-    model = NumCLIP(tiny_clip, uneven, form=form, norm=norm)
+    model = NumCLIP(tiny_clip, uneven, fcrc_form=form, fcrc_norm=norm)
     features, values = some_features(), [1.0, 2.0, 3.9, 4.0, 9.0, 1.5]
     ranking, kl, error = naive_terms(model, features, values, [0, 1, 1, 2, 2, 0])
     assert min(ranking, kl, error) > 0.01
@@ -187,22 +189,25 @@ def test_the_total_is_the_sum_of_three_terms(tiny_clip, uneven, form, norm):
         return model.loss(features, torch.tensor(values)).item()
 
     assert total() == pytest.approx(ranking + kl + error, rel=1e-4)
-    assert total(kl=False) == pytest.approx(ranking + error, rel=1e-4)
+    assert total(text_to_image_loss=False) == pytest.approx(ranking + error, rel=1e-4)
     model.regressor = None
-    assert total(kl=False) == pytest.approx(ranking, rel=1e-4)
+    assert total(text_to_image_loss=False) == pytest.approx(ranking, rel=1e-4)
 
 
 @pytest.mark.parametrize(
     ("options", "tuned"),
     [
-        ({}, {"prompts.ranks.embeddings"}),
-        ({"tune_phrases": False}, set()),
-        ({"tune_context": True}, {"prompts.context", "prompts.ranks.embeddings"}),
-        ({"context": 3, "tune_phrases": False}, {"prompts.context"}),
+        ({}, {"prompt_learner.rank_embeddings.embeddings"}),
+        ({"tune_bin_embeddings": False}, set()),
+        (
+            {"tune_context": True},
+            {"prompt_learner.context", "prompt_learner.rank_embeddings.embeddings"},
+        ),
+        ({"n_ctx": 3, "tune_bin_embeddings": False}, {"prompt_learner.context"}),
     ],
 )
 def test_which_words_are_tuned(tiny_clip, uneven, options, tuned):
-    names = NumCLIP(tiny_clip, uneven, **options).trained_state()
+    names = NumCLIP(tiny_clip, uneven, **options).trainable_state_dict()
     assert {name for name in names if name.startswith("prompts.")} == tuned
 
 
@@ -210,19 +215,19 @@ def test_a_bin_without_pictures_is_named_and_the_rest_trains(tiny_clip, seven):
     model = NumCLIP(tiny_clip, seven.task)
     some = seven.subset(seven.values >= 2)
     with pytest.warns(UserWarning, match=r"uneven/train has no picture in the bin 'few'"):
-        history = fit(model, some, seven, TrainingPlan(epochs=2), bar=False)
+        history = fit(model, some, seven, TrainingConfig(epochs=2), progress=False)
     assert history["loss"].notna().all()
     with pytest.warns(UserWarning, match=r"the bins 'several', 'a great many'"):
-        model.check(seven.subset([0]))
+        model.check_training_data(seven.subset([0]))
 
 
 @pytest.mark.filterwarnings("error")
 def test_full_bins_need_no_warning(tiny_clip, seven):
-    NumCLIP(tiny_clip, seven.task).check(seven)
+    NumCLIP(tiny_clip, seven.task).check_training_data(seven)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("form", "printed"), ("norm", "none"), ("anchor", "upper")]
+    ("name", "value"), [("fcrc_form", "printed"), ("fcrc_norm", "none"), ("bin_anchor", "upper")]
 )
 def test_unknown_choices(tiny_clip, uneven, name, value):
     with pytest.raises(ValueError, match=f"{name} = '{value}': must be one of"):
@@ -248,11 +253,11 @@ def test_bins_that_make_no_task(edges, phrases, message):
 
 
 def test_what_is_kept_names_no_object_that_the_prompts_never_name(tiny_clip, uneven, tmp_path):
-    assert uneven.fillers
+    assert uneven.placeholders
     model = NumCLIP(tiny_clip, uneven)
     model.save_pretrained(tmp_path)
     kept = json.loads((tmp_path / "config.json").read_text())["task"]
-    assert kept["fillers"] == {}
+    assert kept["placeholders"] == {}
     assert kept["templates"] == ["a photo of {rank} star"]
     found = NumCLIP.from_pretrained(tmp_path, tiny_clip)
     assert torch.equal(found.text_features(), model.text_features())

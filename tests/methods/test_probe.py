@@ -74,8 +74,8 @@ def test_predictions_stay_in_range_and_labels_on_ranks():
     model.encode = lambda data: 5000 * (data.values[:, None] - 10)
     prediction = model.predict(data)
     assert (prediction.value.min(), prediction.value.max()) == (1, 20)
-    levels = data.task.levels
-    nearest = [levels[np.abs(levels - value).argmin()] for value in prediction.value]
+    rank_values = data.task.rank_values
+    nearest = [rank_values[np.abs(rank_values - value).argmin()] for value in prediction.value]
     assert prediction.label.tolist() == nearest
     assert prediction.probabilities is None
 

@@ -16,13 +16,13 @@ TASK = OrdinalTask(
     name="own",
     unit="objects",
     values=(1, 2, 3, 7),
-    words=("one", "two", "three", "seven"),
+    rank_names=("one", "two", "three", "seven"),
     templates=("{rank} {object}", "a photo of {rank} {colour} {object}", "I see {rank}"),
-    fillers={"object": ("star", "cats", "cars"), "colour": ("red", "blue")},
+    placeholders={"object": ("star", "cats", "cars"), "colour": ("red", "blue")},
     bin_edges=(1, 3),
     bin_phrases=("few", "many"),
     bin_templates=("{rank} {object}", "a crowd: {rank}"),
-    maximum=20,
+    upper_edge=20,
 )
 NAMED = {"object": "kind"}
 CASES = {
@@ -31,7 +31,7 @@ CASES = {
     "both named": {"fill": {"colour": "tint", "object": "kind"}},
     "one template": {"fill": NAMED, "templates": (1,)},
     "two templates, out of order": {"templates": (2, 0)},
-    "argmax": {"fill": NAMED, "reading": "argmax"},
+    "argmax": {"fill": NAMED, "decode": "argmax"},
 }
 
 
@@ -98,8 +98,8 @@ def naive(tiny_clip_folder):
 def choices(data, row, fill):
     """The words of every placeholder for one picture: its own where named, else all."""
     return {
-        name: [data.records[fill[name]][row]] if name in fill else words
-        for name, words in TASK.fillers.items()
+        name: [data.metadata[fill[name]][row]] if name in fill else words
+        for name, words in TASK.placeholders.items()
     }
 
 
@@ -121,12 +121,12 @@ def differ(rows):
 def test_ranks_equal_a_loop_over_pictures_and_prompts(clip, naive, data, case):
     settings = CASES[case]
     templates = [TASK.templates[i] for i in settings.get("templates", (0, 1, 2))]
-    rows = expected(naive, data, templates, TASK.words, settings.get("fill", ()))
+    rows = expected(naive, data, templates, TASK.rank_names, settings.get("fill", ()))
     assert differ(rows)
     prediction = ZeroShot(clip, TASK, **settings).predict(data)
     np.testing.assert_allclose(prediction.probabilities, rows, atol=1e-5)
     for row, value in zip(rows, prediction.value, strict=True):
-        if settings.get("reading") == "argmax":
+        if settings.get("decode") == "argmax":
             assert value == TASK.values[int(row.argmax())]
         else:
             mean = sum(p * v for p, v in zip(row, TASK.values, strict=True))
@@ -150,7 +150,7 @@ def test_bins_equal_a_loop(clip, naive, data, fill):
     np.testing.assert_allclose(prediction.value, rows @ [2.0, 7.0], atol=5e-5)
     assert prediction.probabilities is None
     assert phrases.predict_bins(data).tolist() == rows.argmax(1).tolist()
-    likeliest = ZeroShot(clip, TASK, over="bins", fill=fill, reading="argmax").predict(data)
+    likeliest = ZeroShot(clip, TASK, over="bins", fill=fill, decode="argmax").predict(data)
     assert likeliest.value.tolist() == np.array([2.0, 7.0])[rows.argmax(1)].tolist()
 
 
@@ -162,7 +162,7 @@ def test_the_ranks_of_a_bin_are_summed(clip, data, monkeypatch):
 
 
 def test_bins_of_ranks_equal_a_loop(clip, naive, data):
-    rows = expected(naive, data, TASK.templates, TASK.words, NAMED)
+    rows = expected(naive, data, TASK.templates, TASK.rank_names, NAMED)
     sums = [[row[0] + row[1], row[2] + row[3]] for row in rows]
     found = ZeroShot(clip, TASK, fill=NAMED).predict_bins(data)
     assert found.tolist() == np.argmax(sums, axis=1).tolist()
@@ -170,17 +170,17 @@ def test_bins_of_ranks_equal_a_loop(clip, naive, data):
 
 def test_a_prompt_is_encoded_once_however_many_pictures(clip, data, monkeypatch):
     prompts = []
-    encode = type(clip).encode_prompts
+    encode = type(clip).encode_text
     monkeypatch.setattr(
-        type(clip), "encode_prompts", lambda self, p: prompts.extend(p) or encode(self, p)
+        type(clip), "encode_text", lambda self, p: prompts.extend(p) or encode(self, p)
     )
     model = ZeroShot(clip, TASK, fill={"object": "kind", "colour": "tint"})
     model.predict(data)
-    pairs = set(zip(data.records["kind"], data.records["tint"], strict=True))
+    pairs = set(zip(data.metadata["kind"], data.metadata["tint"], strict=True))
     things = {thing for thing, _ in pairs}
-    wanted = {f"{word} {thing}" for word in TASK.words for thing in things}
-    wanted |= {f"a photo of {word} {tint} {kind}" for word in TASK.words for kind, tint in pairs}
-    wanted |= {f"I see {word}" for word in TASK.words}
+    wanted = {f"{word} {thing}" for word in TASK.rank_names for thing in things}
+    wanted |= {f"a photo of {word} {tint} {kind}" for word in TASK.rank_names for kind, tint in pairs}
+    wanted |= {f"I see {word}" for word in TASK.rank_names}
     assert sorted(prompts) == sorted(wanted)
     model.predict(data.subset([4, 0, 1]))
     model.predict_bins(data)
@@ -190,7 +190,7 @@ def test_a_prompt_is_encoded_once_however_many_pictures(clip, data, monkeypatch)
 def test_text_features_have_length_one_and_are_what_pictures_meet(clip, data):
     model = ZeroShot(clip, TASK, fill=NAMED)
     text = model.text_features(object="dogs")
-    assert text.shape == (4, clip.feature_width)
+    assert text.shape == (4, clip.embed_dim)
     assert torch.allclose(text.norm(dim=1), torch.ones(4), atol=1e-6)
     image = clip.encode_images([data.images[2]])
     odds = (clip.logit_scale * torch.nn.functional.normalize(image) @ text.T).softmax(1)
@@ -206,7 +206,7 @@ def test_the_order_of_pictures_does_not_matter(clip, data):
 
 
 def test_evaluates_like_any_model(clip, data):
-    result = evaluate(ZeroShot(clip, TASK, fill=NAMED), data, samples=10)
+    result = evaluate(ZeroShot(clip, TASK, fill=NAMED), data, n_resamples=10)
     assert result.metrics["mae"] > 0
 
 
@@ -220,7 +220,7 @@ def test_evaluates_like_any_model(clip, data):
         ({"templates": (1, 1)}, "names one twice"),
         ({"fill": {"animal": "kind"}}, "no placeholder 'animal' to fill; it has 'object', 'colour"),
         ({"over": "words"}, "over = 'words': must be one of ranks, bins"),
-        ({"reading": "mode"}, "reading = 'mode': must be one of"),
+        ({"decode": "mode"}, "decode = 'mode': must be one of"),
     ],
 )
 def test_wrong_settings_fail_at_once(clip, settings, message):
@@ -235,7 +235,7 @@ def test_records_without_the_words_are_named(clip, data):
     with pytest.raises(ValueError, match=r"row 0 of the records of own/val holds 0\.0, "):
         ZeroShot(clip, TASK, fill={"object": "size"}).predict(data)
     for nothing in (None, " "):
-        data.records.loc[3, "kind"] = nothing
+        data.metadata.loc[3, "kind"] = nothing
         with pytest.raises(ValueError, match=r"row 3 of the records .* leave 'object' out of fill"):
             ZeroShot(clip, TASK, fill=NAMED).predict(data)
 
@@ -250,6 +250,6 @@ def test_no_placeholder_of_that_name_in_text_features(clip):
 
 def test_a_long_prompt_fails_before_pictures_are_encoded(clip, data, monkeypatch):
     monkeypatch.setattr(type(clip), "image_features", lambda *_: pytest.fail("encoded"))
-    data.records["kind"] = "very " * 40
+    data.metadata["kind"] = "very " * 40
     with pytest.raises(ValueError, match="the context of this CLIP holds 77"):
         ZeroShot(clip, TASK, fill=NAMED).predict(data)

@@ -12,7 +12,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_a_mean_has_the_interval_that_theory_gives():
     values = np.random.default_rng(0).normal(size=400)
-    interval = bootstrap(np.mean, values, samples=4000)
+    interval = bootstrap(np.mean, values, n_resamples=4000)
     half = 1.96 * values.std() / np.sqrt(400)
     assert interval.estimate == values.mean()
     assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
@@ -21,7 +21,7 @@ def test_a_mean_has_the_interval_that_theory_gives():
 
 def test_a_lower_level_is_narrower():
     values = np.random.default_rng(0).normal(size=100)
-    wide, narrow = (bootstrap(np.mean, values, level=level) for level in (0.95, 0.5))
+    wide, narrow = (bootstrap(np.mean, values, confidence_level=level) for level in (0.95, 0.5))
     assert wide.low < narrow.low < narrow.estimate < narrow.high < wide.high
 
 
@@ -29,7 +29,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).exponential(size=80)
-        interval = bootstrap(np.mean, values, samples=200, level=0.9)
+        interval = bootstrap(np.mean, values, n_resamples=200, confidence_level=0.9)
         covered += interval.low <= 1 <= interval.high
     assert 0.82 <= covered / 200 <= 0.96
 
@@ -47,7 +47,7 @@ def test_groups_are_drawn_whole():
         seen.append(drawn)
         return len(drawn)
 
-    bootstrap(watch, groups, groups=groups, samples=50)
+    bootstrap(watch, groups, groups=groups, n_resamples=50)
     sizes = {"a": 2, "b": 2, "c": 3}
     for drawn in seen[1:]:
         counts = {name: int(np.sum(drawn == name)) for name in sizes}
@@ -70,9 +70,9 @@ def test_one_group_tells_nothing_of_others():
 
 
 def test_draws_without_a_number_are_left_out():
-    interval = bootstrap(spearman, [1, 1, 2], [1, 2, 3], samples=100)
+    interval = bootstrap(spearman, [1, 1, 2], [1, 2, 3], n_resamples=100)
     assert np.isfinite(interval).all()
-    undefined = bootstrap(spearman, [1, 1, 1], [1, 2, 3], samples=10)
+    undefined = bootstrap(spearman, [1, 1, 1], [1, 2, 3], n_resamples=10)
     assert np.isnan(undefined).all()
 
 

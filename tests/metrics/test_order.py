@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from ordlib.metrics import pairwise_accuracy, pearson, quadratic_kappa, spearman
+from ordlib.metrics import pairwise_accuracy, pearson, quadratic_weighted_kappa, spearman
 
 steady = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 few = st.integers(-3, 3)
@@ -108,7 +108,7 @@ def test_many_pictures_need_no_table_of_pairs():
 
 def test_wrong_input_is_named():
     for metric in (pairwise_accuracy, spearman, pearson):
-        with pytest.raises(ValueError, match=r"truth\[0\] is nan"):
+        with pytest.raises(ValueError, match=r"y_true\[0\] is nan"):
             metric([float("nan"), 1], [1, 2])
 
 
@@ -120,4 +120,4 @@ def test_correlations_and_kappa_are_those_of_scipy_and_scikit_learn(seed):
     assert pearson(truth, value) == pytest.approx(stats.pearsonr(truth, value).statistic)
     assert spearman(truth, value) == pytest.approx(stats.spearmanr(truth, value).statistic)
     kappa = cohen_kappa_score(truth, predicted, labels=range(6), weights="quadratic")
-    assert quadratic_kappa(truth, predicted, 6) == pytest.approx(kappa)
+    assert quadratic_weighted_kappa(truth, predicted, 6) == pytest.approx(kappa)

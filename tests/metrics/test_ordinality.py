@@ -29,21 +29,21 @@ def test_against_the_naive_loop(ranks, seed):
 def test_a_line_in_feature_space_is_in_perfect_order(ranks):
     start, step = random_features(2, seed=1)
     line = [start + 0.1 * rank * step for rank in range(ranks)]
-    assert ordinality_score(line) == Ordinality(raw=1.0, corrected=1.0)
-    assert ordinality_score(line[::-1]) == Ordinality(raw=1.0, corrected=1.0)
+    assert ordinality_score(line) == Ordinality(raw=1.0, chance_corrected=1.0)
+    assert ordinality_score(line[::-1]) == Ordinality(raw=1.0, chance_corrected=1.0)
 
 
 @pytest.mark.parametrize(("ranks", "chance"), [(5, 0.70), (20, 0.55), (61, 0.516)])
 def test_random_features_score_chance(ranks, chance):
     scores = [ordinality_score(random_features(ranks, seed, 64)) for seed in range(300)]
     assert np.mean([score.raw for score in scores]) == pytest.approx(chance, abs=0.01)
-    assert np.mean([score.corrected for score in scores]) == pytest.approx(0, abs=0.03)
+    assert np.mean([score.chance_corrected for score in scores]) == pytest.approx(0, abs=0.03)
 
 
 def test_shuffled_ranks_lose_their_order():
     line = np.array([[1.0, rank / 10] for rank in range(20)])
     shuffled = line[np.random.default_rng(0).permutation(20)]
-    assert abs(ordinality_score(shuffled).corrected) < 0.3
+    assert abs(ordinality_score(shuffled).chance_corrected) < 0.3
 
 
 def test_length_of_features_does_not_count():
@@ -53,9 +53,9 @@ def test_length_of_features_does_not_count():
 
 
 def test_two_ranks_are_always_in_order():
-    raw, corrected = ordinality_score(random_features(2, seed=0))
+    raw, chance_corrected = ordinality_score(random_features(2, seed=0))
     assert raw == 1
-    assert np.isnan(corrected)
+    assert np.isnan(chance_corrected)
 
 
 @pytest.mark.parametrize(

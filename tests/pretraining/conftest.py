@@ -9,12 +9,12 @@ from accelerate.state import AcceleratorState
 from transformers import CLIPTokenizer
 
 from ordlib.experiments.pretrain_clip import image_pool as pools
-from ordlib.experiments.pretrain_clip.config import Plan
-from ordlib.experiments.pretrain_clip.image_pool import Pool, render_pool
-from ordlib.experiments.pretrain_clip.model_sizes import PicoSize
+from ordlib.experiments.pretrain_clip.config import PretrainingConfig
+from ordlib.experiments.pretrain_clip.image_pool import ImagePool, render_pool
+from ordlib.experiments.pretrain_clip.model_sizes import PicoCLIPConfig
 from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 
-TINY = PicoSize("tiny", 64, 16, 32, 1, 32, 1, 24)
+TINY = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def _pool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(_pool_cache: Path) -> Iterator[Pool]:
+def pool(_pool_cache: Path) -> Iterator[ImagePool]:
     """One turn of blocks; while it is in use, each holds sixteen pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORDLIB_CACHE", str(_pool_cache))
@@ -32,15 +32,21 @@ def pool(_pool_cache: Path) -> Iterator[Pool]:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(pool: Pool) -> CLIPTokenizer:
+def tokenizer(pool: ImagePool) -> CLIPTokenizer:
     return build_tokenizer(pool)
 
 
 @pytest.fixture(scope="session")
-def plan() -> Plan:
+def config() -> PretrainingConfig:
     """Three epochs of four batches."""
-    return Plan(
-        dose=0.5, size=TINY, pictures=96, pairs=12 * 24, batch=24, learning_rate=3e-3, seed=3
+    return PretrainingConfig(
+        count_caption_fraction=0.5,
+        size=TINY,
+        num_images=96,
+        samples_seen=12 * 24,
+        batch_size=24,
+        learning_rate=3e-3,
+        seed=3,
     )
 
 

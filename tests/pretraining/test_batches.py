@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib.experiments.pretrain_clip.captioning import Captioner
-from ordlib.experiments.pretrain_clip.loader import Batches
+from ordlib.experiments.pretrain_clip.captioning import CaptionGenerator
+from ordlib.experiments.pretrain_clip.loader import PairLoader
 
 
 @pytest.fixture
-def batches(pool, plan, tokenizer):
-    captioner = Captioner(pool, tokenizer.backend_tokenizer, plan.dose, plan.spurious, plan.seed)
+def batches(pool, config, tokenizer):
+    captioner = CaptionGenerator(
+        pool,
+        tokenizer.backend_tokenizer,
+        config.count_caption_fraction,
+        config.distractor_number_fraction,
+        config.seed,
+    )
 
     def make(rank: int = 0, processes: int = 1, **changes):
-        return Batches(replace(plan, **changes), captioner, rank, processes, workers=1)
+        return PairLoader(replace(config, **changes), captioner, rank, processes, workers=1)
 
     return make
 
@@ -24,10 +30,10 @@ def rows(images: torch.Tensor, pool) -> list[int]:
     return [known[image.numpy().tobytes()] for image in images]
 
 
-def test_an_epoch_shows_each_picture_once_with_its_caption(batches, pool, plan):
+def test_an_epoch_shows_each_picture_once_with_its_caption(batches, pool, config):
     made = batches()
     seen = list(made.start(0))
-    assert len(seen) == plan.steps == 12
+    assert len(seen) == config.steps == 12
     orders = []
     for epoch in range(3):
         ids, counted = made.captioner.epoch(epoch, workers=1)
@@ -68,7 +74,7 @@ def test_processes_share_each_batch(batches, pool):
 
 
 def test_a_tail_smaller_than_a_batch_is_left_out(batches):
-    shown = list(batches(batch=36, pairs=150).start(0))
+    shown = list(batches(batch_size=36, samples_seen=150).start(0))
     assert [len(batch.images) for batch in shown] == [36] * 4
 
 

@@ -19,16 +19,15 @@ from ordlib.cli import app
 from ordlib.clip.preprocessing import PROCESSOR
 from ordlib.experiments.pretrain_clip import evaluate as measuring
 from ordlib.experiments.pretrain_clip.evaluate import (
-    colour_top1,
-    fresh,
-    measure,
+    color_top1,
+    evaluate_counting,
     object_top1,
 )
 from ordlib.synthetic import SPLIT_SIZES, render
 
 NOUNS, COLOURS = ("stars", "mice", "chess kings"), ("red", "blue", "green")
 FILLERS = {"object": NOUNS, "colour": COLOURS}
-TASK = replace(load_task("counting"), fillers=FILLERS)
+TASK = replace(load_task("counting"), placeholders=FILLERS)
 WORDS = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
     *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
@@ -112,9 +111,9 @@ def data(naive):
     """Random labels would hardly ever be hit: two thirds are what the model says."""
     data = noise("tested", 0)
     for row in range(0, 30, 3):
-        word = naive.odds(data.images[row], WORDS, (data.records["plural"][row],))
+        word = naive.odds(data.images[row], WORDS, (data.metadata["plural"][row],))
         data.values[row] = 1 + word.argmax()
-        phrase = naive.odds(data.images[row + 1], PHRASES, (data.records["plural"][row + 1],))
+        phrase = naive.odds(data.images[row + 1], PHRASES, (data.metadata["plural"][row + 1],))
         data.values[row + 1] = (1, 3, 6, 10, 14)[phrase.argmax()]
     # Single objects, which count_accuracy leaves out.
     data.values[[2, 5, 8]] = 1
@@ -123,7 +122,7 @@ def data(naive):
 
 def test_objects_are_named_as_in_a_loop(clip, data, naive):
     said = [naive.best(picture, NOUNS) for picture in data.images]
-    share = np.mean([a == b for a, b in zip(said, data.records["plural"], strict=True)])
+    share = np.mean([a == b for a, b in zip(said, data.metadata["plural"], strict=True)])
     assert len(set(said)) > 1
     assert 0 < share < 1
     assert object_top1(clip, data) == pytest.approx(share)
@@ -132,27 +131,27 @@ def test_objects_are_named_as_in_a_loop(clip, data, naive):
 def test_colours_are_named_as_in_a_loop_beside_the_own_object(clip, data, naive):
     right, guesses = [], set()
     for picture, noun, colour in zip(
-        data.images, data.records["plural"], data.records["colour"], strict=True
+        data.images, data.metadata["plural"], data.metadata["colour"], strict=True
     ):
         said = naive.best(picture, [f"{colour} {noun}" for colour in COLOURS])
         guesses.add(said)
         right.append(said == f"{colour} {noun}")
     assert len(guesses) > len(NOUNS)
     assert 0 < np.mean(right) < 1
-    assert colour_top1(clip, data) == pytest.approx(np.mean(right))
+    assert color_top1(clip, data) == pytest.approx(np.mean(right))
 
 
 @pytest.fixture(scope="module")
 def found(clip, data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORDLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return measure(clip, data, noise("train", 1))
+        return evaluate_counting(clip, data, noise("train", 1))
 
 
 @pytest.mark.parametrize("name", ["count", "unnamed_count"])
 def test_counts_are_those_of_a_loop(found, data, naive, name):
     likeliest, expected = [], []
-    for picture, noun in zip(data.images, data.records["plural"], strict=True):
+    for picture, noun in zip(data.images, data.metadata["plural"], strict=True):
         odds = naive.odds(picture, WORDS, (noun,) if name == "count" else NOUNS)
         likeliest.append(1 + odds.argmax())
         expected.append(sum(n * odd for n, odd in enumerate(odds, 1)))
@@ -167,10 +166,10 @@ def test_counts_are_those_of_a_loop(found, data, naive, name):
     assert found[f"{name}_spearman"] == pytest.approx(order, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["phrase_accuracy", "unnamed_phrase_accuracy"])
+@pytest.mark.parametrize("name", ["bin_accuracy", "unnamed_phrase_accuracy"])
 def test_phrases_are_those_of_a_loop(found, data, naive, name):
     right = []
-    for picture, noun, value in zip(data.images, data.records["plural"], data.values, strict=True):
+    for picture, noun, value in zip(data.images, data.metadata["plural"], data.values, strict=True):
         nouns = NOUNS if name.startswith("unnamed") else (noun,)
         said = naive.odds(picture, PHRASES, nouns).argmax()
         right.append(said == sum(value >= edge for edge in (3, 6, 10, 14)))
@@ -190,14 +189,14 @@ def test_the_probe_is_ridge_regression_on_frozen_features(found, data, naive):
 
 
 def test_the_metrics_have_their_names(found, clip, data):
-    asked = ("phrase_accuracy", "count_accuracy", "count_mae", "count_spearman")
+    asked = ("bin_accuracy", "count_accuracy", "count_mae", "count_spearman")
     assert set(found) == {
-        *("object_top1", "colour_top1", "probe_mae", "probe_spearman"),
+        *("object_top1", "color_top1", "probe_mae", "probe_spearman"),
         *asked,
-        *(f"unnamed_{name}" for name in asked),
+        *(f"class_agnostic_{name}" for name in asked),
     }
     assert found["object_top1"] == round(object_top1(clip, data), 4)
-    assert found["colour_top1"] == round(colour_top1(clip, data), 4)
+    assert found["color_top1"] == round(color_top1(clip, data), 4)
     assert all(type(value) is float for value in found.values())
 
 
@@ -205,22 +204,22 @@ def test_fresh_pictures_are_the_worlds(monkeypatch):
     """They follow the whole val split."""
     assert SPLIT_SIZES["val"] == 400
     monkeypatch.setitem(measuring.SPLIT_SIZES, "val", 3)
-    data = fresh(2, side=64, workers=1)
+    data = eval_images(2, side=64, workers=1)
     assert data.split == "fresh"
     for row in range(2):
         picture = render("counting", "val", 3 + row, 64)
         assert (data.images[row] == picture.image).all()
         assert data.values[row] == picture.value
-        assert data.records["plural"][row] == picture.record["plural"]
+        assert data.metadata["plural"][row] == picture.record["plural"]
 
 
 @pytest.fixture
 def checkpoint(tiny_clip_folder, data, tmp_path, monkeypatch):
     """A checkpoint with a card; what it is measured on is noise."""
     folder = shutil.copytree(tiny_clip_folder, tmp_path / "pico")
-    card = {"name": "pico", "losses": [[1, 3.5], [2, 3.25]], "what": "ü", "metrics": {"old": 1}}
+    card = {"name": "pico", "losses": [[1, 3.5], [2, 3.25]], "description": "ü", "metrics": {"old": 1}}
     (folder / "card.json").write_text(json.dumps(card), "utf-8")
-    monkeypatch.setattr(measuring, "fresh", lambda: data)
+    monkeypatch.setattr(measuring, "eval_images", lambda: data)
     monkeypatch.setattr(measuring, "load_data", lambda task: noise("train", 1))
     return folder
 

@@ -26,7 +26,7 @@ def test_captions_come_back(tokenizer, pool, dose):
 @pytest.mark.parametrize("name", TASKS)
 def test_each_word_of_a_task_is_one_token(tokenizer, name):
     task = load_task(name)
-    texts = [*task.prompts(), *task.bin_prompts(), *sum(task.fillers.values(), ())]
+    texts = [*task.prompts(), *task.bin_prompts(), *sum(task.placeholders.values(), ())]
     words = {word for text in texts for word in text.replace(",", " ").replace(":", " ").split()}
     for word in words - set(map(str, task.values)):
         assert tokenizer.tokenize(word) == [f"{word.lower()}</w>"]

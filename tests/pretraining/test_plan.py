@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from ordlib.experiments.pretrain_clip.config import Plan
+from ordlib.experiments.pretrain_clip.config import PretrainingConfig
 
 
 def test_the_rate_warms_up_and_comes_down():
-    plan = Plan(pairs=1000 * 512, learning_rate=0.01)
-    rates = np.array([plan.rate(step) for step in range(plan.steps)])
+    config = PretrainingConfig(samples_seen=1000 * 512, learning_rate=0.01)
+    rates = np.array([config.learning_rate_at(step) for step in range(config.steps)])
     assert rates.argmax() == 49
     assert rates.max() == pytest.approx(0.01)
     assert (np.diff(rates[:50]) > 0).all()
@@ -18,11 +18,11 @@ def test_the_rate_warms_up_and_comes_down():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("dose", 50), ("dose", -0.1), ("dose", float("nan")), ("spurious", 2), ("seed", -1),
-        ("batch", 1), ("pictures", 100), ("pairs", 100), ("learning_rate", 0.0),
+        ("count_caption_fraction", 50), ("count_caption_fraction", -0.1), ("count_caption_fraction", float("nan")), ("distractor_number_fraction", 2), ("seed", -1),
+        ("batch_size", 1), ("num_images", 100), ("samples_seen", 100), ("learning_rate", 0.0),
         ("precision", "float16"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_named(field, value):
     with pytest.raises(ValueError, match=f"{field} = {value}: "):
-        Plan(**{field: value})
+        PretrainingConfig(**{field: value})

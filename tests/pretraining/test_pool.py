@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ordlib.experiments.pretrain_clip import image_pool as pools
-from ordlib.experiments.pretrain_clip.image_pool import Pool, render_pool
+from ordlib.experiments.pretrain_clip.image_pool import ImagePool, render_pool
 from ordlib.synthetic.rendering import render
 
 
@@ -54,7 +54,7 @@ def _remember(addresses: list):
 
 
 @pytest.fixture
-def own_pool(tmp_path, monkeypatch) -> Pool:
+def own_pool(tmp_path, monkeypatch) -> ImagePool:
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
     monkeypatch.setattr(pools, "BLOCK", 2)
     return render_pool(12, 64, workers=1)
@@ -86,7 +86,7 @@ def test_a_larger_pool_goes_on_from_a_smaller_one(own_pool):
     assert (render_pool(12, 64, workers=1).open() == before).all()
 
 
-@pytest.mark.parametrize(("name", "value"), [("BLOCK", 1), ("TURNS", ("counting", "dating"))])
+@pytest.mark.parametrize(("name", "value"), [("BLOCK", 1), ("BLOCK_TASKS", ("counting", "dating"))])
 def test_blocks_and_turns_are_part_of_the_address(name, value, own_pool, monkeypatch):
     monkeypatch.setattr(pools, name, value)
     other = render_pool(12, 64, workers=1)

@@ -13,11 +13,15 @@ from ordlib import load_clip
 from ordlib.cli import app
 from ordlib.experiments.pretrain_clip import pretrain as runs
 from ordlib.experiments.pretrain_clip import trainer
-from ordlib.experiments.pretrain_clip.captioning import Captioner
-from ordlib.experiments.pretrain_clip.config import Plan
-from ordlib.experiments.pretrain_clip.loader import Batches
-from ordlib.experiments.pretrain_clip.model import TwoTowers, build_model, contrastive_loss
-from ordlib.experiments.pretrain_clip.pretrain import command, pretrain
+from ordlib.experiments.pretrain_clip.captioning import CaptionGenerator
+from ordlib.experiments.pretrain_clip.config import PretrainingConfig
+from ordlib.experiments.pretrain_clip.loader import PairLoader
+from ordlib.experiments.pretrain_clip.model import (
+    CLIPWithPreprocessing,
+    build_model,
+    contrastive_loss,
+)
+from ordlib.experiments.pretrain_clip.pretrain import pretrain, reproduce_command
 from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 
 
@@ -34,22 +38,22 @@ def stop_at(step: int):
 
 
 @pytest.fixture(scope="module")
-def whole(pool, plan, tmp_path_factory):
+def whole(pool, config, tmp_path_factory):
     """The folder of a run without interruption."""
-    return pretrain(plan, tmp_path_factory.mktemp("runs") / "pico", workers=1)
+    return pretrain(config, tmp_path_factory.mktemp("runs") / "pico", workers=1)
 
 
 def read_card(folder) -> dict:
     return json.loads((folder / "card.json").read_text())
 
 
-def test_the_checkpoint_is_an_ordinary_clip(whole, pool, plan):
+def test_the_checkpoint_is_an_ordinary_clip(whole, pool, config):
     clip = load_clip(whole, "cpu")
     pictures = pool.open()[:8].copy()
     features = clip.encode_images(list(pictures))
     assert features.shape == (8, 24)
     assert features.isfinite().all()
-    assert clip.encode_prompts(["three red stars", "a portrait"]).isfinite().all()
+    assert clip.encode_text(["three red stars", "a portrait"]).isfinite().all()
     raw = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -59,15 +63,15 @@ def test_the_checkpoint_is_an_ordinary_clip(whole, pool, plan):
     assert set(kinds.values()) == {torch.float16}
 
 
-def test_the_card_tells_what_was_done(whole, plan):
+def test_the_card_tells_what_was_done(whole, config):
     card = read_card(whole)
     assert card["sha256"] == hashlib.sha256((whole / "model.safetensors").read_bytes()).hexdigest()
     losses = [loss for _, loss in card["losses"]]
     assert len(losses) == 12
     assert np.mean(losses[:2]) > np.log(24) - 0.1
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.1
-    assert (card["steps"], card["pairs"], card["seed"], card["dose"]) == (12, 288, 3, 0.5)
-    assert card["command"] == command(plan, "pico")
+    assert (card["steps"], card["samples_seen"], card["seed"], card["count_caption_fraction"]) == (12, 288, 3, 0.5)
+    assert card["command"] == reproduce_command(config, "pico")
     # Three epochs of 48 counting pictures, of whose captions about half count.
     assert 54 <= card["counting_captions"]["number"] <= 90
     assert card["counting_captions"]["share_of_all"] == card["counting_captions"]["number"] / 288
@@ -77,14 +81,14 @@ def test_the_card_tells_what_was_done(whole, plan):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_interrupted_it_ends_in_the_same_bits(pool, plan, tmp_path, precision):
-    plan = replace(plan, precision=precision)
-    straight = pretrain(plan, tmp_path / "straight", workers=1)
+def test_interrupted_it_ends_in_the_same_bits(pool, config, tmp_path, precision):
+    config = replace(config, precision=precision)
+    straight = pretrain(config, tmp_path / "straight", workers=1)
     broken, steps = tmp_path / "broken", []
     for step in (2, 7):
         with pytest.raises(Stop):
-            pretrain(plan, broken, save_minutes=0, workers=1, watch=stop_at(step))
-    pretrain(plan, broken, workers=1, watch=lambda progress: steps.append(progress.step))
+            pretrain(config, broken, save_minutes=0, workers=1, watch=stop_at(step))
+    pretrain(config, broken, workers=1, watch=lambda progress: steps.append(progress.step))
     assert steps == [8, 9, 10, 11, 12]
     files = [folder / "model.safetensors" for folder in (straight, broken)]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -93,12 +97,14 @@ def test_interrupted_it_ends_in_the_same_bits(pool, plan, tmp_path, precision):
         assert cards[0][fact] == cards[1][fact]
 
 
-def test_a_plain_loop_gives_the_same_weights(pool, plan, tmp_path):
-    plan = replace(plan, precision="float32")
-    found = load_file(pretrain(plan, tmp_path / "x", workers=1) / "model.safetensors")
+def test_a_plain_loop_gives_the_same_weights(pool, config, tmp_path):
+    config = replace(config, precision="float32")
+    found = load_file(pretrain(config, tmp_path / "x", workers=1) / "model.safetensors")
     tokenizer = build_tokenizer(pool)
-    captioner = Captioner(pool, tokenizer.backend_tokenizer, plan.dose, None, plan.seed)
-    clip = build_model(plan.size, tokenizer, plan.seed)
+    captioner = CaptionGenerator(
+        pool, tokenizer.backend_tokenizer, config.count_caption_fraction, None, config.seed
+    )
+    clip = build_model(config.size, tokenizer, config.seed)
     # The run's own kernels: Adam and bfloat16 in Muon would enlarge others' last bits.
     clip.set_attn_implementation("eager")
     inner, embeddings, vectors = [], [], []
@@ -110,41 +116,41 @@ def test_a_plain_loop_gives_the_same_weights(pool, plan, tmp_path):
         torch.optim.Muon(inner, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-6, fused=True),
     ]
-    for step, batch in enumerate(Batches(plan, captioner, workers=1).start(0)):
-        loss = contrastive_loss(*TwoTowers(clip)(batch.images, batch.ids))
+    for step, batch in enumerate(PairLoader(config, captioner, workers=1).start(0)):
+        loss = contrastive_loss(*CLIPWithPreprocessing(clip)(batch.images, batch.ids))
         clip.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = plan.rate(step)
+                group["lr"] = config.learning_rate_at(step)
             optimizer.step()
     for name, tensor in clip.state_dict().items():
         torch.testing.assert_close(found[name].float(), tensor, rtol=1e-3, atol=1e-6)
 
 
-def test_another_plan_does_not_go_on_from_a_state(pool, plan, tmp_path):
+def test_another_plan_does_not_go_on_from_a_state(pool, config, tmp_path):
     with pytest.raises(Stop):
-        pretrain(plan, tmp_path / "x", save_minutes=0, workers=1, watch=stop_at(1))
+        pretrain(config, tmp_path / "x", save_minutes=0, workers=1, watch=stop_at(1))
     with pytest.raises(ValueError, match=r"dose was 0\.5 there and is 0\.1 now"):
-        pretrain(replace(plan, dose=0.1), tmp_path / "x", workers=1)
+        pretrain(replace(config, count_caption_fraction=0.1), tmp_path / "x", workers=1)
 
 
-def test_a_checkpoint_is_never_overwritten(plan, tmp_path, monkeypatch):
+def test_a_checkpoint_is_never_overwritten(config, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "render_pool", None)  # not even reached
     with pytest.raises(FileExistsError, match="exists already"):
-        pretrain(plan, tmp_path)
+        pretrain(config, tmp_path)
 
 
-def test_a_diverging_run_stops_and_keeps_its_last_state(pool, plan, tmp_path, monkeypatch):
+def test_a_diverging_run_stops_and_keeps_its_last_state(pool, config, tmp_path, monkeypatch):
     with pytest.raises(Stop):
-        pretrain(plan, tmp_path / "x", save_minutes=0, workers=1, watch=stop_at(1))
+        pretrain(config, tmp_path / "x", save_minutes=0, workers=1, watch=stop_at(1))
     state = tmp_path / "x.state.safetensors"
     before = state.read_bytes()
     lost = lambda *_: torch.tensor(float("nan"), requires_grad=True)  # noqa: E731
     monkeypatch.setattr(trainer, "contrastive_loss", lost)
     with pytest.raises(FloatingPointError, match="the loss is nan at step 2: lower"):
-        pretrain(plan, tmp_path / "x", save_minutes=0, workers=1)
+        pretrain(config, tmp_path / "x", save_minutes=0, workers=1)
     assert state.read_bytes() == before
 
 
@@ -153,9 +159,9 @@ def asked(monkeypatch) -> dict:
     """What a run was asked for; none begins."""
     found = {}
 
-    def record(plan: Plan, output, **more):
+    def record(config: PretrainingConfig, output, **more):
         more.pop("watch")
-        found.update(plan=plan, output=str(output), **more)
+        found.update(config=config, output=str(output), **more)
         return output
 
     monkeypatch.setattr(runs, "pretrain", record)
@@ -163,30 +169,44 @@ def asked(monkeypatch) -> dict:
 
 
 def test_the_command_on_the_card_is_understood(asked):
-    plan = Plan(dose=0.003, spurious=0.4, seed=2, learning_rate=3e-4, precision="float32")
-    words = shlex.split(command(plan, "my pico"))
+    config = PretrainingConfig(
+        count_caption_fraction=0.003,
+        distractor_number_fraction=0.4,
+        seed=2,
+        learning_rate=3e-4,
+        precision="float32",
+    )
+    words = shlex.split(reproduce_command(config, "my pico"))
     assert words[:2] == ["ordlib", "pretrain"]
     assert words[-1] == "my pico"
     result = CliRunner().invoke(app, words[1:])
     assert result.exit_code == 0, result.output
-    assert (asked["plan"], asked["output"]) == (plan, "my pico")
+    assert (asked["config"], asked["output"]) == (config, "my pico")
 
 
 def test_the_command_alone_asks_for_the_plan_as_it_is(asked):
     result = CliRunner().invoke(app, ["pretrain", "--output", "x"])
     assert result.exit_code == 0, result.output
-    assert asked == {"plan": Plan(), "output": "x", "save_minutes": 2.0, "workers": None}
+    assert asked == {
+        "config": PretrainingConfig(),
+        "output": "x",
+        "save_minutes": 2.0,
+        "workers": None,
+    }
     more = ["--checkpoint-minutes", "0.5", "--num-workers", "3", "--size", "small"]
     CliRunner().invoke(app, ["pretrain", "--output", "x", *more])
     assert (asked["save_minutes"], asked["workers"]) == (0.5, 3)
-    assert asked["plan"] == Plan()
+    assert asked["config"] == PretrainingConfig()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--size", "huge"], "size = huge: must be one of small"),
-        (["--count-caption-fraction", "50"], "dose = 50.0: must be a share, 0 to 1"),
+        (
+            ["--count-caption-fraction", "50"],
+            "count_caption_fraction = 50.0: must be a share, 0 to 1",
+        ),
         (["--num-images", "1001"], "a pool of 1001 pictures"),
     ],
 )

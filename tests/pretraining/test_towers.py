@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from ordlib import load_clip
-from ordlib.experiments.pretrain_clip.model import TwoTowers
+from ordlib.experiments.pretrain_clip.model import CLIPWithPreprocessing
 
 PROMPTS = ["a star of one photo", "two", "of three photo star star"]
 
@@ -15,7 +15,7 @@ def clip(tiny_clip_folder):
 
 
 def test_features_are_those_of_the_library(clip, pictures):
-    towers = TwoTowers(clip.model)
+    towers = CLIPWithPreprocessing(clip.model)
     images = torch.from_numpy(np.stack(pictures))
     ids = clip.tokenize(PROMPTS).ids
     image, text, scale = towers(images, F.pad(ids, (0, 4), value=clip.tokenizer.eos_token_id))
@@ -26,8 +26,8 @@ def test_features_are_those_of_the_library(clip, pictures):
 
 def test_half_precision_gives_nearly_the_same_in_single(clip, pictures):
     images, ids = torch.from_numpy(np.stack(pictures)), clip.tokenize(PROMPTS).ids
-    exact = TwoTowers(clip.model)(images, ids)
-    mixed = TwoTowers(clip.model, torch.bfloat16)(images, ids)
+    exact = CLIPWithPreprocessing(clip.model)(images, ids)
+    mixed = CLIPWithPreprocessing(clip.model, torch.bfloat16)(images, ids)
     for one, other in zip(exact[:2], mixed[:2], strict=True):
         assert other.dtype == torch.float32
         assert not torch.equal(one, other)
@@ -38,7 +38,7 @@ def test_half_precision_gives_nearly_the_same_in_single(clip, pictures):
 def test_attention_looks_back_only_in_text(clip, attention):
     before = clip.model.config._attn_implementation
     clip.model.set_attn_implementation(attention)
-    towers, ids = TwoTowers(clip.model), clip.tokenize(PROMPTS).ids
+    towers, ids = CLIPWithPreprocessing(clip.model), clip.tokenize(PROMPTS).ids
     images = torch.zeros(3, 64, 64, 3, dtype=torch.uint8)
     changed = ids.clone()
     changed[1, 4:] = 5
@@ -47,11 +47,11 @@ def test_attention_looks_back_only_in_text(clip, attention):
 
 
 def test_scale_stays_at_a_hundred(clip):
-    towers = TwoTowers(clip.model)
+    towers = CLIPWithPreprocessing(clip.model)
     before = clip.model.logit_scale.clone()
     with torch.no_grad():
         clip.model.logit_scale.fill_(9.0)
-    towers.limit_scale()
+    towers.clamp_logit_scale()
     assert clip.model.logit_scale.exp().item() == pytest.approx(100)
     with torch.no_grad():
         clip.model.logit_scale.copy_(before)

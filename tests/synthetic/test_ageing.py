@@ -35,7 +35,7 @@ def ages(train):
 
 @pytest.fixture(scope="module")
 def records(train):
-    return train.records
+    return train.metadata
 
 
 def people(count, start=0):

@@ -48,14 +48,16 @@ def said(pictures) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def bare(pictures) -> dict[str, list[str]]:
     """The same captions without asides."""
-    return {task: captions(*pictures[task], task, spurious=0.0) for task in TASKS}
+    return {task: captions(*pictures[task], task, distractor_number_fraction=0.0) for task in TASKS}
 
 
 def test_dose_is_the_share_of_true_counts(pictures):
     records, values = pictures["counting"]
-    without = captions(records, values, "counting", spurious=0)
+    without = captions(records, values, "counting", distractor_number_fraction=0)
     for dose in (0.003, 0.1, 0.5, 1.0):
-        with_dose = captions(records, values, "counting", dose=dose, spurious=0)
+        with_dose = captions(
+            records, values, "counting", count_caption_fraction=dose, distractor_number_fraction=0
+        )
         true = [numerals(text) == [value] for text, value in zip(with_dose, values, strict=True)]
         assert np.mean(true) == pytest.approx(
             dose, abs=3 * np.sqrt(dose * (1 - dose) / MANY) + 1e-9
@@ -65,7 +67,10 @@ def test_dose_is_the_share_of_true_counts(pictures):
 
 
 def test_larger_dose_keeps_what_smaller_dose_replaced(pictures):
-    doses = [captions(*pictures["counting"], "counting", dose=d) for d in (0, 0.03, 0.3, 1)]
+    doses = [
+        captions(*pictures["counting"], "counting", count_caption_fraction=d)
+        for d in (0, 0.03, 0.3, 1)
+    ]
     for none, small, large, all_ in zip(*doses, strict=True):
         assert small in (none, all_)
         assert large in (none, all_)
@@ -74,7 +79,7 @@ def test_larger_dose_keeps_what_smaller_dose_replaced(pictures):
 
 def test_dose_leaves_other_families_alone(pictures, said):
     for task in set(TASKS) - {"counting"}:
-        assert captions(*pictures[task], task, dose=1.0) == said[task]
+        assert captions(*pictures[task], task, count_caption_fraction=1.0) == said[task]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -85,8 +90,8 @@ def test_without_asides_nothing_exact_is_said(bare, task):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("rate", [None, 0.05, 0.6])
 def test_spurious_numerals_come_at_their_rate_and_change_nothing_else(pictures, bare, task, rate):
-    texts = captions(*pictures[task], task, spurious=rate)
-    expected = table()["all"]["spurious"] if rate is None else rate
+    texts = captions(*pictures[task], task, distractor_number_fraction=rate)
+    expected = table()["all"]["distractor_number_fraction"] if rate is None else rate
     aside = [bool(numerals(text) or DECADE.search(text)) for text in texts]
     assert np.mean(aside) == pytest.approx(expected, abs=0.015)
     for text, body, longer in zip(texts, bare[task], aside, strict=True):
@@ -97,7 +102,12 @@ def test_asides_are_the_same_at_every_dose(pictures):
     asides, bodies = [], []
     for dose in (0, 0.5, 1):
         with_, without = (
-            captions(*pictures["counting"], "counting", dose=dose, spurious=rate)
+            captions(
+                *pictures["counting"],
+                "counting",
+                count_caption_fraction=dose,
+                distractor_number_fraction=rate,
+            )
             for rate in (None, 0.0)
         )
         asides.append([a.replace(b, "...") for a, b in zip(with_, without, strict=True)])
@@ -152,7 +162,9 @@ def test_grammar(said, task):
 def test_one_object_is_singular_and_more_are_plural(pictures):
     records, values = pictures["counting"]
     for dose in (0.0, 1.0):
-        texts = captions(records, values, "counting", dose=dose, spurious=0)
+        texts = captions(
+            records, values, "counting", count_caption_fraction=dose, distractor_number_fraction=0
+        )
         vague = re.compile("|".join(w for ws in amounts()["words"] for w in ws))
         for text, value, row in zip(texts, values, records.itertuples(), strict=True):
             if not vague.search(text):
@@ -174,7 +186,7 @@ def test_half_of_counting_captions_are_loose_and_mostly_in_the_right_bin(picture
         # "quite a few" before "a few": the longest match is the phrase that was meant.
         matches = [(len(m[0]), i) for pattern, i in bins if (m := pattern.search(text))]
         if matches:
-            off.append(max(matches)[1] - int(task.bin_of(value)))
+            off.append(max(matches)[1] - int(task.bin_index(value)))
     assert len(off) / MANY == pytest.approx(0.5, abs=0.015)
     assert np.mean(np.array(off) != 0) == pytest.approx(amounts()["noise"], abs=0.015)
     assert set(off) == {-1, 0, 1}
@@ -184,7 +196,7 @@ def test_half_of_counting_captions_are_loose_and_mostly_in_the_right_bin(picture
 def test_words_that_are_ranks_are_wrong_a_third_of_the_time(pictures, bare, task):
     known = load_task(task)
     phrases = known.bin_phrases
-    ranks = known.nearest_rank(pictures[task][1])
+    ranks = known.rank_index(pictures[task][1])
     named = [
         (rank, phrases.index(found[0]))
         for rank, text in zip(ranks, bare[task], strict=True)
@@ -205,7 +217,7 @@ def test_table_and_tasks_use_the_same_bins(task, slot):
     assert [words[0] for words in entry["words"]] == list(known.bin_phrases)
     grid = np.linspace(*table()[task]["range"], 1000)
     mine = np.searchsorted(entry["edges"][1:], grid, side="right")
-    assert (mine == known.bin_of(grid)).all()
+    assert (mine == known.bin_index(grid)).all()
     assert table()[task]["range"] == list(known.range)
 
 
@@ -218,7 +230,7 @@ def test_every_word_of_the_task_occurs_in_its_own_captions(said, task):
     known = load_task(task)
     prompts = [text for t in range(len(known.templates)) for text in known.prompts(t)]
     prompts += [text for t in range(len(known.bin_templates)) for text in known.bin_prompts(t)]
-    prompts += [word for words in known.fillers.values() for word in words]
+    prompts += [word for words in known.placeholders.values() for word in words]
     missing = words_of(prompts) - words_of(said[task])
     assert not missing, f"captions.toml never says {sorted(missing)} for {task}"
 
@@ -236,10 +248,10 @@ def test_one_by_one_equals_all_at_once_with_mixed_tasks(pictures):
     values = [pictures[t][1][i] for i, t in enumerate(tasks)]
     rng = np.random.default_rng(5)
     single = [
-        caption(t, pictures[t][0].iloc[i].to_dict(), v, rng, dose=0.4)
+        caption(t, pictures[t][0].iloc[i].to_dict(), v, rng, count_caption_fraction=0.4)
         for i, (t, v) in enumerate(zip(tasks, values, strict=True))
     ]
-    assert captions(records, values, tasks, dose=0.4, seed=5) == single
+    assert captions(records, values, tasks, count_caption_fraction=0.4, seed=5) == single
 
 
 def test_nothing_to_say():
@@ -250,8 +262,8 @@ def test_nothing_to_say():
     ("change", "message"),
     [
         ({"tasks": "cooking"}, "no captions for the task 'cooking'; there are counting, "),
-        ({"dose": 1.5}, "dose 1.5 is a share of captions: 0 to 1"),
-        ({"spurious": float("nan")}, "spurious nan is a share"),
+        ({"count_caption_fraction": 1.5}, "dose 1.5 is a share of captions: 0 to 1"),
+        ({"distractor_number_fraction": float("nan")}, "spurious nan is a share"),
         ({"values": [1.0] * 98 + [21.0] * 2}, "value 21.0 in row 98 is outside 1 to 20, the lab"),
         ({"values": [1.0] * 99 + [float("nan")]}, "value nan in row 99"),
         ({"values": [2.0]}, "100 records, 1 values and 100 tasks"),

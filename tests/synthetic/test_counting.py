@@ -29,7 +29,7 @@ LEAK = 0.55
 @pytest.fixture(scope="module")
 def train():
     rendered = render_split("counting", "train", 64)
-    return rendered.values, rendered.records
+    return rendered.values, rendered.metadata
 
 
 def test_no_recorded_number_orders_the_labels(train):

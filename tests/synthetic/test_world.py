@@ -15,7 +15,7 @@ SPLITS = ("pretrain", "train", "val", "test")
 SCRIPT = """
 from ordlib.synthetic import render_split
 data = render_split("counting", "val", side=64, size=60, workers=1)
-print(data.key, int(data.images.sum(dtype="int64")), data.values.sum(), len(data.records))
+print(data.fingerprint, int(data.images.sum(dtype="int64")), data.values.sum(), len(data.metadata))
 """
 
 
@@ -135,14 +135,14 @@ def test_cache_gives_back_what_was_rendered(cache, monkeypatch):
     images, values, records = render_many("counting", "val", range(5), 64)
     np.testing.assert_array_equal(first.images, images)
     np.testing.assert_array_equal(first.values, values)
-    assert first.records.to_dict("records") == records.to_dict("records")
+    assert first.metadata.to_dict("records") == records.to_dict("records")
 
     def refuse(*_):
         raise AssertionError("rendered again in spite of the cache")
 
     monkeypatch.setattr("ordlib.synthetic.rendering.render_many", refuse)
     again = render_split("counting", "val", side=64, size=5)
-    assert again.key == first.key
+    assert again.fingerprint == first.fingerprint
     np.testing.assert_array_equal(again.images, first.images)
     with pytest.raises(AssertionError, match="rendered again"):
         render_split("counting", "val", side=64, size=6)

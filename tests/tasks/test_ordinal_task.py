@@ -12,9 +12,9 @@ from ordlib.tasks import OrdinalTask, Prediction, load_task
 steady = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 STARS = OrdinalTask(name="stars", unit="stars", values=(1, 2, 3, 4, 5))
 PRICES = OrdinalTask(
-    name="prices", unit="euros", values=(1, 2.5, 10, 100), maximum=200,
+    name="prices", unit="euros", values=(1, 2.5, 10, 100), upper_edge=200,
     templates=("it costs {rank} in the {place}", "{rank}"),
-    fillers={"place": ("shop", "market")}, bin_edges=(0, 5), bin_phrases=("cheap", "dear"),
+    placeholders={"place": ("shop", "market")}, bin_edges=(0, 5), bin_phrases=("cheap", "dear"),
     bin_templates=("{rank} wares of the {place}",),
 )  # fmt: skip
 STAGES = OrdinalTask(
@@ -24,69 +24,71 @@ STAGES = OrdinalTask(
 
 @st.composite
 def tasks(draw):
-    levels = draw(st.lists(st.integers(-1000, 1000), min_size=2, max_size=30, unique=True))
+    rank_values = draw(st.lists(st.integers(-1000, 1000), min_size=2, max_size=30, unique=True))
     scale = draw(st.sampled_from([1, 0.25, 7.5]))
-    return OrdinalTask(name="any", unit="units", values=[scale * level for level in sorted(levels)])
+    return OrdinalTask(
+        name="any", unit="units", values=[scale * level for level in sorted(rank_values)]
+    )
 
 
 numbers = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20)
 
 
 def test_what_is_left_out_is_filled_in():
-    assert STARS.words == ("1", "2", "3", "4", "5")
-    assert STARS.bin_phrases == STARS.words
+    assert STARS.rank_names == ("1", "2", "3", "4", "5")
+    assert STARS.bin_phrases == STARS.rank_names
     assert STARS.bin_edges == (1, 1.5, 2.5, 3.5, 4.5)
-    assert (STARS.num_ranks, STARS.num_bins, STARS.maximum) == (5, 5, 5)
+    assert (STARS.num_ranks, STARS.num_bins, STARS.upper_edge) == (5, 5, 5)
     assert STARS.bin_templates == STARS.templates == ("{rank}",)
     named = OrdinalTask(name="size", unit="steps", values=("s", "m", "l"))
-    assert (named.positions, named.words) == ((0, 1, 2), ("s", "m", "l"))
+    assert (named.positions, named.rank_names) == ((0, 1, 2), ("s", "m", "l"))
 
 
 def test_levels_and_range_are_floats_on_the_number_line():
-    assert STAGES.levels.tolist() == [0.0, 3.0, 12.0]
-    assert STAGES.levels.dtype == np.float64
+    assert STAGES.rank_values.tolist() == [0.0, 3.0, 12.0]
+    assert STAGES.rank_values.dtype == np.float64
     assert STAGES.range == (0.0, 12.0)
     assert PRICES.range == (1.0, 100.0)
 
 
 def test_two_ranks_are_enough():
     task = OrdinalTask(name="pair", unit="steps", values=("no", "yes"))
-    assert task.nearest_rank([0.49, 0.5, 0.51]).tolist() == [0, 1, 1]
-    assert task.read([[0.25, 0.75]]).value.tolist() == [0.75]
+    assert task.rank_index([0.49, 0.5, 0.51]).tolist() == [0, 1, 1]
+    assert task.decode_probabilities([[0.25, 0.75]]).value.tolist() == [0.75]
 
 
 @steady
 @given(tasks(), numbers)
 def test_nearest_rank_is_the_naive_one(task, values):
-    for value, rank in zip(values, task.nearest_rank(values), strict=True):
-        distances = [abs(value - level) for level in task.levels]
+    for value, rank in zip(values, task.rank_index(values), strict=True):
+        distances = [abs(value - level) for level in task.rank_values]
         assert distances[rank] == pytest.approx(min(distances), abs=1e-9)
 
 
 @steady
 @given(tasks(), numbers)
 def test_nearest_rank_is_idempotent_and_increasing(task, values):
-    ranks = task.nearest_rank(np.sort(values))
+    ranks = task.rank_index(np.sort(values))
     assert (np.diff(ranks) >= 0).all()
-    assert (task.nearest_rank(task.levels[ranks]) == ranks).all()
-    assert (task.nearest_rank(task.levels) == np.arange(task.num_ranks)).all()
+    assert (task.rank_index(task.rank_values[ranks]) == ranks).all()
+    assert (task.rank_index(task.rank_values) == np.arange(task.num_ranks)).all()
 
 
 @steady
 @given(tasks(), numbers)
 def test_bins_of_one_rank_each_agree_with_nearest_rank(task, values):
-    assert (task.bin_of(values) == task.nearest_rank(values)).all()
-    assert task.bin_midpoints() == pytest.approx(task.levels)
+    assert (task.bin_index(values) == task.rank_index(values)).all()
+    assert task.bin_midpoints() == pytest.approx(task.rank_values)
 
 
 def test_shapes_are_kept():
-    assert STARS.nearest_rank(3.2).shape == ()
-    assert STARS.nearest_rank([[1, 2], [3, 9]]).tolist() == [[0, 1], [2, 4]]
-    assert STARS.bin_of(np.ones((2, 3, 4))).shape == (2, 3, 4)
-    assert STARS.nearest_rank([1.0]).dtype == np.int64
+    assert STARS.rank_index(3.2).shape == ()
+    assert STARS.rank_index([[1, 2], [3, 9]]).tolist() == [[0, 1], [2, 4]]
+    assert STARS.bin_index(np.ones((2, 3, 4))).shape == (2, 3, 4)
+    assert STARS.rank_index([1.0]).dtype == np.int64
 
 
-@pytest.mark.parametrize("method", ["nearest_rank", "bin_of"])
+@pytest.mark.parametrize("method", ["rank_index", "bin_index"])
 def test_nan_belongs_to_no_rank(method):
     with pytest.raises(ValueError, match=r"value \[1\] is NaN"):
         getattr(STARS, method)([1.0, float("nan")])
@@ -94,10 +96,10 @@ def test_nan_belongs_to_no_rank(method):
 
 def test_bin_of_is_the_naive_one():
     task = load_task("ageing")
-    for age in task.levels:
+    for age in task.rank_values:
         naive = max(index for index, edge in enumerate(task.bin_edges) if age >= edge)
-        assert task.bin_of(age) == naive
-    assert PRICES.bin_of([-3, 0, 4.99, 5, 1000]).tolist() == [0, 0, 0, 1, 1]
+        assert task.bin_index(age) == naive
+    assert PRICES.bin_index([-3, 0, 4.99, 5, 1000]).tolist() == [0, 0, 0, 1, 1]
 
 
 def test_bin_midpoints_close_with_the_maximum():
@@ -116,18 +118,20 @@ def test_prompts_use_first_words_unless_told():
 
 def test_words_with_braces_are_left_alone():
     task = dataclasses.replace(
-        PRICES, words=tuple("{}[]"), templates=("{{{rank}}}", "{place}{rank}")
+        PRICES, rank_names=tuple("{}[]"), templates=("{{{rank}}}", "{place}{rank}")
     )
     assert task.prompts() == ["{{}", "{}}", "{[}", "{]}"]
 
 
 def test_fillings_run_over_every_combination():
-    assert PRICES.fillings() == [{"place": "shop"}, {"place": "market"}]
-    assert PRICES.fillings(template=1) == [{}]
+    assert PRICES.placeholder_combinations() == [{"place": "shop"}, {"place": "market"}]
+    assert PRICES.placeholder_combinations(template=1) == [{}]
     counting = load_task("counting")
     colourful = [index for index, text in enumerate(counting.templates) if "{colour}" in text]
-    combinations = counting.fillings(colourful[0])
-    assert len(combinations) == len(counting.fillers["object"]) * len(counting.fillers["colour"])
+    combinations = counting.placeholder_combinations(colourful[0])
+    assert len(combinations) == len(counting.placeholders["object"]) * len(
+        counting.placeholders["colour"]
+    )
     assert len({tuple(filling.items()) for filling in combinations}) == len(combinations)
 
 
@@ -147,21 +151,23 @@ def test_wrong_prompts_are_refused(write, asked, says):
 
 def test_labels_of_ranks_read_well():
     floats = OrdinalTask(name="halves", unit="points", values=(1.0, 1.5, 2.0))
-    assert [floats.label_of(rank) for rank in range(3)] == ["1", "1.5", "2"]
-    assert [STAGES.label_of(rank) for rank in range(3)] == ["early", "middle", "late"]
+    assert [floats.rank_label(rank) for rank in range(3)] == ["1", "1.5", "2"]
+    assert [STAGES.rank_label(rank) for rank in range(3)] == ["early", "middle", "late"]
 
 
 def test_expectation_settles_on_the_nearest_rank():
-    prediction = PRICES.read([[0.5, 0.0, 0.5, 0.0]])
+    prediction = PRICES.decode_probabilities([[0.5, 0.0, 0.5, 0.0]])
     assert prediction.value.tolist() == [5.5]
     assert prediction.label.tolist() == [2.5]
 
 
 def test_argmax_takes_a_rank():
-    task = dataclasses.replace(PRICES, reading="argmax")
-    prediction = task.read([[0.5, 0.0, 0.4, 0.1]])
+    task = dataclasses.replace(PRICES, decode="argmax")
+    prediction = task.decode_probabilities([[0.5, 0.0, 0.4, 0.1]])
     assert prediction.value.tolist() == prediction.label.tolist() == [1.0]
-    assert task.read([[0.5, 0.0, 0.5, 0.0]], reading="expectation").value.tolist() == [5.5]
+    assert task.decode_probabilities(
+        [[0.5, 0.0, 0.5, 0.0]], decode="expectation"
+    ).value.tolist() == [5.5]
 
 
 @pytest.mark.filterwarnings("error")
@@ -169,32 +175,32 @@ def test_argmax_takes_a_rank():
 @given(tasks(), st.integers(0, 1000))
 def test_read_is_the_naive_expectation(task, seed):
     rows = np.random.default_rng(seed).dirichlet(np.ones(task.num_ranks), size=4)
-    prediction = task.read(rows.astype(np.float16))
-    naive = [sum(p * level for p, level in zip(row, task.levels, strict=True)) for row in rows]
+    prediction = task.decode_probabilities(rows.astype(np.float16))
+    naive = [sum(p * level for p, level in zip(row, task.rank_values, strict=True)) for row in rows]
     span = task.range[1] - task.range[0]
     assert prediction.value == pytest.approx(np.array(naive), abs=2e-3 * span)
     assert prediction.probabilities.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-12)
-    assert set(prediction.label) <= set(task.levels)
+    assert set(prediction.label) <= set(task.rank_values)
 
 
 @pytest.mark.parametrize(
-    ("rows", "reading", "says"),
+    ("rows", "decode", "says"),
     [
         ([[0.5, 0.5]], None, r"\(N, 5\).*\(1, 2\)"),
         ([0.2] * 5, None, r"\(N, 5\)"),
         ([[0.2] * 5, [26.0, 25, 24, 23, 22]], None, r"probabilities\[1\].* 120.*softmax"),
         ([[1.5, -0.5, 0, 0, 0]], None, r"probabilities\[0\].* -0.5"),
         ([[float("nan")] * 5], None, r"probabilities\[0\]"),
-        ([[0.2] * 5], "mode", "reading = 'mode'"),
+        ([[0.2] * 5], "mode", "decode = 'mode'"),
     ],
 )
-def test_read_refuses_what_is_no_distribution_and_no_reading(rows, reading, says):
+def test_read_refuses_what_is_no_distribution_and_no_reading(rows, decode, says):
     with pytest.raises(ValueError, match=says):
-        STARS.read(rows, reading)
+        STARS.decode_probabilities(rows, decode)
 
 
 def test_read_values_keeps_values_and_settles_labels():
-    prediction = STARS.read_values([0.2, 3.4, 9.0])
+    prediction = STARS.decode_values([0.2, 3.4, 9.0])
     assert isinstance(prediction, Prediction)
     assert prediction.value.tolist() == [0.2, 3.4, 9.0]
     assert prediction.label.tolist() == [1.0, 3.0, 5.0]
@@ -212,5 +218,5 @@ def test_a_task_survives_json_and_pickle(task):
 def test_a_task_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         STARS.name = "other"
-    STARS.levels[0] = 99
-    assert STARS.levels[0] == 1
+    STARS.rank_values[0] = 99
+    assert STARS.rank_values[0] == 1

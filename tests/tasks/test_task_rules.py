@@ -10,7 +10,7 @@ RIGHT = {
     "unit": "steps",
     "values": ("green", "yellow", "brown"),
     "templates": ("a {rank} {fruit}",),
-    "fillers": {"fruit": ("banana", "pear")},
+    "placeholders": {"fruit": ("banana", "pear")},
 }
 NUMBERS = {"name": "stars", "unit": "stars", "values": (1, 2, 3, 4, 5)}
 COARSE = {**NUMBERS, "bin_edges": (1, 3), "bin_phrases": ("few", "many")}
@@ -38,11 +38,11 @@ WRONG = [
     (RIGHT, "positions", (0, 1), "2 given for 3"),
     (RIGHT, "positions", (0, 2, 1), "1 follows 2"),
     (RIGHT, "positions", (0, 1, NAN), "positions[2] = nan"),
-    (NUMBERS, "words", ("a", "b"), "2 given for 5 ranks"),
-    (RIGHT, "words", ("a", "b", "c", "d"), "4 given"),
-    (RIGHT, "words", ("a", "b", "A"), "'A' twice"),
-    (RIGHT, "words", ("a", "b", 3), "words[2] = 3"),
-    (RIGHT, "words", "abc", "tuple or list"),
+    (NUMBERS, "rank_names", ("a", "b"), "2 given for 5 ranks"),
+    (RIGHT, "rank_names", ("a", "b", "c", "d"), "4 given"),
+    (RIGHT, "rank_names", ("a", "b", "A"), "'A' twice"),
+    (RIGHT, "rank_names", ("a", "b", 3), "rank_names[2] = 3"),
+    (RIGHT, "rank_names", "abc", "tuple or list"),
     (NUMBERS, "templates", (), "at least one"),
     (NUMBERS, "templates", "a {rank}", "(entry,)"),
     (NUMBERS, "templates", ("{rank}", "a photo"), "templates[1] = 'a photo'"),
@@ -52,12 +52,17 @@ WRONG = [
     (NUMBERS, "templates", ("{rank:>3}",), "templates[0] = '{rank:>3}'"),
     (NUMBERS, "templates", (3,), "templates[0] = 3"),
     (RIGHT, "bin_templates", ("a {fruit}",), "bin_templates[0] = 'a {fruit}'"),
-    (RIGHT, "fillers", {"colour": ("red",), "fruit": ("pear",)}, "no template has {colour}"),
-    (RIGHT, "fillers", {"fruit": ()}, "fillers['fruit'] = ()"),
-    (RIGHT, "fillers", {"fruit": "pear"}, "fillers['fruit'] = 'pear'"),
-    (RIGHT, "fillers", {"fruit": ("pear", "pear")}, "fillers['fruit'] = ('pear', 'pear')"),
-    (RIGHT, "fillers", {"template": ("pear",)}, "another word"),
-    (RIGHT, "fillers", ("pear",), "mapping"),
+    (RIGHT, "placeholders", {"colour": ("red",), "fruit": ("pear",)}, "no template has {colour}"),
+    (RIGHT, "placeholders", {"fruit": ()}, "placeholders['fruit'] = ()"),
+    (RIGHT, "placeholders", {"fruit": "pear"}, "placeholders['fruit'] = 'pear'"),
+    (
+        RIGHT,
+        "placeholders",
+        {"fruit": ("pear", "pear")},
+        "placeholders['fruit'] = ('pear', 'pear')",
+    ),
+    (RIGHT, "placeholders", {"template": ("pear",)}, "another word"),
+    (RIGHT, "placeholders", ("pear",), "mapping"),
     (COARSE, "bin_edges", (3, 1), "1 follows 3"),
     (COARSE, "bin_edges", (1, 1), "1 twice"),
     (COARSE, "bin_edges", (1, NAN), "bin_edges[1] = nan"),
@@ -69,10 +74,10 @@ WRONG = [
     (COARSE, "bin_phrases", ("few", "some", "many"), "3 given for 2 bins"),
     (NUMBERS, "bin_phrases", ("few", "many"), "2 given for 5"),
     (COARSE, "bin_phrases", ("few", "few"), "'few' twice"),
-    (COARSE, "maximum", 4, "highest rank, 5"),
-    (COARSE, "maximum", NAN, "finite"),
-    (COARSE, "maximum", "5", "must be a number"),
-    (RIGHT, "reading", "median", "expectation, argmax"),
+    (COARSE, "upper_edge", 4, "highest rank, 5"),
+    (COARSE, "upper_edge", NAN, "finite"),
+    (COARSE, "upper_edge", "5", "must be a number"),
+    (RIGHT, "decode", "median", "expectation, argmax"),
 ]
 
 
@@ -101,16 +106,16 @@ def test_long_values_are_shortened_in_messages():
 
 def test_sequences_of_any_kind_become_tuples_of_plain_numbers():
     task = OrdinalTask(
-        name="stars", unit="stars", values=np.arange(1, 4), words=["one", "two", "three"],
-        bin_edges=np.array([0.5, 2.5]), bin_phrases=["few", "many"], fillers={"x": ["y"]},
+        name="stars", unit="stars", values=np.arange(1, 4), rank_names=["one", "two", "three"],
+        bin_edges=np.array([0.5, 2.5]), bin_phrases=["few", "many"], placeholders={"x": ["y"]},
         templates=["{rank} {x}"],
     )  # fmt: skip
     assert task.values == (1, 2, 3)
     assert all(type(value) is int for value in task.values)
     assert all(type(edge) is float for edge in task.bin_edges)
-    assert (task.words, task.fillers) == (("one", "two", "three"), {"x": ("y",)})
+    assert (task.rank_names, task.placeholders) == (("one", "two", "three"), {"x": ("y",)})
 
 
 def test_bins_may_begin_below_the_lowest_rank():
     task = OrdinalTask(**{**COARSE, "bin_edges": (0, 3)})
-    assert task.bin_of(task.levels).tolist() == [0, 0, 1, 1, 1]
+    assert task.bin_index(task.rank_values).tolist() == [0, 0, 1, 1, 1]

@@ -19,13 +19,13 @@ from safetensors.torch import save_file
 from ordlib import ImageData, OrdinalTask, load_clip
 from ordlib.methods.ranking_adapter import network as ranking_net
 from ordlib.methods.ranking_adapter.model import RankingAdapter
-from ordlib.training import TrainingPlan, fit
+from ordlib.training import TrainingConfig, fit
 
 LIGHT = OrdinalTask(name="light", unit="steps", values=(0, 1, 2, 3, 4, 5))
 SPOTS = OrdinalTask(name="spots", unit="spots", values=(1, 2, 3))
 WORDINGS = {"spots": ["How many {plural}?", "Which shows the most?"]}
 # Of 24 and 10 pictures: two steps an epoch, and those of spots are of 10.
-PLAN = TrainingPlan(epochs=3, batch=12, learning_rate=3e-3, seed=5)
+CONFIG = TrainingConfig(epochs=3, batch_size=12, learning_rate=3e-3, seed=5)
 
 
 def light(split: str, count: int) -> ImageData:
@@ -34,7 +34,7 @@ def light(split: str, count: int) -> ImageData:
     greys = 30 + 35 * ranks + np.random.default_rng(count).integers(-8, 9, count)
     images = np.broadcast_to(greys[:, None, None, None], (count, 64, 64, 3)).astype(np.uint8)
     records = pd.DataFrame(index=range(count))
-    return ImageData(LIGHT, images, LIGHT.levels[ranks], records, f"light-{count}", split)
+    return ImageData(LIGHT, images, LIGHT.rank_values[ranks], records, f"light-{count}", split)
 
 
 def spots(split: str, count: int) -> ImageData:
@@ -45,18 +45,20 @@ def spots(split: str, count: int) -> ImageData:
         for spot in range(rank + 1):
             image[:16, 16 * spot : 16 * (spot + 1)] = (255, 0, 0) if kind else (0, 0, 255)
     records = pd.DataFrame({"plural": np.where(kinds, "reds", "blues")})
-    return ImageData(SPOTS, images, SPOTS.levels[ranks], records, f"spots-{count}", split)
+    return ImageData(SPOTS, images, SPOTS.rank_values[ranks], records, f"spots-{count}", split)
 
 
 def make(folder: str | Path, **options) -> RankingAdapter:
     """One adapter for both tasks."""
-    return RankingAdapter(load_clip(folder, "cpu"), [LIGHT, SPOTS], wordings=WORDINGS, **options)
+    return RankingAdapter(
+        load_clip(folder, "cpu"), [LIGHT, SPOTS], prompt_templates=WORDINGS, **options
+    )
 
 
 def train(model: RankingAdapter, folder: Path | None = None, **changes) -> pd.DataFrame:
-    plan = replace(PLAN, **changes)
+    config = replace(CONFIG, **changes)
     train, val = [light("train", 24), spots("train", 10)], [light("val", 12), spots("val", 6)]
-    return fit(model, train, val, plan, folder=folder, bar=False)
+    return fit(model, train, val, config, checkpoint_dir=folder, progress=False)
 
 
 def without_dropout(make_model):
@@ -79,9 +81,9 @@ def share(rank: int, port: int, clip: str, folder: Path) -> None:
         "processes": torch.distributed.get_world_size(),
         "backend": torch.distributed.get_backend(),
         "history": history.to_dict("list"),
-        "scores": model.scores(light("val", 12), "Rank by light.").tolist(),
+        "scores": model.predict_scores(light("val", 12), "Rank by light.").tolist(),
     }
-    save_file(model.trained_state(), folder / f"{rank}.safetensors")
+    save_file(model.trainable_state_dict(), folder / f"{rank}.safetensors")
     (folder / f"{rank}.json").write_text(json.dumps(told))
     torch.distributed.destroy_process_group()
 

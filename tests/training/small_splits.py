@@ -12,9 +12,9 @@ def noise(task: str, split: str, side: int) -> ImageData:
     """Labels in turn, and pictures that say nothing of them."""
     known, count = load_task(task), SIZES[split]
     rng = np.random.default_rng(count)
-    values = known.levels[np.arange(count) % known.num_ranks]
+    values = known.rank_values[np.arange(count) % known.num_ranks]
     images = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     records, key = pd.DataFrame(index=range(count)), f"{task}-{split}"
     return ImageData(
-        task=known, images=images, values=values, records=records, key=key, split=split
+        task=known, images=images, values=values, metadata=records, fingerprint=key, split=split
     )

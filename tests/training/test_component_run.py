@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 from ordlib import load_component
 from ordlib.cli import app
 from ordlib.experiments import train as module
-from ordlib.experiments.train import load_splits, train_component
-from ordlib.methods.corn import Corn
-from ordlib.metrics import score
+from ordlib.experiments.train import load_splits, train_and_save
+from ordlib.methods.corn import CORN
+from ordlib.metrics import compute_metrics
 from ordlib.synthetic.load import load_data
-from ordlib.training import TrainingPlan
-from ordlib.training.fit import STATE
-from ordlib.utils.device import describe, versions
+from ordlib.training import TrainingConfig
+from ordlib.training.fit import CHECKPOINT_NAME
+from ordlib.utils.device import device_description, versions
 
 LAUNCHER = (
     *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"),
@@ -35,7 +35,9 @@ LAUNCHER = (
 # What the tests of training replace by an empty folder.
 CACHE = os.environ.get("ORDLIB_CACHE")
 SHIPPED = Path(module.__file__).parents[1] / "components" / "weights"
-PLAN = TrainingPlan(epochs=3, batch=8, seed=4, learning_rate=0.01, rates={"adapter": 0.5})
+CONFIG = TrainingConfig(
+    epochs=3, batch_size=8, seed=4, learning_rate=0.01, lr_multipliers={"adapter": 0.5}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +49,10 @@ def few_pictures(monkeypatch):
 def corn(tiny_clip_folder):
     """Train a small CORN into a folder."""
 
-    def make(folder: Path, plan: TrainingPlan = PLAN, **options: object):
+    def make(folder: Path, config: TrainingConfig = CONFIG, **options: object):
         clip = str(tiny_clip_folder)
-        return train_component(
-            "corn", "dating", folder, plan=plan, backbone=clip, device="cpu", options=options
+        return train_and_save(
+            "corn", "dating", folder, config=config, backbone=clip, device="cpu", options=options
         )
 
     return make
@@ -64,18 +66,18 @@ def test_the_card_says_all_that_is_known(corn, clip, tiny_clip_folder, tmp_path)
     model, history = corn(tmp_path / "mine", adapter=True)
     card, test = card_in(tmp_path / "mine"), noise("dating", "test", 64)
     weights = (tmp_path / "mine" / "model.safetensors").read_bytes()
-    expected = score(test.task, test.values, model.predict(test))
+    expected = compute_metrics(test.task, test.values, model.predict(test))
     assert card == {
-        "what": "Corn on the rendered task of dating, picture tower frozen.",
+        "description": "CORN on the rendered task of dating, picture tower frozen.",
         "command": "ordlib train corn --task dating --output mine --backbone "
         f"{tiny_clip_folder} --epochs 3 --batch-size 8 --learning-rate 0.01 "
         "--lr-multiplier adapter=0.5 --seed 4 --set adapter=true",
         "data": {"train": "dating-train", "val": "dating-val", "test": "dating-test", "side": 64},
         "seed": 4,
-        "plan": asdict(PLAN),
+        "config": asdict(CONFIG),
         "steps": 6,
         "best_epoch": int(history.loc[history["mae"].idxmin(), "epoch"]),
-        "device": describe(clip.device),
+        "device": device_description(clip.device),
         "seconds": history.attrs["seconds"],
         "versions": versions(),
         "test": pytest.approx(expected, abs=1e-6, nan_ok=False),
@@ -85,7 +87,7 @@ def test_the_card_says_all_that_is_known(corn, clip, tiny_clip_folder, tmp_path)
 
 def test_an_interrupted_run_goes_on(corn, tmp_path, monkeypatch):
     corn(tmp_path / "straight")
-    calls, loss = [], Corn.loss
+    calls, loss = [], CORN.loss
 
     def interrupted(self, features, values):
         calls.append(1)
@@ -93,32 +95,32 @@ def test_an_interrupted_run_goes_on(corn, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return loss(self, features, values)
 
-    monkeypatch.setattr(Corn, "loss", interrupted)
+    monkeypatch.setattr(CORN, "loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         corn(tmp_path / "cut")
-    assert [path.name for path in (tmp_path / "cut").iterdir()] == [STATE]
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [CHECKPOINT_NAME]
     corn(tmp_path / "cut")
     # One epoch of two steps was kept, and the two others were still to do.
     assert len(calls) == 4 + 4
     straight, cut = card_in(tmp_path / "straight"), card_in(tmp_path / "cut")
     for name in ("steps", "best_epoch", "test", "sha256"):
         assert cut[name] == straight[name]
-    assert not (tmp_path / "cut" / STATE).exists()
+    assert not (tmp_path / "cut" / CHECKPOINT_NAME).exists()
 
 
 def test_an_undefined_metric_is_null_on_the_card(corn, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "score", lambda *_: {"mae": 1.0, "spearman": float("nan")})
+    monkeypatch.setattr(module, "compute_metrics", lambda *_: {"mae": 1.0, "spearman": float("nan")})
     corn(tmp_path)
-    assert card_in(tmp_path)["test"] == {"mae": 1.0, "spearman": None}
+    assert card_in(tmp_path)["metrics"] == {"mae": 1.0, "spearman": None}
 
 
 @pytest.mark.parametrize(
     ("method", "options", "error", "told"),
     [
         ("magic", {}, ValueError, "method = 'magic': must be one of coop, corn, finetuned"),
-        ("corn", {"seed": 3}, TypeError, "option seed = 3: corn has no such; there are tower, ad"),
-        ("l2rclip", {"positions": 3}, ValueError, "positions = 3: must be one of learned, sinu"),
-        ("corn", {"lora_rank": True}, ValueError, "option lora_rank = True: must be int"),
+        ("corn", {"seed": 3}, TypeError, "option seed = 3: corn has no such; there are image_encoder, ad"),
+        ("l2rclip", {"rank_pos_embed": 3}, ValueError, "rank_pos_embed = 3: must be one of learned, sinu"),
+        ("corn", {"lora_r": True}, ValueError, "option lora_r = True: must be int"),
         ("finetuned", {"templates": 0}, ValueError, "option templates = 0: must be tuple"),
         ("finetuned", {"templates": ("a",)}, ValueError, "option templates = .*: must be tuple"),
     ],
@@ -128,7 +130,7 @@ def test_what_cannot_be_trained_is_told_before_anything_is_loaded(
 ):
     monkeypatch.setattr(module, "load_clip", None)
     with pytest.raises(error, match=told):
-        train_component(method, "dating", tmp_path / "x", plan=PLAN, options=options)
+        train_and_save(method, "dating", tmp_path / "x", config=CONFIG, options=options)
     assert not (tmp_path / "x").exists()
 
 
@@ -136,18 +138,18 @@ def test_a_card_of_two_stages_reproduces_its_component(tiny_clip_folder, tmp_pat
     words = ["train", "l2rclip", "--task", "dating", "--output", str(tmp_path / "one")]
     words += ["--device", "cpu", "--backbone", str(tiny_clip_folder)]
     words += ["--epochs", "3", "--prompt-epochs", "2", "--image-encoder", "lora"]
-    words += ["--lr-multiplier", "tower=0.5", "--set", "positions=learned"]
+    words += ["--lr-multiplier", "image_encoder=0.5", "--set", "rank_pos_embed=learned"]
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     one = card_in(tmp_path / "one")
-    assert (one["plan"]["words_first"], one["steps"]) == (2, 3)
+    assert (one["config"]["prompt_epochs"], one["steps"]) == (2, 3)
     line = shlex.split(one["command"])
     assert line[:2] == ["ordlib", "train"]
     again = [str(tmp_path / "two") if word == "one" else word for word in line[1:]]
     found = CliRunner().invoke(app, [*again, "--device", "cpu"])
     assert found.exit_code == 0, found.output
     two = card_in(tmp_path / "two")
-    for name in ("plan", "best_epoch", "steps", "test", "sha256"):
+    for name in ("config", "best_epoch", "steps", "test", "sha256"):
         assert two[name] == one[name]
     names = {path.name for path in (tmp_path / "two").iterdir()}
     assert names == {"card.json", "config.json", "model.safetensors"}
@@ -158,7 +160,7 @@ RIPENESS = """name = "ripeness"
 unit = "steps"
 values = ["green", "yellow", "brown"]
 templates = ["a photo of a {rank} {fruit}"]
-fillers = {fruit = ["banana", "pear"]}
+placeholders = {fruit = ["banana", "pear"]}
 """
 
 
@@ -200,17 +202,17 @@ def test_a_task_and_pictures_of_ones_own_are_learned(own, call, clip, tmp_path):
     model, card = load_component(tmp_path / "out", clip), card_in(tmp_path / "out")
     assert model.task == module._read_task(words[1])
     assert model.task.values == ("green", "yellow", "brown")
-    assert model.task.fillers == {"fruit": ("banana", "pear")}
-    assert card["what"] == "Corn on the task of ripeness, picture tower frozen."
+    assert model.task.placeholders == {"fruit": ("banana", "pear")}
+    assert card["description"] == "CORN on the task of ripeness, picture tower frozen."
     splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
     for split, rows in {"train": range(6), "val": range(6, 9), "test": range(9, 12)}.items():
         data = splits[split]
         assert [path.name for path in data.images] == [f"{row}.png" for row in rows]
         assert data.values.tolist() == [row % 3 for row in rows]
-        assert card["data"][split] == data.key
+        assert card["data"][split] == data.fingerprint
     test = splits["test"]
-    expected = score(test.task, test.values, model.predict(test))
-    assert card["test"] == {
+    expected = compute_metrics(test.task, test.values, model.predict(test))
+    assert card["metrics"] == {
         name: None if np.isnan(value) else pytest.approx(value, abs=1e-6)
         for name, value in expected.items()
     }
@@ -218,7 +220,7 @@ def test_a_task_and_pictures_of_ones_own_are_learned(own, call, clip, tmp_path):
     again = [str(tmp_path / "two") if w == "out" else w for w in shlex.split(card["command"])[1:]]
     found = CliRunner().invoke(app, [*again, "--device", "cpu"])
     assert found.exit_code == 0, found.output
-    for name in ("plan", "data", "steps", "test", "sha256"):
+    for name in ("config", "data", "steps", "test", "sha256"):
         assert card_in(tmp_path / "two")[name] == card[name]
 
 
@@ -229,7 +231,7 @@ def test_pictures_without_splits_are_dealt_out(groups, own, call, tmp_path):
     assert found.exit_code == 0, found.output
     splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
     assert card_in(tmp_path / "out")["data"] == {
-        **{split: data.key for split, data in splits.items()},
+        **{split: data.fingerprint for split, data in splits.items()},
         "side": 64,
     }
     names = [path.name for data in splits.values() for path in data.images]
@@ -248,7 +250,7 @@ def test_pictures_in_subfolders_of_a_built_in_task_need_no_table(call, tmp_path)
     found = call(tmp_path / "out", "--task", "counting", "--data", str(tmp_path / "shelf"))
     assert found.exit_code == 0, found.output
     card = card_in(tmp_path / "out")
-    assert card["what"] == "Corn on the task of counting, picture tower frozen."
+    assert card["description"] == "CORN on the task of counting, picture tower frozen."
     assert "--labels" not in card["command"]
 
 
@@ -300,7 +302,7 @@ def test_the_columns_are_those_of_the_table_that_is_read(own, tmp_path, monkeypa
 def test_the_folder_is_named_even_where_its_path_is_not(corn, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    corn(Path(), TrainingPlan(epochs=1))
+    corn(Path(), TrainingConfig(epochs=1))
     assert "--output here " in card_in(Path())["command"]
 
 
@@ -327,7 +329,10 @@ def test_a_shipped_cards_command_ends_twice_in_the_same_bits(tmp_path, monkeypat
         assert found.exit_code == 0, found.output
         assert re.search(r"^val mae \d+\.\d{3} in ", found.stdout, re.MULTILINE)
         card = card_in(folder)
-        assert (card["plan"]["epochs"], card["data"]["train"]) == (2, shipped["data"]["train"])
+        assert (card["hyperparameters"]["epochs"], card["data"]["train"]) == (
+            2,
+            shipped["data"]["train"],
+        )
         digests.add(hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
     assert len(digests) == 1
 

@@ -8,17 +8,17 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import nn
-from training_runs import PLAN, TASK, pictures_of, train
+from training_runs import CONFIG, TASK, pictures_of, train
 
-from ordlib import CoOp, Corn, FineTuned, NumCLIP, OrdinalTask
-from ordlib.metrics import score
-from ordlib.training import TrainingPlan, fit
-from ordlib.training.fit import STATE
-from ordlib.training.sampling import epoch_rows
+from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalTask
+from ordlib.metrics import compute_metrics
+from ordlib.training import TrainingConfig, fit
+from ordlib.training.fit import CHECKPOINT_NAME
+from ordlib.training.sampling import epoch_batches
 
 
 def state_of(model) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.trained_state().items()}
+    return {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -27,32 +27,32 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def scores_of(model) -> dict[str, float]:
     val = pictures_of("val", 12)
-    return score(TASK, val.values, model.predict(val))
+    return compute_metrics(TASK, val.values, model.predict(val))
 
 
-class Scripted(Corn):
+class Scripted(CORN):
     """A method whose values on val are told beforehand: constants, one for each epoch."""
 
     def follow(self, errors: list[float]) -> "Scripted":
         self.errors, self.seen = iter(errors), []
         return self
 
-    def read(self, features):
+    def predict_from_features(self, features):
         self.seen.append(state_of(self))
         truth = pictures_of("val", 12).values
         error = next(self.errors)
-        return self.task.read_values(truth + np.where(truth < 2.5, error, -error))
+        return self.task.decode_values(truth + np.where(truth < 2.5, error, -error))
 
 
-@pytest.mark.parametrize("tower", ["frozen", "lora", "full"])
-def test_it_learns_and_the_backbone_stays(clip, tower):
-    model = NumCLIP(clip, TASK, tower=tower)
+@pytest.mark.parametrize("image_encoder", ["frozen", "lora", "full"])
+def test_it_learns_and_the_backbone_stays(clip, image_encoder):
+    model = NumCLIP(clip, TASK, image_encoder=image_encoder)
     first, start = state_of(model), scores_of(model)
     history = train(model)
     assert history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
     assert history["mae"].min() < start["mae"]
-    assert clip.is_as_loaded
-    for name, tensor in model.trained_state().items():
+    assert clip.weights_unchanged
+    for name, tensor in model.trainable_state_dict().items():
         assert not torch.equal(tensor, first[name]), name
     best = history.set_index("epoch").loc[history.attrs["best_epoch"]]
     for name, value in scores_of(model).items():
@@ -77,7 +77,7 @@ def test_the_history_has_a_row_for_each_epoch(clip):
 
 def test_the_best_state_is_put_back_and_patience_ends_training(clip):
     model = Scripted(clip, TASK).follow([1.0, 0.5, 0.75, 0.5, 0.25])
-    history = train(model, plan=TrainingPlan(epochs=9, batch=8, patience=2))
+    history = train(model, config=TrainingConfig(epochs=9, batch_size=8, patience=2))
     assert history["mae"].tolist() == [1.0, 0.5, 0.75, 0.5]
     assert history["best"].tolist() == [True, True, False, False]
     assert (history.attrs["best_epoch"], history.attrs["steps"]) == (2, 12)
@@ -87,7 +87,7 @@ def test_the_best_state_is_put_back_and_patience_ends_training(clip):
 
 def test_a_metric_where_more_is_better_is_watched_as_such(clip):
     model = Scripted(clip, TASK).follow([1.0, 2.0, 0.0])
-    history = train(model, plan=TrainingPlan(epochs=3, metric="accuracy"))
+    history = train(model, config=TrainingConfig(epochs=3, monitor="accuracy"))
     assert history["accuracy"].tolist() == [0, 0, 1]
     assert history["best"].tolist() == [True, False, True]
 
@@ -96,16 +96,16 @@ def test_equal_calls_end_in_the_same_bits_and_another_seed_does_not(clip):
     models = [NumCLIP(clip, TASK) for _ in range(3)]
     for model, seed in zip(models, (5, 5, 6), strict=True):
         torch.rand(seed)
-        train(model, plan=TrainingPlan(epochs=2, batch=8, seed=seed))
+        train(model, config=TrainingConfig(epochs=2, batch_size=8, seed=seed))
     assert same(*map(state_of, models[:2]))
     assert not same(*map(state_of, models[1:]))
 
 
-@pytest.mark.parametrize("still", ["tower", "adapter", "rest"])
+@pytest.mark.parametrize("still", ["image_encoder", "adapter", "prompts"])
 def test_a_group_with_rate_0_stays_in_its_bits(clip, still):
-    model = NumCLIP(clip, TASK, tower="lora")
+    model = NumCLIP(clip, TASK, image_encoder="lora")
     groups = {name: [p.detach().clone() for p in g] for name, g in model.parameter_groups().items()}
-    train(model, plan=TrainingPlan(epochs=1, batch=8, rates={still: 0.0}))
+    train(model, config=TrainingConfig(epochs=1, batch_size=8, lr_multipliers={still: 0.0}))
     for name, group in model.parameter_groups().items():
         for before, after in zip(groups[name], group, strict=True):
             assert torch.equal(before, after) is (name == still)
@@ -115,18 +115,20 @@ class Plain(FineTuned):
     """A linear layer on cached features: simple enough to train by hand."""
 
     def _build(self):
-        self.layer = nn.Linear(self.clip.feature_width, self.task.num_ranks)
+        self.layer = nn.Linear(self.clip.embed_dim, self.task.num_ranks)
 
     def loss(self, features, values):
         return 40 * nn.functional.cross_entropy(self.layer(features), values.long())
 
-    def read(self, features):
-        return self.task.read(self.layer(features).double().softmax(1).numpy())
+    def predict_from_features(self, features):
+        return self.task.decode_probabilities(self.layer(features).double().softmax(1).numpy())
 
 
 def test_weights_are_those_of_a_plain_loop(clip):
-    """Adam by hand, with the gradient clipped to the largest norm and the plan's rates."""
-    plan = TrainingPlan(epochs=2, batch=8, learning_rate=0.02, rates={"rest": 0.5}, seed=3)
+    """Adam by hand, with the gradient clipped to the largest norm and the config's rates."""
+    config = TrainingConfig(
+        epochs=2, batch_size=8, learning_rate=0.02, lr_multipliers={"prompts": 0.5}, seed=3
+    )
     model, data = Plain(clip, TASK, adapter=False), pictures_of("train", 24)
     features, values = clip.encode_images(data), torch.tensor(data.values).long()
     weight, bias = model.layer.weight.detach().clone(), model.layer.bias.detach().clone()
@@ -134,7 +136,7 @@ def test_weights_are_those_of_a_plain_loop(clip):
     expected, losses, norms, step = [], [], [], 0
     for epoch in range(2):
         losses.append([])
-        for rows in epoch_rows(24, 8, 3, epoch):
+        for rows in epoch_batches(24, 8, 3, epoch):
             chances = (features[rows] @ weight.T + bias).softmax(1)
             own = chances[range(8), values[rows]]
             losses[-1].append(-40 * own.log().mean().item())
@@ -155,7 +157,7 @@ def test_weights_are_those_of_a_plain_loop(clip):
                 root = (square / (1 - 0.999**step)).sqrt() + 1e-8
                 p -= rate * mean / (1 - 0.9**step) / root
         expected.append((weight.clone(), bias.clone()))
-    history = train(model, plan=plan)
+    history = train(model, config=config)
     assert min(norms) > 5
     assert history["loss"].tolist() == pytest.approx([np.mean(e) for e in losses], rel=1e-4)
     weight, bias = expected[history.attrs["best_epoch"] - 1]
@@ -168,9 +170,9 @@ def test_pictures_of_another_task_are_refused(clip):
     model, right = CoOp(clip, TASK), pictures_of("train", 8)
     told = "learns 'brightness', the pictures of 'val' are labelled with 'darkness'"
     with pytest.raises(ValueError, match=told):
-        fit(model, right, pictures_of("val", 8, other), bar=False)
+        fit(model, right, pictures_of("val", 8, other), progress=False)
     with pytest.raises(ValueError, match="'train' are labelled with 'darkness'"):
-        fit(model, pictures_of("train", 8, other), right, bar=False)
+        fit(model, pictures_of("train", 8, other), right, progress=False)
 
 
 def test_a_method_with_nothing_to_train_is_refused(clip):
@@ -179,9 +181,9 @@ def test_a_method_with_nothing_to_train_is_refused(clip):
 
 
 def test_an_unknown_group_is_refused(clip):
-    told = r"rates: no group 'tower' is trained here; there are \['adapter', 'rest'\]"
+    told = r"lr_multipliers: no group 'image_encoder' is trained here; there are \['adapter', 'prompts'\]"
     with pytest.raises(ValueError, match=told):
-        train(NumCLIP(clip, TASK), plan=TrainingPlan(rates={"tower": 0.1}))
+        train(NumCLIP(clip, TASK), config=TrainingConfig(lr_multipliers={"image_encoder": 0.1}))
 
 
 def with_a_broken_loss(model, call: int, break_it=lambda loss: loss * math.nan):
@@ -204,7 +206,7 @@ def test_a_loss_that_is_no_number_stops_and_nothing_is_lost(clip, tmp_path, call
     first = state_of(model)
     with pytest.raises(FloatingPointError) as caught:
         train(model, tmp_path)
-    rows = epoch_rows(24, 8, PLAN.seed, good)[(call - 1) % 3]
+    rows = epoch_batches(24, 8, CONFIG.seed, good)[(call - 1) % 3]
     told = f"the loss is nan at step {call} (epoch {good + 1}, batch {(call - 1) % 3 + 1} of 3, "
     assert told + f"pictures {', '.join(map(str, rows))}, ...)" in str(caught.value)
     assert "lower the learning rate (0.01)" in str(caught.value)
@@ -212,10 +214,10 @@ def test_a_loss_that_is_no_number_stops_and_nothing_is_lost(clip, tmp_path, call
     if not good:
         assert "The model is back in its first state" in str(caught.value)
         assert same(state_of(model), first)
-        assert not (tmp_path / STATE).exists()
+        assert not (tmp_path / CHECKPOINT_NAME).exists()
         return
     assert "The model is back in the best state so far" in str(caught.value)
-    kept = load_file(tmp_path / STATE)
+    kept = load_file(tmp_path / CHECKPOINT_NAME)
     best = {name: kept[f"best/{name}"] for name in first}
     assert same(state_of(model), best)
     again = NumCLIP(clip, TASK)
@@ -242,17 +244,17 @@ def test_weights_that_are_no_numbers_stop_it_too(clip, tmp_path):
         train(model, tmp_path)
     assert "no longer numbers after step 6" in str(caught.value)
     assert "The model is back in the best state so far" in str(caught.value)
-    kept = load_file(tmp_path / STATE)
+    kept = load_file(tmp_path / CHECKPOINT_NAME)
     assert same(state_of(model), {name: kept[f"best/{name}"] for name in state_of(model)})
 
 
 def test_the_bar_tells_what_is_trained_and_how_it_goes(clip, capsys):
     data = pictures_of("train", 12)
-    fit(Corn(clip, TASK), data, data, TrainingPlan(epochs=2))
+    fit(CORN(clip, TASK), data, data, TrainingConfig(epochs=2))
     shown = capsys.readouterr().err
-    assert "Corn on brightness" in shown
+    assert "CORN on brightness" in shown
     assert re.search(r"/2 .*loss=\d+\.\d{3}, mae=\d\.\d{3}\]", shown)
-    fit(Corn(clip, TASK), data, data, TrainingPlan(epochs=1), bar=False)
+    fit(CORN(clip, TASK), data, data, TrainingConfig(epochs=1), progress=False)
     assert capsys.readouterr() == ("", "")
 
 
@@ -260,16 +262,16 @@ def test_another_accelerator_in_the_process_is_no_hindrance(clip):
     """accelerate keeps one setting for a process: a notebook may have made one of its own."""
     AcceleratorState._reset_state(reset_partial_state=True)
     Accelerator(cpu=True, mixed_precision="bf16")
-    assert len(train(Corn(clip, TASK), plan=TrainingPlan(epochs=1))) == 1
+    assert len(train(CORN(clip, TASK), config=TrainingConfig(epochs=1))) == 1
 
 
 def test_a_metric_that_is_never_defined_keeps_the_last_state_and_warns(clip):
-    model = Corn(clip, TASK)
+    model = CORN(clip, TASK)
     train_data, val = pictures_of("train", 24), pictures_of("val", 12)
     alike = val.subset(np.flatnonzero(val.values == 0))
-    before = {name: tensor.clone() for name, tensor in model.trained_state().items()}
-    plan = TrainingPlan(epochs=1, batch=8, metric="spearman")
+    before = {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
+    config = TrainingConfig(epochs=1, batch_size=8, monitor="spearman")
     with pytest.warns(UserWarning, match="spearman on val was undefined in every epoch"):
-        history = fit(model, train_data, alike, plan, bar=False)
+        history = fit(model, train_data, alike, config, progress=False)
     assert history.attrs["best_epoch"] is None
-    assert not same(before, model.trained_state())
+    assert not same(before, model.trainable_state_dict())

@@ -8,7 +8,7 @@ import pytest
 
 from ordlib import ImageData, OrdinalTask
 from ordlib.methods.ranking_adapter.model import RankingAdapter
-from ordlib.training.sampling import RankBatch, rank_batches, spread
+from ordlib.training.sampling import RankBatch, rank_batches, sample_evenly_over_ranks
 
 THINGS = OrdinalTask(name="things", unit="things", values=(1, 2, 3, 4, 6))
 LIGHT = OrdinalTask(name="light", unit="steps", values=(0, 1, 2))
@@ -31,7 +31,7 @@ def things(count: int = 120) -> ImageData:
             "distractor": [KINDS[i] if on else None for i, on in zip(others, crowded, strict=True)],
         }
     )
-    values = THINGS.levels[rng.choice(5, count, p=[0.6, 0.1, 0.1, 0.1, 0.1])]
+    values = THINGS.rank_values[rng.choice(5, count, p=[0.6, 0.1, 0.1, 0.1, 0.1])]
     return of(THINGS, values, records)
 
 
@@ -41,18 +41,20 @@ def of(task: OrdinalTask, values: np.ndarray, records: pd.DataFrame) -> ImageDat
 
 
 def light(count: int = 30) -> ImageData:
-    values = np.repeat(LIGHT.levels, [count - 9, 6, 3])
+    values = np.repeat(LIGHT.rank_values, [count - 9, 6, 3])
     return of(LIGHT, values, pd.DataFrame(index=range(count)))
 
 
-def draw(clip, sets, steps=12, batch=10, seed=0, epoch=0, **options) -> list[RankBatch]:
-    wordings = options.pop("wordings", {"things": [*NAMED, GENERAL]})
+def draw(clip, sets, steps=12, batch_size=10, seed=0, epoch=0, **options) -> list[RankBatch]:
+    prompt_templates = options.pop("prompt_templates", {"things": [*NAMED, GENERAL]})
     tasks = [data.task for data in sets]
-    wordings = {name: w for name, w in wordings.items() if name in {t.name for t in tasks}}
-    adapter = RankingAdapter(clip, tasks, wordings=wordings, **options)
-    adapter.standardise(sets)
+    prompt_templates = {
+        name: w for name, w in prompt_templates.items() if name in {t.name for t in tasks}
+    }
+    adapter = RankingAdapter(clip, tasks, prompt_templates=prompt_templates, **options)
+    adapter.fit_label_scalers(sets)
     by_name = {data.task.name: data for data in sets}
-    return rank_batches(adapter, by_name, steps, batch, seed, epoch)
+    return rank_batches(adapter, by_name, steps, batch_size, seed, epoch)
 
 
 def same(one: list[RankBatch], other: list[RankBatch]) -> bool:
@@ -85,7 +87,7 @@ def even(sizes: list[int], count: int) -> list[int]:
 def test_pictures_are_spread_evenly_over_ranks(sizes, count):
     rng = np.random.default_rng(count)
     ranks = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    rows = spread(ranks, count, rng)
+    rows = sample_evenly_over_ranks(ranks, count, rng)
     assert len(rows) == len(set(rows.tolist())) == min(count, sum(sizes))
     found = [sum(ranks[row] == rank for row in rows) for rank in range(len(sizes))]
     # Which ranks get one more than others is chance; how many do is not.
@@ -96,35 +98,37 @@ def test_pictures_are_spread_evenly_over_ranks(sizes, count):
 
 def test_every_picture_and_every_rank_has_its_chance():
     ranks, rng = np.array([0] * 6 + [1] * 3 + [2]), np.random.default_rng(0)
-    seen = Counter(row for _ in range(300) for row in spread(ranks, 2, rng).tolist())
+    seen = Counter(
+        row for _ in range(300) for row in sample_evenly_over_ranks(ranks, 2, rng).tolist()
+    )
     shares = [sum(seen[row] for row in np.flatnonzero(ranks == rank)) for rank in range(3)]
     assert 170 < min(shares) <= max(shares) < 230
     assert sorted(seen) == list(range(10))
     assert min(seen[row] for row in range(6)) > 10
 
 
-@pytest.mark.parametrize("batch", [5, 8, 10, 13])
+@pytest.mark.parametrize("batch_size", [5, 8, 10, 13])
 def test_positives_show_what_is_asked_for_and_negatives_hold_none(clip, batch):
     data = things()
-    mean, deviation = data.values.mean(), data.values.std()
+    mean, std = data.values.mean(), data.values.std()
     checked = 0
-    for drawn in draw(clip, [data], steps=60, batch=batch):
+    for drawn in draw(clip, [data], steps=60, batch_size=batch):
         kind = kind_of(drawn.prompt)
         if kind is None:
             continue
         checked += 1
         positive, negative = [], []
         for row, target in zip(drawn.rows, drawn.targets, strict=True):
-            record, label = data.records.iloc[row], data.values[row]
+            record, label = data.metadata.iloc[row], data.values[row]
             shown = record["plural"] == kind
             assert shown or kind not in record.to_numpy().tolist()
             (positive if shown else negative).append(row)
-            assert target == pytest.approx(((label if shown else 0) - mean) / deviation, abs=1e-6)
+            assert target == pytest.approx(((label if shown else 0) - mean) / std, abs=1e-6)
         assert len(positive) == int(0.8 * batch)
         assert len(positive) + len(negative) == batch == len(set(drawn.rows.tolist()))
-        mine = data.values[data.records["plural"] == kind]
-        sizes = [int((mine == level).sum()) for level in THINGS.levels]
-        found = [int((data.values[positive] == level).sum()) for level in THINGS.levels]
+        mine = data.values[data.metadata["plural"] == kind]
+        sizes = [int((mine == level).sum()) for level in THINGS.rank_values]
+        found = [int((data.values[positive] == level).sum()) for level in THINGS.rank_values]
         assert sorted(found) == sorted(even(sizes, len(positive)))
         assert drawn.targets.dtype == np.float32
     assert checked > 30
@@ -132,9 +136,9 @@ def test_positives_show_what_is_asked_for_and_negatives_hold_none(clip, batch):
 
 def test_the_share_of_negatives_is_an_option(clip):
     for negatives, expected in ((0.0, 0), (0.5, 5)):
-        for drawn in draw(clip, [things()], negatives=negatives):
+        for drawn in draw(clip, [things()], negative_ratio=negatives):
             if kind := kind_of(drawn.prompt):
-                shown = things().records["plural"].to_numpy()[drawn.rows] == kind
+                shown = things().metadata["plural"].to_numpy()[drawn.rows] == kind
                 assert (~shown).sum() == expected
                 assert shown.sum() == 10 - expected
 
@@ -147,12 +151,12 @@ def test_a_sentence_that_names_nothing_has_no_negatives(clip):
             labels = data.values[drawn.rows]
             expected = (labels - data.values.mean()) / data.values.std()
             np.testing.assert_allclose(drawn.targets, expected, atol=1e-6)
-            assert [int((labels == level).sum()) for level in THINGS.levels] == [2] * 5
+            assert [int((labels == level).sum()) for level in THINGS.rank_values] == [2] * 5
     assert seen > 3
 
 
 def test_all_sentences_and_kinds_are_drawn(clip):
-    drawn = draw(clip, [things(), light()], steps=200, batch=4)
+    drawn = draw(clip, [things(), light()], steps=200, batch_size=4)
     prompts = Counter(each.prompt for each in drawn if each.task == "things")
     by_kind = {s.format(plural=kind) for s in NAMED for kind in KINDS}
     assert set(prompts) == by_kind | {GENERAL}
@@ -165,14 +169,14 @@ def test_all_sentences_and_kinds_are_drawn(clip):
 
 
 def test_a_sentence_whose_column_is_missing_is_not_drawn(clip):
-    wordings = {"things": [COLOURED, GENERAL]}
-    drawn = draw(clip, [things()], wordings=wordings)
+    prompt_templates = {"things": [COLOURED, GENERAL]}
+    drawn = draw(clip, [things()], prompt_templates=prompt_templates)
     assert {each.prompt for each in drawn} == {GENERAL}
     data = things()
-    both = of(THINGS, data.values, data.records.assign(colour=["red", "blue"] * 60))
-    for each in draw(clip, [both], steps=30, wordings={"things": [COLOURED]}):
+    both = of(THINGS, data.values, data.metadata.assign(colour=["red", "blue"] * 60))
+    for each in draw(clip, [both], steps=30, prompt_templates={"things": [COLOURED]}):
         _, _, colour, kind = each.prompt.removesuffix("?").split()
-        asked = both.records.iloc[each.rows[each.targets > each.targets.min()]]
+        asked = both.metadata.iloc[each.rows[each.targets > each.targets.min()]]
         assert set(asked["colour"]) <= {colour}
         assert set(asked["plural"]) <= {kind}
 
@@ -201,13 +205,15 @@ def test_seed_and_epoch_decide_everything(clip):
 
 def test_a_thing_that_few_pictures_show(clip):
     """All that show it are taken; others fill the batch, if there are to be others."""
-    values = np.tile(THINGS.levels, 8)
+    values = np.tile(THINGS.rank_values, 8)
     plural = ["stars"] * 3 + ["rings"] * 37
     data = of(THINGS, values, pd.DataFrame({"plural": plural}))
-    wordings = {"things": [NAMED[0]]}
+    prompt_templates = {"things": [NAMED[0]]}
     rare = "How many stars?"
     for negatives, size in ((0.2, 10), (0.0, 3)):
-        drawn = draw(clip, [data], steps=60, wordings=wordings, negatives=negatives)
+        drawn = draw(
+            clip, [data], steps=60, prompt_templates=prompt_templates, negative_ratio=negatives
+        )
         found = [each for each in drawn if each.prompt == rare]
         assert found
         for each in found:
@@ -217,10 +223,10 @@ def test_a_thing_that_few_pictures_show(clip):
 
 
 def test_fewer_pictures_than_a_batch(clip):
-    (drawn,) = draw(clip, [light(12)], steps=1, batch=20)
+    (drawn,) = draw(clip, [light(12)], steps=1, batch_size=20)
     assert drawn.rows.tolist() == list(range(12))
     everywhere = of(THINGS, np.ones(4), pd.DataFrame({"plural": ["stars"] * 4}))
-    adapter = RankingAdapter(clip, THINGS, wordings={"things": [NAMED[0]]})
+    adapter = RankingAdapter(clip, THINGS, prompt_templates={"things": [NAMED[0]]})
     (drawn,) = rank_batches(adapter, {"things": everywhere}, 1, 4, 0, 0)
     # Nothing is without stars, so there is no negative.
     assert len(drawn.rows) == 3

@@ -11,19 +11,19 @@ import pandas as pd
 import pytest
 import ranked_runs
 import torch
-from ranked_runs import LIGHT, PLAN, SPOTS, WORDINGS, light, make, spots, train, without_dropout
+from ranked_runs import CONFIG, LIGHT, SPOTS, WORDINGS, light, make, spots, train, without_dropout
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from ordlib.methods.ranking_adapter.model import RankingAdapter
-from ordlib.metrics import score
-from ordlib.training import TrainingPlan, fit
+from ordlib.metrics import compute_metrics
+from ordlib.training import TrainingConfig, fit
 
-EASY = TrainingPlan(epochs=4, batch=12, learning_rate=1e-2)
+EASY = TrainingConfig(epochs=4, batch_size=12, learning_rate=1e-2)
 
 
 def state_of(model) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.trained_state().items()}
+    return {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
 
 
 def ordered_share(ranks, raw) -> float:
@@ -32,7 +32,7 @@ def ordered_share(ranks, raw) -> float:
 
 
 def same(one, other) -> bool:
-    one, other = one.trained_state(), other.trained_state()
+    one, other = one.trainable_state_dict(), other.trainable_state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -45,25 +45,27 @@ def straight(tiny_clip_folder):
 
 def test_one_task_is_learned_from_its_pictures_alone(clip):
     model, val = RankingAdapter(clip, LIGHT), light("val", 18)
-    first, before = state_of(model), score(LIGHT, val.values, model.predict(val))
+    first, before = state_of(model), compute_metrics(LIGHT, val.values, model.predict(val))
     assert before["spearman"] < 0.5
-    history = fit(model, light("train", 36), val, EASY, bar=False)
+    history = fit(model, light("train", 36), val, EASY, progress=False)
     assert history["loss"].iloc[-1] < 0.8 * history["loss"].iloc[0]
-    found = score(LIGHT, val.values, model.predict(val))
+    found = compute_metrics(LIGHT, val.values, model.predict(val))
     assert found["spearman"] > 0.8
     assert found["mae"] < 0.6 * before["mae"]
     assert not model.training
-    assert clip.is_as_loaded
-    moved = {name for name, t in model.trained_state().items() if not torch.equal(t, first[name])}
+    assert clip.weights_unchanged
+    moved = {
+        name for name, t in model.trainable_state_dict().items() if not torch.equal(t, first[name])
+    }
     assert moved == first.keys()
-    assert (model.strangeness(light("train", 36)) < 1).mean() > 0.8
+    assert (model.ood_score(light("train", 36)) < 1).mean() > 0.8
     noise = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     for images in (noise, spots("val", 6).images):
-        strange = replace(spots("val", 6), images=images, key=str(images.mean()))
-        assert model.strangeness(strange).min() > 1
+        strange = replace(spots("val", 6), images=images, fingerprint=str(images.mean()))
+        assert model.ood_score(strange).min() > 1
     labels = light("train", 36).values
-    assert model.scales["light"].mean == pytest.approx(labels.mean())
-    assert model.scales["light"].deviation == pytest.approx(labels.std())
+    assert model.label_scalers["light"].mean == pytest.approx(labels.mean())
+    assert model.label_scalers["light"].std == pytest.approx(labels.std())
 
 
 def test_metrics_are_means_over_tasks(straight):
@@ -75,25 +77,27 @@ def test_metrics_are_means_over_tasks(straight):
     for name in metrics:
         total = 0.0
         for val in (light("val", 12), spots("val", 6)):
-            raw = model.scores(val, model.prompts(val))
-            found = score(val.task, val.values, model.predict(val)) | {
+            raw = model.predict_scores(val, model.prompts(val))
+            found = compute_metrics(val.task, val.values, model.predict(val)) | {
                 # Of the scores themselves: a line of calibration may be flat.
                 "spearman": spearmanr(val.values, raw).statistic,
                 "pearson": np.corrcoef(val.values, raw)[0, 1],
-                "pairwise": ordered_share(val.ranks, raw),
+                "pairwise_loss": ordered_share(val.ranks, raw),
             }
-            deviation = model.scales[val.task.name].deviation
-            total += found[name] / (deviation if name == "mae" else 1)
+            std = model.label_scalers[val.task.name].std
+            total += found[name] / (std if name == "mae" else 1)
         assert total / 2 == pytest.approx(best[name], abs=1e-9)
     assert not model.training
-    assert set(model.likeness) == {"light", "spots"}
+    assert set(model.ood_detectors) == {"light", "spots"}
 
 
 def test_the_order_in_which_sets_are_given_does_not_matter(straight, tiny_clip_folder):
     model, history = straight
     other = make(tiny_clip_folder)
     sets = [spots("train", 10), light("train", 24)], [spots("val", 6), light("val", 12)]
-    pd.testing.assert_frame_equal(fit(other, *sets, PLAN, bar=False), history, check_exact=True)
+    pd.testing.assert_frame_equal(
+        fit(other, *sets, CONFIG, progress=False), history, check_exact=True
+    )
     assert same(other, model)
 
 
@@ -104,23 +108,23 @@ def test_what_a_step_sees(tiny_clip_folder):
     model.encode = lambda *inputs: seen.append([*inputs]) or encode(*inputs)
     model.loss = lambda tokens, targets: seen[-1].append(targets) or loss(tokens, targets)
     train(model, epochs=1)
-    tokens = {data.task.name: model.tokens(data) for data in (light("", 24), spots("", 10))}
+    tokens = {data.task.name: model.image_tokens(data) for data in (light("", 24), spots("", 10))}
     asked = ["Rank by light.", "Order the pictures by light.", "light", "Which shows the most?"]
     asked += ["How many reds?", "How many blues?"]
     steps = [step for step in seen if len(step) == 3]
     found = set()
     for shown, words, targets in steps:
-        prompt = next(text for text in asked if torch.equal(model.words(text), words))
+        prompt = next(text for text in asked if torch.equal(model.encode_prompt(text), words))
         data = light("", 24) if "light" in prompt else spots("", 10)
         found.add(data.task.name)
-        mean, deviation = data.values.mean(), data.values.std()
+        mean, std = data.values.mean(), data.values.std()
         for picture, target in zip(shown, targets.tolist(), strict=True):
             equal = [torch.equal(picture, one) for one in tokens[data.task.name].float()]
             row = np.flatnonzero(equal)
-            labels = {round((data.values[i] - mean) / deviation, 4) for i in row}
+            labels = {round((data.values[i] - mean) / std, 4) for i in row}
             kind = prompt.removeprefix("How many ").removesuffix("?")
-            if "How many" in prompt and data.records["plural"][row[0]] != kind:
-                labels = {round(-mean / deviation, 4)}
+            if "How many" in prompt and data.metadata["plural"][row[0]] != kind:
+                labels = {round(-mean / std, 4)}
             assert round(target, 4) in labels
     assert found == {"light", "spots"}
     assert sorted(len(targets) for _, _, targets in steps)[-1] == 12
@@ -151,18 +155,20 @@ def test_it_goes_on_after_a_break_and_ends_in_the_same_bits(straight, tiny_clip_
     pd.testing.assert_frame_equal(train(resumed, tmp_path), history, check_exact=True)
     assert len(calls) == 4
     assert same(resumed, expected)
-    assert resumed.scales == expected.scales
+    assert resumed.label_scalers == expected.label_scalers
     again = make(tiny_clip_folder)
     again.loss = None
     pd.testing.assert_frame_equal(train(again, tmp_path), history, check_exact=True)
     assert same(again, expected)
-    assert again.scales == expected.scales
+    assert again.label_scalers == expected.label_scalers
     assert not again.training
     np.testing.assert_array_equal(
-        again.strangeness(light("val", 12)), expected.strangeness(light("val", 12))
+        again.ood_score(light("val", 12)), expected.ood_score(light("val", 12))
     )
-    other = RankingAdapter(resumed.clip, [LIGHT, SPOTS], wordings=WORDINGS | {"light": ["By it."]})
-    with pytest.raises(ValueError, match=r"wordings\.light"):
+    other = RankingAdapter(
+        resumed.clip, [LIGHT, SPOTS], prompt_templates=WORDINGS | {"light": ["By it."]}
+    )
+    with pytest.raises(ValueError, match=r"prompt_templates\.light"):
         train(other, tmp_path)
 
 
@@ -188,7 +194,7 @@ def test_two_processes_end_where_one_does(tiny_clip_folder, tmp_path):
     model = without_dropout(lambda: make(tiny_clip_folder))
     start = state_of(model)
     expected = train(model)
-    scores = model.scores(light("val", 12), "Rank by light.")
+    scores = model.predict_scores(light("val", 12), "Rank by light.")
     files = [load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1)]
     for rank in (0, 1):
         told = json.loads((tmp_path / f"{rank}.json").read_text())
@@ -198,14 +204,14 @@ def test_two_processes_end_where_one_does(tiny_clip_folder, tmp_path):
     assert all(torch.equal(tensor, files[1][name]) for name, tensor in files[0].items())
     # Adam makes steps of equal size of small gradients, and so of their rounding.
     off = moved = 0.0
-    for name, tensor in model.trained_state().items():
+    for name, tensor in model.trainable_state_dict().items():
         off += (files[0][name] - tensor).square().sum().item()
         moved += (start[name] - tensor).square().sum().item()
     assert off < 1e-2 * moved
 
 
 def test_a_loss_that_is_no_number_names_the_sentence(clip):
-    model = RankingAdapter(clip, SPOTS, wordings={"spots": ["How many {plural}?"]})
+    model = RankingAdapter(clip, SPOTS, prompt_templates={"spots": ["How many {plural}?"]})
     first, loss, calls = state_of(model), model.loss, []
 
     def breaking(*batch):
@@ -215,8 +221,12 @@ def test_a_loss_that_is_no_number_names_the_sentence(clip):
     model.loss = breaking
     told = r"the loss is nan at step 2 .* spots, 'How many (reds|blues)\?', pictures \d"
     with pytest.raises(FloatingPointError, match=told):
-        fit(model, spots("train", 24), spots("val", 6), TrainingPlan(batch=6), bar=False)
-    assert all(torch.equal(tensor, first[name]) for name, tensor in model.trained_state().items())
+        fit(
+            model, spots("train", 24), spots("val", 6), TrainingConfig(batch_size=6), progress=False
+        )
+    assert all(
+        torch.equal(tensor, first[name]) for name, tensor in model.trainable_state_dict().items()
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,16 +241,16 @@ def test_a_loss_that_is_no_number_names_the_sentence(clip):
 def test_sets_that_are_not_one_for_each_task(tiny_clip_folder, sets, told):
     val = [light("val", 12), spots("val", 6)]
     with pytest.raises(ValueError, match=told):
-        fit(make(tiny_clip_folder), sets, val, PLAN, bar=False)
+        fit(make(tiny_clip_folder), sets, val, CONFIG, progress=False)
     with pytest.raises(ValueError, match=told.replace("train has", "val has")):
-        fit(make(tiny_clip_folder), [light("train", 24), spots("train", 10)], sets, bar=False)
+        fit(make(tiny_clip_folder), [light("train", 24), spots("train", 10)], sets, progress=False)
 
 
 def test_pictures_that_nothing_is_learned_from(clip):
     model, data = RankingAdapter(clip, LIGHT), light("train", 24)
     equal = data.subset(data.values == 2)
     with pytest.raises(ValueError, match=r"all labels of ImageData\(light.* are equal: there is"):
-        fit(model, equal, data, bar=False)
-    needy = RankingAdapter(clip, LIGHT, wordings={"light": ["How bright is the {object}?"]})
+        fit(model, equal, data, progress=False)
+    needy = RankingAdapter(clip, LIGHT, prompt_templates={"light": ["How bright is the {object}?"]})
     with pytest.raises(ValueError, match="no column 'object'"):
-        fit(needy, data, data, bar=False)
+        fit(needy, data, data, progress=False)

@@ -13,16 +13,16 @@ from ordlib.cli import app
 from ordlib.experiments import ranking_table as module
 from ordlib.experiments import results as evidence
 from ordlib.experiments.adapter_data import TASKS
-from ordlib.experiments.ranking_table import ALONE, TOGETHER, Entry, entries, run
+from ordlib.experiments.ranking_table import MULTI_TASK, SINGLE_TASK, Entry, entries, run
 from ordlib.experiments.results import load_results
-from ordlib.experiments.train_adapter import PLAN
+from ordlib.experiments.train_adapter import CONFIG
 from ordlib.metrics import mae
 from ordlib.metrics.prediction import Prediction
-from ordlib.training.config import TrainingPlan
+from ordlib.training.config import TrainingConfig
 
-SHORT = TrainingPlan(epochs=1, batch=10, learning_rate=3e-3)
+SHORT = TrainingConfig(epochs=1, batch_size=10, learning_rate=3e-3)
 METRICS = ["spearman", "pearson", "pairwise", "mae", "accuracy"]
-COUNTING_SETS = ["test", "unseen objects", "distractors", "absent"]
+COUNTING_SETS = ["test", "held-out objects", "distractors", "absent objects"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,44 +33,44 @@ def tiny(clip, small_world, monkeypatch):
 def test_every_model_is_there_for_every_task_and_seed():
     found = entries(3)
     cells = Counter((entry.method, entry.task) for entry in found)
-    expected = {(TOGETHER, "all"): 3}
+    expected = {(MULTI_TASK, "all"): 3}
     for task in TASKS:
-        expected |= {(ALONE, task): 3, ("zero-shot", task): 1, ("linear probe", task): 1}
+        expected |= {(SINGLE_TASK, task): 3, ("zero-shot", task): 1, ("linear probe", task): 1}
         expected |= {("NumCLIP", task): 3, ("L2RCLIP", task): 3}
     assert cells == expected
     for method, task in expected:
         seeds = [e.seed for e in found if (e.method, e.task) == (method, task)]
         assert seeds == [*range(len(seeds))]
     # The longest first, or the last core would wait for it alone.
-    assert [entry.method for entry in found[:3]] == [TOGETHER] * 3
+    assert [entry.method for entry in found[:3]] == [MULTI_TASK] * 3
 
 
 def test_adapters_have_one_plan_and_rivals_the_rates_of_their_own_table():
-    known = load_results("methods").query("block == 'frozen'")
+    known = load_results("methods").query("image_encoder == 'frozen'")
     for entry in entries(1):
-        if entry.method in (TOGETHER, ALONE):
-            assert entry.plan == PLAN
+        if entry.method in (MULTI_TASK, SINGLE_TASK):
+            assert entry.config == CONFIG
         elif entry.method in ("zero-shot", "linear probe"):
-            assert entry.plan is None
+            assert entry.config is None
         else:
             rates = {
                 row.learning_rate
                 for row in known.itertuples()
                 if (row.method, row.task) == (entry.method, entry.task)
             }
-            assert rates == {entry.plan.learning_rate}
-            assert entry.plan.epochs == module.RIVAL_EPOCHS
+            assert rates == {entry.config.learning_rate}
+            assert entry.config.epochs == module.BASELINE_EPOCHS
 
 
 def test_an_adapter_is_trained_once_and_kept(clip, tmp_path, monkeypatch):
-    entry = Entry(ALONE, "ageing", 4, SHORT)
+    entry = Entry(SINGLE_TASK, "ageing", 4, SHORT)
     rows = run(entry, tmp_path)
-    assert [(r["task"], r["set"], r["wording"]) for r in rows] == [
-        ("ageing", "test", "trained"),
-        ("ageing", "test", "unseen"),
+    assert [(r["task"], r["split"], r["prompts"]) for r in rows] == [
+        ("ageing", "test", "seen"),
+        ("ageing", "test", "held_out"),
     ]
     for row in rows:
-        assert (row["method"], row["seed"], row["told"]) == (ALONE, 4, True)
+        assert (row["method"], row["seed"], row["prompt_conditioned"]) == (SINGLE_TASK, 4, True)
         assert {*METRICS, "steps", "seconds", "device"} < row.keys()
         assert row["steps"] == 3
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
@@ -81,11 +81,11 @@ def test_an_adapter_is_trained_once_and_kept(clip, tmp_path, monkeypatch):
     ]
     model = load_component(folder, clip)
     assert model.card["seed"] == model.options.seed == 4
-    assert model.card["test"]["rows"][0]["mae"] == rows[0]["mae"]
-    monkeypatch.setattr(module, "train_ranker", None)
+    assert model.card["results"][0]["mae"] == rows[0]["mae"]
+    monkeypatch.setattr(module, "train_ranking_adapter", None)
     assert run(entry, tmp_path) == rows
-    # Another plan or seed is another model.
-    for other in (entry._replace(seed=5), entry._replace(plan=replace(SHORT, batch=5))):
+    # Another config or seed is another model.
+    for other in (entry._replace(seed=5), entry._replace(config=replace(SHORT, batch_size=5))):
         with pytest.raises(TypeError):
             run(other, tmp_path)
 
@@ -93,29 +93,34 @@ def test_an_adapter_is_trained_once_and_kept(clip, tmp_path, monkeypatch):
 def test_one_for_all_learns_all(tmp_path, monkeypatch):
     asked = []
 
-    def train_ranker(clip, tasks, plan, folder, bar):
-        asked.append((tasks, plan.seed))
+    def train_ranking_adapter(clip, tasks, config, folder, bar):
+        asked.append((tasks, config.seed))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "train_ranker", train_ranker)
+    monkeypatch.setattr(module, "train_ranking_adapter", train_ranking_adapter)
     with pytest.raises(KeyboardInterrupt):
-        run(Entry(TOGETHER, "all", 2, SHORT), tmp_path)
+        run(Entry(MULTI_TASK, "all", 2, SHORT), tmp_path)
     assert asked == [(TASKS, 2)]
     assert not [*tmp_path.iterdir()]
 
 
 def test_rivals_are_judged_on_the_same_sets(tmp_path):
     rows = run(Entry("zero-shot", "counting", 0, None), tmp_path)
-    assert [row["set"] for row in rows] == COUNTING_SETS
+    assert [row["split"] for row in rows] == COUNTING_SETS
     for row in rows:
-        assert (row["task"], row["wording"], row["told"]) == ("counting", None, True)
+        assert (row["task"], row["prompts"], row["prompt_conditioned"]) == ("counting", None, True)
         assert (row["method"], row["seed"], row["steps"]) == ("zero-shot", 0, 0)
     assert [*(tmp_path.glob("ranking-zero-shot-counting-0-*.json"))]
     rows = run(Entry("linear probe", "counting", 0, None), tmp_path)
-    assert [row["told"] for row in rows] == [False] * 4
+    assert [row["prompt_conditioned"] for row in rows] == [False] * 4
     assert all(row["seconds"] > 0 for row in rows)
     (row,) = run(Entry("NumCLIP", "ageing", 1, replace(SHORT, epochs=2)), tmp_path)
-    assert (row["set"], row["told"], row["seed"], row["steps"]) == ("test", False, 1, 6)
+    assert (row["split"], row["prompt_conditioned"], row["seed"], row["steps"]) == (
+        "test",
+        False,
+        1,
+        6,
+    )
 
 
 class Backwards:
@@ -125,7 +130,7 @@ class Backwards:
         self.task = task
 
     def predict(self, data) -> Prediction:
-        return self.task.read_values(5 - data.values)
+        return self.task.decode_values(5 - data.values)
 
 
 def test_a_rivals_order_is_its_own_and_is_not_turned_around(clip, tmp_path, monkeypatch):
@@ -134,7 +139,7 @@ def test_a_rivals_order_is_its_own_and_is_not_turned_around(clip, tmp_path, monk
     (row,) = run(Entry("zero-shot", "ageing", 0, None), tmp_path)
     assert [row[name] for name in METRICS[:3]] == [-1, -1, 0]
     mean = module.training_data(clip, "ageing", "val").values.mean()
-    truth = module.judged_sets(clip, "ageing", {"trained": ("",)})[0].truth
+    truth = module.eval_sets(clip, "ageing", {"seen": ("",)})[0].truth
     assert row["mae"] == pytest.approx(mae(truth, np.full(len(truth), mean)), abs=1e-6)
 
 
@@ -167,11 +172,11 @@ def test_the_command_writes_the_table_and_names_itself(asked, tmp_path, monkeypa
     assert table["spearman"].isna().tolist() == [True, False] * len(asked)
     assert table.attrs["command"] == "ordlib results make ranking_adapter --seeds 2"
     assert table.attrs["backbone"] == "pico-clip"
-    assert json.loads(path.read_text())["what"].startswith("Order of pictures by a sentence")
+    assert json.loads(path.read_text())["description"].startswith("Order of pictures by a sentence")
 
 
 def test_a_rivals_values_are_put_on_a_line_fitted_on_val(tmp_path, monkeypatch):
-    monkeypatch.setattr(Backwards, "predict", lambda self, d: self.task.read_values(d.values / 9))
+    monkeypatch.setattr(Backwards, "predict", lambda self, d: self.task.decode_values(d.values / 9))
     monkeypatch.setattr(module, "ZeroShot", Backwards)
     (row,) = run(Entry("zero-shot", "ageing", 0, None), tmp_path)
     assert row["mae"] == pytest.approx(0, abs=1e-6)

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
-from training_runs import KILLED_AT, KINDS, PLAN, PLANS, TASK, make, pictures_of, train
+from training_runs import CONFIG, CONFIGS, KILLED_AT, KINDS, TASK, make, pictures_of, train
 
 from ordlib import CoOp, NumCLIP
 from ordlib.training import fit
-from ordlib.training.fit import FIRST_STATE, STATE
+from ordlib.training.fit import CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME
 
 
 @pytest.fixture(scope="module")
@@ -26,25 +26,25 @@ def killed(tiny_clip_folder, tmp_path_factory, other_process):
 
 
 def progress_in(folder) -> dict:
-    with safe_open(folder / STATE, "pt") as file:
+    with safe_open(folder / CHECKPOINT_NAME, "pt") as file:
         return json.loads(file.metadata()["progress"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_amid_an_epoch_it_ends_in_the_same_bits(kind, killed, tiny_clip_folder):
-    before = (killed / kind / FIRST_STATE).is_file()
+    before = (killed / kind / STAGE1_CHECKPOINT_NAME).is_file()
     assert before is (kind == "stages")
     assert progress_in(killed / kind)["epoch"] + before == 2 == (KILLED_AT - 1) // 3
     straight, resumed = make(kind, tiny_clip_folder), make(kind, tiny_clip_folder)
-    expected, calls, loss = train(straight, plan=PLANS[kind]), [], resumed.loss
+    expected, calls, loss = train(straight, config=CONFIGS[kind]), [], resumed.loss
     resumed.loss = lambda *batch: calls.append(1) or loss(*batch)
-    found = train(resumed, killed / kind, PLANS[kind])
+    found = train(resumed, killed / kind, CONFIGS[kind])
     assert len(calls) == 6
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     for name in ("steps", "best_epoch", "device"):
         assert found.attrs[name] == expected.attrs[name]
-    for name, tensor in straight.trained_state().items():
-        assert torch.equal(tensor, resumed.trained_state()[name]), name
+    for name, tensor in straight.trainable_state_dict().items():
+        assert torch.equal(tensor, resumed.trainable_state_dict()[name]), name
 
 
 def test_a_finished_run_is_not_trained_again(tiny_clip_folder, tmp_path):
@@ -54,44 +54,54 @@ def test_a_finished_run_is_not_trained_again(tiny_clip_folder, tmp_path):
     found = train(again, tmp_path)
     pd.testing.assert_frame_equal(found, history, check_exact=True)
     assert found.attrs == history.attrs
-    for name, tensor in model.trained_state().items():
-        assert torch.equal(tensor, again.trained_state()[name])
+    for name, tensor in model.trainable_state_dict().items():
+        assert torch.equal(tensor, again.trainable_state_dict()[name])
 
 
 def test_a_run_out_of_patience_stays_out_of_it(tiny_clip_folder, tmp_path):
-    plan = replace(PLAN, epochs=9, rates={"adapter": 0, "rest": 0}, patience=1)
-    history = train(make("frozen", tiny_clip_folder), tmp_path, plan)
+    config = replace(CONFIG, epochs=9, lr_multipliers={"adapter": 0, "prompts": 0}, patience=1)
+    history = train(make("frozen", tiny_clip_folder), tmp_path, config)
     assert len(history) == 2
     again = make("frozen", tiny_clip_folder)
     again.loss = None
-    pd.testing.assert_frame_equal(train(again, tmp_path, plan), history)
+    pd.testing.assert_frame_equal(train(again, tmp_path, config), history)
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_clip_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    train(make("frozen", tiny_clip_folder), folder, replace(PLAN, epochs=1))
+    train(make("frozen", tiny_clip_folder), folder, replace(CONFIG, epochs=1))
     return folder
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"epochs": 2}, "plan.epochs was 1 there and is 2 now"),
-        ({"seed": 6}, "plan.seed was 5 there and is 6 now"),
-        ({"rates": {"rest": 0.5}}, "plan.rates.rest was None there and is 0.5 now"),
+        ({"epochs": 2}, "config.epochs was 1 there and is 2 now"),
+        ({"seed": 6}, "config.seed was 5 there and is 6 now"),
+        (
+            {"lr_multipliers": {"prompts": 0.5}},
+            "config.lr_multipliers.prompts was None there and is 0.5 now",
+        ),
     ],
 )
 def test_the_run_of_another_plan_is_refused(tiny_clip_folder, finished, change, told):
     with pytest.raises(ValueError, match=told):
-        train(make("frozen", tiny_clip_folder), finished, replace(PLAN, **{"epochs": 1} | change))
+        train(make("frozen", tiny_clip_folder), finished, replace(CONFIG, **{"epochs": 1} | change))
 
 
 def test_the_run_of_another_method_or_of_other_pictures_is_refused(clip, finished):
-    plan, data, val = replace(PLAN, epochs=1), pictures_of("train", 24), pictures_of("val", 12)
+    config, data, val = replace(CONFIG, epochs=1), pictures_of("train", 24), pictures_of("val", 12)
     with pytest.raises(ValueError, match="method was 'NumCLIP' there and is 'CoOp' now"):
-        fit(CoOp(clip, TASK), data, val, plan, folder=finished, bar=False)
+        fit(CoOp(clip, TASK), data, val, config, checkpoint_dir=finished, progress=False)
     with pytest.raises(ValueError, match=r"options\.kl was True there and is False now"):
-        fit(NumCLIP(clip, TASK, kl=False), data, val, plan, folder=finished, bar=False)
+        fit(
+            NumCLIP(clip, TASK, text_to_image_loss=False),
+            data,
+            val,
+            config,
+            checkpoint_dir=finished,
+            progress=False,
+        )
     with pytest.raises(ValueError, match="val was 'brightness-val-12' there"):
-        fit(NumCLIP(clip, TASK), data, data, plan, folder=finished, bar=False)
+        fit(NumCLIP(clip, TASK), data, data, config, checkpoint_dir=finished, progress=False)

@@ -6,29 +6,29 @@ from pathlib import Path
 import pytest
 import ranked_runs
 
-from ordlib.training import TrainingPlan
-from ordlib.training.sampling import epoch_rows, rank_batches
+from ordlib.training import TrainingConfig
+from ordlib.training.sampling import epoch_batches, rank_batches
 
 RECORDED = json.loads(Path(__file__).with_name("sequences.json").read_text())
 
 
-@pytest.mark.parametrize("given", RECORDED["epoch_rows"])
+@pytest.mark.parametrize("given", RECORDED["epoch_batches"])
 def test_epoch_rows_are_those_recorded(given):
-    assert epoch_rows(*map(int, given.split(","))).tolist() == RECORDED["epoch_rows"][given]
+    assert epoch_batches(*map(int, given.split(","))).tolist() == RECORDED["epoch_batches"][given]
 
 
-@pytest.mark.parametrize("steps", map(int, RECORDED["rates"]))
+@pytest.mark.parametrize("steps", map(int, RECORDED["lr_multipliers"]))
 def test_rates_are_those_recorded(steps):
-    plan = TrainingPlan()
-    found = [plan.rate(step, steps) for step in range(steps)]
-    assert found == pytest.approx(RECORDED["rates"][str(steps)], rel=1e-12)
+    config = TrainingConfig()
+    found = [config.lr_factor(step, steps) for step in range(steps)]
+    assert found == pytest.approx(RECORDED["lr_multipliers"][str(steps)], rel=1e-12)
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_rank_batches_are_those_recorded(epoch, tiny_clip_folder):
     model = ranked_runs.make(tiny_clip_folder)
     data = {"light": ranked_runs.light("train", 24), "spots": ranked_runs.spots("train", 10)}
-    model.standardise(data.values())
+    model.fit_label_scalers(data.values())
     found = rank_batches(model, data, 4, 8, 5, epoch)
     for batch, (task, prompt, rows, targets) in zip(
         found, RECORDED["rank_batches"][epoch], strict=True

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_runs import KINDS, PLANS, make, train
+from training_runs import CONFIGS, KINDS, make, train
 
 pytestmark = pytest.mark.slow
 # Without --multi_gpu, accelerate starts a single process on a machine without GPUs; with it,
@@ -39,15 +39,15 @@ def shared(tiny_clip_folder, tmp_path_factory, other_process):
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_processes_end_where_one_does(kind, shared, tiny_clip_folder):
     model = make(kind, tiny_clip_folder)
-    first = {name: tensor.clone() for name, tensor in model.trained_state().items()}
-    expected = train(model, plan=PLANS[kind])
+    first = {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
+    expected = train(model, config=CONFIGS[kind])
     for rank in (0, 1):
         told = json.loads((shared / f"{kind}-{rank}.json").read_text())
         assert (told["processes"], told["backend"]) == (2, "gloo")
         pd.testing.assert_frame_equal(pd.DataFrame(told["history"]), expected, rtol=1e-3)
         assert told["again"] == told["history"]
         found = load_file(shared / f"{kind}-{rank}.safetensors")
-        for name, tensor in model.trained_state().items():
+        for name, tensor in model.trainable_state_dict().items():
             one, other, start = (known(name, t) for t in (found[name], tensor, first[name]))
             # Of two stages the second may be worse, and its tower is as it was.
             # Adam makes steps of equal size of small gradients, and so of their rounding.

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from ordlib import cli, load_component
 from ordlib.cli import app
 from ordlib.experiments import train as module
-from ordlib.experiments.pretrain_clip.config import Plan
+from ordlib.experiments.pretrain_clip.config import PretrainingConfig
 from ordlib.experiments.pretrain_clip.model_sizes import find_size
-from ordlib.experiments.train import METHODS, command
-from ordlib.experiments.train_adapter import PLAN
-from ordlib.training import TrainingPlan
+from ordlib.experiments.train import METHODS, reproduce_command
+from ordlib.experiments.train_adapter import CONFIG
+from ordlib.training import TrainingConfig
 from ordlib.training.config import METRICS
 
 
@@ -31,14 +31,14 @@ class Told(Exception):
 def understood(monkeypatch):
     """Parse a command without training, and return what would be trained."""
 
-    def train_component(method, task, folder, **more):
+    def train_and_save(method, task, folder, **more):
         raise Told(method, task, folder.name, more)
 
     def parse(line: str) -> tuple:
         words = shlex.split(line)
         assert words[:2] == ["ordlib", "train"]
         with monkeypatch.context() as patch:
-            patch.setattr(module, "train_component", train_component)
+            patch.setattr(module, "train_and_save", train_and_save)
             found = CliRunner().invoke(app, words[1:])
         assert isinstance(found.exception, Told), found.output
         return found.exception.args
@@ -49,16 +49,16 @@ def understood(monkeypatch):
 CHOICES = {
     "template": [None, 'A {rank}, it\'s "old"', "50% of {rank} = $HOME"],
     "templates": [(0,), (1, 0), ()],
-    "lora_targets": [r".*\.(q_proj|v_proj)", "a b"],
-    "context": [None, 0, 4],
-    "tower": ["lora", "full"],
-    "form": ["paper", "released", "plain"],
-    "norm": ["mean_one", "sum_to_one"],
-    "anchor": ["midpoint", "edge"],
+    "lora_target_modules": [r".*\.(q_proj|v_proj)", "a b"],
+    "n_ctx": [None, 0, 4],
+    "image_encoder": ["lora", "full"],
+    "fcrc_form": ["paper", "released", "plain"],
+    "fcrc_norm": ["mean_one", "sum_to_one"],
+    "bin_anchor": ["midpoint", "edge"],
     "interpolation": ["linear", "inverse"],
-    "attend": ["ranks", "tokens", "both", "off"],
-    "positions": [None, "learned", "sinusoidal"],
-    "pairwise": ["both", "tightness", "diversity", "batch", "off"],
+    "attention_over": ["ranks", "tokens", "both", "off"],
+    "rank_pos_embed": [None, "learned", "sinusoidal"],
+    "pairwise_loss": ["both", "tightness", "diversity", "batch_size", "off"],
     "alpha": [0.01, 0.5],
     "pairwise_weight": [0.0, 2.5],
     "gamma": [0.0, 2.5],
@@ -69,7 +69,7 @@ CHOICES = {
 def any_options(method: str, rng: np.random.Generator) -> dict:
     """Some of a method's options, at values that they may have."""
     options = {}
-    for name, default in asdict(METHODS[method].Options()).items():
+    for name, default in asdict(METHODS[method].Config()).items():
         if name != "seed" and rng.random() < 0.5:
             plain = [False, True] if isinstance(default, bool) else [1, 7]
             known = CHOICES.get(name, plain)
@@ -77,34 +77,37 @@ def any_options(method: str, rng: np.random.Generator) -> dict:
     return options
 
 
-def any_plan(rng: np.random.Generator) -> TrainingPlan:
+def any_plan(rng: np.random.Generator) -> TrainingConfig:
     changes = {
         "epochs": int(rng.integers(1, 99)),
-        "batch": int(rng.integers(1, 999)),
+        "batch_size": int(rng.integers(1, 999)),
         "learning_rate": float(10 ** rng.uniform(-9, 0)),
-        "rates": {name: float(rng.choice([0, 1e-7, rng.random()])) for name in ("tower", "rest")},
-        "largest_norm": float(rng.exponential()),
-        "metric": str(rng.choice(METRICS)),
+        "lr_multipliers": {
+            name: float(rng.choice([0, 1e-7, rng.random()]))
+            for name in ("image_encoder", "prompts")
+        },
+        "max_grad_norm": float(rng.exponential()),
+        "monitor": str(rng.choice(METRICS)),
         "patience": int(rng.integers(1, 9)),
-        "words_first": int(rng.integers(1, 20)),
+        "prompt_epochs": int(rng.integers(1, 20)),
         "seed": int(rng.integers(2**31)),
     }
     chosen = {name: v for name, v in changes.items() if rng.random() < 0.5}
-    if chosen.get("words_first", 0) >= chosen.get("epochs", 20):
-        del chosen["words_first"]
-    return TrainingPlan(**chosen)
+    if chosen.get("prompt_epochs", 0) >= chosen.get("epochs", 20):
+        del chosen["prompt_epochs"]
+    return TrainingConfig(**chosen)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_command_on_a_card_is_understood_as_it_was_meant(method, understood):
     for number in range(8):
         rng = np.random.default_rng(number)
-        plan, options = any_plan(rng), any_options(method, rng)
+        config, options = any_plan(rng), any_options(method, rng)
         backbone = str(rng.choice(["pico-clip", "openai/clip-vit-base-patch32", "my clip's"]))
-        line = command(method, "ageing", "my folder", plan, backbone, options)
+        line = reproduce_command(method, "ageing", "my folder", config, backbone, options)
         *what, more = understood(line)
         assert what == [method, "ageing", "my folder"]
-        expected = {"plan": plan, "backbone": backbone, "device": "auto", "options": options}
+        expected = {"config": config, "backbone": backbone, "device": "auto", "options": options}
         assert more == expected | {"data": None, "labels": None}
         types = {name: type(value) for name, value in more["options"].items()}
         assert types == {name: type(value) for name, value in options.items()}
@@ -114,20 +117,22 @@ def test_the_command_on_a_card_is_understood_as_it_was_meant(method, understood)
 def test_the_command_on_a_card_names_data_of_ones_own(labels, understood):
     task, data = "it's mine.toml", Path("my pictures/large")
     where = (data, labels)
-    line = command("coop", task, "x", TrainingPlan(), "pico-clip", {"context": 4}, *where)
+    line = reproduce_command("coop", task, "x", TrainingConfig(), "pico-clip", {"n_ctx": 4}, *where)
     *what, more = understood(line)
     assert what == ["coop", task, "x"]
     assert (more["data"], more["labels"]) == where
-    assert more["options"] == {"context": 4}
+    assert more["options"] == {"n_ctx": 4}
 
 
 def test_every_field_of_a_plan_can_be_given(understood):
-    plan = TrainingPlan(
-        epochs=2, batch=3, learning_rate=1e-5, rates={"tower": 0.1}, largest_norm=2.0,
-        metric="kappa", patience=3, words_first=1, seed=9,
+    config = TrainingConfig(
+        epochs=2, batch_size=3, learning_rate=1e-5, lr_multipliers={"image_encoder": 0.1}, max_grad_norm=2.0,
+        monitor="kappa", patience=3, prompt_epochs=1, seed=9,
     )  # fmt: skip
-    assert all(v != asdict(TrainingPlan())[name] for name, v in asdict(plan).items())
-    assert understood(command("corn", "dating", "x", plan, "pico-clip", {}))[-1]["plan"] == plan
+    assert all(v != asdict(TrainingConfig())[name] for name, v in asdict(config).items())
+    assert (
+        understood(reproduce_command("corn", "dating", "x", config, "pico-clip", {}))[-1]["config"] == config
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,10 +151,16 @@ def test_an_options_value_is_read(text, value, understood):
 
 def test_rates_and_options_are_given_one_by_one(understood):
     line = "ordlib train numclip --task dating --output x"
-    line += " --lr-multiplier tower=0.1 --lr-multiplier rest=2"
-    more = understood(f"{line} --set kl=false --image-encoder lora --set form=plain")[-1]
-    assert more["plan"] == TrainingPlan(rates={"tower": 0.1, "rest": 2.0})
-    assert more["options"] == {"kl": False, "form": "plain", "tower": "lora"}
+    line += " --lr-multiplier image_encoder=0.1 --lr-multiplier prompts=2"
+    more = understood(
+        f"{line} --set text_to_image_loss=false --image-encoder lora --set fcrc_form=plain"
+    )[-1]
+    assert more["config"] == TrainingConfig(lr_multipliers={"image_encoder": 0.1, "prompts": 2.0})
+    assert more["options"] == {
+        "text_to_image_loss": False,
+        "fcrc_form": "plain",
+        "image_encoder": "lora",
+    }
 
 
 @pytest.fixture
@@ -174,23 +185,41 @@ def call(tmp_path, monkeypatch, tiny_clip_folder):
         (["corn", "baking"], "no rendered task 'baking'; there are counting, dating, ageing"),
         (["corn", "dating", "--learning-rate", "nan"], "learning_rate = nan: must be above 0"),
         (["corn", "dating", "--epochs", "0"], "epochs = 0: must be above 0"),
-        (["corn", "dating", "--monitor", "loss"], "metric = 'loss': must be one of mae"),
+        (["corn", "dating", "--monitor", "loss"], "monitor = 'loss': must be one of mae"),
         (
-            ["corn", "dating", "--lr-multiplier", "tower"],
-            "--lr-multiplier tower: must be written NAME=VALUE",
+            ["corn", "dating", "--lr-multiplier", "image_encoder"],
+            "--lr-multiplier image_encoder: must be written NAME=VALUE",
         ),
-        (["corn", "dating", "--lr-multiplier", "rest=x"], "--lr-multiplier rest=x: 'x' must be a"),
-        (["corn", "dating", "--lr-multiplier", "rest=nan"], "rates = {'rest': nan}: must not be"),
-        (["corn", "dating", "--lr-multiplier", "words=1"], "rates: no group 'words' is trained"),
+        (
+            ["corn", "dating", "--lr-multiplier", "prompts=x"],
+            "--lr-multiplier prompts=x: 'x' must be a",
+        ),
+        (
+            ["corn", "dating", "--lr-multiplier", "prompts=nan"],
+            "lr_multipliers = {'prompts': nan}: must not be",
+        ),
+        (
+            ["corn", "dating", "--lr-multiplier", "words=1"],
+            "lr_multipliers: no group 'words' is trained",
+        ),
         (["corn", "dating", "--set", "kl"], "--set kl: must be written NAME=VALUE"),
-        (["corn", "dating", "--set", "kl=true"], "option kl = True: corn has no such"),
+        (
+            ["corn", "dating", "--set", "text_to_image_loss=true"],
+            "option text_to_image_loss = True: corn has no such",
+        ),
         (["corn", "dating", "--set", "adapter=no"], "option adapter = 'no': must be bool"),
-        (["numclip", "dating", "--set", "form=odd"], "form = 'odd': must be one of"),
-        (["coop", "dating", "--set", "context=NaN"], "option context = nan: must be int"),
-        (["l2rclip", "dating", "--prompt-epochs", "20"], "words_first = 20: must be 0 to 19, bel"),
-        (["l2rclip", "dating", "--prompt-epochs", "3"], "words_first = 3: the picture tower is"),
+        (["numclip", "dating", "--set", "fcrc_form=odd"], "fcrc_form = 'odd': must be one of"),
+        (["coop", "dating", "--set", "n_ctx=NaN"], "option n_ctx = nan: must be int"),
+        (
+            ["l2rclip", "dating", "--prompt-epochs", "20"],
+            "prompt_epochs = 20: must be 0 to 19, bel",
+        ),
+        (["l2rclip", "dating", "--prompt-epochs", "3"], "prompt_epochs = 3: the picture tower is"),
         (["l2rclip", "dating", "--set", "alpha=2.0"], "alpha = 2.0: must be 0 to 1"),
-        (["corn", "dating", "--image-encoder", "half"], "tower = 'half': must be one of frozen"),
+        (
+            ["corn", "dating", "--image-encoder", "half"],
+            "image_encoder = 'half': must be one of frozen",
+        ),
         (["corn", "dating", "--device", "abacus"], "abacus"),
         (["corn", "dating", "--backbone", "nowhere/at/all"], "nowhere/at/all"),
         (["corn", "dating", "--learning-rate", "inf"], "epoch 1, batch 1 of 1"),
@@ -211,20 +240,22 @@ def test_an_error_is_one_red_line(words, told, call, tmp_path):
 
 
 def test_from_the_command_to_a_prediction(call, clip, tmp_path):
-    found = call("numclip", "dating", "--epochs", "1", "--seed", "2", "--set", "kl=false")
+    found = call(
+        "numclip", "dating", "--epochs", "1", "--seed", "2", "--set", "text_to_image_loss=false"
+    )
     assert found.exit_code == 0, found.output
     model = load_component(tmp_path / "out", clip)
-    assert model.options == replace(METHODS["numclip"].Options(), seed=2, kl=False)
+    assert model.options == replace(METHODS["numclip"].Config(), seed=2, text_to_image_loss=False)
     assert np.isfinite(model.predict(noise("dating", "test", 64)).value).all()
     out = tmp_path / "out"
     assert re.search(r"^val mae \d+\.\d{3} in \d+ s$", found.stdout, re.MULTILINE)
     assert f"{out} is complete; ordlib.load_component({str(out)!r}) loads it" in found.stdout
-    assert "--epochs 1 --seed 2 --set kl=false" in model.card["command"]
+    assert "--epochs 1 --seed 2 --set text_to_image_loss=false" in model.card["command"]
 
 
 def test_a_metric_undefined_in_every_epoch_is_said(call, monkeypatch):
     metrics = dict.fromkeys(METRICS, 1.0) | {"spearman": float("nan")}
-    monkeypatch.setattr("ordlib.training.trainer.score", lambda *_: dict(metrics))
+    monkeypatch.setattr("ordlib.training.trainer.compute_metrics", lambda *_: dict(metrics))
     with pytest.warns(UserWarning, match="spearman on val was undefined"):
         found = call("corn", "dating", "--epochs", "1", "--monitor", "spearman")
     assert found.exit_code == 0, found.output
@@ -236,48 +267,50 @@ def defaults_of(function: Callable) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("function", "plan", "names"),
+    ("function", "config", "names"),
     [
         (
             cli.train,
-            TrainingPlan(),
+            TrainingConfig(),
             {
                 "epochs": "epochs",
-                "batch_size": "batch",
+                "batch_size": "batch_size",
                 "learning_rate": "learning_rate",
-                "max_grad_norm": "largest_norm",
-                "monitor": "metric",
+                "max_grad_norm": "max_grad_norm",
+                "monitor": "monitor",
                 "patience": "patience",
-                "prompt_epochs": "words_first",
+                "prompt_epochs": "prompt_epochs",
                 "seed": "seed",
             },
         ),
         (
             cli.pretrain,
-            Plan(),
+            PretrainingConfig(),
             {
-                "count_caption_fraction": "dose",
-                "distractor_number_fraction": "spurious",
-                "num_images": "pictures",
-                "samples_seen": "pairs",
-                "batch_size": "batch",
+                "count_caption_fraction": "count_caption_fraction",
+                "distractor_number_fraction": "distractor_number_fraction",
+                "num_images": "num_images",
+                "samples_seen": "samples_seen",
+                "batch_size": "batch_size",
                 "learning_rate": "learning_rate",
                 "precision": "precision",
                 "seed": "seed",
             },
         ),
-        (cli.train_adapter, PLAN, {"epochs": "epochs", "seed": "seed"}),
+        (cli.train_adapter, CONFIG, {"epochs": "epochs", "seed": "seed"}),
     ],
     ids=["train", "pretrain", "train_adapter"],
 )
-def test_the_commands_defaults_are_those_of_the_plan(function, plan, names):
+def test_the_commands_defaults_are_those_of_the_plan(function, config, names):
     """They are written twice, so that help need not load what trains."""
     given = defaults_of(function)
-    assert {name: given[name] for name in names} == {n: getattr(plan, f) for n, f in names.items()}
+    assert {name: given[name] for name in names} == {
+        n: getattr(config, f) for n, f in names.items()
+    }
 
 
 def test_the_commands_other_defaults_change_nothing():
     assert defaults_of(cli.train)["lr_multiplier"] is None
-    assert TrainingPlan().rates == {}
-    assert defaults_of(cli.train)["image_encoder"] == METHODS["corn"].Options().tower
+    assert TrainingConfig().rates == {}
+    assert defaults_of(cli.train)["image_encoder"] == METHODS["corn"].Config().image_encoder
     assert find_size(defaults_of(cli.pretrain)["size"]) == Plan().size

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from ordlib.metrics import score
+from ordlib.metrics import compute_metrics
 from ordlib.tasks import load_task
-from ordlib.training import TrainingPlan
+from ordlib.training import TrainingConfig
 from ordlib.training.config import METRICS
 
 
@@ -13,34 +13,37 @@ from ordlib.training.config import METRICS
     ("field", "value", "rule"),
     [
         ("epochs", 0, "must be above 0"),
-        ("batch", 0, "must be above 0"),
+        ("batch_size", 0, "must be above 0"),
         ("learning_rate", 0.0, "must be above 0"),
         ("learning_rate", math.nan, "must be above 0"),
-        ("largest_norm", -1.0, "must be above 0"),
-        ("rates", {"tower": -0.1}, "must not be negative"),
+        ("max_grad_norm", -1.0, "must be above 0"),
+        ("lr_multipliers", {"image_encoder": -0.1}, "must not be negative"),
         ("seed", -1, "must not be negative"),
-        ("words_first", -1, "must be 0 to 19, below epochs"),
-        ("words_first", 20, "must be 0 to 19, below epochs"),
-        ("metric", "loss", "must be one of mae, accuracy, off_by_one, kappa, spearman, pearson"),
+        ("prompt_epochs", -1, "must be 0 to 19, below epochs"),
+        ("prompt_epochs", 20, "must be 0 to 19, below epochs"),
+        ("monitor", "loss", "must be one of mae, accuracy, off_by_one, kappa, spearman, pearson"),
         ("patience", 0, "must be 1 or more, or None"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value(field, value, rule):
     with pytest.raises(ValueError, match=rf"^{field} = .*: {rule}") as caught:
-        TrainingPlan(**{field: value})
+        TrainingConfig(**{field: value})
     assert f"{field} = {value!r}: " in str(caught.value)
 
 
 def test_every_metric_is_one_that_is_measured():
     task = load_task("dating")
-    assert tuple(score(task, [0, 1, 4], task.read_values(np.array([0.2, 1.9, 4.0])))) == METRICS
+    assert (
+        tuple(compute_metrics(task, [0, 1, 4], task.decode_values(np.array([0.2, 1.9, 4.0]))))
+        == METRICS
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 10, 11, 100])
 def test_the_rate_warms_up_and_falls_along_half_a_cosine(steps):
-    plan, found = TrainingPlan(), []
+    config, found = TrainingConfig(), []
     for step in range(steps):
-        found.append(plan.rate(step, steps))
+        found.append(config.lr_factor(step, steps))
     warm = max(round(steps / 10), 1)
     left = steps - warm
     expected = [(i + 1) / warm for i in range(warm)]
@@ -51,16 +54,16 @@ def test_the_rate_warms_up_and_falls_along_half_a_cosine(steps):
     assert max(found) == found[warm - 1] == 1
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("monitor", METRICS)
 def test_less_is_better_for_errors_alone(metric):
-    plan = TrainingPlan(metric=metric)
-    assert plan.better(0.4, 0.5) is (metric == "mae")
-    assert plan.better(0.5, 0.4) is (metric != "mae")
-    assert not plan.better(0.5, 0.5)
+    config = TrainingConfig(monitor=metric)
+    assert config.is_better(0.4, 0.5) is (metric == "mae")
+    assert config.is_better(0.5, 0.4) is (metric != "mae")
+    assert not config.is_better(0.5, 0.5)
 
 
 def test_a_first_value_is_better_than_none_and_nan_never():
-    plan = TrainingPlan()
-    assert plan.better(9.0, None)
-    assert not plan.better(math.nan, None)
-    assert not plan.better(math.nan, 1.0)
+    config = TrainingConfig()
+    assert config.is_better(9.0, None)
+    assert not config.is_better(math.nan, None)
+    assert not config.is_better(math.nan, 1.0)

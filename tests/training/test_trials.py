@@ -10,11 +10,13 @@ from small_splits import noise
 
 from ordlib import ImageData, load_task
 from ordlib.experiments import trials
-from ordlib.experiments.trials import Trial, few, run
-from ordlib.metrics import score
-from ordlib.training import TrainingPlan
+from ordlib.experiments.trials import Trial, few_shot_subset, run
+from ordlib.metrics import compute_metrics
+from ordlib.training import TrainingConfig
 
-TRIAL = Trial(label="CORN", method="corn", task="dating", plan=TrainingPlan(epochs=1, batch=8))
+TRIAL = Trial(
+    label="CORN", method="corn", task="dating", config=TrainingConfig(epochs=1, batch_size=8)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,18 +41,22 @@ def fits(monkeypatch):
 
 
 def test_names_differ_whenever_anything_does():
-    plans = ({"batch": 9}, {"rates": {"tower": 0.3}}, {"learning_rate": 0.0030000001})
+    configs = (
+        {"batch_size": 9},
+        {"lr_multipliers": {"image_encoder": 0.3}},
+        {"learning_rate": 0.0030000001},
+    )
     changes = {
         "label": ["CORN 2", "corn"],
         "method": ["coop"],
         "task": ["ageing"],
         "seed": [1, 2],
-        "plan": [replace(TRIAL.plan, **change) for change in (*plans, {"epochs": 2})],
-        "options": [{"adapter": True}, {"adapter": False}, {"tower": "lora"}],
-        "edit": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
+        "config": [replace(TRIAL.config, **change) for change in (*configs, {"epochs": 2})],
+        "options": [{"adapter": True}, {"adapter": False}, {"image_encoder": "lora"}],
+        "task_overrides": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
         "shots": [0, 1, 2],
         "split": ["val"],
-        "words": [True],
+        "score_ordinality": [True],
     }
     assert set(changes) == {field.name for field in fields(Trial)}
     several = [replace(TRIAL, **{name: v}) for name, values in changes.items() for v in values]
@@ -64,16 +70,16 @@ def of_ranks(ranks: list[int]) -> ImageData:
     data = noise("dating", "train", 64)
     return replace(
         data,
-        values=data.task.levels[ranks],
+        values=data.task.rank_values[ranks],
         images=np.arange(len(ranks) * 12, dtype=np.uint8).reshape(-1, 2, 2, 3),
-        records=data.records.iloc[np.zeros(len(ranks), dtype=int)],
+        metadata=data.metadata.iloc[np.zeros(len(ranks), dtype=int)],
     )
 
 
 @pytest.mark.parametrize("shots", [1, 2, 3, 7])
 def test_few_draws_as_many_of_each_rank_as_asked_or_as_there_are(shots):
     ranks = [0, 0, 1, 0, 3, 1, 0, 4, 4, 4]
-    found = few(of_ranks(ranks), shots, seed=0)
+    found = few_shot_subset(of_ranks(ranks), shots, seed=0)
     counts = Counter(found.ranks.tolist())
     assert counts == {rank: min(count, shots) for rank, count in Counter(ranks).items()}
     firsts = [image[0, 0, 0] for image in found.images]
@@ -84,18 +90,18 @@ def test_few_draws_as_many_of_each_rank_as_asked_or_as_there_are(shots):
 
 def test_every_picture_of_a_rank_may_be_drawn():
     data = of_ranks([0, 0, 0, 0, 2, 2])
-    drawn = Counter(few(data, 1, seed).images[0][0, 0, 0] // 12 for seed in range(200))
+    drawn = Counter(few_shot_subset(data, 1, seed).images[0][0, 0, 0] // 12 for seed in range(200))
     assert set(drawn) == {0, 1, 2, 3}
     assert min(drawn.values()) > 25
 
 
 def test_a_row_says_what_was_trained_and_how_well(tmp_path, fits):
-    row, errors = run(replace(TRIAL, seed=3, options={"tower": "lora"}), tmp_path)
-    (model, train, val, plan), history = fits[0]
+    row, errors = run(replace(TRIAL, seed=3, options={"image_encoder": "lora"}), tmp_path)
+    (model, train, val, config), history = fits[0]
     test = noise("dating", "test", 64)
     prediction = model.predict(test)
-    expected = score(test.task, test.values, prediction)
-    assert [train.key, val.key, plan.seed, model.options.seed] == [
+    expected = compute_metrics(test.task, test.values, prediction)
+    assert [train.fingerprint, val.fingerprint, config.seed, model.options.seed] == [
         "dating-train",
         "dating-val",
         3,
@@ -105,7 +111,7 @@ def test_a_row_says_what_was_trained_and_how_well(tmp_path, fits):
     assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)
     for name in ("mae", "accuracy", "spearman", "kappa"):
         assert row[name] == pytest.approx(expected[name], abs=1e-6)
-    assert [row[name] for name in ("method", "task", "block", "seed")] == [
+    assert [row[name] for name in ("method", "task", "image_encoder", "seed")] == [
         "CORN",
         "dating",
         "lora",
@@ -147,7 +153,7 @@ def test_few_labels_are_repeated_to_the_same_number_of_steps(shots, tmp_path, fi
     train = fits[0][0][1]
     assert row["shots"] == shots
     assert row["steps"] == len(train) // 8 == 4
-    drawn = few(noise("dating", "train", 64), shots, seed=0)
+    drawn = few_shot_subset(noise("dating", "train", 64), shots, seed=0)
     expected = {image.tobytes() for image in drawn.images}
     times = Counter(image.tobytes() for image in train.images)
     assert set(times) == expected
@@ -155,11 +161,11 @@ def test_few_labels_are_repeated_to_the_same_number_of_steps(shots, tmp_path, fi
 
 
 def test_an_edit_changes_the_task_of_all_splits(tmp_path, fits):
-    edit = {"bin_edges": (0, 2), "bin_phrases": ("old", "new")}
-    run(replace(TRIAL, method="numclip", edit=edit, split="val"), tmp_path)
+    task_overrides = {"bin_edges": (0, 2), "bin_phrases": ("old", "new")}
+    run(replace(TRIAL, method="numclip", task_overrides=task_overrides, split="val"), tmp_path)
     model, train, val, _ = fits[0][0]
     for task in (model.task, train.task, val.task):
-        assert task == replace(load_task("dating"), **edit)
+        assert task == replace(load_task("dating"), **task_overrides)
 
 
 def test_val_trials_never_see_test(tmp_path, monkeypatch):
@@ -180,5 +186,5 @@ def test_what_needs_no_loop_has_neither_rate_nor_steps(method, tmp_path, fits):
     row, errors = run(replace(TRIAL, label=method, method=method), tmp_path)
     assert not fits
     assert not {"learning_rate", "steps"} & set(row)
-    assert row["block"] == "frozen"
+    assert row["image_encoder"] == "frozen"
     assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)

@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import save_file
 
 from ordlib import ImageData, NumCLIP, OrdinalTask, load_clip
-from ordlib.methods.base import Method
+from ordlib.methods.base import OrdinalMethod
 from ordlib.methods.l2rclip import L2RCLIP
-from ordlib.training import TrainingPlan, fit
+from ordlib.training import TrainingConfig, fit
 
 TASK = OrdinalTask(
     name="brightness",
@@ -30,16 +30,16 @@ TASK = OrdinalTask(
     bin_phrases=("dark", "grey", "bright"),
 )
 # Three steps an epoch of 24 pictures, and none left over.
-PLAN = TrainingPlan(epochs=4, batch=8, learning_rate=0.01, seed=5)
+CONFIG = TrainingConfig(epochs=4, batch_size=8, learning_rate=0.01, seed=5)
 KILLED_AT = 8
 # Two stages change after the first epoch, so that the third is amid the second stage.
-PLANS = {
-    "frozen": PLAN,
-    "lora": PLAN,
-    "l2rclip": PLAN,
-    "stages": replace(PLAN, words_first=1, rates={"tower": 0.5}),
+CONFIGS = {
+    "frozen": CONFIG,
+    "lora": CONFIG,
+    "l2rclip": CONFIG,
+    "stages": replace(CONFIG, prompt_epochs=1, lr_multipliers={"image_encoder": 0.5}),
 }
-KINDS = tuple(PLANS)
+KINDS = tuple(CONFIGS)
 
 
 def pictures_of(split: str, count: int, task: OrdinalTask = TASK) -> ImageData:
@@ -48,24 +48,33 @@ def pictures_of(split: str, count: int, task: OrdinalTask = TASK) -> ImageData:
     ranks = np.arange(count) % task.num_ranks
     noise = rng.integers(0, 60, (count, 64, 64, 3))
     images = (ranks[:, None, None, None] * 35 + noise).astype(np.uint8)
-    values, records = task.levels[ranks], pd.DataFrame({"rank": ranks})
+    values, records = task.rank_values[ranks], pd.DataFrame({"rank": ranks})
     key = f"{task.name}-{split}-{count}"
-    return ImageData(task=task, images=images, values=values, records=records, key=key, split=split)
+    return ImageData(
+        task=task, images=images, values=values, metadata=records, fingerprint=key, split=split
+    )
 
 
-def make(kind: str, folder: str | Path) -> Method:
+def make(kind: str, folder: str | Path) -> OrdinalMethod:
     """Methods whose losses compare pictures across the batch."""
     clip = load_clip(folder, "cpu")
     if kind in ("frozen", "lora"):
-        return NumCLIP(clip, TASK, tower=kind)
-    tower, pairwise = ("lora", "both") if kind == "stages" else ("frozen", "batch")
-    options = {"attend": "both", "positions": "learned", "alpha": 0.3, "pairwise": pairwise}
-    return L2RCLIP(clip, TASK, tower=tower, **options)
+        return NumCLIP(clip, TASK, image_encoder=kind)
+    image_encoder, pairwise = ("lora", "both") if kind == "stages" else ("frozen", "batch")
+    options = {
+        "attention_over": "both",
+        "rank_pos_embed": "learned",
+        "alpha": 0.3,
+        "pairwise": pairwise,
+    }
+    return L2RCLIP(clip, TASK, image_encoder=image_encoder, **options)
 
 
-def train(model: Method, folder: Path | None = None, plan: TrainingPlan = PLAN) -> pd.DataFrame:
+def train(
+    model: OrdinalMethod, folder: Path | None = None, config: TrainingConfig = CONFIG
+) -> pd.DataFrame:
     train, val = pictures_of("train", 24), pictures_of("val", 12)
-    return fit(model, train, val, plan, folder=folder, bar=False)
+    return fit(model, train, val, config, checkpoint_dir=folder, progress=False)
 
 
 def be_killed(kind: str, clip: str, folder: Path) -> None:
@@ -80,16 +89,16 @@ def be_killed(kind: str, clip: str, folder: Path) -> None:
         return loss(self, features, values)
 
     type(model).loss = deadly
-    train(model, folder / kind, PLANS[kind])
+    train(model, folder / kind, CONFIGS[kind])
 
 
 def share(clip: str, folder: Path) -> None:
     rank = int(os.environ["RANK"])
     for kind in KINDS:
         model = make(kind, clip)
-        history = train(model, folder / kind, PLANS[kind])
-        again = train(make(kind, clip), folder / kind, PLANS[kind])
-        save_file(model.trained_state(), folder / f"{kind}-{rank}.safetensors")
+        history = train(model, folder / kind, CONFIGS[kind])
+        again = train(make(kind, clip), folder / kind, CONFIGS[kind])
+        save_file(model.trainable_state_dict(), folder / f"{kind}-{rank}.safetensors")
         told = {
             "processes": torch.distributed.get_world_size(),
             "backend": torch.distributed.get_backend(),
@@ -98,7 +107,7 @@ def share(clip: str, folder: Path) -> None:
         }
         (folder / f"{kind}-{rank}.json").write_text(json.dumps(told))
     try:
-        train(make("frozen", clip), plan=TrainingPlan(batch=5))
+        train(make("frozen", clip), config=TrainingConfig(batch_size=5))
     except ValueError as error:
         (folder / f"refused-{rank}.txt").write_text(str(error))
 

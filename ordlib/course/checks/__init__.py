@@ -1,5 +1,5 @@
 """Checks of the exercises: one module for each notebook, one function for each exercise."""
 
-from .result import Verdict, diagnosing
+from .result import CheckResult, exercise_check
 
-__all__ = ["Verdict", "diagnosing"]
+__all__ = ["CheckResult", "exercise_check"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...tasks import OrdinalTask
 from .match_mistakes import resembling, unreached
-from .result import Verdict, called, diagnosing
+from .result import CheckResult, called, exercise_check
 
 
 def _array_of(answer: object) -> np.ndarray:
@@ -29,7 +29,7 @@ def _weights_of(bins: Sequence[int], num_bins: int) -> np.ndarray:
 BATCHES = (((1, 0, 4, 2, 3, 3), 5), ((2, 0, 1, 1), 4))
 
 
-@diagnosing
+@exercise_check
 def ranking_weights(function: Callable) -> str | None:
     """The further a bin, the heavier, and on average every other bin weighs 1.
 
@@ -104,8 +104,8 @@ NUMBER_WORDS = frozenset(
 )
 
 
-@diagnosing
-def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | Verdict:
+@exercise_check
+def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | CheckResult:
     """Bins that all have pictures to learn from, none too wide, in words without numbers.
 
     Every bin has at least 5 % of the ``(N,)`` values, none spans more than half of the range.
@@ -119,7 +119,7 @@ def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | Verdict:
                 return f"the phrase {phrase!r} holds a digit: say it in common words"
             if word in NUMBER_WORDS:
                 return f"the phrase {phrase!r} holds the number word {word!r}: use common words"
-    shares = np.bincount(task.bin_of(values), minlength=task.num_bins) / len(values)
+    shares = np.bincount(task.bin_index(values), minlength=task.num_bins) / len(values)
     low, high = task.range
     spans = np.diff(np.clip([*task.bin_edges, high], low, high))
     pairs = zip(task.bin_phrases, task.bin_edges, strict=True)
@@ -137,7 +137,7 @@ def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | Verdict:
             f"the bin {names[widest]} spans {spans[widest]:g} of the {high - low:g} {task.unit}, "
             "more than half: its middle says little. Move its edges, or split it"
         )
-    return Verdict(
+    return CheckResult(
         "passed",
         f"the rarest of your {task.num_bins} bins has {shares.min():.0%} of the pictures, and the "
         f"widest spans {spans.max():g} of {high - low:g} {task.unit}: narrow where labels are "
@@ -156,7 +156,7 @@ MOVES = torch.tensor(
 )
 
 
-@diagnosing
+@exercise_check
 def broken_regressor(function: Callable) -> str | None:
     """No move can blow a value up any more: a divisor between 1/2 and 2, and sound gradients.
 
@@ -221,8 +221,8 @@ MIXED = (10.0, 6.0, 2.0, -2.0, -6.0)
 CASES = [(logits, own) for logits in (POSITIVE, MIXED) for own in (0, 1, 2, 4)]
 
 
-@diagnosing
-def negative_logits(function: Callable) -> str | Verdict:
+@exercise_check
+def negative_logits(function: Callable) -> str | CheckResult:
     """The released form: a weight on a logit, which turns round where the logit is negative.
 
     The function takes ``(d,)`` logits and a picture's own bin, returns the loss: cross-entropy of
@@ -242,7 +242,7 @@ def negative_logits(function: Callable) -> str | Verdict:
         return complaint
     plain = [_cross_entropy(np.array(logits), 0) for logits in (POSITIVE, MIXED)]
     released = [losses[CASES.index((logits, 0))] for logits in (POSITIVE, MIXED)]
-    return Verdict(
+    return CheckResult(
         "passed",
         f"on {list(POSITIVE)} the loss is {released[0]:.2f}, plain cross-entropy's "
         f"{plain[0]:.2f}; on {list(MIXED)} it is {released[1]:.4f} against {plain[1]:.4f}: "

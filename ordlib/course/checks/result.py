@@ -11,7 +11,7 @@ COLOURS = {"passed": "#009E73", "not yet": "#D55E00", "not started": "#7A7A7A"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CheckResult:
     """The answer to an exercise's answer.
 
     Attributes:
@@ -19,7 +19,7 @@ class Verdict:
         message: one or two sentences: what is right, or what is wrong and where to look.
 
     Example:
-        >>> Verdict("not yet", "your loss ignores the last rank")
+        >>> CheckResult("not yet", "your loss ignores the last rank")
         ✗ not yet: your loss ignores the last rank
     """
 
@@ -36,7 +36,7 @@ class Verdict:
         )
 
 
-def diagnosing(check: Callable[..., str | Verdict | None]) -> Callable[..., Verdict]:
+def exercise_check(check: Callable[..., str | CheckResult | None]) -> Callable[..., CheckResult]:
     """A check, made of a function that says what is wrong with answers, or None if all is well.
 
     The check never raises: an unfinished answer (None or ``...``) is "not started", and an
@@ -44,7 +44,7 @@ def diagnosing(check: Callable[..., str | Verdict | None]) -> Callable[..., Verd
     a passed exercise is told, unless the function returns a whole verdict.
 
     Example:
-        >>> @diagnosing
+        >>> @exercise_check
         ... def positive(x):
         ...     "A positive number."
         ...     return None if x > 0 else f"{x} is not above 0"
@@ -54,21 +54,21 @@ three dots by your answer and run the cell again)
     """
 
     @wraps(check)
-    def run(*answers: object) -> Verdict:
+    def run(*answers: object) -> CheckResult:
         if any(answer is None or answer is ... for answer in answers):
             hint = "replace the three dots by your answer and run the cell again"
-            return Verdict("not started", hint)
+            return CheckResult("not started", hint)
         try:
             complaint = check(*answers)
         except Unfinished:
-            return Verdict("not started", "your function returns nothing: is a return missing?")
+            return CheckResult("not started", "your function returns nothing: is a return missing?")
         except Exception as error:
-            return Verdict("not yet", f"your answer raised {type(error).__name__}: {error}")
-        if isinstance(complaint, Verdict):
+            return CheckResult("not yet", f"your answer raised {type(error).__name__}: {error}")
+        if isinstance(complaint, CheckResult):
             return complaint
         if complaint:
-            return Verdict("not yet", complaint)
-        return Verdict("passed", (check.__doc__ or "").strip().splitlines()[0])
+            return CheckResult("not yet", complaint)
+        return CheckResult("passed", (check.__doc__ or "").strip().splitlines()[0])
 
     return run
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...tasks import OrdinalTask
 from .match_mistakes import resembling
-from .result import Verdict, called, diagnosing
+from .result import CheckResult, called, exercise_check
 
 TRUTH = np.array([3, 5, 2, 6, 1, 4, 7, 0, 8, 9, 6, 2])
 # Chosen so that every likely mistake gives a number of its own: 3 hits, 4 misses by one,
@@ -22,7 +22,7 @@ _OFF_BY_ONE = [
 ]
 
 
-@diagnosing
+@exercise_check
 def off_by_one(function: Callable) -> str | None:
     """Exact hits and misses by one rank to either side count, nothing else does."""
     answer = called(function, TRUTH, TRUTH + ERROR)
@@ -35,10 +35,10 @@ def off_by_one(function: Callable) -> str | None:
     return resembling(answer, _OFF_BY_ONE) or told
 
 
-@diagnosing
+@exercise_check
 def two_predictors(
     truth: np.ndarray, careful: np.ndarray, careless: np.ndarray
-) -> str | Verdict | None:
+) -> str | CheckResult | None:
     """Equal accuracy, ten times the error: how wrong misses are is what accuracy cannot see."""
     truth = np.asarray(truth)
     answers = {"careful": np.asarray(careful), "careless": np.asarray(careless)}
@@ -58,23 +58,23 @@ def two_predictors(
     if large < 10 * small:
         return f"{told}. Ten times is asked for: let one miss by little and the other by much"
     most = "which is the limit" if large >= 19 * small else "and the limit is 19"
-    return Verdict("passed", f"{told}, {most}: one step against the whole ruler.")
+    return CheckResult("passed", f"{told}, {most}: one step against the whole ruler.")
 
 
-@diagnosing
+@exercise_check
 def own_task(task: OrdinalTask) -> str | None:
     """A task of your own: ranks in words, unequal steps, coarse bins. Everything else follows."""
     if not isinstance(task, OrdinalTask):
         return f"that is a {type(task).__name__}: build an OrdinalTask(...)"
     if task.num_ranks < 4:
         return f"{task.num_ranks} ranks are few: give at least four"
-    steps = np.diff(task.levels)
+    steps = np.diff(task.rank_values)
     if np.allclose(steps, steps[0]):
         return (
             f"all steps are {steps[0]:g}: choose values (or positions of named ranks) that are "
             "not equally far apart"
         )
-    digits = [word for word in task.words if any(c.isdigit() for c in word)]
+    digits = [word for word in task.rank_names if any(c.isdigit() for c in word)]
     if digits:
         return f"write the ranks in words, as a caption would: {digits[0]!r} holds a digit"
     if task.num_bins == task.num_ranks:

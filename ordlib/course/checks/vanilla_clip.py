@@ -10,7 +10,7 @@ from ...methods.zero_shot import ZeroShot
 from ...metrics import bootstrap, ordinality_score
 from ...tasks import OrdinalTask, load_task
 from .match_mistakes import resembling
-from .result import Verdict, called, diagnosing
+from .result import CheckResult, called, exercise_check
 
 HOUSE_TEMPLATES = (0, 1, 2)  # those of counting that leave the colour out
 # Objects by which prompts must beat the house's: those are no better than a constant, so that
@@ -36,8 +36,8 @@ PROBABILITIES = np.array([
 EXTREMES = np.vstack([np.eye(5), [0.25, 0.25, 0.0, 0.25, 0.25]])
 
 
-@diagnosing
-def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str | Verdict:
+@exercise_check
+def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str | CheckResult:
     """Prompts of your own against the house's, on the same pictures.
 
     They pass if the MAE of the expectation is lower than the house's by an object, and lower over
@@ -65,23 +65,23 @@ def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str |
             f"{told} That moves the house's flat guess a little; gain {WORTH:g} object at least. "
             f"{_suggestion(task)}"
         )
-    return Verdict("passed", f"{told} The gain and its 95 % interval are {gain}. {exact}")
+    return CheckResult("passed", f"{told} The gain and its 95 % interval are {gain}. {exact}")
 
 
 def _unfit(task: OrdinalTask, house: OrdinalTask) -> str | None:
     """Say why prompts cannot be compared with the house's."""
     if not isinstance(task, OrdinalTask):
         given = type(task).__name__
-        return f"that is a {given}: write replace(counting, templates=(...), words=(...))"
+        return f"that is a {given}: write replace(counting, templates=(...), rank_names=(...))"
     if task.num_ranks != house.num_ranks:
         return f"your task has {task.num_ranks} ranks: keep all {house.num_ranks}"
-    if not np.array_equal(task.levels, house.levels):
+    if not np.array_equal(task.rank_values, house.rank_values):
         return "you changed the values: change words and templates only"
-    words = [_folded(word) for word in task.words]
+    words = [_folded(word) for word in task.rank_names]
     if twin := _twin(words):
         return f"two ranks have the words {twin!r}: their prompts are the same to CLIP"
     templates = {_folded(text) for text in task.templates}
-    if words == list(house.words) and templates <= {_folded(text) for text in house.templates}:
+    if words == list(house.rank_names) and templates <= {_folded(text) for text in house.templates}:
         return "these are the house's own prompts: change the words, the templates or both"
     return None
 
@@ -90,8 +90,8 @@ def _judged(
     clip: ClipBackbone, task: OrdinalTask, data: ImageData, templates: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return errors of the expectation, and hits of the likeliest rank."""
-    fill = {"object": "plural"} if "object" in task.fillers else {}
-    model = ZeroShot(clip, task, templates=tuple(templates), fill=fill, reading="expectation")
+    fill = {"object": "plural"} if "object" in task.placeholders else {}
+    model = ZeroShot(clip, task, templates=tuple(templates), fill=fill, decode="expectation")
     prediction = model.predict(data)
     likeliest = prediction.probabilities.argmax(axis=1)
     return abs(prediction.value - data.values), likeliest == data.ranks
@@ -109,14 +109,14 @@ def _exactness(share: float, house: float, ranks: np.ndarray) -> str:
 
 def _suggestion(task: OrdinalTask) -> str:
     """Name what these prompts have not tried yet."""
-    if any(word.strip().isdigit() for word in task.words):
+    if any(word.strip().isdigit() for word in task.rank_names):
         return "Try words where you have digits, with a loose phrase ('a few', 'many') beside them."
     more = ", and several templates: their features are averaged" if len(task.templates) < 2 else ""
     return f"Try the captions' own phrases of quantity ('a few', 'many') beside the number{more}."
 
 
-@diagnosing
-def own_words(words: Sequence[str], clip: ClipBackbone) -> str | Verdict:
+@exercise_check
+def own_words(words: Sequence[str], clip: ClipBackbone) -> str | CheckResult:
     """Words for ordered ranks whose order CLIP's text tower keeps.
 
     CLIP reads the words as they are given, without a template. The threshold is made of the
@@ -126,18 +126,18 @@ def own_words(words: Sequence[str], clip: ClipBackbone) -> str | Verdict:
     if complaint := _no_rank_words(words):
         return complaint
     words = [str(word) for word in words]
-    features = clip.encode_prompts(words).numpy()
+    features = clip.encode_text(words).numpy()
     score = ordinality_score(features)
     rng = np.random.default_rng(0)
     shuffled = [ordinality_score(rng.permutation(features)).raw for _ in range(SHUFFLES)]
     luck = np.mean(np.array(shuffled) >= score.raw)
     told = (
-        f"ordinality {score.raw:.2f}, corrected for chance {score.corrected:.2f}; "
+        f"ordinality {score.raw:.2f}, corrected for chance {score.chance_corrected:.2f}; "
         f"{100 * luck:.1f} % of the shuffles of your words do as well"
     )
     if luck <= LUCK:
-        return Verdict("passed", f"{told}: the text tower keeps this order.")
-    if score.corrected <= 0:
+        return CheckResult("passed", f"{told}: the text tower keeps this order.")
+    if score.chance_corrected <= 0:
         told = f"no better than chance: {told}"
     return f"{told}, and {100 * LUCK:g} % is the limit. {_best_swap(words, features, score.raw)}"
 
@@ -158,7 +158,7 @@ def _no_rank_words(words: Sequence[str]) -> str | None:
         return f"{len(words)} words are few to tell order from luck: give {FEWEST_WORDS} or more"
     for name in ("counting", "dating", "ageing", "quality"):
         task = load_task(name)
-        house = (list(map(_folded, task.words)), list(map(_folded, task.bin_phrases)))
+        house = (list(map(_folded, task.rank_names)), list(map(_folded, task.bin_phrases)))
         if folded in house or folded[::-1] in house:
             return f"those are the house's words for {name}: find some of your own"
     return None
@@ -185,11 +185,11 @@ def _twin(texts: Sequence[str]) -> str | None:
     return next((text for i, text in enumerate(texts) if text in texts[:i]), None)
 
 
-@diagnosing
+@exercise_check
 def median_reading(function: Callable) -> str | None:
     """Half of the probability to either side: no other value has a smaller expected error.
 
-    The function takes ``(N, M)`` probabilities and ``(M,)`` levels, returns ``(N,)`` values.
+    The function takes ``(N, M)`` probabilities and ``(M,)`` rank_values, returns ``(N,)`` values.
     """
     answer = np.asarray(called(function, PROBABILITIES, LEVELS))
     pictures, ranks = PROBABILITIES.shape
@@ -216,28 +216,28 @@ def _worse(answer: np.ndarray, probabilities: np.ndarray) -> str | None:
     for row in np.flatnonzero(~(expected <= best + 1e-6)):
         median = LEVELS[np.argmin(probabilities[row] @ distances)]
         return (
-            f"for probabilities {probabilities[row].tolist()} at levels {LEVELS.tolist()} you "
+            f"for probabilities {probabilities[row].tolist()} at rank_values {LEVELS.tolist()} you "
             f"answer {answer[row]:g}, {expected[row]:.2f} off on average; {median:g} is "
             f"{best[row]:.2f} off"
         )
     return None
 
 
-def _wrong_medians(p: np.ndarray, levels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def _wrong_medians(p: np.ndarray, rank_values: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Pair what is likely to go wrong with the values it gives."""
     rank = (p.cumsum(axis=1) >= 0.5).argmax(axis=1)
     off = "one rank too {}: take the first rank at which the cumulative sum reaches 0.5"
-    middle = "that is a median of the probabilities: it is the levels that have one, weighted"
+    middle = "that is a median of the probabilities: it is the rank_values that have one, weighted"
     return [
-        ("that is the expectation: it minimises the squared error", p @ levels),
-        ("that is the likeliest rank: it ignores where the others are", levels[p.argmax(axis=1)]),
-        ("these are rank indices: look the value up in levels", rank),
-        (off.format("low"), levels[rank - 1]),  # from the first rank around to the last
-        (off.format("low"), levels[np.maximum(rank - 1, 0)]),
-        (off.format("high"), levels[rank + 1]),
-        ("argmax finds the first True: compare with >= 0.5, not <", np.full(len(p), levels[0])),
+        ("that is the expectation: it minimises the squared error", p @ rank_values),
+        ("that is the likeliest rank: it ignores where the others are", rank_values[p.argmax(axis=1)]),
+        ("these are rank indices: look the value up in rank_values", rank),
+        (off.format("low"), rank_values[rank - 1]),  # from the first rank around to the last
+        (off.format("low"), rank_values[np.maximum(rank - 1, 0)]),
+        (off.format("high"), rank_values[rank + 1]),
+        ("argmax finds the first True: compare with >= 0.5, not <", np.full(len(p), rank_values[0])),
         ("you sum down the pictures: cumsum needs axis=1",
-         levels[(p.cumsum(axis=0) >= 0.5).argmax(axis=1)]),
+         rank_values[(p.cumsum(axis=0) >= 0.5).argmax(axis=1)]),
         (middle, np.median(p, axis=1)),
-        (middle, np.median(p * levels, axis=1)),
+        (middle, np.median(p * rank_values, axis=1)),
     ]  # fmt: skip

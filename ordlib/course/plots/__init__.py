@@ -4,29 +4,29 @@ Each function draws on the Axes that it is given, or else on a figure of its own
 Axes.
 """
 
-from .comparisons import cost_plot, few_shot_curve, methods_figure
+from .comparisons import few_shot_curve, method_comparison, scaling_plot
 from .doses import dose_response
-from .pictures import contact_sheet, occlusion_maps, rank_strip
+from .pictures import contact_sheet, occlusion_maps, ranking_strip
 from .predictions import confusion, label_histogram, per_rank_accuracy, predicted_against_true
 from .style import METHOD_COLOURS, PALETTE, theme
-from .words import rank_map, ranking_matrix, similarity
+from .words import fcrc_weight_heatmap, rank_embedding_map, similarity
 
 __all__ = [
     "METHOD_COLOURS",
     "PALETTE",
     "confusion",
     "contact_sheet",
-    "cost_plot",
     "dose_response",
+    "fcrc_weight_heatmap",
     "few_shot_curve",
     "label_histogram",
-    "methods_figure",
+    "method_comparison",
     "occlusion_maps",
     "per_rank_accuracy",
     "predicted_against_true",
-    "rank_map",
-    "rank_strip",
-    "ranking_matrix",
+    "rank_embedding_map",
+    "ranking_strip",
+    "scaling_plot",
     "similarity",
     "theme",
 ]

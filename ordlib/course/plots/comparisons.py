@@ -13,11 +13,11 @@ from ...tasks import OrdinalTask
 from .style import PALETTE, method_colours
 
 # Words under the axis, and for a smaller number.
-QUANTITIES = {"seconds": ("seconds", "faster"), "mib": ("MiB at the peak", "less memory")}
+QUANTITIES = {"seconds": ("seconds", "faster"), "peak_mib": ("MiB at the peak", "less memory")}
 FORMS = {"pairwise": PALETTE["red"], "shortcut": PALETTE["blue"]}
 
 
-def methods_figure(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
+def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
     """Draw the mean absolute error of each method: a dot for each seed, a bar for their mean.
 
     Args:
@@ -47,7 +47,7 @@ def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = Non
     lists methods from the highest line to the lowest, at the most labels.
 
     Args:
-        table: as for :func:`methods_figure`, with one more column: shots, the labels for each
+        table: as for :func:`method_comparison`, with one more column: shots, the labels for each
             rank, above 0.
         task: which rows to draw, and their unit.
     """
@@ -73,8 +73,10 @@ def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = Non
     return ax
 
 
-def cost_plot(
-    table: pd.DataFrame, quantity: Literal["seconds", "mib"] = "seconds", ax: Axes | None = None
+def scaling_plot(
+    table: pd.DataFrame,
+    quantity: Literal["seconds", "peak_mib"] = "seconds",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw time or memory against the number of pictures, a line for each form and pass.
 
@@ -84,11 +86,11 @@ def cost_plot(
     Args:
         table: with columns form ("pairwise" or "shortcut"), pass ("forward" or
             "forward+backward"), pictures, and the quantity; rows without a number are left out.
-        quantity: "seconds", or "mib" for the peak of memory.
+        quantity: "seconds", or "peak_mib" for the peak of memory.
     """
     if quantity not in QUANTITIES:
         raise ValueError(f"quantity = {quantity!r}: must be one of {', '.join(QUANTITIES)}")
-    keys = ["form", "pass", "pictures"]
+    keys = ["form", "pass", "num_images"]
     require(table, [*keys, quantity])
     rows = table.dropna(subset=quantity)
     if rows.empty:
@@ -96,10 +98,10 @@ def cost_plot(
     _once(rows, keys, "keep the rows of one setting")
     ax = ax or plt.subplots(figsize=(5, 4.2))[1]
     sns.lineplot(
-        rows, x="pictures", y=quantity, hue="form", palette=FORMS, style="pass", marker="o",
+        rows, x="num_images", y=quantity, hue="form", palette=FORMS, style="pass", marker="o",
         style_order=["forward+backward", "forward"], errorbar=None, ax=ax,
     )  # fmt: skip
-    pictures = sorted(rows["pictures"].unique())
+    pictures = sorted(rows["num_images"].unique())
     ax.set(xscale="log", yscale="log", xlabel="pictures N", ylabel=QUANTITIES[quantity][0])
     ax.set_xticks(pictures, [f"{number:g}" for number in pictures])
     ax.xaxis.set_minor_locator(NullLocator())
@@ -113,7 +115,7 @@ def cost_plot(
 
 def _span(ax: Axes, training: pd.DataFrame, quantity: str) -> None:
     """Draw how far apart both forms are, at the largest number of pictures that both have."""
-    both = training.pivot(index="pictures", columns="form", values=quantity).dropna()
+    both = training.pivot(index="num_images", columns="form", values=quantity).dropna()
     if both.empty or set(both) != set(FORMS):
         return
     pictures, (most, least) = both.index[-1], both.iloc[-1][list(FORMS)]

@@ -21,20 +21,23 @@ METRICS = {
     "count_accuracy": Metric("exact count", _SHARE, METHOD_COLOURS["zero-shot"]),
     "count_mae": Metric("zero-shot numerals", _OBJECTS, METHOD_COLOURS["zero-shot"]),
     "probe_mae": Metric("linear probe on pictures", _OBJECTS, METHOD_COLOURS["linear probe"]),
-    "phrase_accuracy": Metric("phrase for the count", _SHARE, PALETTE["orange"]),
+    "bin_accuracy": Metric("phrase for the count", _SHARE, PALETTE["orange"]),
     "object_top1": Metric("name of the object", _SHARE, PALETTE["blue"]),
-    "colour_top1": Metric("name of the colour", _SHARE, PALETTE["green"]),
+    "color_top1": Metric("name of the colour", _SHARE, PALETTE["green"]),
 }
 # The column and the words under each kind of axis.
 AXES = {
-    "share": ("dose", "dose: share of counting captions that state the true count"),
-    "number": ("counting_captions", "captions seen that state the true count"),
+    "share": (
+        "count_caption_fraction",
+        "dose: share of counting captions that state the true count",
+    ),
+    "number": ("count_captions", "captions seen that state the true count"),
 }
 # Marker, words in the legend, and how far aside its first model stands, in points.
 ARMS = {
-    "dose": ("o", None, -1.5),
-    "spurious": ("D", "more numerals about other things", -7),
-    "twice": ("s", "twice the pairs", 7),
+    "count_caption_fraction": ("o", None, -1.5),
+    "distractor numbers": ("D", "more numerals about other things", -7),
+    "twice the samples": ("s", "twice the pairs", 7),
 }
 
 
@@ -60,9 +63,11 @@ def dose_response(
         raise ValueError(f"axis {axis!r} is unknown: choose one of {', '.join(AXES)}")
     column, words = AXES[axis]
     metrics = [metric] if isinstance(metric, str) else list(metric)
-    require(table, ["arm", "dose", column, *metrics])
-    if not (table.loc[table["arm"] == "dose", column] > 0).any():
-        raise ValueError(f"the table has no model of the arm 'dose' with {column} above 0")
+    require(table, ["condition", "count_caption_fraction", column, *metrics])
+    if not (table.loc[table["condition"] == "dose", column] > 0).any():
+        raise ValueError(
+            f"the table has no model of the condition 'dose' with {column} above 0"
+        )
     ax = ax or plt.subplots()[1]
     _scale(ax, table, column)
     looks = [METRICS.get(name, Metric(name, name, PALETTE["black"])) for name in metrics]
@@ -72,8 +77,8 @@ def dose_response(
     ax.set(xlabel=words, ylabel=scales if len(looks) > 1 else f"{looks[0].name}: {scales}")
     if (table[metrics].min() >= 0).all():
         ax.set_ylim(bottom=0)
-    for arm, (marker, told, _) in ARMS.items():
-        if told and arm in set(table["arm"]):
+    for condition, (marker, told, _) in ARMS.items():
+        if told and condition in set(table["condition"]):
             ax.plot([], [], marker, color="black", markerfacecolor="white", label=told)
     # Beside the lines: several that are flat leave no room between them.
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1))
@@ -82,13 +87,17 @@ def dose_response(
 
 def _scale(ax: Axes, table: pd.DataFrame, column: str) -> None:
     """Make the axis logarithmic from the smallest dose on, and 0 visible, across a break."""
-    doses = table[table["arm"] == "dose"].groupby("dose")[column].mean()
+    doses = (
+        table[table["condition"] == "dose"]
+        .groupby("count_caption_fraction")[column]
+        .mean()
+    )
     least = doses[doses > 0].min()
     # The room between 0 and the smallest dose is two thirds of that of a factor of ten.
     ax.set_xscale("symlog", linthresh=least, linscale=0.6)
     ax.set_xlim(-0.4 * least, 1.7 * table[column].max())
     zero = [0] if (doses == 0).any() else []
-    if column == "dose":
+    if column == "count_caption_fraction":
         ax.set_xticks(doses.index, [f"{100 * dose:g} %" if dose else "0" for dose in doses.index])
     else:
         decades = 10.0 ** np.arange(np.ceil(np.log10(least)), np.log10(ax.get_xlim()[1]))
@@ -104,13 +113,17 @@ def _scale(ax: Axes, table: pd.DataFrame, column: str) -> None:
 
 def _draw(ax: Axes, table: pd.DataFrame, column: str, metric: str, look: Metric) -> None:
     """Draw one metric: the means of doses, joined, and every model."""
-    means = table[table["arm"] == "dose"].groupby("dose")[[column, metric]].mean()
+    means = (
+        table[table["condition"] == "dose"]
+        .groupby("count_caption_fraction")[[column, metric]]
+        .mean()
+    )
     above = means[means.index > 0]
     ax.plot(*means[means.index <= above.index[0]].to_numpy().T, ":", color=look.colour)
     ax.plot(*above.to_numpy().T, "-", color=look.colour, label=look.name)
-    nth = table.groupby(["arm", "dose"]).cumcount()
-    for (arm, place), models in table.groupby(["arm", nth]):
-        marker, told, shift = ARMS[arm]
+    nth = table.groupby(["condition", "count_caption_fraction"]).cumcount()
+    for (condition, place), models in table.groupby(["condition", nth]):
+        marker, told, shift = ARMS[condition]
         face, edge, width = ("white", look.colour, 1.4) if told else (look.colour, "white", 0.6)
         aside = offset_copy(ax.transData, ax.figure, shift + 3 * place, units="points")
         ax.scatter(

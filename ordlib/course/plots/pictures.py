@@ -66,7 +66,7 @@ def contact_sheet(
     return ax
 
 
-def rank_strip(
+def ranking_strip(
     data: ImageData,
     scores: ArrayLike,
     count: int = 12,

@@ -34,7 +34,7 @@ def confusion(
     Of values on the task's number line, ``(N,)`` true and predicted, the nearest ranks count.
     """
     ax = ax or plt.subplots(figsize=(6, 5))[1]
-    found = [task.nearest_rank(values) for values in (truth, predicted)]
+    found = [task.rank_index(values) for values in (truth, predicted)]
     table = confusion_matrix(*found, labels=np.arange(task.num_ranks), normalize="true")
     look = {"vmin": 0, "cmap": "Blues", "annot": task.num_ranks <= FEW}
     matrix(table, rank_names(task), 10, "share of the row", ax, **look)
@@ -58,7 +58,7 @@ def predicted_against_true(
     # A little sideways spread keeps points of the same label apart; fixed, so that the
     # figure is the same every time.
     spread = np.random.default_rng(0).uniform(-0.25, 0.25, len(truth))
-    step = np.diff(task.levels).min()
+    step = np.diff(task.rank_values).min()
     ax.plot([low, high], [low, high], color="black", linewidth=1, linestyle="--", zorder=1)
     ax.scatter(truth + step * spread, predicted, s=12, alpha=0.35, color=colour, linewidths=0)
     margin = 0.05 * (high - low)
@@ -66,7 +66,7 @@ def predicted_against_true(
     ax.set(xlim=ends, ylim=ends, aspect="equal")
     ax.set(xlabel=f"true ({task.unit})", ylabel=f"predicted ({task.unit})")
     for axis in (ax.xaxis, ax.yaxis):
-        name_ranks(axis, task, 8, task.levels)
+        name_ranks(axis, task, 8, task.rank_values)
     return ax
 
 
@@ -89,11 +89,11 @@ def per_rank_accuracy(
     """
     if not predicted:
         raise ValueError("per_rank_accuracy needs predictions of at least one method")
-    ranks, parts = task.nearest_rank(truth), []
+    ranks, parts = task.rank_index(truth), []
     for name, values in predicted.items():
         if len(values) != len(ranks):
             raise ValueError(f"{name!r} has {len(values)} predictions for {len(ranks)} labels")
-        right = task.nearest_rank(values) == ranks
+        right = task.rank_index(values) == ranks
         parts.append(pd.DataFrame({"rank": ranks, "right": right, "method": name}))
     ax = ax or plt.subplots(figsize=(8, 4))[1]
     sns.pointplot(

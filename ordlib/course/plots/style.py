@@ -40,16 +40,16 @@ METHOD_COLOURS = {
     "pixel trees": PALETTE["purple"],
     "linear probe": PALETTE["sky"],
     "zero-shot": PALETTE["red"],
-    "phrases": PALETTE["rose"],
+    "zero-shot (bin phrases)": PALETTE["rose"],
     "pico-clip-counting": PALETTE["blue"],
     "CoOp": PALETTE["orange"],
-    "CoOp context": PALETTE["olive"],
+    "CoOp (context only)": PALETTE["olive"],
     "OrdinalCLIP": PALETTE["wine"],
     "CORN": PALETTE["moss"],
-    "fine-tuned": PALETTE["indigo"],
+    "fine-tuned CLIP": PALETTE["indigo"],
     "NumCLIP": PALETTE["green"],
     "L2RCLIP": PALETTE["violet"],
-    "L2RCLIP joint": PALETTE["lavender"],
+    "L2RCLIP (single stage)": PALETTE["lavender"],
     # Not crimson or yellow: some eyes take them for the colours of CORN and CoOp.
     "ranking adapter": PALETTE["plum"],
 }
@@ -85,20 +85,20 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
 
 def rank_names(task: OrdinalTask) -> list[str]:
     """The ranks' own names, in order."""
-    return [task.label_of(rank) for rank in range(task.num_ranks)]
+    return [task.rank_label(rank) for rank in range(task.num_ranks)]
 
 
 def value_name(task: OrdinalTask, value: float) -> str:
     """A rank's own name, or the number of a label that lies between ranks."""
-    rank = int(task.nearest_rank(value))
-    return task.label_of(rank) if task.levels[rank] == value else f"{value:.3g}"
+    rank = int(task.rank_index(value))
+    return task.rank_label(rank) if task.rank_values[rank] == value else f"{value:.3g}"
 
 
 def name_ranks(axis: Axis, task: OrdinalTask, most: int, places: np.ndarray | None = None) -> None:
     """Label an axis with at most so many ranks; without places they stand at 0, 1, ..., M - 1."""
     places = np.arange(task.num_ranks) if places is None else places
     shown = range(0, task.num_ranks, -(-task.num_ranks // most))
-    axis.set_ticks([places[i] for i in shown], [task.label_of(i) for i in shown])
+    axis.set_ticks([places[i] for i in shown], [task.rank_label(i) for i in shown])
 
 
 def matrix(

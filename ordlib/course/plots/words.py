@@ -46,7 +46,7 @@ def similarity(features: ArrayLike, names: Sequence[str], ax: Axes | None = None
     return ax
 
 
-def ranking_matrix(weights: ArrayLike, names: Sequence[str], ax: Axes | None = None) -> Axes:
+def fcrc_weight_heatmap(weights: ArrayLike, names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Draw how much every bin weighs for a picture of every bin.
 
     Weight 1 is what plain cross-entropy has everywhere: it is drawn white, more is red and less
@@ -58,7 +58,7 @@ def ranking_matrix(weights: ArrayLike, names: Sequence[str], ax: Axes | None = N
         names: d phrases of the bins, for both axes.
 
     Example:
-        >>> ax = ranking_matrix([[1, 0.5], [0.5, 1]], ["few", "many"])
+        >>> ax = fcrc_weight_heatmap([[1, 0.5], [0.5, 1]], ["few", "many"])
         >>> [text.get_text() for text in ax.texts]
         ['1.00', '0.50', '0.50', '1.00']
         >>> plt.close(ax.figure)
@@ -75,7 +75,9 @@ def ranking_matrix(weights: ArrayLike, names: Sequence[str], ax: Axes | None = N
     return ax
 
 
-def rank_map(features: ArrayLike | Tensor, task: OrdinalTask, ax: Axes | None = None) -> Axes:
+def rank_embedding_map(
+    features: ArrayLike | Tensor, task: OrdinalTask, ax: Axes | None = None
+) -> Axes:
     """Draw the words of ranks as points on a map, neighbours joined by a line.
 
     The map is the plane of the first two principal components of the normalised features, turned
@@ -110,7 +112,7 @@ def rank_map(features: ArrayLike | Tensor, task: OrdinalTask, ax: Axes | None = 
     ax.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal")
     ax.locator_params(nbins=5)
     close = abs(ends[0, 0] - ends[1, 0]) < 0.6 * half
-    for i, word in enumerate((task.words[0], task.words[-1])):
+    for i, word in enumerate((task.rank_names[0], task.rank_names[-1])):
         # Below, outside an arc; where both would meet, the higher one stands above.
         up = close and i == ends[:, 1].argmax()
         ax.annotate(

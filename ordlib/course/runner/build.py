@@ -15,7 +15,7 @@ from nbformat.v4 import new_output
 from ordlib.course.runner import inline_results as numbers
 from ordlib.course.runner import labs
 from ordlib.course.runner.execute import Watch, execute
-from ordlib.utils.cache import digest, replacing
+from ordlib.utils.cache import atomic_write, content_hash
 
 # JupyterLab folds a cell by its metadata alone. Colab folds it by "cellView" too, but only
 # if the code begins with a title, which is then what one sees of it.
@@ -42,7 +42,7 @@ def build(source: str | Path) -> NotebookNode:
     for cell in notebook.cells:
         content = numbers.QUOTE.sub("", cell.source)
         seen[content] += 1
-        cell.id = digest(cell.cell_type, content, seen[content])[:8]
+        cell.id = content_hash(cell.cell_type, content, seen[content])[:8]
         if cell.cell_type == "code" and labs.BEGIN in cell.source:
             cell.metadata.update(SOLUTION_METADATA)
             if not cell.source.startswith("# @title"):
@@ -102,7 +102,7 @@ def write_notebook(path: Path, notebook: NotebookNode) -> Path:
 
 
 def _write(path: Path, content: bytes) -> Path:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return path
 

@@ -34,7 +34,7 @@ class Failure:
         return f"cell {self.cell} ({self.first_line}): {self.error}"
 
 
-class AskingChannel(AsyncZMQSocketChannel):
+class PollingChannel(AsyncZMQSocketChannel):
     """A channel to a kernel that cannot miss a message: it looks every second.
 
     While a cell with widgets runs, nbclient sends on the very socket on which the cell's reply
@@ -55,12 +55,12 @@ class AskingChannel(AsyncZMQSocketChannel):
 
 
 class AskingClient(AsyncKernelClient):
-    """A kernel's client whose replies come by an :class:`AskingChannel`."""
+    """A kernel's client whose replies come by an :class:`PollingChannel`."""
 
-    shell_channel_class = AskingChannel
+    shell_channel_class = PollingChannel
 
 
-class ThisPython(AsyncKernelManager):
+class CurrentInterpreterKernel(AsyncKernelManager):
     """Starts kernels with the running interpreter.
 
     A kernelspec named python3 in the user's home folder may belong to another Python.
@@ -74,7 +74,7 @@ class ThisPython(AsyncKernelManager):
         """The kernelspec of the running Python, whatever is registered elsewhere."""
         launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         # What it would log is about networks, but it listens to this machine only.
-        launch.append("--log-level=CRITICAL")
+        launch.append("--log-confidence_level=CRITICAL")
         variables = {"ORDLIB_RESULTS": self.results}
         return KernelSpec(argv=launch, env=variables, display_name="Python 3", language="python")
 
@@ -116,7 +116,9 @@ def execute(
             output.resolve(),
             parameters=dict(parameters or {}),
             kernel_name="python3",
-            kernel_manager_class=type("Kernel", (ThisPython,), {"results": str(results.resolve())}),
+            kernel_manager_class=type(
+                "Kernel", (CurrentInterpreterKernel,), {"results": str(results.resolve())}
+            ),
             cwd=folder.resolve(),
             progress_bar=False,
             execution_timeout=timeout,

@@ -21,7 +21,7 @@ from PIL import Image
 from ordlib.course.runner import inline_results as numbers
 from ordlib.course.runner.build import clean, first_picture
 from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
-from ordlib.utils.cache import replacing
+from ordlib.utils.cache import atomic_write
 
 HEADLINES = 4
 THUMBNAIL = (640, 360)  # pixels, at twice the size it is shown
@@ -54,7 +54,7 @@ def _template(name: str) -> str:
 
 
 def _write(page: Path, html: str) -> Path:
-    with replacing(page) as temporary:
+    with atomic_write(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return page
 

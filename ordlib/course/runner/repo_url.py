@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from ordlib.utils.cache import replacing
+from ordlib.utils.cache import atomic_write
 
 # Forms in which only this project's own address stands; what they hold is replaced everywhere.
 _OWN = re.compile(
@@ -48,7 +48,7 @@ def rewrite(root: str | Path) -> list[Path]:
     for path, text in texts.items():
         fresh = anywhere.sub(rf"\g<1>{new}", text) if old else text
         if fresh != text:
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(fresh, encoding="utf-8")
             changed.append(path)
     return changed

@@ -5,7 +5,7 @@ from ipywidgets import Dropdown, IntSlider, VBox
 from matplotlib.axes import Axes
 
 from ...data import ImageData
-from ...metrics import score
+from ...metrics import compute_metrics
 from ...tasks import OrdinalTask
 from ..plots import contact_sheet, predicted_against_true
 from .controls import NAME_WIDTH, explorer, say, slider
@@ -14,7 +14,7 @@ from .controls import NAME_WIDTH, explorer, say, slider
 def draw_rank(data: ImageData, rank: int) -> Axes:
     """Draw up to eight pictures of one rank (0 to M - 1), or say that there are none."""
     found = np.flatnonzero(data.ranks == rank)[:8]
-    name = data.task.label_of(rank)
+    name = data.task.rank_label(rank)
     if len(found):
         ax = contact_sheet([data[i] for i in found])
         ax.set_title(f"{data.task.name}: {name}")
@@ -70,7 +70,7 @@ def draw_predictor(
     """Draw the predictions of :func:`imperfect`, with their metrics in the title."""
     predicted = imperfect(truth, task, bias, spread, hits)
     ax = predicted_against_true(truth, predicted, task)
-    numbers = score(task, truth, task.read_values(predicted))
+    numbers = compute_metrics(task, truth, task.decode_values(predicted))
     ax.set_title(
         f"MAE {numbers['mae']:.2f} {task.unit}   accuracy {numbers['accuracy']:.2f}\n"
         f"off by one {numbers['off_by_one']:.2f}   kappa {numbers['kappa']:.2f}   "

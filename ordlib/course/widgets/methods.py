@@ -13,10 +13,10 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch.nn.functional import normalize
 
 from ...clip import ClipBackbone
-from ...clip.feature_cache import image_features
+from ...clip.feature_cache import cached_image_features
 from ...data import ImageData
 from ...methods.l2rclip import L2RCLIP
-from ...metrics import ordinality_score, rank_similarity, score
+from ...metrics import ordinality_score, rank_similarity, compute_metrics
 from ...tasks import OrdinalTask
 from ..plots import METHOD_COLOURS, confusion, predicted_against_true, similarity
 from .controls import explorer, slider
@@ -89,8 +89,10 @@ def bins_figure(
     if train.task != val.task:
         raise ValueError(f"train is of {train.task.name!r}, val of {val.task.name!r}: give one")
     task = _with_edges(train.task, train.task.bin_edges[1:] if edges is None else edges)
-    known, features = (normalize(image_features(clip, data), dim=-1) for data in (train, val))
-    known_bins, true_bins = task.bin_of(train.values), task.bin_of(val.values)
+    known, features = (
+        normalize(cached_image_features(clip, data), dim=-1) for data in (train, val)
+    )
+    known_bins, true_bins = task.bin_index(train.values), task.bin_index(val.values)
     bins, values = nearest_means(known, known_bins, features, task.bin_midpoints())
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
@@ -101,7 +103,7 @@ def bins_figure(
     predicted_against_true(val.values, values, task, METHOD_COLOURS["NumCLIP"], axes[1])
     for edge in task.bin_edges[1:]:
         axes[1].axvline(edge - _room(task)[2] / 2, color="black", linewidth=0.8, linestyle=":")
-    mae = score(task, val.values, task.read_values(values))["mae"]
+    mae = compute_metrics(task, val.values, task.decode_values(values))["mae"]
     counts = np.bincount(known_bins, minlength=task.num_bins)
     figure.suptitle(
         f"bins {', '.join(names)}: right bin for {np.mean(bins == true_bins):.2f} of the "
@@ -143,20 +145,20 @@ def _with_edges(task: OrdinalTask, edges: Sequence[float]) -> OrdinalTask:
 
 def _room(task: OrdinalTask) -> tuple[float, float, float]:
     """Return where inner edges may lie, and the steps in which they move: from rank to rank."""
-    step = float(np.diff(task.levels).min())
+    step = float(np.diff(task.rank_values).min())
     # Where each rank is a bin, edges lie halfway between ranks.
-    halfway = 0.0 if np.isin(task.bin_edges[1:], task.levels).all() else step / 2
+    halfway = 0.0 if np.isin(task.bin_edges[1:], task.rank_values).all() else step / 2
     return task.range[0] + step - halfway, task.range[1] - halfway, step
 
 
 def _bin_names(task: OrdinalTask) -> tuple[str, ...]:
     """Name bins by the first and the last rank in them, or where there is none by their edges."""
-    inside, names = task.bin_of(task.levels), []
-    ends = [*task.bin_edges, task.maximum]
+    inside, names = task.bin_index(task.rank_values), []
+    ends = [*task.bin_edges, task.upper_edge]
     for i in range(task.num_bins):
         ranks = np.flatnonzero(inside == i)
         if len(ranks):
-            first, last = task.label_of(ranks[0]), task.label_of(ranks[-1])
+            first, last = task.rank_label(ranks[0]), task.rank_label(ranks[-1])
         else:
             first, last = f"{ends[i]:g}", f"{ends[i + 1]:g}"
         names.append(first if first == last else f"{first}–{last}")
@@ -185,8 +187,8 @@ def blend_figure(model: L2RCLIP, alpha: float | None = None) -> Figure:
     if share == own:
         titles[1] += ", the model's own"
     for ax, title, rows in zip(axes, titles, features, strict=True):
-        similarity(rows, model.task.words, ax)
-        ordinality, least = ordinality_score(rows).corrected, rank_similarity(rows).min()
+        similarity(rows, model.task.rank_names, ax)
+        ordinality, least = ordinality_score(rows).chance_corrected, rank_similarity(rows).min()
         told = f"ordinality {ordinality:.2f}, least cosine {least:.3f}"
         ax.set_title(f"{title}\n{told}", loc="left", fontsize=11)
     return figure
@@ -204,6 +206,6 @@ def _own_alpha(model: L2RCLIP) -> float:
     if rankformer is None:
         raise ValueError(
             f"this {type(model).__name__} has no RankFormer, so that there is nothing to blend; "
-            "give an L2RCLIP with attend='ranks', 'tokens' or 'both', not 'off'"
+            "give an L2RCLIP with attention_over='ranks', 'tokens' or 'both', not 'off'"
         )
     return rankformer.alpha.item()

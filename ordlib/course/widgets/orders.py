@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 from torch.nn.functional import normalize
 
 from ...clip import ClipBackbone
-from ...clip.feature_cache import image_features
+from ...clip.feature_cache import cached_image_features
 from ...data import ImageData
 from ...methods.ranking_adapter.model import RankingAdapter
 from ...tasks import OrdinalTask
-from ...tasks.templates import placeholders
+from ...tasks.templates import placeholder_names
 from ..plots import contact_sheet
 from ..plots.pictures import correlation, squared
 from ..plots.style import value_name
@@ -55,8 +55,8 @@ def draw_ordered(clip: ClipBackbone, data: ImageData, prompt: str, most: int = 1
     if most < 2:
         raise ValueError(f"most = {most}: give at least 2, the closest and the farthest")
     # The prompt comes first: one that is too long fails before the pictures are encoded.
-    text = normalize(clip.encode_prompts([prompt])[0], dim=-1)
-    cosines = (normalize(image_features(clip, data), dim=-1) @ text).double().numpy()
+    text = normalize(clip.encode_text([prompt])[0], dim=-1)
+    cosines = (normalize(cached_image_features(clip, data), dim=-1) @ text).double().numpy()
     # What differs by no more than rounding counts as the same.
     cosines = cosines.round(6)
     order = closest_first(cosines)
@@ -74,7 +74,7 @@ def draw_ordered(clip: ClipBackbone, data: ImageData, prompt: str, most: int = 1
 
 def explore_prompt(clip: ClipBackbone, datasets: dict[str, ImageData]) -> VBox:
     """A menu of data sets, a box to type in and three prompts above :func:`draw_ordered`."""
-    menu = Dropdown(options=list(datasets), description="pictures", style=NAME_WIDTH)
+    menu = Dropdown(options=list(datasets), description="num_images", style=NAME_WIDTH)
     box = _box("prompt", _suggestions(datasets[menu.value].task)[0])
     row = HBox()
 
@@ -121,11 +121,11 @@ def ranking_figure(
     """
     prompt = _tidy(prompt)
     try:
-        placeholders(prompt)
+        placeholder_names(prompt)
     except ValueError as error:
         raise ValueError(f"braces stand for a column of the records: {error}") from error
     few = data.subset(np.asarray(rows))
-    scores = adapter.scores(few, adapter.prompts(few, prompt))
+    scores = adapter.predict_scores(few, adapter.prompts(few, prompt))
     order = np.argsort(scores, kind="stable")
     names = [f"{scores[i]:+.2f} ({value_name(few.task, few.values[i])})" for i in order]
     pictures = [squared(few[int(i)]) for i in order]
@@ -147,7 +147,7 @@ def explore_ranking(adapter: RankingAdapter, data: ImageData) -> VBox:
     box = _box("or type", sentences[0])
     count = IntSlider(
         min(12, len(data)), min=min(2, len(data)), max=min(24, len(data)),
-        description="pictures", style=NAME_WIDTH, continuous_update=False,
+        description="num_images", style=NAME_WIDTH, continuous_update=False,
         layout=Layout(width="24em"),
     )  # fmt: skip
     others = Button(description="other pictures")
@@ -197,8 +197,8 @@ def _suggestions(task: OrdinalTask) -> list[str]:
 def _sentences(adapter: RankingAdapter, data: ImageData) -> list[str]:
     """Return what the adapter learned, the pictures' own task first, as far as records allow."""
     own = data.task.name
-    names = sorted(adapter.wordings, key=lambda name: name != own)
-    columns = set(data.records.columns)
-    known = [sentence for name in names for sentence in adapter.wordings[name]]
-    fitting = [sentence for sentence in known if columns.issuperset(placeholders(sentence))]
+    names = sorted(adapter.prompt_templates, key=lambda name: name != own)
+    columns = set(data.metadata.columns)
+    known = [sentence for name in names for sentence in adapter.prompt_templates[name]]
+    fitting = [sentence for sentence in known if columns.issuperset(placeholder_names(sentence))]
     return list(dict.fromkeys(fitting)) or [f"Rank by {own}."]

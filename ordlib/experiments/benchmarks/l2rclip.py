@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ordlib.clip import ClipBackbone, load_clip
 from ordlib.losses import (
-    batch_pairwise,
-    cosines,
+    batch_ordinal_pairwise,
+    cosine_similarity_matrix,
     diversity,
     l2rclip_loss,
     supervised_contrastive,
@@ -30,7 +30,7 @@ AGES = OrdinalTask(
     name="ages",
     unit="years",
     values=tuple(range(101)),
-    words=tuple(map(number_words, range(101))),
+    rank_names=tuple(map(number_words, range(101))),
     templates=load_task("ageing").templates,
 )
 
@@ -39,9 +39,9 @@ class Whole(L2RCLIP):
     """With nothing cut: RankFormer sees all positions, as the text tower does once padded."""
 
     def text_features(self) -> Tensor:
-        words = self.prompts.words()
-        embeddings = self.rankformer(words.embeddings, self.prompts.mask)
-        return self.clip.text_features_from(embeddings, words.end_positions)
+        words = self.prompt_learner.prompt_embeddings()
+        embeddings = self.rankformer(words.embeddings, self.prompt_learner.mask)
+        return self.clip.encode_text_embeddings(embeddings, words.eos_positions)
 
 
 def measure(repeats: int = 3) -> pd.DataFrame:
@@ -64,22 +64,22 @@ def _losses(form: str, repeats: int) -> dict:
     generator = torch.Generator().manual_seed(0)
     features, texts = (torch.randn(n, 512, generator=generator) for n in (BATCH, 101))
     given = features.requires_grad_(), texts.requires_grad_()
-    ranks, levels = torch.randint(101, (BATCH,), generator=generator), torch.arange(101.0)
-    labels = ranks, levels[ranks], levels
+    ranks, rank_values = torch.randint(101, (BATCH,), generator=generator), torch.arange(101.0)
+    labels = ranks, rank_values[ranks], rank_values
 
     def anew() -> list[Tensor]:
-        logits = 100 * cosines(*given)
+        logits = 100 * cosine_similarity_matrix(*given)
         own = F.one_hot(ranks, len(texts)).bool()
         loss = F.cross_entropy(logits, ranks) + supervised_contrastive(logits, own)
-        loss = loss + supervised_contrastive((100 * cosines(*given)).T, own.T)
+        loss = loss + supervised_contrastive((100 * cosine_similarity_matrix(*given)).T, own.T)
         if form == "batch":
-            loss = loss + batch_pairwise(*given, *labels[:2])
+            loss = loss + batch_ordinal_pairwise(*given, *labels[:2])
         else:
             loss = loss + tightness(*given, ranks) + diversity(*given, *labels[1:])
         return [loss.detach(), *torch.autograd.grad(loss, given)]
 
     def once() -> list[Tensor]:
-        loss = l2rclip_loss(*given, *labels, scale=100.0, pairwise=form)
+        loss = l2rclip_loss(*given, *labels, scale=100.0, pairwise_loss=form)
         return [loss.detach(), *torch.autograd.grad(loss, given)]
 
     apart = max(_relative(*pair) for pair in zip(once(), anew(), strict=True))
@@ -107,8 +107,8 @@ def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
     least, found = peak(cut)
     seconds = race({"slow": whole, "quick": cut}, repeats, warm=False)
     far = [_relative(*pair) for pair in zip(found, wanted, strict=True)]
-    words = len(list(ours.prompts.parameters()))
-    positions = int(ours.prompts.end_positions.max()) + 1
+    words = len(list(ours.prompt_learner.parameters()))
+    positions = int(ours.prompt_learner.eos_positions.max()) + 1
     return {
         **contest(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
         "MiB slow": round(most, 1),
@@ -120,7 +120,7 @@ def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
 
 def _gradients(model: L2RCLIP, features: Tensor, values: Tensor) -> list[Tensor]:
     """Return those of context, rank words and RankFormer."""
-    learned = [*model.prompts.parameters(), *model.rankformer.parameters()]
+    learned = [*model.prompt_learner.parameters(), *model.rankformer.parameters()]
     # Not into .grad: what a step before had left there would be freed unseen.
     gradients = torch.autograd.grad(model.loss(features, values), learned)
     return [gradient.cpu() for gradient in gradients]
@@ -131,10 +131,12 @@ def _evaluation(model: L2RCLIP, repeats: int) -> dict:
     features = _features(model.clip, PICTURES)
 
     def once() -> np.ndarray:
-        return model.read(features).value
+        return model.predict_from_features(features).value
 
     def anew() -> np.ndarray:
-        return np.concatenate([model.read(batch).value for batch in features.split(BATCH)])
+        return np.concatenate(
+            [model.predict_from_features(batch).value for batch in features.split(BATCH)]
+        )
 
     seconds = race({"slow": anew, "quick": once}, repeats)
     name = f"{PICTURES} pictures, {model.task.num_ranks} ranks, words for each {BATCH} or once"
@@ -143,7 +145,7 @@ def _evaluation(model: L2RCLIP, repeats: int) -> dict:
 
 def _features(clip: ClipBackbone, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, clip.feature_width, generator=generator).to(clip.device)
+    return torch.randn(count, clip.embed_dim, generator=generator).to(clip.device)
 
 
 def _relative(found: Tensor, wanted: Tensor) -> float:

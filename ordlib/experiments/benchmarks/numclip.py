@@ -72,9 +72,9 @@ def _kl_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
 
 def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
     """Time loss and gradients of 64 cached features, on ViT-B/32's text tower."""
-    features = torch.randn(64, model.clip.feature_width, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(64, model.clip.embed_dim, generator=torch.Generator().manual_seed(0))
     values = torch.linspace(1, 20, 64).round()
-    learned = model.prompts.ranks.embeddings
+    learned = model.prompt_learner.rank_embeddings.embeddings
 
     def step() -> Tensor:
         model.zero_grad()
@@ -86,7 +86,7 @@ def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
             return step()
 
     seconds = race({"slow": whole, "quick": step}, repeats)
-    positions = int(model.prompts.end_positions.max()) + 1
+    positions = int(model.prompt_learner.eos_positions.max()) + 1
     name = f"{type(model).__name__} step, {len(learned)} prompts, 77 or {positions}"
     return _row(name, seconds, (whole() - step()).abs().max() / step().abs().max())
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention, rank_attention
-from ordlib.utils.device import describe
+from ordlib.utils.device import device_description
 
 from .tools import peak, race
 
@@ -25,7 +25,7 @@ PICTURES, LARGEST_PAIRWISE = (16, 32, 64, 128, 256), 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMS = {"pairwise": pairwise_rank_attention, "shortcut": rank_attention}
 PASSES = ("forward", "forward+backward")
-SETTING = ["pictures", "width", "pass", "dtype", "threads"]
+SETTING = ["num_images", "width", "pass", "dtype", "threads"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def make(table: str) -> dict:
     """Measure on one thread in float32; say, too, what else the machine did."""
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     return {
-        "what": "Seconds (median) and MiB (peak) of the rank attention, attention alone: P "
+        "description": "Seconds (median) and MiB (peak) of the rank attention, attention alone: P "
         f"{PATCHES}, M {RELATIONAL}, H {HEADS}. The differences are shares of the pairwise form's "
         "largest number.",
-        "load_before": load,
+        "load_average": load,
         "records": records(map(Setting, PICTURES)),
     }
 
@@ -71,10 +71,10 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each setting and pass, both forms in it, for reading."""
     table = table.drop(columns="device")
     forms = [table[table["form"] == form].drop(columns="form") for form in FORMS]
-    pairwise = forms[0].drop(columns=["outputs_differ", "gradients_differ"])
+    pairwise = forms[0].drop(columns=["max_output_diff", "max_grad_diff"])
     both = forms[1].merge(pairwise, "left", SETTING, suffixes=(" shortcut", " pairwise"))
     both["times faster"] = (both["seconds pairwise"] / both["seconds shortcut"]).round(1)
-    both["times less"] = (both["mib pairwise"] / both["mib shortcut"]).round(1)
+    both["times less"] = (both["peak_mib pairwise"] / both["peak_mib shortcut"]).round(1)
     return both.astype(object).where(both.notna(), "")
 
 
@@ -96,15 +96,15 @@ def _records(setting: Setting, way: str, repeats: int) -> list[dict]:
                 {
                     "form": name,
                     "pass": way,
-                    "pictures": setting.pictures,
+                    "num_images": setting.pictures,
                     "width": setting.width,
                     "seconds": round(seconds, 5),
-                    "mib": None if isnan(mib) else round(mib, 2),
+                    "peak_mib": None if isnan(mib) else round(mib, 2),
                     "dtype": str(setting.dtype).removeprefix("torch."),
-                    "device": describe(DEVICE),
+                    "device": device_description(DEVICE),
                     "threads": setting.threads if DEVICE.type == "cpu" else None,
-                    "outputs_differ": None,
-                    "gradients_differ": None,
+                    "max_output_diff": None,
+                    "max_grad_diff": None,
                 }
             )
     if len(results) > 1:
@@ -151,7 +151,7 @@ def _differences(pairwise: list[Tensor], shortcut: list[Tensor]) -> dict[str, fl
         for one, other in zip(shortcut, pairwise, strict=True)
     ]
     output, *gradients = (float(f"{share:.1e}") for share in far)
-    return {"outputs_differ": output, "gradients_differ": max(gradients, default=None)}
+    return {"max_output_diff": output, "max_grad_diff": max(gradients, default=None)}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from ordlib import load_component, rank
 from ordlib.clip import load_clip
-from ordlib.clip.feature_cache import image_features, visual_tokens
+from ordlib.clip.feature_cache import cached_image_features, cached_image_tokens
 from ordlib.methods.zero_shot import ZeroShot
 from ordlib.synthetic import TASKS, render_many
 from ordlib.synthetic.load import load_data
@@ -26,7 +26,7 @@ SENTENCES = {"first": "the number of stars", "second": "the number of hearts"}
 
 def pico_clip(pictures: int = 1000, repeats: int = 3) -> pd.DataFrame:
     """pico-clip: seconds for 1,000 pictures and for the 4,560 unnamed counting prompts."""
-    clip, data = load_clip("pico-clip"), load_data("counting", "train", size=pictures)
+    clip, data = load_clip("pico-clip"), load_data("counting", "train", num_images=pictures)
     jobs = {
         f"{pictures} pictures": lambda: clip.encode_images(data),
         "4560 prompts": lambda: ZeroShot(clip, data.task, templates=(0, 1, 2)).text_features(),
@@ -82,10 +82,10 @@ def cached_features(pictures: int = 64, repeats: int = 3) -> pd.DataFrame:
     """Picture features: read from the disk cache, against encoded anew (ViT-B/32)."""
     from tests.clips import build_vit_b_32
 
-    data, rows = load_data("counting", "val", size=pictures), []
+    data, rows = load_data("counting", "val", num_images=pictures), []
     with empty_cache() as folder:
         clip = load_clip(build_vit_b_32(folder / "vit-b-32"))
-        for kind in (image_features, visual_tokens):
+        for kind in (cached_image_features, cached_image_tokens):
 
             def anew(kind=kind) -> torch.Tensor:
                 shutil.rmtree(cache_dir() / "features", ignore_errors=True)
@@ -111,7 +111,7 @@ def ranking(pictures: int = 10_000) -> pd.DataFrame:
             files = _write(data, folder / str(count), count)
             for said, sentence in SENTENCES.items():
                 began = perf_counter()
-                mib, _ = peak(partial(rank, files, sentence, component=adapter))
+                mib, _ = peak(partial(rank, files, sentence, model=adapter))
                 cost = {"s": round(perf_counter() - began, 1), "MiB": round(mib)}
                 rows.append({"pictures": count, "sentence": said} | cost)
     return pd.DataFrame(rows)

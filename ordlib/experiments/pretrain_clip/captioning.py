@@ -8,15 +8,15 @@ from joblib import Parallel, cpu_count, delayed
 from tokenizers import Tokenizer
 
 from ...synthetic.captions import captions
-from ...utils.cache import digest
-from .image_pool import Pool
+from ...utils.cache import content_hash
+from .image_pool import ImagePool
 
 # Blocks in one job: enough that starting it costs nothing beside it.
 TOGETHER = 8
 
 
 @dataclass(frozen=True)
-class Captioner:
+class CaptionGenerator:
     """Says what is in the pool's pictures.
 
     Attributes:
@@ -24,10 +24,10 @@ class Captioner:
         dose, spurious: as in :func:`ordlib.synthetic.captions.captions`.
     """
 
-    pool: Pool
+    pool: ImagePool
     tokenizer: Tokenizer
-    dose: float
-    spurious: float | None
+    count_caption_fraction: float
+    distractor_number_fraction: float | None
     seed: int
 
     def epoch(self, number: int, workers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -46,12 +46,19 @@ class Captioner:
 
     def _block(self, block: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         task, values, records = self.pool.labels(block)
-        seed = int(digest(self.seed, epoch, block), 16)
-        texts = captions(records, values, task, self.dose, seed, self.spurious)
+        seed = int(content_hash(self.seed, epoch, block), 16)
+        texts = captions(
+            records,
+            values,
+            task,
+            self.count_caption_fraction,
+            seed,
+            self.distractor_number_fraction,
+        )
         counted = np.zeros(len(texts), bool)
-        if self.dose and task == "counting":
+        if self.count_caption_fraction and task == "counting":
             # Captions of two doses agree except where the larger one states the count.
-            without = captions(records, values, task, 0.0, seed, self.spurious)
+            without = captions(records, values, task, 0.0, seed, self.distractor_number_fraction)
             counted = np.array(texts) != np.array(without)
         encoded = self.tokenizer.encode_batch_fast(texts)
         return _stack([np.array([each.ids], np.uint16) for each in encoded]), counted

@@ -8,7 +8,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
 from ...clip.preprocessing import PROCESSOR
-from ...utils.cache import replacing
+from ...utils.cache import atomic_write
 from ...utils.device import versions
 
 
@@ -18,12 +18,12 @@ def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, ca
     The weights are rounded in place, but for the scale; library versions and their sha256 are
     added to the card. A ``FileExistsError`` says that there is such a folder.
     """
-    check_free(folder)
+    require_new_dir(folder)
     side = model.config.vision_config.image_size
     model = model.eval().half()
     # A rounded exponent would show: e ** 4.605 in half precision is not 100.
     model.logit_scale.data = model.logit_scale.data.float()
-    with replacing(folder) as temporary:
+    with atomic_write(folder) as temporary:
         _save_quietly(model, temporary)
         tokenizer.save_pretrained(temporary)
         sides = {"height": side, "width": side}
@@ -33,7 +33,7 @@ def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, ca
         (temporary / "card.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
 
 
-def check_free(folder: Path) -> None:
+def require_new_dir(folder: Path) -> None:
     """Raise ``FileExistsError`` if there is such a folder: a checkpoint is never overwritten."""
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: give another --output, or move it away")

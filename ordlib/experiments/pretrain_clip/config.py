@@ -5,25 +5,25 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from ...utils.device import Precision
-from .model_sizes import PicoSize
+from .model_sizes import PicoCLIPConfig
 
-WARM_UP = 0.05
+WARMUP_RATIO = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PretrainingConfig:
     """One pretraining run.
 
     Attributes:
-        dose: share, 0 to 1, of counting captions that state the true count.
-        spurious: share of captions with a numeral about something else; None takes the captions'
+        count_caption_fraction: share, 0 to 1, of counting captions that state the true count.
+        distractor_number_fraction: share of captions with a numeral about something else; None takes the captions'
             own table.
         seed: of the first weights, the order of pictures, and the words of captions.
         size: geometry of the model.
-        pictures: how many of the pool's pictures to use.
-        pairs: how many picture-caption pairs to see in all. Beyond ``pictures`` every picture is
+        num_images: how many of the pool's pictures to use.
+        samples_seen: how many picture-caption pairs to see in all. Beyond ``pictures`` every picture is
             seen again, with another caption.
-        batch: pairs contrasted at once, over all processes.
+        batch_size: pairs contrasted at once, over all processes.
         learning_rate: at its highest, after the warm-up.
         precision: of matrix products; "auto" takes bfloat16 where the hardware has it.
 
@@ -31,32 +31,46 @@ class Plan:
         ValueError: names the field, its value and what it must be.
 
     Example:
-        >>> plan = Plan(pairs=2000, batch=100)
-        >>> plan.steps, [round(plan.rate(step) * 1000, 2) for step in (0, 10, 19)]
+        >>> config = PretrainingConfig(samples_seen=2000, batch_size=100)
+        >>> config.steps, [round(config.learning_rate_at(step) * 1000, 2) for step in (0, 10, 19)]
         (20, [2.0, 1.0, 0.01])
-        >>> Plan(dose=50)
+        >>> PretrainingConfig(count_caption_fraction=50)
         Traceback (most recent call last):
-        ValueError: dose = 50: must be a share, 0 to 1
+        ValueError: count_caption_fraction = 50: must be a share, 0 to 1
     """
 
-    dose: float = 0.0
-    spurious: float | None = None
+    count_caption_fraction: float = 0.0
+    distractor_number_fraction: float | None = None
     seed: int = 0
-    size: PicoSize = field(default_factory=PicoSize)
-    pictures: int = 384_000
-    pairs: int = 3_840_000
-    batch: int = 512
+    size: PicoCLIPConfig = field(default_factory=PicoCLIPConfig)
+    num_images: int = 384_000
+    samples_seen: int = 3_840_000
+    batch_size: int = 512
     learning_rate: float = 2e-3
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         share = "must be a share, 0 to 1"
-        self._check("dose", 0 <= self.dose <= 1, share)
-        self._check("spurious", self.spurious is None or 0 <= self.spurious <= 1, share)
+        self._check("count_caption_fraction", 0 <= self.count_caption_fraction <= 1, share)
+        self._check(
+            "distractor_number_fraction",
+            self.distractor_number_fraction is None or 0 <= self.distractor_number_fraction <= 1,
+            share,
+        )
         self._check("seed", self.seed >= 0, "must not be negative")
-        self._check("batch", self.batch >= 2, "must be 2 or more: there is no contrast in one")
-        self._check("pictures", self.pictures >= self.batch, f"is below the batch of {self.batch}")
-        self._check("pairs", self.pairs >= self.batch, f"is below the batch of {self.batch}")
+        self._check(
+            "batch_size", self.batch_size >= 2, "must be 2 or more: there is no contrast in one"
+        )
+        self._check(
+            "num_images",
+            self.num_images >= self.batch_size,
+            f"is below the batch of {self.batch_size}",
+        )
+        self._check(
+            "samples_seen",
+            self.samples_seen >= self.batch_size,
+            f"is below the batch of {self.batch_size}",
+        )
         self._check("learning_rate", self.learning_rate > 0, "must be above 0")
         known = get_args(Precision)
         self._check("precision", self.precision in known, f"must be one of {', '.join(known)}")
@@ -68,16 +82,16 @@ class Plan:
     @property
     def steps(self) -> int:
         """Number of batches in all."""
-        return self.pairs // self.batch
+        return self.samples_seen // self.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches before pictures come again."""
-        return self.pictures // self.batch
+        return self.num_images // self.batch_size
 
-    def rate(self, step: int) -> float:
+    def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of a step: a linear warm-up, then half a cosine towards 0."""
-        warm = max(round(WARM_UP * self.steps), 1)
+        warm = max(round(WARMUP_RATIO * self.steps), 1)
         if step < warm:
             return self.learning_rate * (step + 1) / warm
         done = (step + 1 - warm) / (self.steps + 1 - warm)

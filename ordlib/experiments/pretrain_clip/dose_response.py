@@ -10,14 +10,14 @@ from joblib import Parallel, delayed
 from ...clip import load_clip
 from ...synthetic.load import load_data
 from ..runs import number, once
-from .config import Plan
-from .evaluate import fresh, measure
+from .config import PretrainingConfig
+from .evaluate import eval_images, evaluate_counting
 from .image_pool import render_pool
 from .model_sizes import SIZES
-from .pretrain import command, pretrain
+from .pretrain import pretrain, reproduce_command
 
-DOSES = (0.0, 0.003, 0.01, 0.03, 0.10, 0.50)
-# Where the extra arms branch off: number sense is on its way there, neither absent nor done.
+COUNT_CAPTION_FRACTIONS = (0.0, 0.003, 0.01, 0.03, 0.10, 0.50)
+# Where the extra conditions branch off: number sense is on its way there, neither absent nor done.
 BRANCH = 0.03
 # Of all captions; the others have the table's rate.
 OFTEN = 0.50
@@ -28,42 +28,45 @@ WHAT = (
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One model: "dose", "spurious" (more numerals about something else) or "twice" (the pairs)."""
+class Condition:
+    """One model: "dose", "distractor numbers" (more numerals about something else) or "twice the samples" (the pairs)."""
 
     name: str
-    plan: Plan
+    config: PretrainingConfig
 
     @property
     def folder(self) -> str:
         """Name of its checkpoint."""
-        return f"{self.name}-{self.plan.dose:g}-{self.plan.seed}"
+        return f"{self.name}-{self.config.count_caption_fraction:g}-{self.config.seed}"
 
 
-def arms(plan: Plan, seeds: int, extra_seeds: int) -> Iterator[Arm]:
+def conditions(config: PretrainingConfig, seeds: int, extra_seeds: int) -> Iterator[Condition]:
     """The models of the dose-response, all of one seed before those of the next.
 
-    Doses, seeds and the arms' own changes are put into the plan.
+    Doses, seeds and the conditions' own changes are put into the config.
     """
     for seed in range(seeds):
-        for dose in DOSES:
-            yield Arm("dose", replace(plan, dose=dose, seed=seed))
+        for dose in COUNT_CAPTION_FRACTIONS:
+            yield Condition("dose", replace(config, count_caption_fraction=dose, seed=seed))
         if seed >= extra_seeds:
             continue
-        branch = replace(plan, dose=BRANCH, seed=seed)
-        yield Arm("spurious", replace(branch, spurious=OFTEN))
-        yield Arm("twice", replace(branch, pairs=2 * plan.pairs))
+        branch = replace(config, count_caption_fraction=BRANCH, seed=seed)
+        yield Condition("distractor numbers", replace(branch, distractor_number_fraction=OFTEN))
+        yield Condition("twice the samples", replace(branch, samples_seen=2 * config.samples_seen))
 
 
-def run(arm: Arm, work: Path, workers: int | None = 1) -> dict:
+def run(condition: Condition, work: Path, workers: int | None = 1) -> dict:
     """The row of one model, pretrained and measured unless that was done before.
 
     Raises:
-        ValueError: the folder holds a checkpoint of that name by another plan.
+        ValueError: the folder holds a checkpoint of that name by another config.
     """
-    folder = work / arm.folder
+    folder = work / condition.folder
     if folder.is_dir():
-        theirs, ours = _card(folder)["command"], command(arm.plan, arm.folder)
+        theirs, ours = (
+            _card(folder)["command"],
+            reproduce_command(condition.config, condition.folder),
+        )
         if theirs != ours:
             raise ValueError(
                 f"{folder} was made by\n  {theirs}\nand not by\n  {ours}\nMove it and "
@@ -72,39 +75,39 @@ def run(arm: Arm, work: Path, workers: int | None = 1) -> dict:
 
     def measured() -> dict:
         if not folder.is_dir():
-            pretrain(arm.plan, folder, workers=workers)
-        data = fresh(workers=workers), load_data("counting", workers=workers)
-        return _row(arm, _card(folder), measure(load_clip(folder), *data))
+            pretrain(condition.config, folder, workers=workers)
+        data = eval_images(workers=workers), load_data("counting", num_workers=workers)
+        return _row(condition, _card(folder), evaluate_counting(load_clip(folder), *data))
 
-    return once(_row_file(arm, work), measured)
+    return once(_row_file(condition, work), measured)
 
 
-def _row_file(arm: Arm, work: Path) -> Path:
-    return work / f"{arm.folder}.json"
+def _row_file(condition: Condition, work: Path) -> Path:
+    return work / f"{condition.folder}.json"
 
 
 def _card(folder: Path) -> dict:
     return json.loads((folder / "card.json").read_text("utf-8"))
 
 
-def _row(arm: Arm, card: dict, metrics: dict) -> dict:
-    counting = card["counting_captions"]
+def _row(condition: Condition, card: dict, metrics: dict) -> dict:
+    counting = card["count_captions"]
     metrics = {name: number(value) for name, value in metrics.items()}
     return {
         "task": "counting",
         "method": "zero-shot",
-        "arm": arm.name,
-        "dose": arm.plan.dose,
-        "spurious": arm.plan.spurious,
-        "seed": arm.plan.seed,
-        "pairs": card["pairs"],
-        "counting_captions": counting["number"],
-        "share_of_all_captions": round(counting["share_of_all"], 6),
+        "condition": condition.name,
+        "count_caption_fraction": condition.config.count_caption_fraction,
+        "distractor_number_fraction": condition.config.distractor_number_fraction,
+        "seed": condition.config.seed,
+        "samples_seen": card["samples_seen"],
+        "count_captions": counting["count"],
+        "count_caption_share": round(counting["fraction"], 6),
         "mae": metrics["count_mae"],
         "accuracy": metrics["count_accuracy"],
         "spearman": metrics["count_spearman"],
         **metrics,
-        "seconds": card["seconds"],
+        "seconds": card["train_seconds"],
         "device": card["device"],
     }
 
@@ -125,7 +128,7 @@ def make(
     Args:
         table: its name.
         seeds: how many at each dose.
-        extra_seeds: how many of the extra arms.
+        extra_seeds: how many of the extra conditions.
         samples_seen: pairs that each model sees.
         num_images: of the pool.
         batch_size: pairs contrasted at once.
@@ -134,16 +137,18 @@ def make(
         work_dir: where checkpoints go, and rows; an unfinished run goes on from there.
     """
     size = SIZES["small"]
-    plan = Plan(size=size, pairs=samples_seen, pictures=num_images, batch=batch_size)
+    config = PretrainingConfig(
+        size=size, samples_seen=samples_seen, num_images=num_images, batch_size=batch_size
+    )
     # The longest first, so that no core waits for it at the end.
-    todo = list(arms(plan, seeds, extra_seeds))
-    todo.sort(key=lambda arm: (arm.plan.seed, -arm.plan.pairs))
-    if not all(_row_file(arm, work_dir).is_file() for arm in todo):
+    todo = list(conditions(config, seeds, extra_seeds))
+    todo.sort(key=lambda condition: (condition.config.seed, -condition.config.samples_seen))
+    if not all(_row_file(condition, work_dir).is_file() for condition in todo):
         # With all cores; each job would draw the pictures for itself, with one.
-        render_pool(plan.pictures, plan.size.side)
-        fresh()
+        render_pool(config.num_images, config.size.image_size)
+        eval_images()
         load_data("counting")
     workers = None if num_jobs == 1 else 1
-    rows = Parallel(num_jobs)(delayed(run)(arm, work_dir, workers) for arm in todo)
-    rows.sort(key=lambda row: (row["arm"], row["dose"], row["seed"]))
-    return {"what": WHAT, "records": rows}
+    rows = Parallel(num_jobs)(delayed(run)(condition, work_dir, workers) for condition in todo)
+    rows.sort(key=lambda row: (row["condition"], row["count_caption_fraction"], row["seed"]))
+    return {"description": WHAT, "records": rows}

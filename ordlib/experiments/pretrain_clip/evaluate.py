@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from ...clip import ClipBackbone, load_clip
-from ...clip.feature_cache import image_features
+from ...clip.feature_cache import cached_image_features
 from ...data import ImageData
 from ...methods.linear_probe import LinearProbe
 from ...methods.zero_shot import ZeroShot
@@ -17,7 +17,7 @@ from ...metrics import mae, spearman
 from ...synthetic.load import load_data
 from ...synthetic.rendering import SPLIT_SIZES
 from ...tasks import OrdinalTask
-from ...utils.cache import replacing
+from ...utils.cache import atomic_write
 
 SIZE = 5000
 # The templates that leave the colour unnamed.
@@ -25,18 +25,18 @@ TEMPLATES = (0, 1, 2)
 NAMED = {"object": "plural"}
 
 
-def fresh(size: int = SIZE, side: int = 96, workers: int | None = None) -> ImageData:
+def eval_images(size: int = SIZE, image_size: int = 96, workers: int | None = None) -> ImageData:
     """Counting pictures that nothing is trained, tuned or tested on.
 
     They are those of the split "val" beyond its own 400, so that a card says nothing of the
     test pictures that the notebooks look at once.
     """
     first = SPLIT_SIZES["val"]
-    data = load_data("counting", "val", side, first + size, workers)
+    data = load_data("counting", "val", image_size, first + size, workers)
     return data.subset(range(first, first + size), "fresh")
 
 
-def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, float]:
+def evaluate_counting(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, float]:
     """What a backbone knows of counted objects, without and with training on counts.
 
     Prompts name the picture's own object, in the plural for every count (else grammar would
@@ -49,19 +49,19 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
         train: others, for the probe alone.
 
     Returns:
-        ``object_top1`` and ``colour_top1``, shares right over all names; ``phrase_accuracy`` over
+        ``object_top1`` and ``color_top1``, shares right over all names; ``bin_accuracy`` over
         the five bins; ``count_accuracy`` over the pictures of 2 to 20 objects, by the likeliest
         rank; ``count_mae`` in objects and ``count_spearman`` by expectation; the same four for
         unnamed prompts; ``probe_spearman`` and ``probe_mae`` of ridge regression on frozen
         picture features.
     """
-    probe = LinearProbe(lambda pictures: image_features(clip, pictures).numpy(), data.task)
+    probe = LinearProbe(lambda pictures: cached_image_features(clip, pictures).numpy(), data.task)
     guess = probe.fit(train).predict(data).value
     found = {
         "object_top1": object_top1(clip, data),
-        "colour_top1": colour_top1(clip, data),
+        "color_top1": color_top1(clip, data),
         **_asked(clip, data, NAMED),
-        **{f"unnamed_{name}": value for name, value in _asked(clip, data, {}).items()},
+        **{f"class_agnostic_{name}": value for name, value in _asked(clip, data, {}).items()},
         "probe_mae": mae(data.values, guess),
         "probe_spearman": spearman(data.values, guess),
     }
@@ -70,19 +70,19 @@ def measure(clip: ClipBackbone, data: ImageData, train: ImageData) -> dict[str, 
 
 def object_top1(clip: ClipBackbone, data: ImageData) -> float:
     """The share of pictures whose object is named right, among all nouns of the task."""
-    nouns = data.task.fillers["object"]
+    nouns = data.task.placeholders["object"]
     said = (_pictures(clip, data) @ _text_features(clip, data.task, nouns).T).argmax(1)
-    return float((said.numpy() == _positions(nouns, data.records["plural"])).mean())
+    return float((said.numpy() == _positions(nouns, data.metadata["plural"])).mean())
 
 
-def colour_top1(clip: ClipBackbone, data: ImageData) -> float:
+def color_top1(clip: ClipBackbone, data: ImageData) -> float:
     """The share of pictures whose colour is named right, the object being named."""
-    nouns, colours = data.task.fillers["object"], data.task.fillers["colour"]
+    nouns, colours = data.task.placeholders["object"], data.task.placeholders["colour"]
     phrases = [f"{colour} {noun}" for noun in nouns for colour in colours]
     texts = _text_features(clip, data.task, phrases).view(len(nouns), len(colours), -1)
-    own = texts[_positions(nouns, data.records["plural"])]
+    own = texts[_positions(nouns, data.metadata["plural"])]
     said = torch.einsum("nd,ncd->nc", _pictures(clip, data), own).argmax(1)
-    return float((said.numpy() == _positions(colours, data.records["colour"])).mean())
+    return float((said.numpy() == _positions(colours, data.metadata["colour"])).mean())
 
 
 def write_metrics(folder: Path) -> dict[str, float]:
@@ -97,8 +97,8 @@ def write_metrics(folder: Path) -> dict[str, float]:
             f"there is no {path}: name the folder of a checkpoint that ordlib pretrain has made"
         )
     card = json.loads(path.read_text("utf-8"))
-    metrics = measure(load_clip(folder), fresh(), load_data("counting"))
-    with replacing(path) as temporary:
+    metrics = evaluate_counting(load_clip(folder), eval_images(), load_data("counting"))
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(card | {"metrics": metrics}, indent=1) + "\n", "utf-8")
     return metrics
 
@@ -107,10 +107,10 @@ def _asked(clip: ClipBackbone, data: ImageData, fill: dict[str, str]) -> dict[st
     """Ask for phrases and numbers, with the object named or not."""
     bins = ZeroShot(clip, data.task, over="bins", templates=TEMPLATES, fill=fill)
     prediction = ZeroShot(clip, data.task, templates=TEMPLATES, fill=fill).predict(data)
-    likeliest = data.task.levels[prediction.probabilities.argmax(1)]
+    likeliest = data.task.rank_values[prediction.probabilities.argmax(1)]
     several = data.values > 1
     return {
-        "phrase_accuracy": np.mean(bins.predict_bins(data) == data.task.bin_of(data.values)),
+        "bin_accuracy": np.mean(bins.predict_bins(data) == data.task.bin_index(data.values)),
         "count_accuracy": np.mean(likeliest[several] == data.values[several]),
         "count_mae": mae(data.values, prediction.value),
         "count_spearman": spearman(data.values, prediction.value),
@@ -118,14 +118,14 @@ def _asked(clip: ClipBackbone, data: ImageData, fill: dict[str, str]) -> dict[st
 
 
 def _pictures(clip: ClipBackbone, data: ImageData) -> torch.Tensor:
-    return normalize(image_features(clip, data), dim=-1)
+    return normalize(cached_image_features(clip, data), dim=-1)
 
 
 def _text_features(clip: ClipBackbone, task: OrdinalTask, names: Sequence[str]) -> torch.Tensor:
     """``(K, D)`` features of names in the task's templates without a rank, averaged."""
     templates = [task.templates[index].replace("{rank} ", "") for index in TEMPLATES]
     prompts = [template.format(object=name) for template in templates for name in names]
-    features = normalize(clip.encode_prompts(prompts), dim=-1)
+    features = normalize(clip.encode_text(prompts), dim=-1)
     return normalize(features.view(len(templates), len(names), -1).mean(0), dim=-1)
 
 

@@ -16,26 +16,26 @@ import pandas as pd
 from joblib import Parallel, cpu_count, delayed
 from tqdm.auto import tqdm
 
-from ...synthetic.rendering import DATASET_VERSION, check_address, render
-from ...utils.cache import cache_dir, digest, replacing
+from ...synthetic.rendering import DATASET_VERSION, render, validate_sample_id
+from ...utils.cache import atomic_write, cache_dir, content_hash
 
 BLOCK = 500
 # Half of the pictures are of counted objects: the family with the most names to tell apart.
-TURNS = ("counting", "dating", "counting", "ageing", "counting", "quality")
+BLOCK_TASKS = ("counting", "dating", "counting", "ageing", "counting", "quality")
 IMAGES = "images.u8"
 
 
 @dataclass(frozen=True)
-class Pool:
+class ImagePool:
     """N rendered pictures with labels and records, in a folder whose name says which they are."""
 
     folder: Path
     size: int
-    side: int
+    image_size: int
 
     def open(self) -> np.ndarray:
-        """The images, ``(N, side, side, 3)`` uint8, read from disk as needed."""
-        shape = (self.size, self.side, self.side, 3)
+        """The images, ``(N, image_size, image_size, 3)`` uint8, read from disk as needed."""
+        shape = (self.size, self.image_size, self.image_size, 3)
         return np.memmap(self.folder / IMAGES, np.uint8, "r", shape=shape)
 
     @property
@@ -51,10 +51,10 @@ class Pool:
 
 def task_of(block: int) -> str:
     """The family whose pictures a block holds."""
-    return TURNS[block % len(TURNS)]
+    return BLOCK_TASKS[block % len(BLOCK_TASKS)]
 
 
-def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
+def render_pool(size: int, image_size: int, workers: int | None = None) -> ImagePool:
     """Render the first pictures of the pool, or what is still missing of them.
 
     An interrupted rendering goes on where it stopped. Several processes may render at once:
@@ -64,20 +64,22 @@ def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
         ValueError: a size that is no multiple of ``6 * BLOCK``, or a side out of range.
         OSError: the disk cannot hold the pictures (said before any is rendered).
     """
-    check_address(TURNS[0], "pretrain", side)
-    share = BLOCK * len(TURNS)
+    validate_sample_id(BLOCK_TASKS[0], "pretrain", image_size)
+    share = BLOCK * len(BLOCK_TASKS)
     if size < 1 or size % share:
         fits = max(round(size / share), 1) * share
         raise ValueError(
-            f"a pool of {size} pictures does not hold whole turns of {len(TURNS)} blocks of "
+            f"a pool of {size} pictures does not hold whole turns of {len(BLOCK_TASKS)} blocks of "
             f"{BLOCK}: take a multiple of {share}, such as {fits}"
         )
-    folder = cache_dir() / "pool" / f"{side}-{digest(DATASET_VERSION, BLOCK, TURNS)}"
-    pool = Pool(folder, size, side)
+    folder = (
+        cache_dir() / "pool" / f"{image_size}-{content_hash(DATASET_VERSION, BLOCK, BLOCK_TASKS)}"
+    )
+    pool = ImagePool(folder, size, image_size)
     missing = [block for block in pool.blocks if not _labels_file(folder, block).is_file()]
     if missing:
-        _make_room(pool)
-        jobs = (delayed(_render_block)(folder, block, side) for block in missing)
+        _allocate(pool)
+        jobs = (delayed(_render_block)(folder, block, image_size) for block in missing)
         done = Parallel(workers or cpu_count(), return_as="generator_unordered")(jobs)
         with tqdm(total=size, desc="rendering the pool", unit="picture", smoothing=0.01) as bar:
             bar.initial = bar.n = size - len(missing) * BLOCK
@@ -86,7 +88,7 @@ def render_pool(size: int, side: int, workers: int | None = None) -> Pool:
     return pool
 
 
-def _make_room(pool: Pool) -> None:
+def _allocate(pool: ImagePool) -> None:
     """Stretch the file of images to its length, which takes no space before it is filled."""
     pool.folder.mkdir(parents=True, exist_ok=True)
     file = pool.folder / IMAGES
@@ -103,11 +105,11 @@ def _make_room(pool: Pool) -> None:
         os.truncate(file, total)
 
 
-def _render_block(folder: Path, block: int, side: int) -> None:
-    task, (turn, place) = task_of(block), divmod(block, len(TURNS))
-    before = turn * TURNS.count(task) + TURNS[:place].count(task)
+def _render_block(folder: Path, block: int, image_size: int) -> None:
+    task, (turn, place) = task_of(block), divmod(block, len(BLOCK_TASKS))
+    before = turn * BLOCK_TASKS.count(task) + BLOCK_TASKS[:place].count(task)
     first = before * BLOCK
-    pictures = [render(task, "pretrain", first + i, side) for i in range(BLOCK)]
+    pictures = [render(task, "pretrain", first + i, image_size) for i in range(BLOCK)]
     images = np.stack([picture.image for picture in pictures])
     # Written, not memory-mapped: a full disk is then an error and not a crash.
     with open(folder / IMAGES, "r+b") as file:
@@ -117,7 +119,7 @@ def _render_block(folder: Path, block: int, side: int) -> None:
         os.fsync(file.fileno())
     records = pd.DataFrame([picture.record for picture in pictures]).to_dict("list")
     known = {"values": [float(picture.value) for picture in pictures], "records": records}
-    with replacing(_labels_file(folder, block)) as temporary:
+    with atomic_write(_labels_file(folder, block)) as temporary:
         temporary.write_text(json.dumps(known), "utf-8")
 
 

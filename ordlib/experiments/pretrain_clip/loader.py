@@ -1,4 +1,4 @@
-"""Batches of pairs, made ready by threads while the model trains on the ones before."""
+"""PairLoader of pairs, made ready by threads while the model trains on the ones before."""
 
 import time
 from collections import deque
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .captioning import Captioner
-from .config import Plan
+from .captioning import CaptionGenerator
+from .config import PretrainingConfig
 
-READERS = 4
-AHEAD = 8
+NUM_WORKERS = 4
+PREFETCH_FACTOR = 8
 
 
 class Batch(NamedTuple):
@@ -33,11 +33,11 @@ class Batch(NamedTuple):
     counted: int
 
 
-class Batches:
-    """The batches of a run, each a function of the plan and the step alone.
+class PairLoader:
+    """The batches of a run, each a function of the config and the step alone.
 
     Args:
-        plan, captioner: of the run.
+        config, captioner: of the run.
         rank, processes: which share of each batch is wanted.
         workers: processes that caption; None takes every core.
         pin: whether to put batches where a GPU fetches them quickest.
@@ -45,24 +45,26 @@ class Batches:
 
     def __init__(
         self,
-        plan: Plan,
-        captioner: Captioner,
+        config: PretrainingConfig,
+        captioner: CaptionGenerator,
         rank: int = 0,
         processes: int = 1,
         workers: int | None = None,
         pin: bool = False,
     ) -> None:
-        self.plan, self.captioner, self.workers, self.pin = plan, captioner, workers, pin
+        self.config, self.captioner, self.workers, self.pin = config, captioner, workers, pin
         self.images = captioner.pool.open()
-        self.share = slice(rank * plan.batch // processes, (rank + 1) * plan.batch // processes)
-        self.waited = 0.0  # Seconds that the training waited for data.
+        self.share = slice(
+            rank * config.batch_size // processes, (rank + 1) * config.batch_size // processes
+        )
+        self.data_wait_seconds = 0.0  # Seconds that the training waited for data.
 
     def start(self, step: int) -> Iterator[Batch]:
         """Yield the batches from a step to the last one."""
         # Apart, so that no reader waits for captions that wait for a reader.
-        readers, speaker = ThreadPoolExecutor(READERS), ThreadPoolExecutor(1)
-        epoch = lru_cache(2)(lambda number: speaker.submit(self._prepare, number))
-        length, last = self.plan.steps_per_epoch, self.plan.steps - 1
+        readers, caption_executor = ThreadPoolExecutor(NUM_WORKERS), ThreadPoolExecutor(1)
+        epoch = lru_cache(2)(lambda number: caption_executor.submit(self._prepare, number))
+        length, last = self.config.steps_per_epoch, self.config.steps - 1
         waiting: deque[Future] = deque()
         try:
             for ahead in range(step, last + 1):
@@ -70,29 +72,29 @@ class Batches:
                 if ahead // length < last // length:
                     epoch(ahead // length + 1)  # Begun at once.
                 waiting.append(readers.submit(self._read, ahead, now))
-                if len(waiting) == AHEAD:
+                if len(waiting) == PREFETCH_FACTOR:
                     yield self._next(waiting)
             while waiting:
                 yield self._next(waiting)
         finally:
             readers.shutdown(cancel_futures=True)
-            speaker.shutdown(cancel_futures=True)
+            caption_executor.shutdown(cancel_futures=True)
 
     def _next(self, waiting: deque[Future]) -> Batch:
         began = time.perf_counter()
         batch = waiting.popleft().result()
-        self.waited += time.perf_counter() - began
+        self.data_wait_seconds += time.perf_counter() - began
         return batch
 
     def _prepare(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         ids, counted = self.captioner.epoch(epoch, self.workers)
-        order = np.random.default_rng([self.plan.seed, epoch]).permutation(self.plan.pictures)
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(self.config.num_images)
         return order, ids, counted
 
     def _read(self, step: int, epoch: Future) -> Batch:
         order, ids, counted = epoch.result()
-        at = step % self.plan.steps_per_epoch * self.plan.batch
-        rows = order[at : at + self.plan.batch]
+        at = step % self.config.steps_per_epoch * self.config.batch_size
+        rows = order[at : at + self.config.batch_size]
         own = rows[self.share]
         texts = ids[own]
         # A caption's end token is followed by more of them; one must stay.

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from ...training.distributed import gather
-from .model_sizes import PicoSize
+from ...training.distributed import all_gather_with_grad
+from .model_sizes import PicoCLIPConfig
 
 HEAD_WIDTH = 32
 LARGEST_SCALE = 100.0
 
 
-def build_model(size: PicoSize, tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPModel:
+def build_model(size: PicoCLIPConfig, tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPModel:
     """An untrained CLIP: an ordinary transformers model, float32, on the CPU.
 
     Args:
@@ -25,7 +25,7 @@ def build_model(size: PicoSize, tokenizer: CLIPTokenizer, seed: int = 0) -> CLIP
 
     Example:
         >>> from ordlib.experiments.pretrain_clip.tokenizer import train_tokenizer
-        >>> model = build_model(PicoSize(), train_tokenizer(["a red star"]))
+        >>> model = build_model(PicoCLIPConfig(), train_tokenizer(["a red star"]))
         >>> round(sum(p.numel() for p in model.parameters()) / 1e6, 1)
         0.7
     """
@@ -39,10 +39,10 @@ def build_model(size: PicoSize, tokenizer: CLIPTokenizer, seed: int = 0) -> CLIP
     }
     vision = {
         **_tower(size.vision_width, size.vision_layers),
-        "image_size": size.side,
+        "image_size": size.image_size,
         "patch_size": size.patch,
     }
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=size.feature_width)
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=size.embed_dim)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return CLIPModel(config).train()
@@ -59,7 +59,7 @@ def _tower(width: int, layers: int) -> dict:
     }
 
 
-class TwoTowers(nn.Module):
+class CLIPWithPreprocessing(nn.Module):
     """A CLIP that turns bytes and token numbers into unit features, in mixed precision if asked.
 
     Args:
@@ -82,7 +82,7 @@ class TwoTowers(nn.Module):
             ids: ``(n, T)`` int64 token numbers, padded behind the end token.
 
         Returns:
-            Picture and text features, each ``(n, D)`` float32 of unit length, and the scale.
+            Sample and text features, each ``(n, D)`` float32 of unit length, and the scale.
         """
         pixels = images.permute(0, 3, 1, 2).contiguous().float()
         pixels = pixels.mul_(self.factor).add_(self.shift)
@@ -94,7 +94,7 @@ class TwoTowers(nn.Module):
         return F.normalize(image.float(), dim=-1), F.normalize(text.float(), dim=-1), scale
 
     @torch.no_grad()
-    def limit_scale(self) -> None:
+    def clamp_logit_scale(self) -> None:
         """Keep the scale at 100 or less, as CLIP does; call it after each step."""
         self.clip.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
 
@@ -116,7 +116,7 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
         Radford et al. 2021, Learning Transferable Visual Models From Natural Language
         Supervision, figure 3.
     """
-    image, text = gather(image), gather(text)
+    image, text = all_gather_with_grad(image), all_gather_with_grad(text)
     logits = scale * image @ text.T
     pairs = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class PicoSize:
+class PicoCLIPConfig:
     """The geometry of a pico-clip; the defaults are those of the shipped ones.
 
     Attributes:
@@ -12,23 +12,23 @@ class PicoSize:
         side, patch: pixels of the picture's side and of a patch's side.
         vision_width, vision_layers: of the image tower; heads are 32 wide.
         text_width, text_layers: of the text tower.
-        feature_width: D, of the space that both towers project to.
+        embed_dim: D, of the space that both towers project to.
     """
 
     name: str = "small"
-    side: int = 96
+    image_size: int = 96
     patch: int = 12
     vision_width: int = 96
     vision_layers: int = 3
     text_width: int = 96
     text_layers: int = 2
-    feature_width: int = 96
+    embed_dim: int = 96
 
 
-SIZES = {"small": PicoSize()}
+SIZES = {"small": PicoCLIPConfig()}
 
 
-def find_size(name: str) -> PicoSize:
+def find_size(name: str) -> PicoCLIPConfig:
     """The size of a name; a ``ValueError`` lists those there are."""
     if name not in SIZES:
         raise ValueError(f"size = {name}: must be one of {', '.join(SIZES)}")

@@ -9,23 +9,23 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from transformers import CLIPModel
 
-from ...utils.device import describe, pick_dtype
+from ...utils.device import device_description, pick_dtype
 from ..runs import command_line
-from .captioning import Captioner
-from .checkpoint import check_free, save_checkpoint
-from .config import Plan
-from .image_pool import Pool, render_pool
-from .loader import Batches
+from .captioning import CaptionGenerator
+from .checkpoint import require_new_dir, save_checkpoint
+from .config import PretrainingConfig
+from .image_pool import ImagePool, render_pool
+from .loader import PairLoader
 from .model import build_model
 from .tokenizer import build_tokenizer
 from .trainer import Trainer, Watch
 
 # One process renders the pool; the others wait for it.
-PATIENCE = timedelta(hours=12)
+RENDER_TIMEOUT = timedelta(hours=12)
 
 
 def pretrain(
-    plan: Plan,
+    config: PretrainingConfig,
     output: str | os.PathLike,
     *,
     save_minutes: float = 2.0,
@@ -40,7 +40,7 @@ def pretrain(
     share each batch.
 
     Args:
-        plan: of the run.
+        config: of the run.
         output: folder of the checkpoint, which is returned; it must not exist.
         save_minutes: time between two states.
         workers: processes that render and caption; None takes every core.
@@ -49,78 +49,88 @@ def pretrain(
     Raises:
         FileExistsError: there is such a folder.
         ValueError: a batch that the processes cannot share, a pool of no whole blocks, or the
-            unfinished run of another plan beside ``output``.
+            unfinished run of another config beside ``output``.
         OSError: the disk cannot hold the pool.
         FloatingPointError: the training diverged.
     """
     output = Path(output)
-    check_free(output)
+    require_new_dir(output)
     accelerator = Accelerator(
-        mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)]
+        mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=RENDER_TIMEOUT)]
     )
     processes = accelerator.num_processes
-    if plan.batch % processes:
-        raise ValueError(f"{processes} processes cannot share batches of {plan.batch} evenly")
+    if config.batch_size % processes:
+        raise ValueError(
+            f"{processes} processes cannot share batches of {config.batch_size} evenly"
+        )
     with accelerator.local_main_process_first():
-        pool = render_pool(plan.pictures, plan.size.side, workers)
+        pool = render_pool(config.num_images, config.size.image_size, workers)
     tokenizer = build_tokenizer(pool)
-    model = build_model(plan.size, tokenizer, plan.seed)
+    model = build_model(config.size, tokenizer, config.seed)
     state = output.with_name(f"{output.name}.state.safetensors")
-    run = asdict(plan) | {"pool": pool.folder.name}
-    trainer = Trainer(plan, model, accelerator, state, run)
-    captioner = Captioner(pool, tokenizer.backend_tokenizer, plan.dose, plan.spurious, plan.seed)
+    run = asdict(config) | {"pool": pool.folder.name}
+    trainer = Trainer(config, model, accelerator, state, run)
+    captioner = CaptionGenerator(
+        pool,
+        tokenizer.backend_tokenizer,
+        config.count_caption_fraction,
+        config.distractor_number_fraction,
+        config.seed,
+    )
     share = {"rank": accelerator.process_index, "processes": processes}
     pin = accelerator.device.type == "cuda"
-    batches = Batches(plan, captioner, **share, workers=workers, pin=pin)
+    batches = PairLoader(config, captioner, **share, workers=workers, pin=pin)
     trainer.fit(batches, save_minutes, watch if accelerator.is_main_process else None)
     if accelerator.is_main_process:
-        card = _card(plan, output.name, pool, trainer, model)
+        card = _card(config, output.name, pool, trainer, model)
         save_checkpoint(output, model, tokenizer, card)
         state.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return output
 
 
-def command(plan: Plan, output: str) -> str:
+def reproduce_command(config: PretrainingConfig, output: str) -> str:
     """The command that makes a checkpoint.
 
     Example:
-        >>> command(Plan(dose=0.5), "pico-clip-counts")
+        >>> reproduce_command(PretrainingConfig(count_caption_fraction=0.5), "pico-clip-counts")
         'ordlib pretrain --count-caption-fraction 0.5 --seed 0 ... --output pico-clip-counts'
     """
-    options = asdict(plan) | {"size": plan.size.name, "output": output}
+    options = asdict(config) | {"size": config.size.name, "output": output}
     return command_line("pretrain", options=options.items())
 
 
-def _card(plan: Plan, name: str, pool: Pool, trainer: Trainer, model: CLIPModel) -> dict:
+def _card(
+    config: PretrainingConfig, name: str, pool: ImagePool, trainer: Trainer, model: CLIPModel
+) -> dict:
     progress, device = trainer.progress, trainer.accelerator.device
-    pairs = progress.step * plan.batch
+    pairs = progress.step * config.batch_size
     return {
         "name": name,
-        "what": "A small CLIP trained by contrast on rendered pictures and captions in the "
-        f"manner of alt text, of which {plan.dose:.1%} of those of counted objects state the "
+        "description": "A small CLIP trained by contrast on rendered pictures and captions in the "
+        f"manner of alt text, of which {config.count_caption_fraction:.1%} of those of counted objects state the "
         "true count.",
-        "command": command(plan, name),
+        "command": reproduce_command(config, name),
         "data": {
-            "world": "half of it counting, the rest dating, ageing and quality, split 'pretrain'",
-            "pool": pool.folder.name,
-            "pictures": pool.size,
-            "side": pool.side,
+            "description": "half of it counting, the rest dating, ageing and quality, split 'pretrain'",
+            "pool_id": pool.folder.name,
+            "num_images": pool.size,
+            "image_size": pool.side,
         },
-        "dose": plan.dose,
-        "counting_captions": {"number": progress.counted, "share_of_all": progress.counted / pairs},
-        "spurious": plan.spurious,
-        "seed": plan.seed,
+        "count_caption_fraction": config.count_caption_fraction,
+        "count_captions": {"count": progress.counted, "fraction": progress.counted / pairs},
+        "distractor_number_fraction": config.distractor_number_fraction,
+        "seed": config.seed,
         "steps": progress.step,
-        "pairs": pairs,
-        "batch": plan.batch,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "samples_seen": pairs,
+        "batch_size": config.batch_size,
+        "num_parameters": sum(p.numel() for p in model.parameters()),
         "logit_scale": round(model.logit_scale.exp().item(), 2),
-        "losses": progress.losses[:: max(len(progress.losses) // 20, 1)],
-        "precision": str(pick_dtype(plan.precision, device)).removeprefix("torch."),
-        "device": describe(device),
-        "processes": trainer.accelerator.num_processes,
-        "seconds": round(progress.seconds, 1),
-        "pairs_per_second": round(pairs / progress.seconds, 1),
-        "share_waiting_for_data": round(progress.waited / progress.seconds, 4),
+        "train_loss": progress.losses[:: max(len(progress.losses) // 20, 1)],
+        "precision": str(pick_dtype(config.precision, device)).removeprefix("torch."),
+        "device": device_description(device),
+        "world_size": trainer.accelerator.num_processes,
+        "train_seconds": round(progress.seconds, 1),
+        "samples_per_second": round(pairs / progress.seconds, 1),
+        "data_wait_fraction": round(progress.data_wait_seconds / progress.seconds, 4),
     }

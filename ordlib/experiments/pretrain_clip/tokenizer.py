@@ -12,7 +12,7 @@ from ...synthetic.grammar import SLOT
 from ...synthetic.rendering import TASKS
 from ...synthetic.vocabulary import COLOURS, OBJECTS
 from ...tasks import load_task
-from .image_pool import Pool
+from .image_pool import ImagePool
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 CONTEXT = 77
@@ -21,12 +21,12 @@ CONTEXT = 77
 SAMPLED = 4
 WORD_END = "</w>"
 # Seeds of captions to count words in: a dose of one half, so that numbers count as well.
-READINGS = range(8)
+CAPTION_SEEDS = range(8)
 # Far above what the captions need: each of their words becomes one token, as in CLIP's.
-LARGEST = 4096
+VOCAB_SIZE_LIMIT = 4096
 
 
-def build_tokenizer(pool: Pool) -> CLIPTokenizer:
+def build_tokenizer(pool: ImagePool) -> CLIPTokenizer:
     """A tokenizer trained on captions of the pool's first pictures and on every word of the tasks.
 
     It depends on the world alone, neither on dose, seed nor the pool's size, so that all runs
@@ -53,7 +53,7 @@ def train_tokenizer(texts: list[str]) -> CLIPTokenizer:
     # Told as special tokens, the single bytes come first in the order given. Left to itself the
     # trainer numbers those that end a word at random, and lets ties hang on the numbers.
     trainer = BpeTrainer(
-        vocab_size=LARGEST,
+        vocab_size=VOCAB_SIZE_LIMIT,
         special_tokens=singles,
         end_of_word_suffix=WORD_END,
         show_progress=False,
@@ -66,11 +66,11 @@ def train_tokenizer(texts: list[str]) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
 
 
-def _captions(pool: Pool) -> Iterator[str]:
+def _captions(pool: ImagePool) -> Iterator[str]:
     for block in pool.blocks[:SAMPLED]:
         task, values, records = pool.labels(block)
-        for seed in READINGS:
-            yield from captions(records, values, task, dose=0.5, seed=seed)
+        for seed in CAPTION_SEEDS:
+            yield from captions(records, values, task, count_caption_fraction=0.5, seed=seed)
 
 
 def _words() -> Iterator[str]:

@@ -1,5 +1,5 @@
 """The ranking-aware adapter (Yu et al., 2025): images in order by any of its sentences."""
 
-from .model import RankingAdapter, RankingAdapterOptions
+from .model import RankingAdapter, RankingAdapterConfig
 
-__all__ = ["RankingAdapter", "RankingAdapterOptions"]
+__all__ = ["RankingAdapter", "RankingAdapterConfig"]

@@ -9,38 +9,38 @@ from ...tasks import OrdinalTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class LabelScaler:
     """Between labels and standardised targets, and between scores and labels.
 
     Attributes:
-        mean, deviation: of the training labels; targets are in units of the deviation.
+        mean, std: of the training labels; targets are in units of the deviation.
         slope, intercept: of the line from scores to labels.
 
     Example:
-        >>> scale = Scale.of(np.array([2.0, 4.0]))
-        >>> scale.targets(np.array([4.0])), scale.values(np.array([0.0]))
+        >>> scale = LabelScaler.fit(np.array([2.0, 4.0]))
+        >>> scale.transform(np.array([4.0])), scale.inverse_transform(np.array([0.0]))
         (array([1.]), array([3.]))
     """
 
     mean: float
-    deviation: float
+    std: float
     slope: float
     intercept: float
 
     @classmethod
-    def of(cls, labels: np.ndarray) -> Self:
+    def fit(cls, labels: np.ndarray) -> Self:
         """Standardise ``(N,)`` training labels; scores are taken for targets."""
-        mean, deviation = float(labels.mean()), float(labels.std())
-        return cls(mean=mean, deviation=deviation, slope=deviation, intercept=mean)
+        mean, std = float(labels.mean()), float(labels.std())
+        return cls(mean=mean, std=std, slope=std, intercept=mean)
 
     @classmethod
-    def guessed(cls, task: OrdinalTask) -> Self:
+    def from_task_range(cls, task: OrdinalTask) -> Self:
         """Guess from a task's range, as if labels were even over it."""
         low, high = task.range
-        mean, deviation = (low + high) / 2, (high - low) / 12**0.5
-        return cls(mean=mean, deviation=deviation, slope=deviation, intercept=mean)
+        mean, std = (low + high) / 2, (high - low) / 12**0.5
+        return cls(mean=mean, std=std, slope=std, intercept=mean)
 
-    def fitted(self, scores: np.ndarray, labels: np.ndarray) -> Self:
+    def calibrated(self, scores: np.ndarray, labels: np.ndarray) -> Self:
         """Return the same with the line that fits ``(N,)`` labels best without falling.
 
         A line that falls would turn the order around: where that fits best, all get the mean.
@@ -49,10 +49,10 @@ class Scale:
         slope = max(float(np.polyfit(scores, labels, 1)[0]), 0.0) if varies else 0.0
         return replace(self, slope=slope, intercept=float(labels.mean() - slope * scores.mean()))
 
-    def targets(self, labels: np.ndarray) -> np.ndarray:
+    def transform(self, labels: np.ndarray) -> np.ndarray:
         """Return ``(N,)`` standardised labels."""
-        return (labels - self.mean) / self.deviation
+        return (labels - self.mean) / self.std
 
-    def values(self, scores: np.ndarray) -> np.ndarray:
+    def inverse_transform(self, scores: np.ndarray) -> np.ndarray:
         """Return ``(N,)`` places on the number line, within its range or not."""
         return self.slope * scores + self.intercept

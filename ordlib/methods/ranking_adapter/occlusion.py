@@ -13,7 +13,7 @@ from .model import RankingAdapter
 
 
 @torch.no_grad()
-def removal_map(
+def occlusion_map(
     adapter: RankingAdapter,
     data: ImageData,
     prompts: str | Sequence[str],
@@ -49,9 +49,9 @@ def removal_map(
 
     Example:
         >>> from ordlib import load_clip, load_data
-        >>> data = load_data("counting", "val", side=96, size=20).subset([0, 1])
+        >>> data = load_data("counting", "val", image_size=96, num_images=20).subset([0, 1])
         >>> adapter = RankingAdapter(load_clip("pico-clip", "cpu"), data.task)
-        >>> removal_map(adapter, data, "the number of stars").shape
+        >>> occlusion_map(adapter, data, "the number of stars").shape
         (2, 8, 8)
     """
     prompts = [prompts] * len(data) if isinstance(prompts, str) else list(prompts)
@@ -60,19 +60,19 @@ def removal_map(
     with eval_mode(adapter):
         maps = [
             _map_of(adapter, tokens, prompt, batch_size)
-            for tokens, prompt in zip(adapter.tokens(data), prompts, strict=True)
+            for tokens, prompt in zip(adapter.image_tokens(data), prompts, strict=True)
         ]
     return np.stack(maps)
 
 
 def _map_of(adapter: RankingAdapter, tokens: Tensor, prompt: str, batch_size: int) -> np.ndarray:
     # Patches stand behind the class token.
-    first = int(adapter.options.class_token)
+    first = int(adapter.options.use_cls_token)
     tokens = tokens.to(adapter.clip.device).float()
     patches = torch.arange(first, len(tokens), device=tokens.device)
     without = tokens.repeat(len(patches) + 1, 1, 1)
     without[patches - first, patches] = tokens[first:].mean(0)
-    words = adapter.words(prompt)
+    words = adapter.encode_prompt(prompt)
     chunks = [adapter.net.scores(adapter.encode(c, words)) for c in without.split(batch_size)]
     # The last is the image with all of its patches.
     *removed, whole = torch.cat(chunks).double().cpu().numpy()

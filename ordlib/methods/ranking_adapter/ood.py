@@ -4,16 +4,16 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 
 # Of held-out pictures of the same kind, the share that is still called alike.
-ALIKE = 0.995
+IN_DIST_QUANTILE = 0.995
 
 
-class Likeness:
+class MahalanobisOOD:
     """Distances from the pictures of a training set, in units that their own spread gives.
 
     Args:
-        centre: ``(D,)`` mean feature.
+        mean: ``(D,)`` mean feature.
         precision: ``(D, D)`` inverse covariance.
-        limit: largest squared Mahalanobis distance of what is called alike.
+        threshold: largest squared Mahalanobis distance of what is called alike.
 
     Source:
         Lee et al. (2018), A simple unified framework for detecting out-of-distribution samples,
@@ -21,16 +21,16 @@ class Likeness:
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> seen = Likeness.of(rng.normal(size=(200, 4)), rng.normal(size=(100, 4)))
+        >>> seen = MahalanobisOOD.fit(rng.normal(size=(200, 4)), rng.normal(size=(100, 4)))
         >>> bool(seen.distances(np.full((1, 4), 9.0))[0] > 1)
         True
     """
 
-    def __init__(self, centre: np.ndarray, precision: np.ndarray, limit: float) -> None:
-        self.centre, self.precision, self.limit = centre, precision, limit
+    def __init__(self, mean: np.ndarray, precision: np.ndarray, threshold: float) -> None:
+        self.mean, self.precision, self.threshold = mean, precision, threshold
 
     @classmethod
-    def of(cls, train: np.ndarray, held_out: np.ndarray) -> "Likeness":
+    def fit(cls, train: np.ndarray, held_out: np.ndarray) -> "MahalanobisOOD":
         """Measure what is usual.
 
         Args:
@@ -41,10 +41,10 @@ class Likeness:
             The likeness to them.
         """
         fitted = LedoitWolf().fit(train)
-        limit = np.quantile(fitted.mahalanobis(held_out), ALIKE)
-        return cls(fitted.location_, fitted.precision_, float(limit))
+        threshold = np.quantile(fitted.mahalanobis(held_out), IN_DIST_QUANTILE)
+        return cls(fitted.location_, fitted.precision_, float(threshold))
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """Return ``(N,)`` squared distances of ``(N, D)`` features, 1 being the limit."""
-        off = features - self.centre
-        return np.einsum("nd,de,ne->n", off, self.precision, off) / self.limit
+        off = features - self.mean
+        return np.einsum("nd,de,ne->n", off, self.precision, off) / self.threshold

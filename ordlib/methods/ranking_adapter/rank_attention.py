@@ -66,14 +66,14 @@ def rank_attention(queries: Tensor, tokens: Tensor) -> Tensor:
         >>> torch.allclose(rank_attention(queries, tokens), slow, atol=1e-5)
         True
     """
-    logs, means = _summaries(queries, tokens)
+    logs, means = _per_image_statistics(queries, tokens)
     # Not exp(one) / (exp(one) + exp(other)), which is no number where scores are large.
     share = (logs[:, None] - logs).sigmoid().to(means.dtype)
     one = torch.einsum("ijhm,ihmw->ijhw", share, means)
     return one - one.transpose(0, 1)
 
 
-def _summaries(queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def _per_image_statistics(queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logs ``(N, H, M)`` and the means ``(N, H, M, W)`` of every picture."""
     scores = torch.einsum("mhw,nphw->nhmp", queries, tokens) / math.sqrt(queries.shape[-1])
     means = torch.einsum("nhmp,nphw->nhmw", scores.softmax(-1), tokens)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from ..match_mistakes import furthest, resembling, unreached
-from ..result import Unfinished, Verdict, called, diagnosing
+from ..result import CheckResult, Unfinished, called, exercise_check
 
 # ------------------------------------------------------------- 1: the blend
 ALPHA = 0.3
@@ -39,7 +39,7 @@ _BLENDS = [
 ]  # fmt: skip
 
 
-@diagnosing
+@exercise_check
 def blend(function: Callable) -> str | None:
     """At alpha = 0 the prompts, bit by bit; above it only what is alive moves.
 
@@ -153,14 +153,14 @@ PUSHES = [
 ]  # fmt: skip
 
 
-@diagnosing
+@exercise_check
 def pull_and_push(my_tightness: Callable, my_diversity: Callable) -> str | None:
     """Pulled to its own words, pushed from the others', the harder the further.
 
     Tightness takes ``(B, D)`` features, ``(M, D)`` texts and ``(B,)`` ranks; diversity features,
-    texts, ``(B,)`` values and ``(M,)`` levels, from which its weights follow.
+    texts, ``(B,)`` values and ``(M,)`` rank_values, from which its weights follow.
     """
-    both_fit = "values[:, None] - levels and torch.cdist(features, texts) are both (B, M)"
+    both_fit = "values[:, None] - rank_values and torch.cdist(features, texts) are both (B, M)"
     own_fit = "texts[ranks] gives a row for each picture"
     told, stubs = [], 0
     for name, function, others, known, fit in (
@@ -239,8 +239,8 @@ _WRONG_COUNTS = [
 ]  # fmt: skip
 
 
-@diagnosing
-def lora_parameters(function: Callable) -> str | Verdict:
+@exercise_check
+def lora_parameters(function: Callable) -> str | CheckResult:
     """Two thin matrices: rank times the sum of the widths."""
     answers = [called(function, *layer) for layer in LAYERS]
     for answer in answers:
@@ -260,7 +260,7 @@ def lora_parameters(function: Callable) -> str | Verdict:
         return "the number is right, but it is a float: parameters are counted by an int"
     width_in, width_out, rank = LAYERS[0]
     full, added = width_in * width_out, int(answers[0])
-    return Verdict(
+    return CheckResult(
         "passed",
         f"rank {rank} adds {added:,} parameters to a layer of {width_in} x {width_out}, where the "
         f"full matrix has {full:,}: {added / full:.1%} of it are trained, the rest stays.",

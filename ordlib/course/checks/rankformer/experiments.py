@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ....losses import diversity, tightness
 from ....methods.l2rclip import RankFormer
-from ..result import called, diagnosing
+from ..result import called, exercise_check
 
 
 def _asked(function: Callable, cases: Sequence[Sequence]) -> list[bool] | str:
@@ -51,12 +51,12 @@ _ASIDE = (
 )
 
 
-@diagnosing
+@exercise_check
 def sign(is_flipped: Callable) -> str | None:
     """A loss is known by what it prefers, not by its value.
 
     The function takes a loss of ``(B, D)`` features, ``(M, D)`` texts, ``(B,)`` values and
-    ``(M,)`` levels; tells whether it pulls to far ranks, as a diversity of the wrong sign does.
+    ``(M,)`` rank_values; tells whether it pulls to far ranks, as a diversity of the wrong sign does.
     """
     cases = [(_loss(*KINDS[kind], flipped),) for kind, flipped in LOSSES]
     runs = [_asked(is_flipped, cases) for _ in range(3)]
@@ -89,10 +89,10 @@ def _loss(factor: float, constant: float, pull: float, flipped: bool) -> Callabl
     """Return a loss that does not tell by its name what it is."""
     direction = -factor if flipped else factor
 
-    def loss(features: Tensor, texts: Tensor, values: Tensor, levels: Tensor) -> Tensor:
-        values, levels = values.float(), levels.float()
-        own = (values[:, None] - levels).abs().argmin(1)
-        push = direction * diversity(features, texts, values, levels)
+    def loss(features: Tensor, texts: Tensor, values: Tensor, rank_values: Tensor) -> Tensor:
+        values, rank_values = values.float(), rank_values.float()
+        own = (values[:, None] - rank_values).abs().argmin(1)
+        push = direction * diversity(features, texts, values, rank_values)
         return push + constant + pull * tightness(features, texts, own)
 
     return loss
@@ -154,7 +154,7 @@ class Case(NamedTuple):
     size: float = 1.0  # of prompts
 
 
-_SINES = {"positions": "sinusoidal"}
+_SINES = {"rank_pos_embed": "sinusoidal"}
 EVEN, SWAPPED = "as many words for each rank", "ranks in swapped pairs"
 FAINT, FRESH = "positions at a small alpha", "small embeddings at a small alpha"
 STILL, UNTOUCHED = "positions at alpha = 0", "positions, all ranks in their place"
@@ -169,16 +169,16 @@ DISTURBED = {
     "all lowered": Case({"disturb": lambda b, prompts: b - 10 * prompts[0, 1:3].mean()}, False),
 }
 CASES = {
-    'attend="ranks"': Case({}, True),
-    'attend="tokens"': Case({"attend": "tokens"}, True),
-    'attend="both"': Case({"attend": "both"}, True),
+    'attention_over="ranks"': Case({}, True),
+    'attention_over="tokens"': Case({"attention_over": "tokens"}, True),
+    'attention_over="both"': Case({"attention_over": "both"}, True),
     EVEN: Case({}, True, even=True),
     SWAPPED: Case({}, True, SWAPS),
-    "learned positions": Case({"positions": "learned"}, False),
+    "learned positions": Case({"rank_pos_embed": "learned"}, False),
     "sinusoidal positions": Case(_SINES, False),
-    'sinusoidal positions, attend="both"': Case(_SINES | {"attend": "both"}, False),
+    'sinusoidal positions, attention_over="both"': Case(_SINES | {"attention_over": "both"}, False),
     FAINT: Case(_SINES | {"alpha": 0.001}, False),
-    FRESH: Case({"positions": "learned", "alpha": 0.002}, False, size=SMALL),
+    FRESH: Case({"rank_pos_embed": "learned", "alpha": 0.002}, False, size=SMALL),
     STILL: Case(_SINES | {"alpha": 0.0}, True),
     UNTOUCHED: Case(_SINES, True, tuple(range(RANKS))),
 } | DISTURBED
@@ -200,7 +200,7 @@ def _given(case: Case, trained: float) -> tuple[Watched, Tensor, Tensor, Tensor]
     return former, prompts, live, torch.tensor(case.order)
 
 
-@diagnosing
+@exercise_check
 def shuffled(commutes: Callable) -> str | None:
     """Without marks the order of the ranks is nothing to attention; with them it counts.
 

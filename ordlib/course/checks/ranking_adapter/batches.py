@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..result import called, diagnosing
+from ..result import called, exercise_check
 
 # "starfish" is another thing than "star", though the one word is in the other.
 _KINDS = [(name, value) for name in ("star", "starfish", "bell", "key") for value in range(1, 7)]
@@ -18,7 +18,7 @@ SEEDS = 6
 DRAWS = (("star", 20, 0.2), ("bell", 25, 0.3), ("starfish", 12, 0.0))
 
 
-@diagnosing
+@exercise_check
 def rank_batch(function: Callable) -> str | None:
     """As many of every count as there may be, and pictures that truly hold none.
 

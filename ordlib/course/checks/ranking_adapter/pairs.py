@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....methods.ranking_adapter.network import RankingNet
+from ....methods.ranking_adapter.network import RankingAdapterNetwork
 from ....methods.ranking_adapter.rank_attention import rank_attention
 from ..match_mistakes import furthest, no_tensor, resembling, unreached
-from ..result import Verdict, called, diagnosing
+from ..result import CheckResult, called, exercise_check
 
 # ------------------------------------------------------------- 1: pairs from summaries
 # Every size is another number, so that mix-ups show.
@@ -55,7 +55,7 @@ _SHAPES = {
 }
 
 
-@diagnosing
+@exercise_check
 def shortcut(function: Callable) -> str | None:
     """A summary of each picture and a gate between two: the attention of all pairs, exactly.
 
@@ -140,8 +140,8 @@ _FARS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
 ]  # fmt: skip
 
 
-@diagnosing
-def antisymmetry(function: Callable) -> str | Verdict:
+@exercise_check
+def antisymmetry(function: Callable) -> str | CheckResult:
     """How far from antisymmetric: the largest of all that ought to be 0."""
     found = []
     for name, pairs in MATRICES.items():
@@ -169,17 +169,17 @@ def antisymmetry(function: Callable) -> str | Verdict:
     return _praise(function)
 
 
-def _praise(function: Callable) -> Verdict:
+def _praise(function: Callable) -> CheckResult:
     """Let the function look at a network: at what attention finds, and at the logits."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        net = RankingNet(width=16, text_width=16).eval()
+        net = RankingAdapterNetwork(width=16, text_width=16).eval()
         tokens = net(torch.randn(6, 9, 16), torch.randn(5, 16))
-        pairs = net.pairs
-        queries = pairs.queries(pairs.relational).unflatten(-1, (pairs.heads, -1))
-        found = rank_attention(queries, pairs.tokens(tokens).unflatten(-1, (pairs.heads, -1)))
+        pairs = net.pairwise_head
+        queries = pairs.query_proj(pairs.relational_tokens).unflatten(-1, (pairs.heads, -1))
+        found = rank_attention(queries, pairs.key_proj(tokens).unflatten(-1, (pairs.heads, -1)))
         before, after = float(function(found)), float(function(net.pair_logits(tokens)))
-    return Verdict(
+    return CheckResult(
         "passed",
         "the largest of all that ought to be 0, the diagonal among them. In a small fresh network "
         f"what attention finds is off by {before:.1g}; the logits, after biases, norms and ReLUs, "
@@ -213,7 +213,7 @@ _TIES = [
 ]  # fmt: skip
 
 
-@diagnosing
+@exercise_check
 def ties(function: Callable) -> str | None:
     """What is tied teaches nothing about order: only pairs that differ count.
 
