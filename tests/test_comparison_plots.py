@@ -141,17 +141,23 @@ def test_costs_refuse():
         plots.scaling_plot(costs().drop(columns="peak_mib"), "peak_mib")
     with pytest.raises(ValueError, match="no number of peak_mib"):
         plots.scaling_plot(costs().assign(peak_mib=None), "peak_mib")
-    with pytest.raises(ValueError, match="pairwise, pass forward, pictures 64 is there twice"):
+    with pytest.raises(ValueError, match="pairwise, pass forward, num_images 64 is there twice"):
         plots.scaling_plot(pd.concat([costs(), costs()]))
 
 
 # ---------------------------------------------------------------- doses
 def doses(**columns):
     """Two seeds of three doses and of both other arms."""
-    rows = [("count_caption_fraction", dose, seed) for dose in (0.0, 0.01, 0.1) for seed in (0, 1)]
-    rows += [(condition, 0.01, seed) for condition in ("distractor numbers", "twice the samples") for seed in (0, 1)]
+    rows = [("dose", dose, seed) for dose in (0.0, 0.01, 0.1) for seed in (0, 1)]
+    rows += [
+        (condition, 0.01, seed)
+        for condition in ("distractor numbers", "twice the samples")
+        for seed in (0, 1)
+    ]
     table = pd.DataFrame(rows, columns=["condition", "count_caption_fraction", "seed"])
-    seen = 40_000 * table["count_caption_fraction"] * (1 + (table["condition"] == "twice the samples"))
+    seen = (
+        40_000 * table["count_caption_fraction"] * (1 + (table["condition"] == "twice the samples"))
+    )
     shares = [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.25, 0.26, 0.55, 0.56]
     return table.assign(count_captions=seen, count_accuracy=shares, **columns)
 
@@ -207,11 +213,13 @@ def test_dose_response_of_several_metrics_has_a_colour_for_each():
 
 
 def test_dose_response_refuses():
-    with pytest.raises(ValueError, match="'count_caption_fraction' is unknown"):
-        plots.dose_response(doses(), axis="count_caption_fraction")
-    with pytest.raises(ValueError, match="no column 'acuracy'; it has condition, dose"):
+    with pytest.raises(ValueError, match="'dose' is unknown"):
+        plots.dose_response(doses(), axis="dose")
+    with pytest.raises(
+        ValueError, match="no column 'acuracy'; it has condition, count_caption_fraction"
+    ):
         plots.dose_response(doses(), "acuracy")
     with pytest.raises(
-        ValueError, match="no model of the condition 'dose' with dose above 0"
+        ValueError, match="no model of the condition 'dose' with count_caption_fraction above 0"
     ):
-        plots.dose_response(doses().query("condition != 'count_caption_fraction'"))
+        plots.dose_response(doses().query("condition != 'dose'"))

@@ -39,7 +39,7 @@ def test_the_fast_statistics_are_the_metrics(groups):
     for name, number in result.metrics.items():
         assert result.intervals[name].estimate == pytest.approx(number, abs=1e-12)
         assert result.intervals[name].low <= number <= result.intervals[name].high
-    how = {"groups": groups, "samples": 50, "seed": 3}
+    how = {"groups": groups, "n_resamples": 50, "seed": 3}
     np.testing.assert_allclose(result.intervals["mae"], bootstrap(mae, TRUTH, VALUES, **how))
     ranks, labels = (TRUTH - 1).astype(int), VALUES.round().astype(int) - 1
     kappa = bootstrap(lambda a, b: quadratic_weighted_kappa(a, b, 20), ranks, labels, **how)

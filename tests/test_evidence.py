@@ -15,7 +15,13 @@ RECORDS = [
         "seed": 0,
         "mae": 4.25,
     },
-    {"condition": "twice the samples", "count_caption_fraction": 0.03, "distractor_number_fraction": 0.5, "seed": 1, "mae": 3.0},
+    {
+        "condition": "twice the samples",
+        "count_caption_fraction": 0.03,
+        "distractor_number_fraction": 0.5,
+        "seed": 1,
+        "mae": 3.0,
+    },
 ]
 
 

@@ -55,7 +55,7 @@ def data(pictures):
 def test_features_equal_fresh_ones_and_pictures_are_read_once(
     clip, data, cached, dtype, shape, off
 ):
-    encode = getattr(clip, cached.__name__)
+    encode = clip.image_features if cached is cached_image_features else clip.image_token_features
     reference = torch.cat([encode(clip.preprocess([data[i]])) for i in range(7)])
     data.reads.clear()
     first, again = (cached(clip, data, size) for size in (3, 2))

@@ -47,14 +47,18 @@ def planned(table: pd.DataFrame) -> list[Trial]:
 
     found = re.findall(r"--(?:set )?([a-z_]*seeds)[ =](\d+)", table.attrs["command"])
     options = {name: int(count) for name, count in found}
-    return TABLES[table.attrs["name"]].config(
+    return TABLES[table.attrs["name"]].trials(
         runner, options["seeds"], options.get("lora_seeds", 0)
     )
 
 
 def test_columns_come_in_one_order(table):
     shots = {"shots"} if table.attrs["name"] == "few_shot" else set()
-    words = {"ordinality", "corrected"} if table.attrs["name"] == "rankformer_ablation" else set()
+    words = (
+        {"ordinality", "ordinality_corrected"}
+        if table.attrs["name"] == "rankformer_ablation"
+        else set()
+    )
     assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | words
     first = [name for name in COLUMNS[:9] if name in table.columns]
     assert list(table.columns[: len(first)]) == first
@@ -113,7 +117,7 @@ def test_intervals_hold_their_estimates_which_are_the_rows_means(table):
         if key[3] == reference:
             assert "mae_diff" not in entry
             continue
-        base = rows[*key[:3], against]["mae"].mean()
+        base = rows[*key[:3], reference]["mae"].mean()
         assert entry["mae_diff"] == pytest.approx(entry["mae"] - base, abs=5e-6)
         assert entry["mae_diff_low"] < entry["mae_diff"] < entry["mae_diff_high"]
     assert seen == list(rows)

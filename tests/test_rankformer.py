@@ -70,7 +70,7 @@ def naive_block(block, rows, live, marks):
 def naive_rankformer(former, prompts, live):
     ranks, positions, width = prompts.shape
     zero = torch.zeros(ranks, width, dtype=prompts.dtype)
-    marks = zero if former.positions is None else former.positions
+    marks = zero if former.rank_pos_embed is None else former.pos_embed
     hidden = [[prompts[m, p] for p in range(positions)] for m in range(ranks)]
     for over, block in former.blocks.items():
         if over == "tokens":
@@ -90,10 +90,10 @@ def naive_rankformer(former, prompts, live):
 
 
 @every_attend
-@pytest.mark.parametrize("positions", MARKS)
+@pytest.mark.parametrize("rank_pos_embed", MARKS)
 @torch.no_grad()
-def test_it_is_the_loop(attend, positions):
-    former = a_former(attention_over=attend, positions=positions).double()
+def test_it_is_the_loop(attention_over, rank_pos_embed):
+    former = a_former(attention_over=attention_over, rank_pos_embed=rank_pos_embed).double()
     prompts, live = prompts_of()
     prompts = prompts.double()
     found, expected = former(prompts, live), naive_rankformer(former, prompts, live)
@@ -102,9 +102,9 @@ def test_it_is_the_loop(attend, positions):
 
 
 @every_attend
-@pytest.mark.parametrize("positions", MARKS)
-def test_alpha_0_leaves_every_bit(attend, positions):
-    former = a_former(attention_over=attend, positions=positions, alpha=0.0)
+@pytest.mark.parametrize("rank_pos_embed", MARKS)
+def test_alpha_0_leaves_every_bit(attention_over, rank_pos_embed):
+    former = a_former(attention_over=attention_over, rank_pos_embed=rank_pos_embed, alpha=0.0)
     prompts, live = prompts_of()
     assert torch.equal(former(prompts, live), prompts)
 
@@ -117,14 +117,14 @@ def test_another_share_can_be_looked_at():
     assert former.alpha.item() == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("positions", MARKS)
+@pytest.mark.parametrize("rank_pos_embed", MARKS)
 @torch.no_grad()
-def test_only_marks_tell_ranks_their_order(positions):
-    former = a_former(attention_over="ranks", positions=positions)
+def test_only_marks_tell_ranks_their_order(rank_pos_embed):
+    former = a_former(attention_over="ranks", rank_pos_embed=rank_pos_embed)
     prompts, live = prompts_of()
     order = torch.tensor([2, 0, 3, 1])
     before, after = former(prompts[order], live[order]), former(prompts, live)[order]
-    assert torch.allclose(before, after, atol=1e-5) is (positions is None)
+    assert torch.allclose(before, after, atol=1e-5) is (rank_pos_embed is None)
 
 
 @torch.no_grad()
@@ -135,21 +135,21 @@ def test_who_learns_of_whom():
     prompts = prompts.double()
     changed = prompts.clone()
     changed[3, 2, 0] += 1
-    for attend, touched in (
+    for attention_over, touched in (
         ("ranks", {(m, 2) for m in range(4)}),
         ("tokens", {(3, p) for p in range(1, 5)}),
         ("both", {(m, p) for m in range(4) for p in range(1, 5)}),
     ):
-        former = a_former(attention_over=attend).double()
+        former = a_former(attention_over=attention_over).double()
         apart = (former(changed, live) - former(prompts, live)).abs().amax(-1) > 1e-12
         expected = {(m, p) for m, p in touched if live[m, p]}
         assert {tuple(pair) for pair in apart.nonzero().tolist()} == expected, attend
 
 
 @every_attend
-@pytest.mark.parametrize("positions", [None, "learned"])
-def test_gradients_reach_alpha_and_every_parameter(attend, positions):
-    former = a_former(attention_over=attend, positions=positions)
+@pytest.mark.parametrize("rank_pos_embed", [None, "learned"])
+def test_gradients_reach_alpha_and_every_parameter(attention_over, rank_pos_embed):
+    former = a_former(attention_over=attention_over, rank_pos_embed=rank_pos_embed)
     prompts, live = prompts_of()
     (former(prompts, live) * torch.randn(prompts.shape)).sum().backward()
     assert former.alpha.grad.abs() > 1e-3
@@ -158,7 +158,7 @@ def test_gradients_reach_alpha_and_every_parameter(attend, positions):
         parts = parameter.grad.chunk(3) if name.endswith("in_proj_bias") else [parameter.grad]
         for part in parts[::2]:
             assert part.abs().max() > 1e-6, name
-    assert len(list(former.parameters())) == 1 + 12 * len(former.blocks) + bool(positions)
+    assert len(list(former.parameters())) == 1 + 12 * len(former.blocks) + bool(rank_pos_embed)
 
 
 def test_alpha_can_be_held():
@@ -168,9 +168,9 @@ def test_alpha_can_be_held():
 
 @every_attend
 @torch.no_grad()
-def test_padding_is_neither_seen_nor_touched(attend):
+def test_padding_is_neither_seen_nor_touched(attention_over):
     former, (prompts, live) = (
-        a_former(attention_over=attend, rank_pos_embed="learned"),
+        a_former(attention_over=attention_over, rank_pos_embed="learned"),
         prompts_of(),
     )
     other = torch.where(live[..., None], prompts, 100 * torch.randn(prompts.shape))
@@ -181,8 +181,8 @@ def test_padding_is_neither_seen_nor_touched(attend):
 
 
 @every_attend
-def test_padding_has_only_its_own_gradient(attend):
-    former, (prompts, live) = a_former(attention_over=attend), prompts_of()
+def test_padding_has_only_its_own_gradient(attention_over):
+    former, (prompts, live) = a_former(attention_over=attention_over), prompts_of()
     prompts.requires_grad_()
     former(prompts, live)[live].sum().backward()
     assert not prompts.grad[~live].any()
@@ -193,8 +193,8 @@ def test_padding_has_only_its_own_gradient(attend):
 @pytest.mark.parametrize("ranks", [2, 3, 20, 101])
 @pytest.mark.parametrize("tokens", [1, 2, 8])
 @torch.no_grad()
-def test_any_number_of_ranks_and_of_their_tokens(attend, ranks, tokens):
-    former = a_former(ranks, attention_over=attend, rank_pos_embed="sinusoidal")
+def test_any_number_of_ranks_and_of_their_tokens(attention_over, ranks, tokens):
+    former = a_former(ranks, attention_over=attention_over, rank_pos_embed="sinusoidal")
     prompts = torch.randn(ranks, 2 + tokens, 16)
     live = torch.zeros(ranks, 2 + tokens, dtype=torch.bool)
     for rank in range(ranks):
@@ -238,8 +238,8 @@ def test_sinusoids_are_the_loop(count, width):
 
 def test_sinusoids_are_no_part_of_the_state():
     names = a_former(rank_pos_embed="sinusoidal").state_dict().keys()
-    assert "positions" not in names
-    assert "positions" in a_former(rank_pos_embed="learned").state_dict()
+    assert "pos_embed" not in names
+    assert "pos_embed" in a_former(rank_pos_embed="learned").state_dict()
 
 
 @pytest.mark.parametrize(

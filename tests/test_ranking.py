@@ -60,7 +60,9 @@ def encoded(monkeypatch):
     """Sizes of the batches of pictures that the backbone encodes."""
     sizes, encode = [], ClipBackbone.image_token_features
     monkeypatch.setattr(
-        ClipBackbone, "image_token_features", lambda clip, p: sizes.append(len(p)) or encode(clip, p)
+        ClipBackbone,
+        "image_token_features",
+        lambda clip, p: sizes.append(len(p)) or encode(clip, p),
     )
     return sizes
 
@@ -343,7 +345,7 @@ def test_strange_pictures_are_told(adapter, folder, monkeypatch):
     assert ranking.notes[0].startswith(f"{len(odd)} of 15 pictures are unlike")
     assert "do not trust this order" in repr(ranking)
     # An adapter without likeness claims nothing.
-    monkeypatch.setattr(adapter, "likeness", {})
+    monkeypatch.setattr(adapter, "ood_detectors", {})
     ranking = rank(folder, STARS, model=adapter)
     assert (ranking.num_ood, ranking.notes) == (None, [])
     assert "ood_score" not in ranking.table

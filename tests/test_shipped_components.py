@@ -82,7 +82,16 @@ def test_the_ranking_adapter_is_small_and_in_half_precision(clip):
 
 def test_the_ranking_adapters_card_says_how_it_was_made_and_tested(ranker):
     card = ranker.card
-    known = {"description", "command", "seed", "device", "seconds", "versions", "test", "sha256"}
+    known = {
+        "description",
+        "command",
+        "seed",
+        "device",
+        "train_seconds",
+        "versions",
+        "results",
+        "sha256",
+    }
     assert known <= card.keys()
     assert card["seed"] == ranker.options.seed
     seed = f" --seed {card['seed']}" if card["seed"] else ""
@@ -117,7 +126,7 @@ def test_the_ranking_adapter_orders_pictures_and_mostly_far_better_than_clip_alo
     task, ranker, clip, val
 ):
     data = val[task]
-    scores = ranker.scores(data, ranker.prompts(data))
+    scores = ranker.predict_scores(data, ranker.prompts(data))
     fill = {"object": "plural"} if task == "counting" else None
     untrained = ZeroShot(clip, data.task, templates=(0,), fill=fill).predict(data).value
     before, after = spearman(data.values, untrained), spearman(data.values, scores)

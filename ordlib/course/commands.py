@@ -97,7 +97,7 @@ def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> 
 
 
 @app.command()
-def audit_shortcuts(tasks: Tasks = None) -> None:
+def audit(tasks: Tasks = None) -> None:
     """Look for shortcuts in the rendered tasks: what records and plain pixels give away.
 
     The exit code is 1 if a recorded number orders the labels beyond the limit.

@@ -80,8 +80,8 @@ def train_and_save(
     found = compute_metrics(test.task, test.values, model.predict(test))
     where = (method, task, folder.resolve().name, config, backbone, options, data, labels)
     card = {
-        "description": f"{type(model).__name__} on the {'rendered ' * (data is None)}task of "
-        f"{train.task.name}, picture tower {model.options.image_encoder}.",
+        "description": f"{type(model).__name__} on the {'rendered ' * (data is None)}{train.task.name} task; "
+        f"image encoder: {model.options.image_encoder}.",
         "command": reproduce_command(*where),
         "data": {split: sets[split].fingerprint for split in SPLITS} | {"image_size": image_size},
         **of_training(config, history, clip.device),

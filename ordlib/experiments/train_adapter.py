@@ -126,7 +126,7 @@ def save_with_card(
     given = {"seed": config.seed, "epochs": config.epochs, "backbone": clip.name}
     options += [(name, value) for name, value in given.items() if value != known[name]]
     card = {
-        "description": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, told by a sentence which.",
+        "description": f"Ranking-aware adapter for {', '.join(adapter.tasks)}, conditioned on a text prompt.",
         "command": command_line("train-adapter", options=options),
         "training_data": TRAINING_DATA,
         "data": {

@@ -10,8 +10,8 @@ def make(count=6, **changes):
         "task": load_task("counting"),
         "images": np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3),
         "values": np.arange(1.0, count + 1),
-        "records": pd.DataFrame({"name": [f"n{i}" for i in range(count)]}),
-        "key": "made",
+        "metadata": pd.DataFrame({"name": [f"n{i}" for i in range(count)]}),
+        "fingerprint": "made",
         "split": "train",
         "groups": np.array(list("aabbcc"))[:count],
     }
@@ -64,7 +64,7 @@ def test_the_world_as_data():
     assert data.ranks.tolist() == (data.values - 1).astype(int).tolist()
     assert data.groups is None
     assert (
-        load_data(load_task("counting"), "val", image_size=64, size=8).fingerprint
+        load_data(load_task("counting"), "val", image_size=64, num_images=8).fingerprint
         == data.fingerprint
     )
     crops = load_data("quality", "train", image_size=64, num_images=8)

@@ -155,7 +155,7 @@ def test_a_table_that_cannot_be_used(album, tmp_path, content, message):
         load(album, tmp_path / "t.csv")
 
 
-@pytest.mark.parametrize("option", ["group", "split_column"])
+@pytest.mark.parametrize("option", ["group_column", "split_column"])
 def test_missing_columns_list_those_that_exist(album, write, option):
     with pytest.raises(ValueError, match=r"no column 'x'.* 'path', 'fingers', 'person'"):
         load(album, write(), **{option: "x"})

@@ -29,11 +29,11 @@ def test_with_everything_off_it_is_coop(tiny_clip, seven):
 
 
 @pytest.mark.parametrize("attention_over", ["ranks", "tokens", "both"])
-def test_alpha_0_is_coop_too_and_another_is_not(tiny_clip, uneven, attend):
+def test_alpha_0_is_coop_too_and_another_is_not(tiny_clip, uneven, attention_over):
     expected = CoOp(tiny_clip, uneven).text_features()
-    model = L2RCLIP(tiny_clip, uneven, attention_over=attend, alpha=0.0)
+    model = L2RCLIP(tiny_clip, uneven, attention_over=attention_over, alpha=0.0)
     assert torch.equal(model.text_features(), expected)
-    other = L2RCLIP(tiny_clip, uneven, attention_over=attend, alpha=0.5)
+    other = L2RCLIP(tiny_clip, uneven, attention_over=attention_over, alpha=0.5)
     assert (other.text_features() - expected).norm(dim=1).min() > 0.1
     torch.testing.assert_close(model.text_features(alpha=0.5), other.text_features())
 
@@ -63,12 +63,12 @@ def tower_of(model) -> set[str]:
 
 
 @pytest.mark.parametrize("image_encoder", ["frozen", "lora"])
-@pytest.mark.parametrize("positions", [None, "learned", "sinusoidal"])
+@pytest.mark.parametrize("rank_pos_embed", [None, "learned", "sinusoidal"])
 @pytest.mark.parametrize("tune_alpha", [True, False])
-def test_what_is_tuned(tiny_clip, uneven, image_encoder, positions, tune_alpha):
+def test_what_is_tuned(tiny_clip, uneven, image_encoder, rank_pos_embed, tune_alpha):
     options = {
         "image_encoder": image_encoder,
-        "rank_pos_embed": positions,
+        "rank_pos_embed": rank_pos_embed,
         "tune_alpha": tune_alpha,
     }
     model = L2RCLIP(tiny_clip, uneven, **options)
@@ -78,8 +78,8 @@ def test_what_is_tuned(tiny_clip, uneven, image_encoder, positions, tune_alpha):
     blend = {name for name in names if name.startswith("rankformer.")}
     assert names == ADAPTER | WORDS | lora | blend
     assert ("rankformer.alpha" in blend) is tune_alpha
-    assert ("rankformer.positions" in blend) is (positions == "learned")
-    assert len(blend) == 12 + tune_alpha + (positions == "learned")
+    assert ("rankformer.pos_embed" in blend) is (rank_pos_embed == "learned")
+    assert len(blend) == 12 + tune_alpha + (rank_pos_embed == "learned")
 
 
 @pytest.mark.parametrize("image_encoder", ["frozen", "lora"])
@@ -187,7 +187,7 @@ def test_what_cannot_be(tiny_clip, uneven, options, message):
     [
         (("one", "two", "three", "Two", "nine"), "holds 'Two' twice"),
         (("one", "two", "three", "five", "z" * 90), "takes 92 tokens, .* holds 77"),
-        (("one", "two", "three", "five", " "), "no tokens|words"),
+        (("one", "two", "three", "five", " "), "no tokens|rank_names"),
     ],
     ids=["same", "long", "empty"],
 )

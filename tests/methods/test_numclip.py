@@ -147,11 +147,11 @@ def naive_terms(model, features, values, own):
     ranking, kl, error = [], [], []
     for row, c in zip(logits, own, strict=True):
         total = sum(abs(c - j) for j in range(d))
-        size = d - 1 if options.norm == "mean_one" or options.form == "released" else 1
+        size = d - 1 if options.fcrc_norm == "mean_one" or options.fcrc_form == "released" else 1
         weights = [1.0 if j == c else size * abs(c - j) / total for j in range(d)]
-        if options.form == "plain":
+        if options.fcrc_form == "plain":
             weights = [1.0] * d
-        if options.form == "released":
+        if options.fcrc_form == "released":
             parts = [math.exp(w * x) for w, x in zip(weights, row, strict=True)]
         else:
             parts = [w * math.exp(x) for w, x in zip(weights, row, strict=True)]
@@ -208,7 +208,7 @@ def test_the_total_is_the_sum_of_three_terms(tiny_clip, uneven, form, norm):
 )
 def test_which_words_are_tuned(tiny_clip, uneven, options, tuned):
     names = NumCLIP(tiny_clip, uneven, **options).trainable_state_dict()
-    assert {name for name in names if name.startswith("prompts.")} == tuned
+    assert {name for name in names if name.startswith("prompt_learner.")} == tuned
 
 
 def test_a_bin_without_pictures_is_named_and_the_rest_trains(tiny_clip, seven):

@@ -364,7 +364,7 @@ def test_half_precision_hardly_changes_the_order_of_rendered_pictures(tiny_clip,
     prompts = found.prompts(val)
     assert prompts == [f"Rank by the number of {kind}." for kind in val.metadata["plural"]]
     for asked in (prompts, "Which picture shows the most things?"):
-        before, after = adapter.predict_scores(val, asked), found.scores(val, asked)
+        before, after = adapter.predict_scores(val, asked), found.predict_scores(val, asked)
         assert 0 < abs(before - after).max() < 0.02 * before.std()
         assert spearman(before, after) > 0.99
         # Two that change places lay as close as the rounding.
@@ -472,7 +472,7 @@ def test_scores_leave_the_mode_as_it_was_also_after_an_error(tiny_clip_folder, m
         assert adapter.training is training
     adapter.train()
     monkeypatch.setattr(adapter, "encode", lambda *_: 1 / 0)
-    for ask in (adapter.scores, partial(occlusion_map, adapter)):
+    for ask in (adapter.predict_scores, partial(occlusion_map, adapter)):
         with pytest.raises(ZeroDivisionError):
             ask(data, "the number of stars")
         assert adapter.training

@@ -84,7 +84,7 @@ def test_gradients_reach_every_parameter(patches, words):
 
 
 def test_the_text_is_mapped_to_the_width_of_the_pictures():
-    assert RankingAdapterNetwork(24, 12).text.weight.shape == (24, 12)
+    assert RankingAdapterNetwork(24, 12).text_projection.weight.shape == (24, 12)
 
 
 def test_unknown_learnable():

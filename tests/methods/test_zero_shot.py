@@ -179,7 +179,9 @@ def test_a_prompt_is_encoded_once_however_many_pictures(clip, data, monkeypatch)
     pairs = set(zip(data.metadata["kind"], data.metadata["tint"], strict=True))
     things = {thing for thing, _ in pairs}
     wanted = {f"{word} {thing}" for word in TASK.rank_names for thing in things}
-    wanted |= {f"a photo of {word} {tint} {kind}" for word in TASK.rank_names for kind, tint in pairs}
+    wanted |= {
+        f"a photo of {word} {tint} {kind}" for word in TASK.rank_names for kind, tint in pairs
+    }
     wanted |= {f"I see {word}" for word in TASK.rank_names}
     assert sorted(prompts) == sorted(wanted)
     model.predict(data.subset([4, 0, 1]))

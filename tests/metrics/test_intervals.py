@@ -93,8 +93,8 @@ def test_an_interval_reads_well():
         (([],), {}, r"lengths: \[0\]"),
         (([1, 2], [1]), {}, r"lengths: \[2, 1\]"),
         (([1, 2],), {"groups": ["a"]}, "groups has 1 rows, the arrays have 2"),
-        (([1, 2],), {"samples": 0}, "samples must be at least 1"),
-        (([1, 2],), {"level": 95}, "level between 0 and 1, not 1000 and 95"),
+        (([1, 2],), {"n_resamples": 0}, "n_resamples must be at least 1"),
+        (([1, 2],), {"confidence_level": 95}, "confidence_level between 0 and 1, not 1000 and 95"),
     ],
 )
 def test_wrong_input_is_named(arrays, options, message):

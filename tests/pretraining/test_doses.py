@@ -217,7 +217,11 @@ def test_rows_are_in_order_whatever_came_first(asked, tmp_path):
     rows = json.loads(path.read_text("utf-8"))["records"]
     shares = (0.0, 0.003, 0.01, 0.03, 0.1, 0.5)
     expected = [("dose", share, seed) for share in shares for seed in range(3)]
-    expected += [(name, 0.03, seed) for name in ("distractor numbers", "twice the samples") for seed in range(3)]
+    expected += [
+        (name, 0.03, seed)
+        for name in ("distractor numbers", "twice the samples")
+        for seed in range(3)
+    ]
     assert [tuple(row.values()) for row in rows] == expected
 
 

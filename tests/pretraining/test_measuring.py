@@ -217,7 +217,12 @@ def test_fresh_pictures_are_the_worlds(monkeypatch):
 def checkpoint(tiny_clip_folder, data, tmp_path, monkeypatch):
     """A checkpoint with a card; what it is measured on is noise."""
     folder = shutil.copytree(tiny_clip_folder, tmp_path / "pico")
-    card = {"name": "pico", "losses": [[1, 3.5], [2, 3.25]], "description": "ü", "metrics": {"old": 1}}
+    card = {
+        "name": "pico",
+        "losses": [[1, 3.5], [2, 3.25]],
+        "description": "ü",
+        "metrics": {"old": 1},
+    }
     (folder / "card.json").write_text(json.dumps(card), "utf-8")
     monkeypatch.setattr(measuring, "eval_images", lambda: data)
     monkeypatch.setattr(measuring, "load_data", lambda task: noise("train", 1))

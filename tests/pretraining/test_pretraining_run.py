@@ -70,7 +70,12 @@ def test_the_card_tells_what_was_done(whole, config):
     assert len(losses) == 12
     assert np.mean(losses[:2]) > np.log(24) - 0.1
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.1
-    assert (card["steps"], card["samples_seen"], card["seed"], card["count_caption_fraction"]) == (12, 288, 3, 0.5)
+    assert (card["steps"], card["samples_seen"], card["seed"], card["count_caption_fraction"]) == (
+        12,
+        288,
+        3,
+        0.5,
+    )
     assert card["command"] == reproduce_command(config, "pico")
     # Three epochs of 48 counting pictures, of whose captions about half count.
     assert 54 <= card["counting_captions"]["number"] <= 90

@@ -68,19 +68,24 @@ def test_the_card_says_all_that_is_known(corn, clip, tiny_clip_folder, tmp_path)
     weights = (tmp_path / "mine" / "model.safetensors").read_bytes()
     expected = compute_metrics(test.task, test.values, model.predict(test))
     assert card == {
-        "description": "CORN on the rendered task of dating, picture tower frozen.",
+        "description": "CORN on the rendered dating task; image encoder: frozen.",
         "command": "ordlib train corn --task dating --output mine --backbone "
         f"{tiny_clip_folder} --epochs 3 --batch-size 8 --learning-rate 0.01 "
         "--lr-multiplier adapter=0.5 --seed 4 --set adapter=true",
-        "data": {"train": "dating-train", "val": "dating-val", "test": "dating-test", "side": 64},
+        "data": {
+            "train": "dating-train",
+            "val": "dating-val",
+            "test": "dating-test",
+            "image_size": 64,
+        },
         "seed": 4,
-        "config": asdict(CONFIG),
+        "hyperparameters": asdict(CONFIG),
         "steps": 6,
         "best_epoch": int(history.loc[history["mae"].idxmin(), "epoch"]),
         "device": device_description(clip.device),
-        "seconds": history.attrs["seconds"],
+        "train_seconds": history.attrs["seconds"],
         "versions": versions(),
-        "test": pytest.approx(expected, abs=1e-6, nan_ok=False),
+        "metrics": pytest.approx(expected, abs=1e-6, nan_ok=False),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
 
@@ -103,13 +108,15 @@ def test_an_interrupted_run_goes_on(corn, tmp_path, monkeypatch):
     # One epoch of two steps was kept, and the two others were still to do.
     assert len(calls) == 4 + 4
     straight, cut = card_in(tmp_path / "straight"), card_in(tmp_path / "cut")
-    for name in ("steps", "best_epoch", "test", "sha256"):
+    for name in ("steps", "best_epoch", "metrics", "sha256"):
         assert cut[name] == straight[name]
     assert not (tmp_path / "cut" / CHECKPOINT_NAME).exists()
 
 
 def test_an_undefined_metric_is_null_on_the_card(corn, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "compute_metrics", lambda *_: {"mae": 1.0, "spearman": float("nan")})
+    monkeypatch.setattr(
+        module, "compute_metrics", lambda *_: {"mae": 1.0, "spearman": float("nan")}
+    )
     corn(tmp_path)
     assert card_in(tmp_path)["metrics"] == {"mae": 1.0, "spearman": None}
 
@@ -142,14 +149,14 @@ def test_a_card_of_two_stages_reproduces_its_component(tiny_clip_folder, tmp_pat
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     one = card_in(tmp_path / "one")
-    assert (one["config"]["prompt_epochs"], one["steps"]) == (2, 3)
+    assert (one["hyperparameters"]["prompt_epochs"], one["steps"]) == (2, 3)
     line = shlex.split(one["command"])
     assert line[:2] == ["ordlib", "train"]
     again = [str(tmp_path / "two") if word == "one" else word for word in line[1:]]
     found = CliRunner().invoke(app, [*again, "--device", "cpu"])
     assert found.exit_code == 0, found.output
     two = card_in(tmp_path / "two")
-    for name in ("config", "best_epoch", "steps", "test", "sha256"):
+    for name in ("hyperparameters", "best_epoch", "steps", "metrics", "sha256"):
         assert two[name] == one[name]
     names = {path.name for path in (tmp_path / "two").iterdir()}
     assert names == {"card.json", "config.json", "model.safetensors"}
@@ -203,7 +210,7 @@ def test_a_task_and_pictures_of_ones_own_are_learned(own, call, clip, tmp_path):
     assert model.task == module._read_task(words[1])
     assert model.task.values == ("green", "yellow", "brown")
     assert model.task.placeholders == {"fruit": ("banana", "pear")}
-    assert card["description"] == "CORN on the task of ripeness, picture tower frozen."
+    assert card["description"] == "CORN on the ripeness task; image encoder: frozen."
     splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
     for split, rows in {"train": range(6), "val": range(6, 9), "test": range(9, 12)}.items():
         data = splits[split]
@@ -220,7 +227,7 @@ def test_a_task_and_pictures_of_ones_own_are_learned(own, call, clip, tmp_path):
     again = [str(tmp_path / "two") if w == "out" else w for w in shlex.split(card["command"])[1:]]
     found = CliRunner().invoke(app, [*again, "--device", "cpu"])
     assert found.exit_code == 0, found.output
-    for name in ("config", "data", "steps", "test", "sha256"):
+    for name in ("hyperparameters", "data", "steps", "metrics", "sha256"):
         assert card_in(tmp_path / "two")[name] == card[name]
 
 
@@ -232,7 +239,7 @@ def test_pictures_without_splits_are_dealt_out(groups, own, call, tmp_path):
     splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
     assert card_in(tmp_path / "out")["data"] == {
         **{split: data.fingerprint for split, data in splits.items()},
-        "side": 64,
+        "image_size": 64,
     }
     names = [path.name for data in splits.values() for path in data.images]
     assert sorted(names) == sorted(f"{i}.png" for i in range(12))
@@ -250,7 +257,7 @@ def test_pictures_in_subfolders_of_a_built_in_task_need_no_table(call, tmp_path)
     found = call(tmp_path / "out", "--task", "counting", "--data", str(tmp_path / "shelf"))
     assert found.exit_code == 0, found.output
     card = card_in(tmp_path / "out")
-    assert card["description"] == "CORN on the task of counting, picture tower frozen."
+    assert card["description"] == "CORN on the counting task; image encoder: frozen."
     assert "--labels" not in card["command"]
 
 

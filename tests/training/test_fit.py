@@ -127,7 +127,7 @@ class Plain(FineTuned):
 def test_weights_are_those_of_a_plain_loop(clip):
     """Adam by hand, with the gradient clipped to the largest norm and the config's rates."""
     config = TrainingConfig(
-        epochs=2, batch_size=8, learning_rate=0.02, lr_multipliers={"prompts": 0.5}, seed=3
+        epochs=2, batch_size=8, learning_rate=0.02, lr_multipliers={"head": 0.5}, seed=3
     )
     model, data = Plain(clip, TASK, adapter=False), pictures_of("train", 24)
     features, values = clip.encode_images(data), torch.tensor(data.values).long()
@@ -181,7 +181,7 @@ def test_a_method_with_nothing_to_train_is_refused(clip):
 
 
 def test_an_unknown_group_is_refused(clip):
-    told = r"lr_multipliers: no group 'image_encoder' is trained here; there are \['adapter', 'prompts'\]"
+    told = r"lr_multipliers: no group 'image_encoder' is trained here; there are \['adapter', 'prompts', 'head'\]"
     with pytest.raises(ValueError, match=told):
         train(NumCLIP(clip, TASK), config=TrainingConfig(lr_multipliers={"image_encoder": 0.1}))
 

@@ -108,11 +108,11 @@ def test_every_picture_and_every_rank_has_its_chance():
 
 
 @pytest.mark.parametrize("batch_size", [5, 8, 10, 13])
-def test_positives_show_what_is_asked_for_and_negatives_hold_none(clip, batch):
+def test_positives_show_what_is_asked_for_and_negatives_hold_none(clip, batch_size):
     data = things()
     mean, std = data.values.mean(), data.values.std()
     checked = 0
-    for drawn in draw(clip, [data], steps=60, batch_size=batch):
+    for drawn in draw(clip, [data], steps=60, batch_size=batch_size):
         kind = kind_of(drawn.prompt)
         if kind is None:
             continue
@@ -124,8 +124,8 @@ def test_positives_show_what_is_asked_for_and_negatives_hold_none(clip, batch):
             assert shown or kind not in record.to_numpy().tolist()
             (positive if shown else negative).append(row)
             assert target == pytest.approx(((label if shown else 0) - mean) / std, abs=1e-6)
-        assert len(positive) == int(0.8 * batch)
-        assert len(positive) + len(negative) == batch == len(set(drawn.rows.tolist()))
+        assert len(positive) == int(0.8 * batch_size)
+        assert len(positive) + len(negative) == batch_size == len(set(drawn.rows.tolist()))
         mine = data.values[data.metadata["plural"] == kind]
         sizes = [int((mine == level).sum()) for level in THINGS.rank_values]
         found = [int((data.values[positive] == level).sum()) for level in THINGS.rank_values]

@@ -82,7 +82,7 @@ def test_metrics_are_means_over_tasks(straight):
                 # Of the scores themselves: a line of calibration may be flat.
                 "spearman": spearmanr(val.values, raw).statistic,
                 "pearson": np.corrcoef(val.values, raw)[0, 1],
-                "pairwise_loss": ordered_share(val.ranks, raw),
+                "pairwise": ordered_share(val.ranks, raw),
             }
             std = model.label_scalers[val.task.name].std
             total += found[name] / (std if name == "mae" else 1)

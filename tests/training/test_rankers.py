@@ -82,7 +82,7 @@ def naive(task, truth: list[float], scores: list[float], scale: LabelScaler) -> 
     return {
         "spearman": correlation(places(truth), places(scores)),
         "pearson": correlation(truth, scores),
-        "pairwise_loss": right / pairs,
+        "pairwise": right / pairs,
         "mae": sum(abs(v - t) for v, t in zip(values, truth, strict=True)) / len(truth),
         "accuracy": sum(same) / len(same),
     }
@@ -172,7 +172,7 @@ def test_rows_are_of_every_set_and_wording(small, clip):
     # Each again, by hand: the first sentence of its kind, with the names of the objects.
     for row in rows:
         task, known = load_task(row["task"]), WORDINGS[row["task"]]
-        sentence = (known.trained if row["prompts"] == "seen" else known.unseen)[0]
+        sentence = (known.train if row["prompts"] == "seen" else known.held_out)[0]
         split = "distractors" if row["split"] == "distractors" else "test"
         size = 40 if row["split"] == "held-out objects" else None
         data = load_data(row["task"], split, clip.image_size, size)
@@ -195,15 +195,16 @@ def test_the_card_says_all_that_is_known(small, clip, tmp_path):
     loaded = load_component(tmp_path / "mine", clip)
     card = loaded.card
     assert card["results"] == rows == evaluate_adapter(adapter)
-    assert card["description"].startswith("Ranking-aware adapter for ageing, counting, told by")
+    assert card["description"].startswith("Ranking-aware adapter for ageing, counting, conditioned")
     assert (card["seed"], card["hyperparameters"]) == (7, asdict(SHORT))
     assert card["num_train_images"] == {"ageing": 30, "counting": 30}
     assert card["held_out_objects"] == list(HELD_OUT_OBJECTS)
     for split in ("train", "val"):
         keys = {task: training_data(clip, task, split).fingerprint for task in adapter.tasks}
         assert card["data"][split] == keys
-    for name in ("steps", "seconds", "best_epoch"):
+    for name in ("steps", "best_epoch"):
         assert card[name] == history.attrs[name]
+    assert card["train_seconds"] == history.attrs["seconds"]
     assert len(card["sha256"]) == 64
     assert {"device", "versions"} < card.keys()
     # What is kept, in half precision, orders and reads almost as what was trained.

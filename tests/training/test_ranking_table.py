@@ -93,7 +93,7 @@ def test_an_adapter_is_trained_once_and_kept(clip, tmp_path, monkeypatch):
 def test_one_for_all_learns_all(tmp_path, monkeypatch):
     asked = []
 
-    def train_ranking_adapter(clip, tasks, config, folder, bar):
+    def train_ranking_adapter(clip, tasks, config, folder, progress):
         asked.append((tasks, config.seed))
         raise KeyboardInterrupt
 

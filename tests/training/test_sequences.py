@@ -17,11 +17,11 @@ def test_epoch_rows_are_those_recorded(given):
     assert epoch_batches(*map(int, given.split(","))).tolist() == RECORDED["epoch_batches"][given]
 
 
-@pytest.mark.parametrize("steps", map(int, RECORDED["lr_multipliers"]))
+@pytest.mark.parametrize("steps", map(int, RECORDED["learning_rates"]))
 def test_rates_are_those_recorded(steps):
     config = TrainingConfig()
     found = [config.lr_factor(step, steps) for step in range(steps)]
-    assert found == pytest.approx(RECORDED["lr_multipliers"][str(steps)], rel=1e-12)
+    assert found == pytest.approx(RECORDED["learning_rates"][str(steps)], rel=1e-12)
 
 
 @pytest.mark.parametrize("epoch", [0, 1])

@@ -8,8 +8,8 @@ from ordlib.training.sampling import epoch_batches, prefetch
 
 
 @pytest.mark.parametrize(("count", "batch_size", "shape"), [(24, 8, (3, 8)), (23, 5, (4, 5))])
-def test_batches_are_full_and_no_row_comes_twice(count, batch, shape):
-    rows = epoch_batches(count, batch, seed=0, epoch=0)
+def test_batches_are_full_and_no_row_comes_twice(count, batch_size, shape):
+    rows = epoch_batches(count, batch_size, seed=0, epoch=0)
     assert rows.shape == shape
     assert len(set(rows.ravel().tolist())) == rows.size
     assert set(rows.ravel().tolist()) <= set(range(count))

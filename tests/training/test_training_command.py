@@ -131,7 +131,8 @@ def test_every_field_of_a_plan_can_be_given(understood):
     )  # fmt: skip
     assert all(v != asdict(TrainingConfig())[name] for name, v in asdict(config).items())
     assert (
-        understood(reproduce_command("corn", "dating", "x", config, "pico-clip", {}))[-1]["config"] == config
+        understood(reproduce_command("corn", "dating", "x", config, "pico-clip", {}))[-1]["config"]
+        == config
     )
 
 
@@ -311,6 +312,6 @@ def test_the_commands_defaults_are_those_of_the_plan(function, config, names):
 
 def test_the_commands_other_defaults_change_nothing():
     assert defaults_of(cli.train)["lr_multiplier"] is None
-    assert TrainingConfig().rates == {}
+    assert TrainingConfig().lr_multipliers == {}
     assert defaults_of(cli.train)["image_encoder"] == METHODS["corn"].Config().image_encoder
-    assert find_size(defaults_of(cli.pretrain)["size"]) == Plan().size
+    assert find_size(defaults_of(cli.pretrain)["size"]) == PretrainingConfig().size

@@ -55,10 +55,10 @@ def test_the_rate_warms_up_and_falls_along_half_a_cosine(steps):
 
 
 @pytest.mark.parametrize("monitor", METRICS)
-def test_less_is_better_for_errors_alone(metric):
-    config = TrainingConfig(monitor=metric)
-    assert config.is_better(0.4, 0.5) is (metric == "mae")
-    assert config.is_better(0.5, 0.4) is (metric != "mae")
+def test_less_is_better_for_errors_alone(monitor):
+    config = TrainingConfig(monitor=monitor)
+    assert config.is_better(0.4, 0.5) is (monitor == "mae")
+    assert config.is_better(0.5, 0.4) is (monitor != "mae")
     assert not config.is_better(0.5, 0.5)
 
 

@@ -65,9 +65,7 @@ def dose_response(
     metrics = [metric] if isinstance(metric, str) else list(metric)
     require(table, ["condition", "count_caption_fraction", column, *metrics])
     if not (table.loc[table["condition"] == "dose", column] > 0).any():
-        raise ValueError(
-            f"the table has no model of the condition 'dose' with {column} above 0"
-        )
+        raise ValueError(f"the table has no model of the condition 'dose' with {column} above 0")
     ax = ax or plt.subplots()[1]
     _scale(ax, table, column)
     looks = [METRICS.get(name, Metric(name, name, PALETTE["black"])) for name in metrics]
@@ -87,11 +85,7 @@ def dose_response(
 
 def _scale(ax: Axes, table: pd.DataFrame, column: str) -> None:
     """Make the axis logarithmic from the smallest dose on, and 0 visible, across a break."""
-    doses = (
-        table[table["condition"] == "dose"]
-        .groupby("count_caption_fraction")[column]
-        .mean()
-    )
+    doses = table[table["condition"] == "dose"].groupby("count_caption_fraction")[column].mean()
     least = doses[doses > 0].min()
     # The room between 0 and the smallest dose is two thirds of that of a factor of ten.
     ax.set_xscale("symlog", linthresh=least, linscale=0.6)
