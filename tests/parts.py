@@ -20,10 +20,7 @@ NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist",
          "--nbval-lax", "--nbval-cell-timeout=300", *NOTEBOOKS)  # fmt: skip
 LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))
 UNIT = (*PYTEST, "-m", "not slow")
-# Without doctests: of several folders each would take the others' conftest.py for its own.
-NO_DOCTESTS = ("-o", "addopts=-q --strict-markers --durations=10")
-NUMERICAL = [f"tests/{name}" for name in ("losses", "metrics", "methods", "training", "checks")]
-NUMERICAL += ["tests/test_rankformer.py", "tests/test_attention.py", "tests/test_prompts.py"]
+NUMERICAL = ("losses", "metrics", "methods", "training", "experiments", "course/checks")
 
 # CPUs that this one can pretend to be, for torch (its own kernels, oneDNN and MKL) and for numpy:
 # without AVX, with AVX2 alone, and this very one with two threads.
@@ -56,7 +53,11 @@ def parts(of: str) -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str
     if of == "another-cpu":
         # No machine of today is without AVX.
         return [
-            ("numerical tests, no AVX", ((*UNIT, *NO_DOCTESTS, *NUMERICAL),), _pretending("no AVX"))
+            (
+                "numerical tests, no AVX",
+                ((*UNIT, *(f"tests/{name}" for name in NUMERICAL)),),
+                _pretending("no AVX"),
+            )
         ]
     if of == "cpus":
         return [

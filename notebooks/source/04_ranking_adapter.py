@@ -812,7 +812,7 @@ def my_pair_loss(logits, targets):
     ...
 
 
-check.tie_handling(my_pair_loss)
+check.ties(my_pair_loss)
 
 # %%
 ### BEGIN SOLUTION
@@ -824,7 +824,7 @@ def pair_loss_solved(logits, targets):
     return (each * differ).sum() / differ.sum().clamp(min=1)
 
 
-check.tie_handling(pair_loss_solved)
+check.ties(pair_loss_solved)
 ### END SOLUTION
 
 # %% [markdown]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-if missing := __import__("pretend").missing():
+if missing := __import__("pretend_accelerator").missing():
     pytest.skip(missing, allow_module_level=True)
-import cases
+import accelerator_cases as cases
 
 # Every method, encoder, precision and number of stages once; together they take half a minute.
 QUICK = [
@@ -73,7 +73,7 @@ import os
 import sys
 sys.path.insert(0, {folder!r})
 import torch
-from pretend import copies, pretend_accelerator
+from pretend_accelerator import copies, pretend_accelerator
 with pretend_accelerator() as device:
     one, other = torch.ones(2, 2), torch.ones(2, 2, device=device)
     for mixed in (lambda: one + other, lambda: other @ one, lambda: one[other.long()]):
@@ -96,7 +96,7 @@ os._exit(0)  # as in cases.py
 
 
 def test_the_device_refuses_what_a_gpu_refuses_and_counts_what_it_waits_for():
-    code = DEVICE.format(folder=str(Path(__file__).parent))
+    code = DEVICE.format(folder=str(Path(cases.__file__).parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

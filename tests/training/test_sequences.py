@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import ranked_runs
+import ranking_runs
 
 from ordlib.training import TrainingConfig
 from ordlib.training.sampling import epoch_batches, rank_batches
@@ -26,8 +26,8 @@ def test_rates_are_those_recorded(steps):
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_rank_batches_are_those_recorded(epoch, tiny_clip_folder):
-    model = ranked_runs.make(tiny_clip_folder)
-    data = {"light": ranked_runs.light("train", 24), "spots": ranked_runs.spots("train", 10)}
+    model = ranking_runs.make(tiny_clip_folder)
+    data = {"light": ranking_runs.light("train", 24), "spots": ranking_runs.spots("train", 10)}
     model.fit_label_scalers(data.values())
     found = rank_batches(model, data, 4, 8, 5, epoch)
     for batch, (task, prompt, rows, targets) in zip(

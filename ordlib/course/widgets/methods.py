@@ -16,7 +16,7 @@ from ...clip import ClipBackbone
 from ...clip.feature_cache import cached_image_features
 from ...data import ImageData
 from ...methods.l2rclip import L2RCLIP
-from ...metrics import ordinality_score, rank_similarity, compute_metrics
+from ...metrics import compute_metrics, ordinality_score, rank_similarity
 from ...tasks import OrdinalTask
 from ..plots import METHOD_COLOURS, confusion, predicted_against_true, similarity
 from .controls import explorer, slider

@@ -93,7 +93,7 @@ def _allocate(pool: ImagePool) -> None:
     pool.folder.mkdir(parents=True, exist_ok=True)
     file = pool.folder / IMAGES
     file.touch()
-    picture, done = pool.side**2 * 3, len(list(pool.folder.glob("*.json"))) * BLOCK
+    picture, done = pool.image_size**2 * 3, len(list(pool.folder.glob("*.json"))) * BLOCK
     total, needed = pool.size * picture, (pool.size - done) * picture
     free = shutil.disk_usage(pool.folder).free
     if needed > free:

@@ -115,7 +115,7 @@ def _card(
             "description": "half of it counting, the rest dating, ageing and quality, split 'pretrain'",
             "pool_id": pool.folder.name,
             "num_images": pool.size,
-            "image_size": pool.side,
+            "image_size": pool.image_size,
         },
         "count_caption_fraction": config.count_caption_fraction,
         "count_captions": {"count": progress.counted, "fraction": progress.counted / pairs},

@@ -1,6 +1,6 @@
 """Everything that should run on an accelerator, run on the pretend one; a record of each case.
 
-``python cases.py CLIP OUTPUT CASE...`` writes a JSON object of case to record. torch counts its
+``python accelerator_cases.py CLIP OUTPUT CASE...`` writes a JSON object of case to record. torch counts its
 devices when a process first goes backwards, so these run in a process that begins with the device.
 """
 
@@ -18,11 +18,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "training")]
+sys.path.insert(0, str(HERE))
 
 import numpy as np
-import pretend
-import ranked_runs
+import ranking_runs
 import torch
 from accelerate.state import AcceleratorState, PartialState
 from safetensors.torch import load_file
@@ -126,13 +125,13 @@ def of_a_method(name: str, encoder: str, dtype: str, stages: str, clip: Path, wo
 
 def of_the_adapter(dtype: str, clip: Path, work: Path) -> dict:
     """Train, resume, save and load a ranking adapter; score, judge and rank a folder with it."""
-    light, spots = ranked_runs.light, ranked_runs.spots
+    light, spots = ranking_runs.light, ranking_runs.spots
     train, val = [light("train", 24), spots("train", 10)], [light("val", 12), spots("val", 6)]
 
     def trained(device: str, folder: Path | None = None):
         backbone = load_clip(clip, device, DTYPES[dtype])
-        tasks = [ranked_runs.LIGHT, ranked_runs.SPOTS]
-        model = RankingAdapter(backbone, tasks, prompt_templates=ranked_runs.WORDINGS)
+        tasks = [ranking_runs.LIGHT, ranking_runs.SPOTS]
+        model = RankingAdapter(backbone, tasks, prompt_templates=ranking_runs.WORDINGS)
         config = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3)
         fit(model, train, val, config, checkpoint_dir=folder, progress=False)
         return model
@@ -152,7 +151,7 @@ def of_the_adapter(dtype: str, clip: Path, work: Path) -> dict:
     ranking = rank(work, "Rank by light.", model=loaded)
     scores = ranking.table.set_index("path")["score"]
     return {
-        "apart_from_cpu": np.abs(found - expected).max() / np.ptp(ranked_runs.LIGHT.range),
+        "apart_from_cpu": np.abs(found - expected).max() / np.ptp(ranking_runs.LIGHT.range),
         "resumed": same(straight, resumed),
         # Kept in half precision.
         "reloaded": np.allclose(loaded.predict(val[0]).value, found, atol=0.05),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from verdicts import passed, right_answers, wrong, wrong_answers
+from check_results import passed, right_answers, wrong, wrong_answers
 
 from ordlib.course.checks import start_here as check
 from ordlib.tasks import OrdinalTask

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from verdicts import passed, right_answers, wrong, wrong_answers
+from check_results import passed, right_answers, wrong, wrong_answers
 
 from ordlib import losses
 from ordlib.course.checks import rankformer as check

@@ -8,7 +8,7 @@ from course_demo import NAME, REPOSITORY, SETUP, badge, make_project, pretend_ex
 
 from ordlib.course.runner import repo_url as address
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHER = "https://github.com/ada-lovelace/number.sense"
 README = f"""# ordlib
 {badge(REPOSITORY, NAME)}

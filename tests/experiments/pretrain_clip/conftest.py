@@ -17,6 +17,11 @@ from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 TINY = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def training_cache() -> None:
+    """These tests take rendered images from the shared cache."""
+
+
 @pytest.fixture(scope="session")
 def _pool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pool")

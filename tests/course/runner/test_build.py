@@ -12,7 +12,7 @@ from PIL import Image
 from ordlib.course.runner import build as sources
 from ordlib.course.runner import lint as documents
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

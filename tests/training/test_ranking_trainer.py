@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import ranked_runs
+import ranking_runs
 import torch
-from ranked_runs import CONFIG, LIGHT, SPOTS, WORDINGS, light, make, spots, train, without_dropout
+from ranking_runs import CONFIG, LIGHT, SPOTS, WORDINGS, light, make, spots, train, without_dropout
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
@@ -188,7 +188,7 @@ def test_dropout_is_drawn_from_the_plans_seed(straight, tiny_clip_folder):
 def test_two_processes_end_where_one_does(tiny_clip_folder, tmp_path):
     """Without dropout, which differs between processes; a batch of 10 is shared as 5 and 5."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    line = [sys.executable, ranked_runs.__file__, str(tiny_clip_folder), str(tmp_path)]
+    line = [sys.executable, ranking_runs.__file__, str(tiny_clip_folder), str(tmp_path)]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     model = without_dropout(lambda: make(tiny_clip_folder))

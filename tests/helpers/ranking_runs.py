@@ -1,6 +1,6 @@
-"""Small trainings of a ranking adapter, here and, by ``python ranked_runs.py``, on two processes.
+"""Small trainings of a ranking adapter, here and, by ``python ranking_runs.py``, on two processes.
 
-``ranked_runs.py CLIP FOLDER`` forks two processes that share every batch.
+``ranking_runs.py CLIP FOLDER`` forks two processes that share every batch.
 """
 
 import json

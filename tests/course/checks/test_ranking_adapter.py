@@ -3,7 +3,7 @@ import re
 import numpy as np
 import torch
 import torch.nn.functional as F
-from verdicts import passed, right_answers, wrong, wrong_answers
+from check_results import passed, right_answers, wrong, wrong_answers
 
 from ordlib.course.checks import ranking_adapter as check
 
@@ -223,10 +223,10 @@ BATCHES = {
 RIGHT = {
     check.shortcut: [shortcut, by_loops, by_softmax_of_two],
     check.antisymmetry: [far, far_by_loops, lambda pairs: far(pairs).item()],
-    check.tie_handling: [tied, tied_by_loops, tied_by_choice],
+    check.ties: [tied, tied_by_loops, tied_by_choice],
     check.rank_batch: [drawn, choosing(by_turn), edited(as_tensors)],
 }
-WRONG = {check.shortcut: SHORTCUTS, check.antisymmetry: FARS, check.tie_handling: TIES,
+WRONG = {check.shortcut: SHORTCUTS, check.antisymmetry: FARS, check.ties: TIES,
          check.rank_batch: BATCHES}  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from verdicts import wrong
+from check_results import wrong
 
 from ordlib.course.checks import numclip, rankformer, ranking_adapter, start_here, vanilla_clip
 from ordlib.course.checks.result import CheckResult, called

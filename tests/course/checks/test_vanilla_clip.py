@@ -4,7 +4,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from verdicts import passed, right_answers, wrong, wrong_answers
+from check_results import passed, right_answers, wrong, wrong_answers
 
 from ordlib import ZeroShot, evaluate, load_clip, load_data, load_task
 from ordlib.course.checks import vanilla_clip as check

@@ -6,7 +6,7 @@ import pytest
 
 from ordlib.course.runner import lint as documents
 
-HOME = Path(__file__).parents[1] / "notebooks"
+HOME = Path(__file__).parents[2] / "notebooks"
 NAMES = sorted(path.stem for path in (HOME / "source").glob("*.py"))
 
 
