@@ -70,7 +70,7 @@ def naive_block(block, rows, live, marks):
 def naive_rankformer(former, prompts, live):
     ranks, positions, width = prompts.shape
     zero = torch.zeros(ranks, width, dtype=prompts.dtype)
-    marks = zero if former.rank_pos_embed is None else former.pos_embed
+    marks = zero if former.pos_embed is None else former.pos_embed
     hidden = [[prompts[m, p] for p in range(positions)] for m in range(ranks)]
     for over, block in former.blocks.items():
         if over == "tokens":

@@ -74,7 +74,7 @@ class CurrentInterpreterKernel(AsyncKernelManager):
         """The kernelspec of the running Python, whatever is registered elsewhere."""
         launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         # What it would log is about networks, but it listens to this machine only.
-        launch.append("--log-confidence_level=CRITICAL")
+        launch.append("--log-level=CRITICAL")
         variables = {"ORDLIB_RESULTS": self.results}
         return KernelSpec(argv=launch, env=variables, display_name="Python 3", language="python")
 

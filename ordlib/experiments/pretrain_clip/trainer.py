@@ -29,14 +29,14 @@ class PretrainingState:
     Attributes:
         step: batches trained on.
         seconds: spent training, over all sittings.
-        waited: seconds of these spent waiting for data.
+        data_wait_seconds: seconds of these spent waiting for data.
         counted: captions so far that stated the true count.
         losses: pairs of step and loss, some 200 over a run.
     """
 
     step: int = 0
     seconds: float = 0.0
-    waited: float = 0.0
+    data_wait_seconds: float = 0.0
     counted: int = 0
     losses: list[tuple[int, float]] = field(default_factory=list)
 

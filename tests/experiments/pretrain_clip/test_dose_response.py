@@ -80,7 +80,7 @@ def done(monkeypatch) -> list[tuple]:
 
     monkeypatch.setattr(doses, "pretrain", train)
     monkeypatch.setattr(doses, "evaluate_counting", evaluate_counting)
-    monkeypatch.setattr(doses, "eval_images", lambda workers=None: "fresh")
+    monkeypatch.setattr(doses, "eval_images", lambda workers=None: "eval_images")
     monkeypatch.setattr(doses, "load_data", lambda task, workers=None: task)
     return calls
 
@@ -92,7 +92,7 @@ def condition(config) -> Condition:
 
 def test_a_run_gives_a_row_and_is_not_done_twice(pool, condition, done, tmp_path):
     row = run(condition, tmp_path)
-    measured = ("evaluate_counting", "dose-0.5-3", "fresh", "counting")
+    measured = ("evaluate_counting", "dose-0.5-3", "eval_images", "counting")
     assert done == [("dose-0.5-3", 1), ("dose-0.5-3", 2), ("dose-0.5-3", 3), measured]
     card = json.loads((tmp_path / "dose-0.5-3" / "card.json").read_text())
     counted = card["counting_captions"]["number"]
@@ -133,7 +133,7 @@ def test_an_interrupted_run_goes_on(pool, condition, done, tmp_path):
             condition.config, tmp_path / condition.folder, save_minutes=0, workers=1, watch=stop
         )
     run(condition, tmp_path)
-    measured = ("evaluate_counting", condition.folder, "fresh", "counting")
+    measured = ("evaluate_counting", condition.folder, "eval_images", "counting")
     assert done == [(condition.folder, 3), measured]
 
 
@@ -170,7 +170,7 @@ def test_the_command_pretrains_tests_and_writes(words, done, tmp_path, monkeypat
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert result.output.strip().splitlines()[-1] == f"wrote {tmp_path / 'table.json'}"
-    steps = [name for name, *_ in done if name != "measure"]
+    steps = [name for name, *_ in done if name != "evaluate_counting"]
     assert steps == ["twice-0.03-0"] * 4 + [
         name for name in ("dose-0-0", "dose-0.03-0", "spurious-0.03-0") for _ in range(2)
     ]
@@ -203,7 +203,7 @@ def asked(monkeypatch) -> list:
         }
 
     monkeypatch.setattr(doses, "run", fake)
-    for name in ("render_pool", "fresh", "load_data"):
+    for name in ("render_pool", "eval_images", "load_data"):
         monkeypatch.setattr(doses, name, lambda *_, **__: None)
     return order
 

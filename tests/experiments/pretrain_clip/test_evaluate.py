@@ -205,7 +205,7 @@ def test_fresh_pictures_are_the_worlds(monkeypatch):
     assert SPLIT_SIZES["val"] == 400
     monkeypatch.setitem(measuring.SPLIT_SIZES, "val", 3)
     data = eval_images(2, side=64, workers=1)
-    assert data.split == "fresh"
+    assert data.split == "eval_images"
     for row in range(2):
         picture = render("counting", "val", 3 + row, 64)
         assert (data.images[row] == picture.image).all()
