@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompted import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
 
 
 @dataclass(frozen=True, kw_only=True)

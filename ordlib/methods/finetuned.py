@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from torch import Tensor
 
 from .image_encoder import ImageEncoderConfig
-from .prompted import PromptMethod
+from .prompt_method import PromptMethod
 from .zero_shot import ZeroShot
 
 

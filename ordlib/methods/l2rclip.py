@@ -10,7 +10,7 @@ from ..losses import PairwiseLoss, l2rclip_loss
 from ..utils.validation import check_choice
 from .base import rank_targets
 from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompted import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
 
 AttentionAxis = Literal["ranks", "tokens", "both"]
 PosEmbed = Literal["learned", "sinusoidal"]

@@ -16,7 +16,7 @@ from ..tasks import OrdinalTask
 from ..utils.validation import check_choice
 from .base import OrdinalMethod, bin_targets
 from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompted import PromptConfig, class_agnostic_fields, class_agnostic_template, clip_logits
+from .prompt_method import PromptConfig, class_agnostic_fields, class_agnostic_template, clip_logits
 
 Anchor = Literal["midpoint", "edge"]
 # The released divisor can reach 0; between these a bin's value at most doubles or halves.

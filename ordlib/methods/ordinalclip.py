@@ -9,7 +9,7 @@ from torch import Tensor
 from ..losses import text_to_image_kl
 from .base import rank_targets
 from .prompt_learner import InterpolatedRankEmbeddings, Interpolation, PromptLearner
-from .prompted import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
 
 
 @dataclass(frozen=True, kw_only=True)
