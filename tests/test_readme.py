@@ -1,4 +1,4 @@
-"""The README's passage on pictures of one's own, run as it is written."""
+"""The README's example with own images, executed as written."""
 
 import re
 from pathlib import Path
@@ -13,67 +13,67 @@ SLICES = {"white": 0, "pale": 1, "golden": 3, "burnt": 7}
 LOAVES = 10
 
 
-def passage() -> str:
-    """The first block of code of the README's section."""
-    section = README.read_text(encoding="utf-8").partition("### Your own pictures and ranks")[2]
+def example() -> str:
+    """Return the first code block of the README's section."""
+    section = README.read_text(encoding="utf-8").partition("### Your own images and ranks")[2]
     return re.search(r"```python\n(.*?)```", section, re.S)[1]
 
 
-def bake(folder: Path) -> None:
+def make_images(folder: Path) -> None:
     """Draw squares that grow with the rank, a slice of each kind from every loaf, and a table."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     rows = ["path,minutes,loaf"]
     for loaf in range(LOAVES):
         for name, minutes in SLICES.items():
-            picture = rng.integers(200, 256, (64, 64, 3), dtype=np.uint8)
+            image = rng.integers(200, 256, (64, 64, 3), dtype=np.uint8)
             side, (top, left) = 6 + 6 * minutes, rng.integers(0, 12, 2)
-            picture[top : top + side, left : left + side] = (120, 60, 20)
+            image[top : top + side, left : left + side] = (120, 60, 20)
             path = f"{loaf}-{name}.png"
-            Image.fromarray(picture).save(folder / path)
-            # A name or a number, as the README says.
+            Image.fromarray(image).save(folder / path)
+            # A name or a number, as in the README.
             rows.append(f"{path},{name if loaf % 2 else minutes},loaf {loaf}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
 
 
 @pytest.fixture(scope="module")
-def kitchen(tmp_path_factory):
-    """What the passage's names hold after it ran, and the folder it ran in."""
-    folder = tmp_path_factory.mktemp("kitchen")
-    bake(folder / "slices")
+def variables(tmp_path_factory):
+    """The variables of the example after it ran."""
+    folder = tmp_path_factory.mktemp("toast")
+    make_images(folder / "slices")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("ORDLIB_CACHE", str(folder / "cache"))
         names = {}
-        exec(compile(passage(), README.name, "exec"), names)
+        exec(compile(example(), README.name, "exec"), names)
         yield names
 
 
-def test_the_table_is_read_with_a_rank_missing(kitchen):
-    data = kitchen["data"]
+def test_load_folder_reads_table_with_missing_rank(variables):
+    data = variables["data"]
     assert {name: len(part) for name, part in data.items()} == {"train": 24, "val": 8, "test": 8}
     for part in data.values():
         assert sorted(set(part.values)) == sorted(SLICES.values())
-    homes = [set(part.groups) for part in data.values()]
-    assert sum(map(len, homes)) == len(set.union(*homes)) == LOAVES
+    groups = [set(part.groups) for part in data.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == LOAVES
 
 
-def test_it_learns_the_squares(kitchen):
-    model, test = kitchen["model"], kitchen["data"]["test"]
-    assert kitchen["history"]["loss"].iloc[-1] < kitchen["history"]["loss"].iloc[0]
-    middle = np.median(kitchen["data"]["train"].values)
-    guess = np.abs(test.values - middle).mean()
-    result = kitchen["evaluate"](model, test)
-    assert result.metrics["mae"] < guess / 2
+def test_fit_beats_constant_prediction(variables):
+    model, test = variables["model"], variables["data"]["test"]
+    assert variables["history"]["loss"].iloc[-1] < variables["history"]["loss"].iloc[0]
+    median = np.median(variables["data"]["train"].values)
+    baseline_mae = np.abs(test.values - median).mean()
+    result = variables["evaluate"](model, test)
+    assert result.metrics["mae"] < baseline_mae / 2
     assert result.metrics["spearman"] > 0.7
 
 
-def test_what_was_kept_predicts_the_same(kitchen):
-    loaded = kitchen["load_component"]("toast-numclip", kitchen["model"].clip)
-    assert loaded.task == kitchen["toast"]
-    assert loaded.options == kitchen["model"].options
-    test = kitchen["data"]["test"]
-    found, expected = loaded.predict(test), kitchen["model"].predict(test)
+def test_load_component_predicts_as_before(variables):
+    loaded = variables["load_component"]("toast-numclip", variables["model"].clip)
+    assert loaded.task == variables["toast"]
+    assert loaded.options == variables["model"].options
+    test = variables["data"]["test"]
+    found, expected = loaded.predict(test), variables["model"].predict(test)
     assert np.array_equal(found.value, expected.value)
     assert np.array_equal(found.label, expected.label)
     assert set(found.label) <= {0.0, 1.0, 3.0, 4.0, 7.0}

@@ -46,8 +46,8 @@ from ordlib.course import plots, widgets
 from ordlib.course.checks import start_here as check
 from ordlib.synthetic.pixel_baselines import PixelRidge, PixelTrees
 
-notebook.start(seed, budget)
-results = notebook.Results("00_start_here")
+notebook.setup(seed, budget)
+results = notebook.ResultsLog("00_start_here")
 
 # %% [markdown]
 # ## Four questions that have more than one wrong answer
@@ -210,8 +210,8 @@ hand.round(3)
 # NBVAL_CHECK_OUTPUT
 library = pd.DataFrame(
     {
-        "model A": metrics.score(counting, truth, counting.decode_values(model_a)),
-        "model B": metrics.score(counting, truth, counting.decode_values(model_b)),
+        "model A": metrics.compute_metrics(counting, truth, counting.decode_values(model_a)),
+        "model B": metrics.compute_metrics(counting, truth, counting.decode_values(model_b)),
     }
 ).T
 assert np.allclose(library[hand.columns], hand)
@@ -324,7 +324,7 @@ for ax, name in zip(axes, names):
     for place, (label, method) in enumerate(methods.items()):
         mae = evaluations[name, label].intervals["mae"]
         ends = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
-        colour = plots.METHOD_COLOURS[method]
+        colour = plots.METHOD_COLORS[method]
         ax.errorbar(place, mae.estimate, ends, fmt="o", color=colour, capsize=5)
     ax.set_xticks(range(3), list(methods))
     ax.set(title=name, ylabel=f"MAE ({val[name].task.unit})", xlim=(-0.5, 2.5))
@@ -370,7 +370,7 @@ pd.DataFrame(gaps, index=["ridge - trees", "low", "high"]).T.round(2)
 truth, task = val["counting"].values, val["counting"].task
 trees = evaluations["counting", "trees"].prediction
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.4))
-purple = plots.METHOD_COLOURS["pixel trees"]
+purple = plots.METHOD_COLORS["pixel trees"]
 plots.predicted_against_true(truth, trees.value, task, purple, ax=axes[0])
 plots.confusion(truth, trees.value, task, ax=axes[1])
 fig.tight_layout()
@@ -401,8 +401,8 @@ for count in (1, 3, 20):
 # %%
 _ = widgets.draw_predictor(truth, task, bias=0, spread=2, hits=0.3)
 
-noisy = widgets.imperfect(truth, task, bias=0, spread=2, hits=0)
-for metric, number in metrics.score(task, truth, task.decode_values(noisy)).items():
+noisy = widgets.simulate_predictions(truth, task, bias=0, spread=2, hits=0)
+for metric, number in metrics.compute_metrics(task, truth, task.decode_values(noisy)).items():
     results[f"noisy.{metric}"] = number
 
 # %% [markdown]
@@ -438,7 +438,7 @@ _ = widgets.draw_rank(val["counting"], rank=6)
 # layout.*
 
 # %%
-widgets.explore_world(val)
+widgets.explore_datasets(val)
 
 # %% [markdown]
 # ## Is this machine ready?

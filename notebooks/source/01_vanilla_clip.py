@@ -55,8 +55,8 @@ from ordlib.course.checks import vanilla_clip as check
 from ordlib.synthetic.captions import captions
 from ordlib.synthetic.pixel_baselines import PixelTrees
 
-notebook.start(seed, budget)
-results = notebook.Results("01_vanilla_clip")
+notebook.setup(seed, budget)
+results = notebook.ResultsLog("01_vanilla_clip")
 
 # %% [markdown]
 # ## A CLIP of our own
@@ -104,17 +104,17 @@ for dose in (0.0, 1.0):
 # nouns, then ten colours, the noun being given.
 
 # %%
-def cosine_similarity_matrix(data, prompts):
+def cosines(data, prompts):
     """Cosine of each of N pictures with each of M prompts, (N, M)."""
     pictures = normalize(cached_image_features(clip, data), dim=-1)
     return (pictures @ normalize(clip.encode_text(prompts), dim=-1).T).numpy()
 
 
 nouns, colours = (np.array(counting.placeholders[word]) for word in ("object", "colour"))
-said_noun = cosine_similarity_matrix(data, [f"a photo of {noun}" for noun in nouns]).argmax(1)
+said_noun = cosines(data, [f"a photo of {noun}" for noun in nouns]).argmax(1)
 own = [list(nouns).index(plural) for plural in data.metadata["plural"]]
 coloured = [f"a photo of {colour} {noun}" for noun in nouns for colour in colours]
-pairs = cosine_similarity_matrix(data, coloured).reshape(len(data), len(nouns), len(colours))
+pairs = cosines(data, coloured).reshape(len(data), len(nouns), len(colours))
 said_colour = pairs[np.arange(len(data)), own].argmax(1)
 
 results["noun"] = np.mean(nouns[said_noun] == data.metadata["plural"])
@@ -146,7 +146,7 @@ for template in range(3):
 
 # %%
 named = {"object": "plural"}
-numerals = ZeroShot(clip, counting, templates=(0, 1, 2), fill=named)
+numerals = ZeroShot(clip, counting, templates=(0, 1, 2), placeholder_columns=named)
 answers = numerals.predict(data)
 likeliest = counting.rank_values[answers.probabilities.argmax(1)]
 results["largest"] = answers.probabilities.max(1).mean()
@@ -171,7 +171,7 @@ rows = {"middle": counting.decode_values(np.full(len(data), middle))}
 rows |= {"unnamed": unnamed.predict(data), "named": answers}
 table = {}
 for row, prediction in rows.items():
-    scores = metrics.score(counting, data.values, prediction)
+    scores = metrics.compute_metrics(counting, data.values, prediction)
     guess = prediction.label
     if prediction.probabilities is not None:
         guess = counting.rank_values[prediction.probabilities.argmax(1)]
@@ -199,7 +199,7 @@ pd.DataFrame(table, index=["exact, n > 1", "MAE", "Spearman"]).T.round(2)
 # confusion matrix look like? And its expectation?
 
 # %%
-red = plots.METHOD_COLOURS["zero-shot"]
+red = plots.METHOD_COLORS["zero-shot"]
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 plots.confusion(data.values, likeliest, counting, ax=axes[0])
 plots.predicted_against_true(data.values, answers.value, counting, red, ax=axes[1])
@@ -234,19 +234,19 @@ for first, phrase in zip(counting.bin_edges, counting.bin_phrases):
     print(f"from {first:2}: {phrase} stars")
 
 # %%
-loose = ZeroShot(clip, counting, over="bins", templates=(0, 1, 2), fill=named)
+loose = ZeroShot(clip, counting, prompts_for="bins", templates=(0, 1, 2), placeholder_columns=named)
 true_bin = counting.bin_index(data.values)
 commonest = np.bincount(counting.bin_index(train["counting"].values)).argmax()
 bins = {
     "always the commonest bin": np.full(len(data), commonest),
     "numerals, together": numerals.predict_bins(data),
     "numerals, likeliest": counting.bin_index(likeliest),
-    "zero-shot (bin phrases)": loose.predict_bins(data),
+    "phrases": loose.predict_bins(data),
 }
 right = {answer: np.mean(said == true_bin) for answer, said in bins.items()}
 for answer, share in right.items():
     results[f"bins.{answer}"] = share
-loosely = metrics.score(counting, data.values, loose.predict(data))
+loosely = metrics.compute_metrics(counting, data.values, loose.predict(data))
 results["loose.spearman"], results["loose.mae"] = loosely["spearman"], loosely["mae"]
 print(f"phrases: Spearman {loosely['spearman']:.2f}, MAE {loosely['mae']:.2f} objects")
 pd.Series(right).round(2)
@@ -272,12 +272,12 @@ pd.Series(right).round(2)
 # %%
 vocabulary = {
     "numerals": (numerals.text_features(object="stars"), counting.rank_names),
-    "zero-shot (bin phrases)": (loose.text_features(object="stars"), counting.bin_phrases),
+    "phrases": (loose.text_features(object="stars"), counting.bin_phrases),
 }
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 for ax, (kind, (features, labels)) in zip(axes, vocabulary.items()):
     ordinality = metrics.ordinality_score(features)
-    plots.similarity(features, labels, ax=ax)
+    plots.similarity_heatmap(features, labels, ax=ax)
     score = f"ordinality {ordinality.raw:.2f}, corrected {ordinality.chance_corrected:+.2f}"
     ax.set_title(f"{kind}\n{score}")
     results[f"similarity.{kind}"] = (features @ features.T).min().item()
@@ -317,8 +317,8 @@ for order in ([0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [2, 0, 4, 1, 3]):
 # %%
 spread = {}
 for index, template in enumerate(counting.templates[:3]):
-    model = ZeroShot(clip, counting, templates=(index,), fill=named)
-    scores = metrics.score(counting, data.values, model.predict(data))
+    model = ZeroShot(clip, counting, templates=(index,), placeholder_columns=named)
+    scores = metrics.compute_metrics(counting, data.values, model.predict(data))
     ordinality = metrics.ordinality_score(model.text_features(object="stars")).chance_corrected
     spread[template] = [scores["mae"], scores["spearman"], ordinality]
 spread = pd.DataFrame(spread, index=["MAE", "Spearman", "ordinality"]).T
@@ -347,7 +347,7 @@ evaluations, zero_shots, encode = {}, {}, partial(image_features, clip)
 for task in tasks:
     ranks = val[task].task
     by_name, chosen = (named, (0, 1, 2)) if task == "counting" else (None, None)
-    zero_shots[task] = ZeroShot(clip, ranks, templates=chosen, fill=by_name)
+    zero_shots[task] = ZeroShot(clip, ranks, templates=chosen, placeholder_columns=by_name)
     models = {
         "zero-shot": zero_shots[task],
         "pixel trees": PixelTrees(ranks).fit(train[task]),
@@ -368,11 +368,11 @@ fig, axes = plt.subplots(1, 4, figsize=(12, 3.4))
 for ax, task in zip(axes, tasks):
     constant = np.mean(abs(val[task].values - np.median(train[task].values)))
     results[f"{task}.middle.mae"] = constant
-    ax.axhline(constant, color=plots.METHOD_COLOURS["middle"], linestyle=":")
+    ax.axhline(constant, color=plots.METHOD_COLORS["middle"], linestyle=":")
     for place, method in enumerate(["zero-shot", "pixel trees", "linear probe"]):
         mae = evaluations[task, method].intervals["mae"]
         ends = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
-        shade = plots.METHOD_COLOURS[method]
+        shade = plots.METHOD_COLORS[method]
         ax.errorbar(place, mae.estimate, ends, fmt="o", color=shade, capsize=5)
     ax.set_xticks(range(3), ["zero-\nshot", "pixel\ntrees", "linear\nprobe"])
     ax.set(title=task, ylabel=f"MAE ({val[task].task.unit})", xlim=(-0.5, 2.5))
@@ -411,13 +411,13 @@ both = {}
 for task in tasks:
     said, ranks = evaluations[task, "zero-shot"].prediction, val[task].task
     argmax = ranks.decode_probabilities(said.probabilities, "argmax")
-    likely = metrics.score(ranks, val[task].values, argmax)
+    likely = metrics.compute_metrics(ranks, val[task].values, argmax)
     order = metrics.ordinality_score(zero_shots[task].text_features())
     expectation = evaluations[task, "zero-shot"].metrics["mae"]
     both[task] = [expectation, likely["mae"], likely["accuracy"], *order]
     results[f"{task}.likeliest.mae"] = likely["mae"]
     results[f"{task}.ordinality"] = order.chance_corrected
-names = ["MAE, expectation", "MAE, likeliest", "exact", "ordinality", "ordinality_corrected"]
+names = ["MAE, expectation", "MAE, likeliest", "exact", "ordinality", "corrected"]
 pd.DataFrame(both, index=names).T.round(2)
 
 # %% [markdown]
@@ -452,7 +452,7 @@ for dose, row in means.iterrows():
     for column in columns:
         results[f"dose.{dose:g}.{column}"] = row[column]
 results["seeds"] = int(by_dose["seed"].nunique().min())
-results["samples_seen"] = doses.loc[doses["condition"] == "dose", "samples_seen"].iloc[0] / 1000
+results["pairs"] = doses.loc[doses["condition"] == "dose", "samples_seen"].iloc[0] / 1000
 means.T.rename(
     index={
         "count_captions": "captions that count",
@@ -478,7 +478,7 @@ constant = np.mean(abs(data.values - middle))
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.2), sharey=True)
 for ax, axis in zip(axes, ["share", "number"]):
     plots.dose_response(doses, ["count_mae", "probe_mae"], axis, ax=ax)
-    ax.axhline(constant, color=plots.METHOD_COLOURS["middle"], linestyle=":")
+    ax.axhline(constant, color=plots.METHOD_COLORS["middle"], linestyle=":")
 axes[0].get_legend().remove()
 fig.tight_layout()
 
@@ -519,10 +519,10 @@ branch.mean().round(2)
 # %% [markdown]
 # Share or number? With one length of training the two axes are the same curve. *Twice the
 # pairs* at 3 % (squares) doubles the number and keeps the share: the error is
-# 2.4<!--=arm.twice.count_mae--> objects, against 3.2<!--=arm.dose.count_mae--> on the curve.
+# 2.4<!--=condition.twice the samples.count_mae--> objects, against 3.2<!--=condition.dose.count_mae--> on the curve.
 # But it doubles everything else that is learned too, so this is a hint, not a proof. *More
 # numerals about other things* (diamonds), in half of all captions instead of a fifth, leave
-# both axes alone and the error is 3.6<!--=arm.spurious.count_mae-->: it seems that a numeral
+# both axes alone and the error is 3.6<!--=condition.distractor numbers.count_mae-->: it seems that a numeral
 # which means something else has its price. Each of these two arms is one model, and
 # 2<!--=seeds--> seeds a dose are few: read the curves, not their third digit.
 #
@@ -536,9 +536,9 @@ twin = load_clip("pico-clip-counting", device)
 cards = {}
 for checkpoint in ("pico-clip", "pico-clip-counting"):
     card = json.loads((twin.folder.parent / checkpoint / "card.json").read_text())
-    counts, dose = card["count_captions"]["number"], f"{card['count_caption_fraction']:.0%}"
-    cards[checkpoint] = [card["parameters"], card["samples_seen"], dose, counts]
-pd.DataFrame(cards, index=["parameters", "samples_seen", "count_caption_fraction", "captions that count"]).T
+    counts, dose = card["count_captions"]["count"], f"{card['count_caption_fraction']:.0%}"
+    cards[checkpoint] = [card["num_parameters"], card["samples_seen"], dose, counts]
+pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions that count"]).T
 
 # %% [markdown]
 # **Before you run the next cell:** each caption names only one number. Will its numerals form
@@ -547,15 +547,16 @@ pd.DataFrame(cards, index=["parameters", "samples_seen", "count_caption_fraction
 # %%
 results["twin.captions"] = cards["pico-clip-counting"][-1] / 1000
 own_side = load_data("counting", "val", twin.image_size)
-sense = ZeroShot(twin, counting, templates=(0, 1, 2), fill=named)
+sense = ZeroShot(twin, counting, templates=(0, 1, 2), placeholder_columns=named)
 taught = evaluate(sense, own_side, seed=seed)
 ordinality = metrics.ordinality_score(sense.text_features(object="stars")).chance_corrected
 results["twin.mae"] = taught.metrics["mae"]
 results["twin.ordinality"] = ordinality
 
-expected, blue = taught.prediction.value, plots.METHOD_COLOURS["pico-clip-counting"]
+expected, blue = taught.prediction.value, plots.METHOD_COLORS["pico-clip-counting"]
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
-plots.similarity(sense.text_features(object="stars"), counting.rank_names, ax=axes[0])
+star_texts = sense.text_features(object="stars")
+plots.similarity_heatmap(star_texts, counting.rank_names, ax=axes[0])
 axes[0].set_title(f"its numerals\nordinality, corrected {ordinality:+.2f}")
 plots.predicted_against_true(data.values, expected, counting, blue, ax=axes[1])
 axes[1].set_title(f"its expectation\nMAE {taught.metrics['mae']:.2f} objects")

@@ -52,8 +52,8 @@ from ordlib.course.checks import numclip as check
 from ordlib.experiments.results import format_ci
 from ordlib.methods.prompt_learner import interpolation_weights
 
-notebook.start(seed, budget)
-results = notebook.Results("02_numclip")
+notebook.setup(seed, budget)
+results = notebook.ResultsLog("02_numclip")
 
 # %% [markdown]
 # ## Two questions instead of one
@@ -92,7 +92,7 @@ pd.DataFrame(bins)
 # would the counts be, on average? And how far off is the CLIP as it comes?
 
 # %%
-phrases = ZeroShot(clip, counting, over="bins", templates=(0,))
+phrases = ZeroShot(clip, counting, prompts_for="bins", templates=(0,))
 oracle = metrics.mae(truth, middles[true_bin])
 said = phrases.predict_bins(val)
 untrained = metrics.mae(truth, phrases.predict(val).value)
@@ -113,7 +113,7 @@ print(f"CLIP's own phrases, untrained: MAE {untrained:.2f}, bin right {right:.2f
 #
 # Four parts, one after the other, each trained on the same 2,000 pictures with the same seed:
 #
-# 1. **bins alone**: the embeddings of the phrases are tuned by cross-entropy over the bins;
+# 1. **bins only**: the embeddings of the phrases are tuned by cross-entropy over the bins;
 #    the number is the mean of the bins' middles, weighted by their probabilities.
 # 2. **+ adapter**: a small network moves the picture features.
 # 3. **+ regressor**: a second small network looks at the five logits and moves each bin's
@@ -142,7 +142,7 @@ for step, options in steps.items():
     models[step] = NumCLIP(clip, counting, seed=seed, **options)
     histories[step] = fit(models[step], train, val, config, progress=False)
     said = models[step].predict_bins(val)
-    scores = metrics.score(counting, truth, models[step].predict(val))
+    scores = metrics.compute_metrics(counting, truth, models[step].predict(val))
     rows[step] = [np.mean(said == true_bin), scores["mae"], scores["spearman"]]
     results[f"{step}.bins"], results[f"{step}.mae"], _ = rows[step]
 pd.DataFrame(rows, index=["right bin", "MAE", "Spearman"]).T.round(3)
@@ -153,7 +153,7 @@ for step, history in histories.items():
     axes[0].plot(history["epoch"], history["mae"], label=step)
 axes[0].set(xlabel="epoch", ylabel="MAE on val, objects", title="learning")
 axes[0].legend()
-green = plots.METHOD_COLOURS["NumCLIP"]
+green = plots.METHOD_COLORS["NumCLIP"]
 for ax, step in zip(axes[1:], ("bins only", "+ ranking")):
     said = models[step].predict(val).value
     plots.predicted_against_true(truth, said, counting, green, ax=ax)
@@ -165,7 +165,7 @@ fig.tight_layout()
 # first and of the last step; the line is a perfect answer.*
 #
 # **What you should see.** Untrained, the phrases are 2.1<!--=untrained.mae--> objects off.
-# Tuning them alone gains little, 2.0<!--=bins alone.mae-->: CLIP already knew these words,
+# Tuning them alone gains little, 2.0<!--=bins only.mae-->: CLIP already knew these words,
 # and the features behind them are fixed. The middle figure shows one more limit: no answer
 # can lie beyond 17, the middle of the last bin. The adapter gets to
 # 1.84<!--=+ adapter.mae-->, the regressor, which may move the middles, to
@@ -417,8 +417,8 @@ pd.DataFrame(columns)
 # same number of steps and the same four learning rates tried on val: then the test
 # pictures. (A first table had three rates, and val chose the largest so often that a fourth was
 # added; the test figures of that table had been seen.) Some rows are new. *CORN* learns a yes or no for each rank, "is it more?", without
-# words; *CoOp context* learns only the words around the rank; *fine-tuned* keeps the prompts
-# and trains the picture side alone; *zero-shot* asks with numerals, *phrases* with the bins'
+# words; *CoOp (context only)* learns only the words around the rank; *fine-tuned CLIP* keeps the prompts
+# and trains the picture side alone; *zero-shot* asks with numerals, *zero-shot (bin phrases)* with the bins'
 # words, both untrained.
 #
 # **Before you run the next cell:** in which order will CoOp, OrdinalCLIP, NumCLIP and CORN,
@@ -481,8 +481,8 @@ fig.tight_layout()
 # 0.59<!--=frozen.dating.CoOp--> of CoOp). There each decade is a bin of its own, so nothing
 # is coarse, and the regressor only helps to train.
 #
-# And look at the row of *phrases*, which nobody trained: on ageing it is
-# 12.4<!--=frozen.ageing.phrases--> years off, NumCLIP with 2,000 labels
+# And look at the row of *zero-shot (bin phrases)*, which nobody trained: on ageing it is
+# 12.4<!--=frozen.ageing.zero-shot (bin phrases)--> years off, NumCLIP with 2,000 labels
 # 12.2<!--=frozen.ageing.NumCLIP-->, and the interval of that difference holds zero. Captions
 # do speak of children and older adults; on counting, where phrases are vaguer, labels gain
 # half an object. LoRA on the tower, in half the epochs, adds nothing we can see to any of the
@@ -491,7 +491,7 @@ fig.tight_layout()
 # *Fine-tuned* learns the order (Spearman 0.80<!--=tuned.spearman--> on counting) but hardly
 # lowers the error: its prompts stay as they are, twenty numerals in nearly one place (notebook
 # 01), so the answers huddle in the middle. LoRA does not help it
-# (4.7<!--=lora.counting.fine-tuned--> objects): prompts must stand apart, whether by moving or
+# (4.7<!--=lora.counting.fine-tuned CLIP--> objects): prompts must stand apart, whether by moving or
 # by being other words.
 #
 # Published, by the papers, on real photographs and the full ViT-B/16 (MAE; quoted, not ours):
@@ -542,8 +542,8 @@ fig.tight_layout()
 # counting, ridge regression is level with NumCLIP at two labels and ahead at four and eight
 # (1.86<!--=few.counting.8.linear probe--> against 2.05<!--=few.counting.8.NumCLIP-->); on
 # ageing NumCLIP leads it at two and four. And the dotted line has no label at all: asked in
-# its own phrases, untrained, CLIP is 2.0<!--=frozen.counting.phrases--> objects and
-# 12.4<!--=frozen.ageing.phrases--> years off. On counting, eight labels a count do not yet
+# its own phrases, untrained, CLIP is 2.0<!--=frozen.counting.zero-shot (bin phrases)--> objects and
+# 12.4<!--=frozen.ageing.zero-shot (bin phrases)--> years off. On counting, eight labels a count do not yet
 # bring NumCLIP there: perhaps because its adapter starts from chance, so that training first
 # has to make good what the adapter spoiled.
 #
@@ -718,7 +718,7 @@ check.negative_logits(released_solved)
 #
 # * Five bins, tuned words, an adapter and a regressor bring CLIP to
 #   1.5<!--=frozen.counting.NumCLIP--> objects off on test. Untouched it is
-#   5.1<!--=frozen.counting.zero-shot--> off with numerals, and 2.0<!--=frozen.counting.phrases-->
+#   5.1<!--=frozen.counting.zero-shot--> off with numerals, and 2.0<!--=frozen.counting.zero-shot (bin phrases)-->
 #   with the loose phrases: much of the gain is in asking the right question.
 # * The parts do not earn alike. The regressor with its absolute error pays on both tasks;
 #   adapter and tuned words on counting only; the form of the ranking loss on neither.

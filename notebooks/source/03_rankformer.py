@@ -53,8 +53,8 @@ from ordlib.course.checks import rankformer as check
 from ordlib.experiments.results import format_ci
 from ordlib.methods.base import rank_targets
 
-notebook.start(seed, budget)
-results = notebook.Results("03_rankformer")
+notebook.setup(seed, budget)
+results = notebook.ResultsLog("03_rankformer")
 
 # %% [markdown]
 # ## Are the words in order?
@@ -93,7 +93,7 @@ def look(name, model):
         texts[name] = model.text_features().cpu()
     order = metrics.ordinality_score(texts[name])
     error = metrics.mae(truth, model.predict(val).value)
-    rows[name] = {"ordinality": order.raw, "ordinality_corrected": order.chance_corrected, "MAE": error}
+    rows[name] = {"ordinality": order.raw, "corrected": order.chance_corrected, "MAE": error}
     for key, value in rows[name].items():
         results[f"{name}.{key}"] = value
 
@@ -174,7 +174,7 @@ print("what moves is what is alive:", torch.equal(moved, live))
 # NBVAL_CHECK_OUTPUT
 torch.manual_seed(seed)
 for marks in (None, "learned", "sinusoidal"):
-    fresh = RankFormer(counting.num_ranks, clip.text_width, alpha=0.5, positions=marks)
+    fresh = RankFormer(counting.num_ranks, clip.text_width, alpha=0.5, rank_pos_embed=marks)
     with torch.no_grad():
         # In double precision: what marks do to "photo" is little more than rounding.
         blended = fresh.double()(prompts.cpu().double(), live.cpu())
@@ -326,7 +326,7 @@ fig.tight_layout()
 # %%
 fig, axes = plt.subplots(2, 2, figsize=(11, 9))
 for ax, name in zip(axes.flat, texts):
-    plots.similarity(texts[name], [str(v) for v in counting.values], ax=ax)
+    plots.similarity_heatmap(texts[name], [str(v) for v in counting.values], ax=ax)
     ax.set_title(name)
 fig.tight_layout()
 
@@ -362,7 +362,7 @@ with torch.no_grad():
     alone = ordered.text_features(alpha=0.0).cpu()
     own_words = ordered.prompt_learner.prompt_embeddings().embeddings
     found = ordered.rankformer.transform(own_words, live)
-results["without.chance_corrected"] = metrics.ordinality_score(alone).chance_corrected
+results["without.corrected"] = metrics.ordinality_score(alone).chance_corrected
 lengths = [part[live].norm(dim=-1).mean().item() for part in (own_words, found)]
 results["longer"] = results["alpha"] * lengths[1] / lengths[0]
 print(f"mean length of words {lengths[0]:.2f}, of F's results {lengths[1]:.1f}")
@@ -460,8 +460,8 @@ pd.DataFrame(columns)
 #   own cannot be told from L2RCLIP on either task (0.00<!--=more.counting.CoOp--> and
 #   -0.01<!--=more.ageing.CoOp-->).
 # * *Attention over tokens*, by which no rank learns of another, has a little **less** error than
-#   over ranks: -0.06<!--=more.counting.attend tokens--> objects and
-#   -0.13<!--=more.ageing.attend tokens--> years, the second barely clear of zero.
+#   over ranks: -0.06<!--=more.counting.attention over tokens--> objects and
+#   -0.13<!--=more.ageing.attention over tokens--> years, the second barely clear of zero.
 # * *Marks of the ranks*: learned or not, no difference that we can see.
 # * *The pairwise loss* changes nothing that we can see on counting
 #   (0.01<!--=more.counting.no pairwise loss--> without it). On ageing the error is less without
@@ -513,8 +513,8 @@ means.rename(columns=names).round(3)
 # the same rate. On counting the words score 0.74<!--=order.counting.L2RCLIP--> with it and
 # 0.70<!--=order.counting.no RankFormer--> without, on ageing 0.07<!--=order.ageing.L2RCLIP--> and
 # 0.09<!--=order.ageing.no RankFormer-->. Nor does order suffer where ranks cannot see each other
-# (*attend tokens*: 0.73<!--=order.counting.attend tokens--> and
-# 0.08<!--=order.ageing.attend tokens-->). Against CoOp, which differs in loss and rate as well, it
+# (*attention over tokens*: 0.73<!--=order.counting.attention over tokens--> and
+# 0.08<!--=order.ageing.attention over tokens-->). Against CoOp, which differs in loss and rate as well, it
 # is 0.03<!--=order.counting.less CoOp--> more on counting, which may be chance, and
 # 0.03<!--=order.ageing.less CoOp--> on ageing, which is not, and is tiny.
 #
@@ -547,7 +547,7 @@ shown.pivot(index=["image_encoder", "method"], columns="task", values="mae")
 
 # %% [markdown]
 # *Table 3. MAE on test with 95 % intervals, in objects, decades, years and points; frozen features
-# have ten seeds, LoRA one. With LoRA, "L2RCLIP" is trained in two stages and "L2RCLIP joint" all
+# have ten seeds, LoRA one. With LoRA, "L2RCLIP" is trained in two stages and "L2RCLIP (single stage)" all
 # at once, in as many steps. Quality's intervals are over three photographs.*
 
 # %%
@@ -577,7 +577,7 @@ fig.tight_layout()
 # 0.59<!--=frozen.dating.CoOp-->. The intervals here are of single rows, mostly over pictures that
 # all methods share; they do not judge such small differences, and we read nothing into them.
 # Two stages against joint training, one seed: on counting 1.58<!--=lora.counting.L2RCLIP-->
-# against 1.64<!--=lora.counting.L2RCLIP joint--> objects, on quality and ageing the other way
+# against 1.64<!--=lora.counting.L2RCLIP (single stage)--> objects, on quality and ageing the other way
 # round.
 #
 # With few labels its mean is below CoOp's at every number of labels on counting (one:

@@ -61,8 +61,8 @@ from ordlib.methods.ranking_adapter.rank_attention import (
 )
 from ordlib.synthetic.photos import photograph
 
-notebook.start(seed, budget)
-results = notebook.Results("04_ranking_adapter")
+notebook.setup(seed, budget)
+results = notebook.ResultsLog("04_ranking_adapter")
 
 # %% [markdown]
 # ## A sentence for a ruler
@@ -410,7 +410,7 @@ if backbone == "pico-clip":
     adapter = load_component("ranking-adapter", clip)
     card = adapter.card
     print(card["command"])
-    print(f"{card['steps']:,} steps of {card['config']['batch']} pictures")
+    print(f"{card['steps']:,} steps of {card['hyperparameters']['batch_size']} pictures")
     results["minutes"] = card["train_seconds"] / 60
     for task, known in adapter.prompt_templates.items():
         print(f"{task}: {len(known)} sentences, such as {known[-1]!r}")
@@ -545,7 +545,7 @@ ORDER = ["zero-shot", "linear probe", "NumCLIP", "L2RCLIP"]
 ORDER += ["ranking adapter, one task", "ranking adapter"]
 
 
-def sample_evenly_over_ranks(values):
+def spread(values):
     """The mean over seeds and, where there are several, the least and the most."""
     ends = f" ({values.min():.2f} to {values.max():.2f})" if len(values) > 1 else ""
     return f"{values.mean():.2f}{ends}"
@@ -574,10 +574,10 @@ groups = counting.groupby(["method", "prompt_conditioned", "split"])["spearman"]
 groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
 
 # %% [markdown]
-# *Table 2. Counting, Spearman. "told": whether the method is told what to count. "test" has pictures of
-# all kinds, about one in eight of an unseen one; "unseen objects" has those and more:
+# *Table 2. Counting, Spearman. "prompt_conditioned": whether the method is told what to count. "test" has pictures of
+# all kinds, about one in eight of an unseen one; "held-out objects" has those and more:
 # pictures of the nine kinds held back from all methods (CLIP itself has seen them in
-# pretraining). "distractors": a few objects of another kind beside. "absent": each test picture
+# pretraining). "distractors": a few objects of another kind beside. "absent objects": each test picture
 # twice, asked once for its own objects and once for some that it does not show: a thousand zeros, so
 # it measures telling present from absent as well as counting.*
 #
@@ -595,17 +595,17 @@ groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
 # paper's has 41 million: this says what ours can do.
 #
 # Table 2 has both sides of being told. Asked for what may not be there, the adapters know the
-# difference (0.88<!--=counting.absent.ranking adapter.spearman--> and
-# 0.91<!--=counting.absent.ranking adapter, one task.spearman-->); methods that cannot be asked have no chance
-# (0.25<!--=counting.absent.NumCLIP.spearman--> for NumCLIP). With distractors it is the other way
+# difference (0.88<!--=counting.absent objects.ranking adapter.spearman--> and
+# 0.91<!--=counting.absent objects.ranking adapter, one task.spearman-->); methods that cannot be asked have no chance
+# (0.25<!--=counting.absent objects.NumCLIP.spearman--> for NumCLIP). With distractors it is the other way
 # round: NumCLIP, which counts whatever there is, reaches
 # 0.90<!--=counting.distractors.NumCLIP.spearman-->, since one to five others blur a count only a
 # little; the adapters reach 0.79<!--=counting.distractors.ranking adapter.spearman--> and
 # 0.79<!--=counting.distractors.ranking adapter, one task.spearman-->. They are told what to count, and two kinds at once
 # upset them. Objects that were never named in training are ordered less well than others by either
-# adapter (0.85<!--=counting.unseen objects.ranking adapter.spearman--> and
-# 0.86<!--=counting.unseen objects.ranking adapter, one task.spearman-->), and are no harder for NumCLIP
-# (0.95<!--=counting.unseen objects.NumCLIP.spearman-->): it is the names that are new.
+# adapter (0.85<!--=counting.held-out objects.ranking adapter.spearman--> and
+# 0.86<!--=counting.held-out objects.ranking adapter, one task.spearman-->), and are no harder for NumCLIP
+# (0.95<!--=counting.held-out objects.NumCLIP.spearman-->): it is the names that are new.
 #
 # Does it understand sentences, or know twenty-two of them by heart? Each task has a wording that no
 # adapter was trained with. One sentence each cannot show that it *understands*; it can show that it
@@ -617,8 +617,8 @@ groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
 one = evidence[evidence["method"] == "ranking adapter"]
 one = one[one["split"].isin(["test", "held-out objects"])]
 wide = one.groupby(["task", "split", "prompts"])["spearman"].agg(spread).unstack()
-for (task, kind, wording), group in one.groupby(["task", "split", "prompts"]):
-    results[f"wording.{task}.{kind}.{wording}"] = group["spearman"].mean()
+for (task, kind, which), group in one.groupby(["task", "split", "prompts"]):
+    results[f"prompts.{task}.{kind}.{which}"] = group["spearman"].mean()
 wide
 
 # %% [markdown]
@@ -628,11 +628,11 @@ wide
 # excellent.").*
 #
 # **What you should see.** Three tasks hardly notice a new wording (dating
-# 0.77<!--=wording.dating.test.trained--> and 0.76<!--=wording.dating.test.unseen-->, ageing
-# 0.78<!--=wording.ageing.test.trained--> and 0.78<!--=wording.ageing.test.unseen-->, counting
-# 0.91<!--=wording.counting.test.trained--> and 0.89<!--=wording.counting.test.unseen-->); mind that
+# 0.77<!--=prompts.dating.test.seen--> and 0.76<!--=prompts.dating.test.held_out-->, ageing
+# 0.78<!--=prompts.ageing.test.seen--> and 0.78<!--=prompts.ageing.test.held_out-->, counting
+# 0.91<!--=prompts.counting.test.seen--> and 0.89<!--=prompts.counting.test.held_out-->); mind that
 # new sentences share words with those that it knows. Quality falls from
-# 0.63<!--=wording.quality.test.trained--> to 0.31<!--=wording.quality.test.unseen-->: asked "from
+# 0.63<!--=prompts.quality.test.seen--> to 0.31<!--=prompts.quality.test.held_out-->: asked "from
 # bad to excellent", words that none of its sentences had, it is half lost. So it knows sentences like
 # its own. Understanding would be more.
 #
@@ -883,8 +883,8 @@ check.rank_batch(batch_solved)
 #   0.78<!--=ageing.test.ranking adapter.spearman--> on test, quality 0.63<!--=quality.test.ranking adapter.spearman-->:
 #   one network, four tasks.
 # * What is gained is being able to *ask*, not precision: asked for what may be absent the adapter
-#   orders with 0.88<!--=counting.absent.ranking adapter.spearman-->, NumCLIP, which cannot be asked, with
-#   0.25<!--=counting.absent.NumCLIP.spearman-->. At its one question NumCLIP is the better counter.
+#   orders with 0.88<!--=counting.absent objects.ranking adapter.spearman-->, NumCLIP, which cannot be asked, with
+#   0.25<!--=counting.absent objects.NumCLIP.spearman-->. At its one question NumCLIP is the better counter.
 # * One softmax over two pictures is two summaries and a gate. That is exact, and at 64 pictures
 #   313<!--=cost.seconds--> times as fast, in a 43<!--=cost.mib-->th of the memory.
 # * What is found for a pair is antisymmetric, what is made of it is not. A tie has no order to
