@@ -1,7 +1,6 @@
-"""ordlib: teach CLIP to count, date, age and judge.
+"""Ordinal regression with CLIP: tasks, methods, losses, metrics and training.
 
-Public names are found here and loaded when first used, so that ``import ordlib`` is quick
-and needs no torch.
+Public names are imported on first use, so that ``import ordlib`` is fast and needs no torch.
 """
 
 from importlib import import_module
@@ -10,8 +9,8 @@ from .methods import METHODS
 
 __version__ = "0.1.0"
 
-# Where each public name is; of a name that is a module, too, the module is left to `import`.
-_HOME = {name: f"methods.{module}" for name, module in METHODS.items()} | {
+# Module of each public name.
+_MODULES = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "ClipBackbone": "clip",
     "Evaluation": "metrics.evaluate",
     "ImageData": "data",
@@ -33,13 +32,15 @@ _HOME = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "load_task": "tasks",
     "rank": "ranking",
 }
-__all__ = sorted(_HOME)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"ordlib has no {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name not in _MODULES:
+        raise AttributeError(
+            f"module 'ordlib' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m ordlib`` and ``accelerate launch -m ordlib``: the command ``ordlib``."""
+"""Entry point of ``python -m ordlib`` and ``accelerate launch -m ordlib``."""
 
 from .cli import app
 

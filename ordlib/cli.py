@@ -1,122 +1,95 @@
-"""The one command, ``ordlib``. Heavy imports wait inside its commands, so that help is quick."""
+"""Command line interface ``ordlib``. Commands import lazily, so that --help is fast."""
 
-import json as jsons
+import json as jsonlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option, Typer, echo
 
 from ordlib.course import commands
 from ordlib.utils.command import SETTINGS, plain_errors
 
-app = typer.Typer(
-    name="ordlib", help="Teach CLIP to count, date, age and judge: ordinal regression.", **SETTINGS
-)
-results = typer.Typer(help="Compute result tables.", **SETTINGS)
+app = Typer(name="ordlib", help="Ordinal regression with CLIP.", **SETTINGS)
+results = Typer(help="Compute results tables.", **SETTINGS)
 app.add_typer(commands.app, name="course")
 app.add_typer(results, name="results")
 
-Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
-Backbone = Annotated[str, typer.Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")]
-Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
-BatchSize = Annotated[int, typer.Option(help="Batch size.", min=1)]
-Rate = Annotated[float, typer.Option(help="Peak learning rate.")]
-Pairs = list[str] | None
+Output = Annotated[Path, Option(metavar="FOLDER", help="Output folder.")]
+Seed = Annotated[int, Option(help="Random seed.")]
+Backbone = Annotated[str, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")]
+Device = Annotated[str, Option(help="auto, cuda, mps or cpu.")]
+Epochs = Annotated[int, Option(help="Number of epochs.")]
+BatchSize = Annotated[int, Option(help="Batch size.", min=1)]
+LearningRate = Annotated[float, Option(help="Peak learning rate.")]
+SetOptions = Annotated[
+    list[str] | None, Option("--set", metavar="NAME=VALUE", help="Hyperparameter; repeatable.")
+]
 File = Path | None
 
 
 @app.command()
 def train(
-    method: Annotated[
-        str, typer.Argument(help="coop, corn, finetuned, l2rclip, numclip or ordinalclip.")
-    ],
-    task: Annotated[
-        str, typer.Option(metavar="NAME|FILE.toml", help="Built-in task, or a file of its fields.")
-    ],
+    method: Annotated[str, Argument(help="coop, corn, finetuned, l2rclip, numclip, ordinalclip.")],
+    task: Annotated[str, Option(metavar="NAME|FILE.toml", help="Built-in or custom task.")],
     output: Output,
-    data: Annotated[
-        File, typer.Option(metavar="FOLDER", help="Images of your own instead of rendered ones.")
-    ] = None,
+    data: Annotated[File, Option(metavar="FOLDER", help="Images; default: synthetic.")] = None,
     labels: Annotated[
-        File,
-        typer.Option(
-            metavar="FILE",
-            help="Table with columns path, label and, if there, split and group; else subfolders.",
-        ),
+        File, Option(metavar="FILE", help="Columns path, label, and optionally split, group.")
     ] = None,
     seed: Seed = 0,
-    image_encoder: Annotated[str, typer.Option(help="frozen, lora or full.")] = "frozen",
+    image_encoder: Annotated[str, Option(help="frozen, lora or full.")] = "frozen",
     backbone: Backbone = "pico-clip",
     device: Device = "auto",
-    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 20,
+    epochs: Epochs = 20,
     batch_size: BatchSize = 64,
-    learning_rate: Rate = 3e-3,
+    learning_rate: LearningRate = 3e-3,
     lr_multiplier: Annotated[
-        Pairs,
-        typer.Option(
-            metavar="GROUP=FACTOR", help="Of image_encoder, adapter, prompts or head; repeatable."
-        ),
+        list[str] | None,
+        Option(metavar="GROUP=FACTOR", help="image_encoder, adapter, prompts or head; repeatable."),
     ] = None,
-    max_grad_norm: Annotated[float, typer.Option(help="Maximum gradient norm.")] = 1.0,
-    monitor: Annotated[str, typer.Option(help="Validation metric that selects the epoch.")] = "mae",
-    patience: Annotated[
-        int | None, typer.Option(help="Epochs without improvement before early stopping.")
-    ] = None,
-    prompt_epochs: Annotated[int, typer.Option(help="Epochs of stage 1 (prompts only).")] = 0,
-    set_: Annotated[
-        Pairs,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Hyperparameter of the method; repeatable."
-        ),
-    ] = None,
+    max_grad_norm: Annotated[float, Option(help="Maximum gradient norm.")] = 1.0,
+    monitor: Annotated[str, Option(help="Validation metric that selects the epoch.")] = "mae",
+    patience: Annotated[int | None, Option(help="Early-stopping patience (epochs).")] = None,
+    prompt_epochs: Annotated[int, Option(help="Epochs of stage 1 (prompts only).")] = 0,
+    set_: SetOptions = None,
 ) -> None:
-    """Train a method, test it once, and save it with a card.
+    """Train a method, evaluate it on test, and save it with a card.
 
-    Interrupted, the same command resumes. `accelerate launch -m ordlib train ...` shares each batch
-    among several processes.
+    Resumes after an interruption. `accelerate launch -m ordlib train ...` uses several processes.
     """
     with plain_errors():
         from ordlib.experiments.train import train_and_save
         from ordlib.training import TrainingConfig
 
         config = TrainingConfig(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            lr_multipliers=_pairs("lr-multiplier", lr_multiplier, _number),
-            max_grad_norm=max_grad_norm,
-            monitor=monitor,
-            patience=patience,
+            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+            lr_multipliers=_parse_assignments("lr-multiplier", lr_multiplier, float),
+            max_grad_norm=max_grad_norm, monitor=monitor, patience=patience,
             prompt_epochs=prompt_epochs,
-            seed=seed,
-        )
-        options = _pairs("set", set_, _value)
-        options |= {} if image_encoder == "frozen" else {"image_encoder": image_encoder}
-        where = {"backbone": backbone, "device": device, "data": data, "labels": labels}
-        _, history = train_and_save(method, task, output, config=config, options=options, **where)
+        )  # fmt: skip
+        options = _parse_assignments("set", set_, _parse_value)
+        if image_encoder != "frozen":
+            options["image_encoder"] = image_encoder
+        inputs = {"backbone": backbone, "device": device, "data": data, "labels": labels}
+        _, history = train_and_save(method, task, output, config=config, options=options, **inputs)
         best = history.loc[history["best"], monitor]
-        reached = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
-        typer.echo(f"val {monitor} {reached} in {history.attrs['seconds']:.0f} s")
-    _saved(output, "load_component")
+        score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
+        echo(f"val {monitor} {score} in {history.attrs['seconds']:.0f} s")
+    _echo_saved(output, "load_component")
 
 
 @app.command()
 def train_adapter(
     output: Output,
-    task: Annotated[
-        list[str] | None, typer.Option(help="Rendered task, repeatable; none means all four.")
-    ] = None,
+    task: Annotated[list[str] | None, Option(help="Synthetic task; repeatable.")] = None,
     seed: Seed = 0,
-    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 8,
+    epochs: Epochs = 8,
     backbone: Backbone = "pico-clip",
     device: Device = "auto",
 ) -> None:
-    """Train a ranking-aware adapter on rendered tasks, test it once, and save it with a card.
-
-    Interrupted, the same command resumes.
-    """
+    """Train a ranking adapter, evaluate and save it. Resumes after an interruption."""
     with plain_errors():
         from dataclasses import replace
 
@@ -124,138 +97,118 @@ def train_adapter(
 
         config = replace(CONFIG, seed=seed, epochs=epochs)
         train_and_save_adapter(task or (), output, config=config, backbone=backbone, device=device)
-    _saved(output, "load_component")
+    _echo_saved(output, "load_component")
 
 
 @app.command()
 def pretrain(
     output: Output,
     count_caption_fraction: Annotated[
-        float, typer.Option(help="Fraction of counting captions that state the true count.")
+        float, Option(help="Fraction of counting captions that state the true count.")
     ] = 0.0,
     distractor_number_fraction: Annotated[
-        float | None, typer.Option(help="Fraction of captions with a numeral on something else.")
+        float | None, Option(help="Fraction of captions with a number about something else.")
     ] = None,
     seed: Seed = 0,
-    size: Annotated[str, typer.Option(help="Model size: small.")] = "small",
-    num_images: Annotated[int, typer.Option(help="Images in the pool.")] = 384_000,
-    samples_seen: Annotated[int, typer.Option(help="Pairs seen in all.")] = 3_840_000,
+    size: Annotated[str, Option(help="Model size: small.")] = "small",
+    num_images: Annotated[int, Option(help="Number of pretraining images.")] = 384_000,
+    samples_seen: Annotated[int, Option(help="Total number of image-caption pairs.")] = 3_840_000,
     batch_size: BatchSize = 512,
-    learning_rate: Rate = 2e-3,
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 2.0,
-    num_workers: Annotated[
-        int | None, typer.Option(help="Processes that render and caption; none: every core.")
-    ] = None,
+    learning_rate: LearningRate = 2e-3,
+    precision: Annotated[str, Option(help="auto, float32 or bfloat16.")] = "auto",
+    checkpoint_minutes: Annotated[float, Option(help="Minutes between checkpoints.")] = 2.0,
+    num_workers: Annotated[int | None, Option(help="Number of worker processes.")] = None,
 ) -> None:
     """Pretrain a small CLIP on rendered images and their captions.
 
-    Interrupted, the same command resumes; `accelerate launch -m ordlib pretrain ...` uses several
-    GPUs. On a CPU with other work to do, OMP_NUM_THREADS=1 and a batch of 256 use one core best.
+    Resumes after an interruption. `accelerate launch -m ordlib pretrain ...` uses several GPUs.
+    On a busy CPU, OMP_NUM_THREADS=1 and a batch size of 256 are fastest.
     """
     with plain_errors():
-        from ordlib.experiments.pretrain_clip.config import PretrainingConfig
-        from ordlib.experiments.pretrain_clip.model_sizes import find_size
-        from ordlib.experiments.pretrain_clip.pretrain import pretrain as run_pretraining
-        from ordlib.experiments.pretrain_clip.progress import ProgressBar
+        from ordlib.experiments.pretrain_clip.config import PretrainingConfig, find_size
+        from ordlib.experiments.pretrain_clip.pretrain import pretrain
+        from ordlib.experiments.pretrain_clip.trainer import ProgressBar
 
         config = PretrainingConfig(
             count_caption_fraction=count_caption_fraction,
             distractor_number_fraction=distractor_number_fraction,
-            seed=seed,
-            size=find_size(size),
-            num_images=num_images,
-            samples_seen=samples_seen,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            precision=precision,
-        )
-        more = {"save_minutes": checkpoint_minutes, "workers": num_workers}
-        with ProgressBar(config) as bar:
-            run_pretraining(config, output, **more, watch=bar.show)
-    # Of several processes only one shows its progress.
-    if bar.line is not None:
-        _saved(output, "load_clip")
+            seed=seed, size=find_size(size), num_images=num_images, samples_seen=samples_seen,
+            batch_size=batch_size, learning_rate=learning_rate, precision=precision,
+        )  # fmt: skip
+        settings = {"checkpoint_minutes": checkpoint_minutes, "num_workers": num_workers}
+        with closing(ProgressBar(config)) as progress:
+            pretrain(config, output, **settings, on_step=progress.update)
+    # With several processes, only the main one shows progress.
+    if progress.bar is not None:
+        _echo_saved(output, "load_clip")
 
 
 @app.command()
-def evaluate_clip(folder: Annotated[Path, typer.Argument(help="The checkpoint.")]) -> None:
-    """Evaluate a pretrained pico-clip on 5,000 new images, and write the metrics on its card."""
+def evaluate_clip(folder: Annotated[Path, Argument(help="pico-clip checkpoint.")]) -> None:
+    """Evaluate a pico-clip on 5,000 new images, and write the metrics to its card."""
     with plain_errors():
         from ordlib.experiments.pretrain_clip.evaluate import write_metrics
 
         for name, value in write_metrics(folder).items():
-            typer.echo(f"{name:24} {value:.3f}")
+            echo(f"{name:24} {value:.3f}")
 
 
 @results.command("make")
 def make_results(
-    table: Annotated[str, typer.Argument(help="Which: an unknown name lists them.")],
-    output: Annotated[
-        File, typer.Option(metavar="FILE", dir_okay=False, help="Else build/results/TABLE.json.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds.", min=1)] = None,
-    num_jobs: Annotated[int | None, typer.Option(help="Models trained at once.", min=1)] = None,
-    work_dir: Annotated[
-        File, typer.Option(metavar="FOLDER", help="Keeps what is finished.")
-    ] = None,
-    set_: Annotated[
-        Pairs, typer.Option("--set", metavar="NAME=VALUE", help="Another setting; repeatable.")
-    ] = None,
+    table: Annotated[str, Argument(help="Name of the table; an unknown name lists all.")],
+    output: Annotated[File, Option(metavar="FILE", dir_okay=False, help="Output file.")] = None,
+    seeds: Annotated[int | None, Option(help="Number of seeds.", min=1)] = None,
+    num_jobs: Annotated[int | None, Option(help="Models trained in parallel.", min=1)] = None,
+    work_dir: Annotated[File, Option(metavar="FOLDER", help="Cache folder.")] = None,
+    set_: SetOptions = None,
 ) -> None:
-    """Compute a result table and write it. Interrupted, the same command resumes."""
+    """Compute a results table. Resumes after an interruption."""
     with plain_errors():
-        from ordlib.experiments.results import make_results as make
+        from ordlib.experiments.results import make_results
 
-        more = _pairs("set", set_, _value)
-        given = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir, **more}
-        typer.echo(f"wrote {make(table, output, **given)}")
+        settings = _parse_assignments("set", set_, _parse_value)
+        settings = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir, **settings}
+        echo(f"wrote {make_results(table, output, **settings)}")
 
 
 @app.command()
 def doctor(
-    network: Annotated[bool, typer.Option(help="Also ask whether the hub can be reached.")] = True,
+    network: Annotated[bool, Option(help="Also check whether the hub can be reached.")] = True,
 ) -> None:
-    """Check this machine, and say what to do about what is wrong.
+    """Check this machine, and explain how to fix problems.
 
-    The exit code is 1 if anything is [FIX]. A missing GPU or hub is not: the course needs neither.
+    The exit code is 1 if anything is marked [FIX]. A missing GPU or hub is no problem.
     """
-    from ordlib.course._doctor import doctor as examine
+    from ordlib.course._doctor import doctor
 
-    report = examine(network=network)
-    typer.echo(str(report))
+    report = doctor(network=network)
+    echo(str(report))
     if not report.ok:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 @app.command()
 def rank(
-    folder: Annotated[Path, typer.Argument(help="Images, here and in all subfolders.")],
-    prompt: Annotated[str, typer.Option(help='What to order by: "the number of stars".')],
-    model: Annotated[
-        str, typer.Option(metavar="NAME|FOLDER", help="Trained ranking adapter.")
-    ] = "ranking-adapter",
-    backbone: Annotated[
-        str | None, typer.Option(metavar="NAME|FOLDER", help="The CLIP that it was trained on.")
-    ] = None,
-    top: Annotated[int | None, typer.Option(help="Only the first so many.", min=1)] = None,
+    folder: Annotated[Path, Argument(help="Image folder, searched recursively.")],
+    prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],
+    model: Annotated[str, Option(metavar="NAME|FOLDER", help="Adapter.")] = "ranking-adapter",
+    backbone: Annotated[str | None, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")] = None,
+    top: Annotated[int | None, Option(help="Number of images to show.", min=1)] = None,
     batch_size: BatchSize = 64,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
-    csv: Annotated[File, typer.Option(dir_okay=False, help="Table to write; - prints.")] = None,
-    json: Annotated[File, typer.Option(dir_okay=False, help="The same as JSON.")] = None,
-    html: Annotated[File, typer.Option(dir_okay=False, help="Page with the images.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 if anything had to be skipped.")
-    ] = False,
+    reverse: Annotated[bool, Option("--reverse", help="Reverse the order.")] = False,
+    csv: Annotated[File, Option(dir_okay=False, help="Write CSV; - for stdout.")] = None,
+    json: Annotated[File, Option(dir_okay=False, help="Write JSON; - for stdout.")] = None,
+    html: Annotated[File, Option(dir_okay=False, help="Write an HTML gallery.")] = None,
+    strict: Annotated[bool, Option("--strict", help="Fail if an image was skipped.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Order a folder of images by a sentence.
+    """Rank a folder of images by a prompt.
 
-    A sentence "from A to B" asks for the lowest first, any other for the highest. Images that
-    cannot be read are listed at the end.
+    A prompt "from A to B" ranks in ascending order, any other in descending order. Unreadable
+    images are listed at the end.
     """
     with plain_errors():
-        from ordlib.ranking import rank as order
+        from ordlib.ranking import rank
         from ordlib.ranking.console import report
 
         clip = None
@@ -263,41 +216,35 @@ def rank(
             from ordlib.clip import load_clip
 
             clip = load_clip(backbone, device)
-        how = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device}
-        ranking = order(folder, prompt, model=model, **how)
+        options = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device}
+        ranking = rank(folder, prompt, model=model, **options)
         report(ranking, top=top, csv=csv, json=json, html=html)
     if strict and ranking.skipped:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
-def _saved(folder: Path, loader: str) -> None:
-    typer.echo(f"{folder} is complete; ordlib.{loader}({str(folder)!r}) loads it")
+def _echo_saved(folder: Path, loader: str) -> None:
+    echo(f"saved {folder}; load it with ordlib.{loader}({str(folder)!r})")
 
 
-def _pairs(name: str, given: list[str] | None, read: Callable[[str], object]) -> dict:
-    found = {}
-    for pair in given or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ValueError(f"--{name} {pair}: must be written NAME=VALUE")
+def _parse_assignments(option: str, assignments: list[str] | None, parse: Callable) -> dict:
+    """Parse repeated ``--option NAME=VALUE``."""
+    parsed = {}
+    for assignment in assignments or []:
+        name, equals, text = assignment.partition("=")
         try:
-            found[key] = read(value)
+            if not equals:
+                raise ValueError("must have the form NAME=VALUE")
+            parsed[name] = parse(text)
         except ValueError as error:
-            raise ValueError(f"--{name} {pair}: {error}") from error
-    return found
+            raise ValueError(f"--{option} {assignment}: {error}") from error
+    return parsed
 
 
-def _number(text: str) -> float:
+def _parse_value(text: str) -> object:
+    """Parse JSON literals (and True, False, None); return any other text as a string."""
     try:
-        return float(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} must be a number") from error
-
-
-def _value(text: str) -> object:
-    """Read numbers, lists, true, false or null as JSON does, and anything else as a word."""
-    try:
-        found = jsons.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except jsons.JSONDecodeError:
+        value = jsonlib.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except jsonlib.JSONDecodeError:
         return text
-    return tuple(found) if isinstance(found, list) else found
+    return tuple(value) if isinstance(value, list) else value

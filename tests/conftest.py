@@ -1,4 +1,4 @@
-"""No test may reach the network; checkpoints are made once and shared by all workers."""
+"""Offline tests; checkpoints are created once and shared by all workers."""
 
 import os
 from pathlib import Path
@@ -26,19 +26,19 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder: 2 layers, 64 pixels, 4x4 patches, word width 32, feature width 24."""
+    """Checkpoint: 2 layers, 64 pixels, 4x4 patches, text_width 32, embed_dim 24."""
     return _shared(tmp_path_factory, "tiny-clip", build_tiny_clip)
 
 
 @pytest.fixture(scope="session")
 def vit_b_32_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random checkpoint of OpenAI's ViT-B/32 geometry, with ``eos_token_id`` = 2."""
+    """Random checkpoint with OpenAI's ViT-B/32 geometry and ``eos_token_id`` = 2."""
     return _shared(tmp_path_factory, "vit-b-32", build_vit_b_32)
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[np.ndarray]:
-    """Seven pictures of noise and edges, 64 pixels square."""
+def noise_images() -> list[np.ndarray]:
+    """Seven random images, 64 pixels square."""
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
     return list(blocks.repeat(8, axis=1).repeat(8, axis=2))

@@ -13,7 +13,7 @@ from ordlib.course import _doctor as doctor
 from ordlib.course._doctor import Check, Report
 from ordlib.course.runner.build import METADATA
 
-# What the help of each command names, at least.
+# Names that the help of each command must contain.
 HELP = {
     "": "train train-adapter pretrain evaluate-clip rank doctor course results",
     "course": "run build audit set-url", "results": "make", "train": "--task --output --set",
@@ -30,7 +30,7 @@ def invoke(*args: str):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A project with a notebook that fails if told to, as the current folder."""
+    """A project with a notebook that fails for rank > 20, as the current folder."""
     (folder := tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path)
     tagged = new_code_cell("rank: int = 3  # which", metadata={"tags": ["parameters"]})
@@ -39,7 +39,7 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-def test_help_names_the_commands_and_loads_nothing_heavy():
+def test_help_lists_commands_and_imports_nothing_heavy():
     code = (
         "import sys; from typer.testing import CliRunner; from ordlib.cli import app\n"
         f"for words in {list(HELP)}:\n"
@@ -50,13 +50,13 @@ def test_help_names_the_commands_and_loads_nothing_heavy():
     wide = os.environ | {"COLUMNS": "120"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=wide)
     assert done.returncode == 0, done.stderr
-    *each, _ = done.stdout.lower().split("<end>")
-    for says, shown in zip(HELP.values(), each, strict=True):
-        assert "usage:" in shown
-        assert set(says.split()) <= set(shown.split()), shown
+    *outputs, _ = done.stdout.lower().split("<end>")
+    for names, output in zip(HELP.values(), outputs, strict=True):
+        assert "usage:" in output
+        assert set(names.split()) <= set(output.split()), output
 
 
-def test_a_run_from_the_command_line(home, tmp_path):
+def test_course_run_writes_html(home, tmp_path):
     good = invoke("course", "run", "00", "-p", "rank", "20", "--output", "out")
     assert good.exit_code == 0, good.output
     assert "00_rank: ok" in good.output
@@ -73,7 +73,7 @@ def test_a_run_from_the_command_line(home, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("args", "says"),
+    ("args", "message"),
     [
         (["course", "run", "-p", "rnk", "3"], "'rnk'; it has rank. Did you mean 'rank'?"),
         (["course", "run", "-p", "rank", "many"], "takes a value of type int"),
@@ -82,21 +82,21 @@ def test_a_run_from_the_command_line(home, tmp_path):
         (["course", "run", "--notebooks", "nowhere"], "There is no notebook there"),
         (["course", "build"], "There is no notebook there"),
         (["course", "set-url"], "No pyproject.toml"),
-        (["results", "make", "x"], "no table of results 'x'; there are methods, few_shot"),
-        (["results", "make", "rank_attention", "--seeds", "2"], "seeds: rank_attention has no"),
-        (["results", "make", "methods", "--set", "x=1"], "x: methods has no such setting"),
-        (["results", "make", "methods", "--set", "x"], "--set x: must be written NAME=VALUE"),
+        (["results", "make", "x"], "table = 'x': no such results table"),
+        (["results", "make", "rank_attention", "--seeds", "2"], "seeds = 2: unknown setting"),
+        (["results", "make", "methods", "--set", "x=1"], "x = 1: unknown setting of methods"),
+        (["results", "make", "methods", "--set", "x"], "--set x: must have the form NAME=VALUE"),
     ],
 )
-def test_mistakes_are_one_clear_line_and_nothing_runs(home, tmp_path, args, says):
+def test_invalid_arguments_fail_with_one_line(home, tmp_path, args, message):
     result = invoke(*args)
     assert result.exit_code == 1
-    assert says in result.output
+    assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert not (tmp_path / "build").exists()
 
 
-def test_missing_course_tools_are_named(home, monkeypatch):
+def test_course_run_names_missing_packages(home, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("ordlib.course.runner")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("ordlib.course.runner", raising=False)
@@ -107,22 +107,22 @@ def test_missing_course_tools_are_named(home, monkeypatch):
     assert "papermill" in result.output
 
 
-def test_doctor_exits_1_only_if_something_needs_a_fix(monkeypatch):
-    asked = []
+def test_doctor_exit_code(monkeypatch):
+    networks = []
 
     def report(*checks):
-        return lambda network: asked.append(network) or Report(checks)
+        return lambda network: networks.append(network) or Report(checks)
 
     monkeypatch.setattr(doctor, "doctor", report(Check("device", "cpu")))
     well = invoke("doctor", "--no-network")
     assert (well.exit_code, well.output) == (0, "[OK]  device: cpu\n")
     monkeypatch.setattr(doctor, "doctor", report(Check("disk", "full", "empty it")))
     ill = invoke("doctor")
-    assert (ill.exit_code, asked) == (1, [False, True])
+    assert (ill.exit_code, networks) == (1, [False, True])
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_audit_exits_1_if_labels_leak(monkeypatch, passed):
+def test_course_audit_exit_code(monkeypatch, passed):
     audit = ModuleType("ordlib.synthetic.audit")
     audit.audit_shortcuts = lambda task: SimpleNamespace(passed=passed, task=task)
     monkeypatch.setitem(sys.modules, "ordlib.synthetic.audit", audit)
@@ -133,7 +133,7 @@ def test_audit_exits_1_if_labels_leak(monkeypatch, passed):
     assert "task='quality'" in invoke("course", "audit").output
 
 
-def test_set_url_says_what_it_wrote(tmp_path):
+def test_course_set_url_lists_written_files(tmp_path):
     repository = 'Repository = "https://github.com/a/b"'
     (tmp_path / "pyproject.toml").write_text(f"[project.urls]\n{repository}\n")
     (tmp_path / "README.md").write_text("git clone https://github.com/OWNER/ordlib\n")

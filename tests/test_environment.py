@@ -1,4 +1,4 @@
-"""pyproject.toml, environment.yml and requirements.lock say the same thing."""
+"""pyproject.toml, environment.yml and requirements.lock agree."""
 
 import re
 import tomllib
@@ -11,14 +11,14 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA = (ROOT / "environment.yml").read_text()
-# The one place where conda's names differ.
+# Packages with a different name in conda.
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
 
 
 def ranges(lines: list[str]) -> dict[str, str]:
-    """The range of each package, by its canonical name."""
-    found = map(Requirement, lines)
-    return {canonicalize_name(CONDA_NAMES.get(r.name, r.name)): r.specifier for r in found}
+    """Version range by canonical package name."""
+    requirements = map(Requirement, lines)
+    return {canonicalize_name(CONDA_NAMES.get(r.name, r.name)): r.specifier for r in requirements}
 
 
 EXTRAS = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
@@ -40,28 +40,29 @@ def test_conda_and_pip_agree():
     assert differences(CONDA) == set()
 
 
-def test_the_comparison_can_fail():
+def test_differences_detects_changes():
     changed = CONDA.replace("pandas>=2.2", "pandas>=2.1").replace("  - tqdm>=4.66", "  - bar>=1")
     assert differences(changed) == {"bar", "pandas", "tqdm"}
 
 
-def test_every_requirement_is_locked_within_its_range():
+def test_lock_contains_every_requirement_in_range():
     lock = re.findall(r"(?m)^([\w.-]+)==([\w.+]+)", (ROOT / "requirements.lock").read_text())
     locked = [(canonicalize_name(name), version) for name, version in lock]
     wrong = [pin for pin in locked if pin[0] in PACKAGES and outside(dict([pin]))]
     missing = PACKAGES.keys() - {name for name, _ in locked}
-    assert (wrong, missing) == ([], set()), "make requirements.lock anew as its header says"
-    assert [version for name, version in locked if name == "torch"] == ["2.13.0"]  # as promised
+    assert (wrong, missing) == ([], set()), "regenerate requirements.lock, see its header"
+    # The documented version.
+    assert [version for name, version in locked if name == "torch"] == ["2.13.0"]
 
 
-def test_environment_explains_every_package():
+def test_conda_environment_comments_every_package():
     packages = [line for line in CONDA.splitlines() if ">=" in line and "python>=" not in line]
     assert len(packages) > 20
     assert [line for line in packages if "#" not in line] == []
 
 
-# What a Colab GPU machine holds (its published list of August 2026): installing ordlib there
-# must leave these as they are.
+# Packages of a Colab GPU runtime (published list of August 2026), which installing ordlib must
+# not change.
 COLAB = {
     "accelerate": "1.14.0", "huggingface-hub": "1.27.0", "ipython": "7.34.0",
     "ipywidgets": "7.7.1", "joblib": "1.5.3", "matplotlib": "3.10.0", "numpy": "2.1.3",
@@ -73,7 +74,7 @@ COLAB = {
 }  # fmt: skip
 
 
-def test_colab_keeps_its_own_versions():
+def test_colab_versions_are_in_range():
     required = ranges(PROJECT["dependencies"]).keys()
-    assert required == COLAB.keys(), "a new requirement: check what Colab holds"
+    assert required == COLAB.keys(), "new requirement: add Colab's version"
     assert outside(COLAB) == []

@@ -73,9 +73,9 @@ results = notebook.ResultsLog("00_start_here")
 
 # %%
 names = ["counting", "dating", "ageing", "quality"]
-side = 96 if budget == "quick" else 224
-train = {name: load_data(name, "train", image_size=side) for name in names}
-val = {name: load_data(name, "val", image_size=side) for name in names}
+image_size = 96 if budget == "quick" else 224
+train = {name: load_data(name, "train", image_size=image_size) for name in names}
+val = {name: load_data(name, "val", image_size=image_size) for name in names}
 
 # %% [markdown]
 # **Before you run the next cell:** the pictures in each strip are ordered by their label.
@@ -162,10 +162,10 @@ butterfly = OrdinalTask(
 # have, and does your answer depend on what you want it for?
 
 # %%
-truth = np.array([2, 5, 9, 14, 3, 20])
+y_true = np.array([2, 5, 9, 14, 3, 20])
 model_a = np.array([2, 5, 9, 4, 13, 20])
 model_b = np.array([3, 6, 10, 13, 4, 19])
-pd.DataFrame({"truth": truth, "model A": model_a, "model B": model_b}).T
+pd.DataFrame({"truth": y_true, "model A": model_a, "model B": model_b}).T
 
 # %% [markdown]
 # Model A is right four times and ten off twice. Model B is never right and never more than
@@ -182,18 +182,18 @@ pd.DataFrame({"truth": truth, "model A": model_a, "model B": model_b}).T
 
 # %%
 # NBVAL_CHECK_OUTPUT
-def by_hand(predicted):
-    error = predicted - truth
-    i, j = np.triu_indices(len(truth), 1)
-    order = np.sign(predicted[i] - predicted[j]) * np.sign(truth[i] - truth[j])
-    places = [np.argsort(np.argsort(x)) for x in (truth, predicted)]
-    by_chance = ((predicted[:, None] - truth[None, :]) ** 2).mean()
+def by_hand(y_pred):
+    error = y_pred - y_true
+    i, j = np.triu_indices(len(y_true), 1)
+    order = np.sign(y_pred[i] - y_pred[j]) * np.sign(y_true[i] - y_true[j])
+    positions = [np.argsort(np.argsort(x)) for x in (y_true, y_pred)]
+    by_chance = ((y_pred[:, None] - y_true[None, :]) ** 2).mean()
     return {
         "mae": abs(error).mean(),
         "accuracy": (error == 0).mean(),
         "off_by_one": (abs(error) <= 1).mean(),
         "pairwise": ((1 + order) / 2).mean(),
-        "spearman": np.corrcoef(*places)[0, 1],
+        "spearman": np.corrcoef(*positions)[0, 1],
         "kappa": 1 - (error**2).mean() / by_chance,
     }
 
@@ -210,8 +210,12 @@ hand.round(3)
 # NBVAL_CHECK_OUTPUT
 library = pd.DataFrame(
     {
-        "model A": metrics.compute_metrics(counting, truth, counting.decode_values(model_a)),
-        "model B": metrics.compute_metrics(counting, truth, counting.decode_values(model_b)),
+        "model A": metrics.compute_metrics(
+            counting, y_true, counting.decode_values(model_a)
+        ),
+        "model B": metrics.compute_metrics(
+            counting, y_true, counting.decode_values(model_b)
+        ),
     }
 ).T
 assert np.allclose(library[hand.columns], hand)
@@ -236,7 +240,7 @@ for model in library.index:
 # NBVAL_CHECK_OUTPUT
 model_c = np.full(6, 9)
 print(f"by hand {by_hand(model_c)['spearman']:.2f}, by library", end=" ")
-print(metrics.spearman(truth, model_c))
+print(metrics.spearman(y_true, model_c))
 
 # %% [markdown]
 # Our line of NumPy gives places to things that are all the same, and finds an order where
@@ -257,7 +261,7 @@ print(metrics.spearman(truth, model_c))
 # ageing or quality?
 
 # %%
-class Middle:
+class MedianBaseline:
     """Says the median of the training labels, whatever the picture."""
 
     def __init__(self, task):
@@ -272,11 +276,11 @@ class Middle:
 
 
 # %%
-predictors = {"middle": Middle, "ridge": PixelRidge, "trees": PixelTrees}
+predictors = {"middle": MedianBaseline, "ridge": PixelRidge, "trees": PixelTrees}
 evaluations = {}
 for name in names:
-    for label, kind in predictors.items():
-        fitted = kind(val[name].task).fit(train[name])
+    for label, baseline in predictors.items():
+        fitted = baseline(val[name].task).fit(train[name])
         evaluations[name, label] = evaluate(fitted, val[name], seed=seed)
 
 # %%
@@ -323,9 +327,9 @@ methods = {"middle": "middle", "ridge": "pixel ridge", "trees": "pixel trees"}
 for ax, name in zip(axes, names):
     for place, (label, method) in enumerate(methods.items()):
         mae = evaluations[name, label].intervals["mae"]
-        ends = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
+        error_bars = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
         colour = plots.METHOD_COLORS[method]
-        ax.errorbar(place, mae.estimate, ends, fmt="o", color=colour, capsize=5)
+        ax.errorbar(place, mae.estimate, error_bars, fmt="o", color=colour, capsize=5)
     ax.set_xticks(range(3), list(methods))
     ax.set(title=name, ylabel=f"MAE ({val[name].task.unit})", xlim=(-0.5, 2.5))
     ax.set_ylim(bottom=0)
@@ -367,12 +371,12 @@ pd.DataFrame(gaps, index=["ridge - trees", "low", "high"]).T.round(2)
 # on average. Are they equally wrong about three objects and about twenty?
 
 # %%
-truth, task = val["counting"].values, val["counting"].task
+y_true, task = val["counting"].values, val["counting"].task
 trees = evaluations["counting", "trees"].prediction
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.4))
 purple = plots.METHOD_COLORS["pixel trees"]
-plots.predicted_against_true(truth, trees.value, task, purple, ax=axes[0])
-plots.confusion(truth, trees.value, task, ax=axes[1])
+plots.predicted_against_true(y_true, trees.value, task, purple, ax=axes[0])
+plots.confusion(y_true, trees.value, task, ax=axes[1])
 fig.tight_layout()
 
 # %% [markdown]
@@ -382,7 +386,7 @@ fig.tight_layout()
 # %%
 results["largest"] = trees.value.max()
 for count in (1, 3, 20):
-    error = (trees.value - truth)[truth == count]
+    error = (trees.value - y_true)[y_true == count]
     bias, size = error.mean(), abs(error).mean()
     results[f"bias.{count}"], results[f"error.{count}"] = abs(bias), size
     print(f"true count {count:2}: bias {bias:+.1f}, mean absolute error {size:.1f}")
@@ -399,10 +403,12 @@ for count in (1, 3, 20):
 # First as a plain figure, so that you see it without running anything.
 
 # %%
-_ = widgets.draw_predictor(truth, task, bias=0, spread=2, hits=0.3)
+_ = widgets.draw_predictor(y_true, task, bias=0, spread=2, hits=0.3)
 
-noisy = widgets.simulate_predictions(truth, task, bias=0, spread=2, hits=0)
-for metric, number in metrics.compute_metrics(task, truth, task.decode_values(noisy)).items():
+noisy = widgets.simulate_predictions(y_true, task, bias=0, spread=2, hits=0)
+for metric, number in metrics.compute_metrics(
+    task, y_true, task.decode_values(noisy)
+).items():
     results[f"noisy.{metric}"] = number
 
 # %% [markdown]
@@ -415,7 +421,7 @@ for metric, number in metrics.compute_metrics(task, truth, task.decode_values(no
 # what do exact hits buy?
 
 # %%
-widgets.explore_predictor(truth, task)
+widgets.explore_predictor(y_true, task)
 
 # %% [markdown]
 # <details><summary>What we found</summary>
@@ -464,7 +470,7 @@ ordlib.doctor(network=False, paths=False)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print(check.off_by_one(lambda truth, predicted: (truth == predicted).mean()))
+print(check.off_by_one(lambda y_true, y_pred: (y_true == y_pred).mean()))
 
 # %% [markdown]
 # ### Exercise 1 · Off by one ● 5 minutes
@@ -478,7 +484,7 @@ print(check.off_by_one(lambda truth, predicted: (truth == predicted).mean()))
 # </details>
 
 # %%
-def off_by_one(truth, predicted):
+def off_by_one(y_true, y_pred):
     """Share of (N,) predicted ranks at most one from the true ones, 0 to 1."""
     ...
 
@@ -488,8 +494,8 @@ check.off_by_one(off_by_one)
 # %%
 ### BEGIN SOLUTION
 # The mean of a comparison is a share: True counts as one, False as nothing.
-def off_by_one_solved(truth, predicted):
-    return (abs(predicted - truth) <= 1).mean()
+def off_by_one_solved(y_true, y_pred):
+    return (abs(y_pred - y_true) <= 1).mean()
 
 
 check.off_by_one(off_by_one_solved)
@@ -541,14 +547,14 @@ check.two_predictors(ten, careful_solved, careless_solved)
 # </details>
 
 # %%
-mine = ...
+my_task = ...
 
-check.own_task(mine)
+check.own_task(my_task)
 
 # %%
 ### BEGIN SOLUTION
 # Storms are rare and far off; for many uses "gentle or dangerous" is enough.
-mine_solved = OrdinalTask(
+my_task_solved = OrdinalTask(
     name="wind",
     unit="km/h",
     values=("calm", "breeze", "gale", "storm"),
@@ -557,7 +563,7 @@ mine_solved = OrdinalTask(
     bin_edges=(0, 50),
     bin_phrases=("gentle wind", "dangerous wind"),
 )
-check.own_task(mine_solved)
+check.own_task(my_task_solved)
 ### END SOLUTION
 
 # %% [markdown]

@@ -76,11 +76,11 @@ results = notebook.ResultsLog("01_vanilla_clip")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_size, 64), 336)
+image_size = min(max(clip.image_size, 64), 336)
 train_size = 2000 if budget == "quick" else 8000
 tasks = ["counting", "dating", "ageing", "quality"]
-train = {task: load_data(task, "train", side, train_size) for task in tasks}
-val = {task: load_data(task, "val", side) for task in tasks}
+train = {task: load_data(task, "train", image_size, train_size) for task in tasks}
+val = {task: load_data(task, "val", image_size) for task in tasks}
 data, counting = val["counting"], val["counting"].task
 results["parameters"] = sum(p.numel() for p in clip.model.parameters()) / 1e6
 if backbone != "pico-clip":
@@ -94,8 +94,8 @@ clip
 # %%
 # NBVAL_CHECK_OUTPUT
 for dose in (0.0, 1.0):
-    said = captions(data.metadata[:4], data.values[:4], "counting", dose, seed=1)
-    print(*said, sep="\n", end="\n\n")
+    texts = captions(data.metadata[:4], data.values[:4], "counting", dose, seed=1)
+    print(*texts, sep="\n", end="\n\n")
 
 # %% [markdown]
 # ## It knows what it sees
@@ -106,21 +106,21 @@ for dose in (0.0, 1.0):
 # %%
 def cosines(data, prompts):
     """Cosine of each of N pictures with each of M prompts, (N, M)."""
-    pictures = normalize(cached_image_features(clip, data), dim=-1)
-    return (pictures @ normalize(clip.encode_text(prompts), dim=-1).T).numpy()
+    image_features = normalize(cached_image_features(clip, data), dim=-1)
+    return (image_features @ normalize(clip.encode_text(prompts), dim=-1).T).numpy()
 
 
-nouns, colours = (np.array(counting.placeholders[word]) for word in ("object", "colour"))
-said_noun = cosines(data, [f"a photo of {noun}" for noun in nouns]).argmax(1)
-own = [list(nouns).index(plural) for plural in data.metadata["plural"]]
-coloured = [f"a photo of {colour} {noun}" for noun in nouns for colour in colours]
-pairs = cosines(data, coloured).reshape(len(data), len(nouns), len(colours))
-said_colour = pairs[np.arange(len(data)), own].argmax(1)
+nouns, colors = (np.array(counting.placeholders[word]) for word in ("object", "colour"))
+predicted_noun = cosines(data, [f"a photo of {noun}" for noun in nouns]).argmax(1)
+own_noun = [list(nouns).index(plural) for plural in data.metadata["plural"]]
+color_prompts = [f"a photo of {color} {noun}" for noun in nouns for color in colors]
+pairs = cosines(data, color_prompts).reshape(len(data), len(nouns), len(colors))
+predicted_color = pairs[np.arange(len(data)), own_noun].argmax(1)
 
-results["noun"] = np.mean(nouns[said_noun] == data.metadata["plural"])
-results["colour"] = np.mean(colours[said_colour] == data.metadata["colour"])
+results["noun"] = np.mean(nouns[predicted_noun] == data.metadata["plural"])
+results["colour"] = np.mean(colors[predicted_color] == data.metadata["colour"])
 print(f"noun right {results['noun']:.2f} of {len(nouns)}", end=", ")
-print(f"colour right {results['colour']:.2f} of {len(colours)}")
+print(f"colour right {results['colour']:.2f} of {len(colors)}")
 
 # %% [markdown]
 # **What you should see.** The right noun of 76 for 0.96<!--=noun--> of the pictures (a guess:
@@ -147,15 +147,15 @@ for template in range(3):
 # %%
 named = {"object": "plural"}
 numerals = ZeroShot(clip, counting, templates=(0, 1, 2), placeholder_columns=named)
-answers = numerals.predict(data)
-likeliest = counting.rank_values[answers.probabilities.argmax(1)]
-results["largest"] = answers.probabilities.max(1).mean()
+numeral_prediction = numerals.predict(data)
+likeliest = counting.rank_values[numeral_prediction.probabilities.argmax(1)]
+results["largest"] = numeral_prediction.probabilities.max(1).mean()
 
 titles = []
 for i in range(8):
     number = counting.rank_names[int(likeliest[i]) - 1]
-    answer = f"{number} {colours[said_colour[i]]} {nouns[said_noun[i]]}"
-    titles.append(f"{textwrap.fill(answer, 12)}\n(it is {data.values[i]:.0f})")
+    name = f"{number} {colors[predicted_color[i]]} {nouns[predicted_noun[i]]}"
+    titles.append(f"{textwrap.fill(name, 12)}\n(it is {data.values[i]:.0f})")
 fig, ax = plt.subplots(figsize=(11, 3))
 _ = plots.contact_sheet([data[i] for i in range(8)], titles, ax=ax)
 
@@ -164,18 +164,18 @@ _ = plots.contact_sheet([data[i] for i in range(8)], titles, ax=ax)
 # given, the nearest colour and the likeliest number.*
 
 # %%
-middle = np.median(train["counting"].values)
+median = np.median(train["counting"].values)
 unnamed = ZeroShot(clip, counting, templates=(0, 1, 2))
 several = data.values > 1
-rows = {"middle": counting.decode_values(np.full(len(data), middle))}
-rows |= {"unnamed": unnamed.predict(data), "named": answers}
+rows = {"middle": counting.decode_values(np.full(len(data), median))}
+rows |= {"unnamed": unnamed.predict(data), "named": numeral_prediction}
 table = {}
 for row, prediction in rows.items():
     scores = metrics.compute_metrics(counting, data.values, prediction)
-    guess = prediction.label
+    labels = prediction.label
     if prediction.probabilities is not None:
-        guess = counting.rank_values[prediction.probabilities.argmax(1)]
-    exact = np.mean(guess[several] == data.values[several])
+        labels = counting.rank_values[prediction.probabilities.argmax(1)]
+    exact = np.mean(labels[several] == data.values[several])
     results[f"{row}.exact"], results[f"{row}.mae"] = exact, scores["mae"]
     table[row] = [exact, scores["mae"], scores["spearman"]]
 results["named.spearman"] = abs(table["named"][-1])
@@ -202,7 +202,9 @@ pd.DataFrame(table, index=["exact, n > 1", "MAE", "Spearman"]).T.round(2)
 red = plots.METHOD_COLORS["zero-shot"]
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 plots.confusion(data.values, likeliest, counting, ax=axes[0])
-plots.predicted_against_true(data.values, answers.value, counting, red, ax=axes[1])
+plots.predicted_against_true(
+    data.values, numeral_prediction.value, counting, red, ax=axes[1]
+)
 axes[0].set_title("the likeliest number")
 axes[1].set_title("the expectation")
 fig.tight_layout()
@@ -234,22 +236,26 @@ for first, phrase in zip(counting.bin_edges, counting.bin_phrases):
     print(f"from {first:2}: {phrase} stars")
 
 # %%
-loose = ZeroShot(clip, counting, prompts_for="bins", templates=(0, 1, 2), placeholder_columns=named)
+phrases = ZeroShot(
+    clip, counting, prompts_for="bins", templates=(0, 1, 2), placeholder_columns=named
+)
 true_bin = counting.bin_index(data.values)
 commonest = np.bincount(counting.bin_index(train["counting"].values)).argmax()
 bins = {
     "always the commonest bin": np.full(len(data), commonest),
     "numerals, together": numerals.predict_bins(data),
     "numerals, likeliest": counting.bin_index(likeliest),
-    "phrases": loose.predict_bins(data),
+    "phrases": phrases.predict_bins(data),
 }
-right = {answer: np.mean(said == true_bin) for answer, said in bins.items()}
-for answer, share in right.items():
-    results[f"bins.{answer}"] = share
-loosely = metrics.compute_metrics(counting, data.values, loose.predict(data))
-results["loose.spearman"], results["loose.mae"] = loosely["spearman"], loosely["mae"]
-print(f"phrases: Spearman {loosely['spearman']:.2f}, MAE {loosely['mae']:.2f} objects")
-pd.Series(right).round(2)
+bin_accuracy = {
+    name: np.mean(predicted == true_bin) for name, predicted in bins.items()
+}
+for name, share in bin_accuracy.items():
+    results[f"bins.{name}"] = share
+scores = metrics.compute_metrics(counting, data.values, phrases.predict(data))
+results["loose.spearman"], results["loose.mae"] = scores["spearman"], scores["mae"]
+print(f"phrases: Spearman {scores['spearman']:.2f}, MAE {scores['mae']:.2f} objects")
+pd.Series(bin_accuracy).round(2)
 
 # %% [markdown]
 # **What you should see.** On the same bins the phrases are right for
@@ -272,13 +278,15 @@ pd.Series(right).round(2)
 # %%
 vocabulary = {
     "numerals": (numerals.text_features(object="stars"), counting.rank_names),
-    "phrases": (loose.text_features(object="stars"), counting.bin_phrases),
+    "phrases": (phrases.text_features(object="stars"), counting.bin_phrases),
 }
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 for ax, (kind, (features, labels)) in zip(axes, vocabulary.items()):
     ordinality = metrics.ordinality_score(features)
     plots.similarity_heatmap(features, labels, ax=ax)
-    score = f"ordinality {ordinality.raw:.2f}, corrected {ordinality.chance_corrected:+.2f}"
+    score = (
+        f"ordinality {ordinality.raw:.2f}, corrected {ordinality.chance_corrected:+.2f}"
+    )
     ax.set_title(f"{kind}\n{score}")
     results[f"similarity.{kind}"] = (features @ features.T).min().item()
     results[f"ordinality.{kind}"] = ordinality.chance_corrected
@@ -319,7 +327,9 @@ spread = {}
 for index, template in enumerate(counting.templates[:3]):
     model = ZeroShot(clip, counting, templates=(index,), placeholder_columns=named)
     scores = metrics.compute_metrics(counting, data.values, model.predict(data))
-    ordinality = metrics.ordinality_score(model.text_features(object="stars")).chance_corrected
+    ordinality = metrics.ordinality_score(
+        model.text_features(object="stars")
+    ).chance_corrected
     spread[template] = [scores["mae"], scores["spearman"], ordinality]
 spread = pd.DataFrame(spread, index=["MAE", "Spearman", "ordinality"]).T
 results["templates.low"] = spread["MAE"].min()
@@ -343,11 +353,13 @@ spread.round(2)
 # be (a) no better either, (b) as good as the pixel trees, (c) a different animal?
 
 # %%
-evaluations, zero_shots, encode = {}, {}, partial(image_features, clip)
+evaluations, zero_shots, encode = {}, {}, partial(cached_image_features, clip)
 for task in tasks:
     ranks = val[task].task
-    by_name, chosen = (named, (0, 1, 2)) if task == "counting" else (None, None)
-    zero_shots[task] = ZeroShot(clip, ranks, templates=chosen, placeholder_columns=by_name)
+    columns_of_task, chosen = (named, (0, 1, 2)) if task == "counting" else (None, None)
+    zero_shots[task] = ZeroShot(
+        clip, ranks, templates=chosen, placeholder_columns=columns_of_task
+    )
     models = {
         "zero-shot": zero_shots[task],
         "pixel trees": PixelTrees(ranks).fit(train[task]),
@@ -371,9 +383,9 @@ for ax, task in zip(axes, tasks):
     ax.axhline(constant, color=plots.METHOD_COLORS["middle"], linestyle=":")
     for place, method in enumerate(["zero-shot", "pixel trees", "linear probe"]):
         mae = evaluations[task, method].intervals["mae"]
-        ends = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
-        shade = plots.METHOD_COLORS[method]
-        ax.errorbar(place, mae.estimate, ends, fmt="o", color=shade, capsize=5)
+        error_bars = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
+        color = plots.METHOD_COLORS[method]
+        ax.errorbar(place, mae.estimate, error_bars, fmt="o", color=color, capsize=5)
     ax.set_xticks(range(3), ["zero-\nshot", "pixel\ntrees", "linear\nprobe"])
     ax.set(title=task, ylabel=f"MAE ({val[task].task.unit})", xlim=(-0.5, 2.5))
     ax.set_ylim(bottom=0)
@@ -409,8 +421,8 @@ fig.tight_layout()
 # %%
 both = {}
 for task in tasks:
-    said, ranks = evaluations[task, "zero-shot"].prediction, val[task].task
-    argmax = ranks.decode_probabilities(said.probabilities, "argmax")
+    predicted, ranks = evaluations[task, "zero-shot"].prediction, val[task].task
+    argmax = ranks.decode_probabilities(predicted.probabilities, "argmax")
     likely = metrics.compute_metrics(ranks, val[task].values, argmax)
     order = metrics.ordinality_score(zero_shots[task].text_features())
     expectation = evaluations[task, "zero-shot"].metrics["mae"]
@@ -452,7 +464,9 @@ for dose, row in means.iterrows():
     for column in columns:
         results[f"dose.{dose:g}.{column}"] = row[column]
 results["seeds"] = int(by_dose["seed"].nunique().min())
-results["pairs"] = doses.loc[doses["condition"] == "dose", "samples_seen"].iloc[0] / 1000
+results["pairs"] = (
+    doses.loc[doses["condition"] == "dose", "samples_seen"].iloc[0] / 1000
+)
 means.T.rename(
     index={
         "count_captions": "captions that count",
@@ -474,7 +488,7 @@ print(doses.attrs["command"])
 # And what of the probe on the picture features: will the dose make the *eye* count better?
 
 # %%
-constant = np.mean(abs(data.values - middle))
+constant = np.mean(abs(data.values - median))
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.2), sharey=True)
 for ax, axis in zip(axes, ["share", "number"]):
     plots.dose_response(doses, ["count_mae", "probe_mae"], axis, ax=ax)
@@ -511,7 +525,9 @@ _ = plots.dose_response(doses, shares)
 # cannot say.
 
 # %%
-branch = doses[doses["count_caption_fraction"] == 0.03].groupby("condition")[["count_captions", "count_mae"]]
+branch = doses[doses["count_caption_fraction"] == 0.03].groupby("condition")[
+    ["count_captions", "count_mae"]
+]
 for condition, row in branch.mean().iterrows():
     results[f"condition.{condition}.count_mae"] = row["count_mae"]
 branch.mean().round(2)
@@ -536,7 +552,10 @@ twin = load_clip("pico-clip-counting", device)
 cards = {}
 for checkpoint in ("pico-clip", "pico-clip-counting"):
     card = json.loads((twin.folder.parent / checkpoint / "card.json").read_text())
-    counts, dose = card["count_captions"]["count"], f"{card['count_caption_fraction']:.0%}"
+    counts, dose = (
+        card["count_captions"]["count"],
+        f"{card['count_caption_fraction']:.0%}",
+    )
     cards[checkpoint] = [card["num_parameters"], card["samples_seen"], dose, counts]
 pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions that count"]).T
 
@@ -546,20 +565,27 @@ pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions that count"]
 
 # %%
 results["twin.captions"] = cards["pico-clip-counting"][-1] / 1000
-own_side = load_data("counting", "val", twin.image_size)
-sense = ZeroShot(twin, counting, templates=(0, 1, 2), placeholder_columns=named)
-taught = evaluate(sense, own_side, seed=seed)
-ordinality = metrics.ordinality_score(sense.text_features(object="stars")).chance_corrected
-results["twin.mae"] = taught.metrics["mae"]
+twin_data = load_data("counting", "val", twin.image_size)
+twin_zero_shot = ZeroShot(
+    twin, counting, templates=(0, 1, 2), placeholder_columns=named
+)
+twin_evaluation = evaluate(twin_zero_shot, twin_data, seed=seed)
+ordinality = metrics.ordinality_score(
+    twin_zero_shot.text_features(object="stars")
+).chance_corrected
+results["twin.mae"] = twin_evaluation.metrics["mae"]
 results["twin.ordinality"] = ordinality
 
-expected, blue = taught.prediction.value, plots.METHOD_COLORS["pico-clip-counting"]
+expected, blue = (
+    twin_evaluation.prediction.value,
+    plots.METHOD_COLORS["pico-clip-counting"],
+)
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
-star_texts = sense.text_features(object="stars")
+star_texts = twin_zero_shot.text_features(object="stars")
 plots.similarity_heatmap(star_texts, counting.rank_names, ax=axes[0])
 axes[0].set_title(f"its numerals\nordinality, corrected {ordinality:+.2f}")
 plots.predicted_against_true(data.values, expected, counting, blue, ax=axes[1])
-axes[1].set_title(f"its expectation\nMAE {taught.metrics['mae']:.2f} objects")
+axes[1].set_title(f"its expectation\nMAE {twin_evaluation.metrics['mae']:.2f} objects")
 fig.tight_layout()
 
 # %% [markdown]
@@ -569,7 +595,9 @@ fig.tight_layout()
 # %%
 guesses = {
     "zero-shot": likeliest,
-    "pico-clip-counting": counting.rank_values[taught.prediction.probabilities.argmax(1)],
+    "pico-clip-counting": counting.rank_values[
+        twin_evaluation.prediction.probabilities.argmax(1)
+    ],
 }
 _ = plots.per_rank_accuracy(data.values, guesses, counting)
 for few, chosen in {"few": data.values <= 5, "many": data.values > 5}.items():
@@ -645,8 +673,8 @@ widgets.explore_prompt(clip, val)
 # %% [markdown]
 # ### Exercise 1 · How far can words alone go? ●● 15 minutes
 #
-# Find prompts for counting that beat the mean absolute error of our own three templates (*the
-# house's*) by at least one object, without a single label. Change words and
+# Find prompts for counting that beat the mean absolute error of our own three templates (the
+# *built-in prompts*) by at least one object, without a single label. Change words and
 # templates, keep the twenty values; no two ranks may share all their words. Stop when the time is up. Whoever tries many prompts
 # on the same pictures also finds lucky ones: that is what validation pictures are for, and
 # why the test pictures wait.
@@ -657,20 +685,22 @@ widgets.explore_prompt(clip, val)
 # </details>
 
 # %%
-mine = ...  # replace(counting, rank_names=(...), templates=(...))
+my_task = ...  # replace(counting, rank_names=(...), templates=(...))
 
-check.own_prompts(mine, clip, val["counting"])
+check.own_prompts(my_task, clip, val["counting"])
 
 # %%
 ### BEGIN SOLUTION
 # The phrase brings the order that CLIP knows; the numeral only keeps the ranks apart.
 phrase_of = [counting.bin_phrases[i] for i in counting.bin_index(counting.rank_values)]
-mine_solved = replace(
+my_task_solved = replace(
     counting,
-    rank_names=[f"{phrase}, {word}," for phrase, word in zip(phrase_of, counting.rank_names)],
+    rank_names=[
+        f"{phrase}, {word}," for phrase, word in zip(phrase_of, counting.rank_names)
+    ],
     templates=("{rank} {object}", "a photo of {rank} {object}"),
 )
-check.own_prompts(mine_solved, clip, val["counting"])
+check.own_prompts(my_task_solved, clip, val["counting"])
 ### END SOLUTION
 
 # %% [markdown]
@@ -715,7 +745,7 @@ check.own_words(ordered_solved, clip)
 
 # %%
 def median_reading(probabilities, rank_values):
-    """(N, M) probabilities at (M,) rank_values to (N,) values of smallest expected error."""
+    """(N, M) probabilities, (M,) rank_values to (N,) values of least expected error."""
     ...
 
 

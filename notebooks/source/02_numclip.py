@@ -67,10 +67,10 @@ results = notebook.ResultsLog("02_numclip")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_size, 64), 336)
-train, val = (load_data("counting", split, side) for split in ("train", "val"))
+image_size = min(max(clip.image_size, 64), 336)
+train, val = (load_data("counting", split, image_size) for split in ("train", "val"))
 counting = val.task
-truth, true_bin = val.values, counting.bin_index(val.values)
+y_true, true_bin = val.values, counting.bin_index(val.values)
 config = TrainingConfig(epochs=20 if budget == "quick" else 80, seed=seed)
 if backbone != "pico-clip":
     print("The text quotes pico-clip; so do the tables from files below.")
@@ -82,8 +82,8 @@ clip
 
 # %%
 # NBVAL_CHECK_OUTPUT
-middles = counting.bin_midpoints()
-bins = {"from": counting.bin_edges, "phrase": counting.bin_phrases, "middle": middles}
+midpoints = counting.bin_midpoints()
+bins = {"from": counting.bin_edges, "phrase": counting.bin_phrases, "middle": midpoints}
 pd.DataFrame(bins)
 
 # %% [markdown]
@@ -93,14 +93,16 @@ pd.DataFrame(bins)
 
 # %%
 phrases = ZeroShot(clip, counting, prompts_for="bins", templates=(0,))
-oracle = metrics.mae(truth, middles[true_bin])
-said = phrases.predict_bins(val)
-untrained = metrics.mae(truth, phrases.predict(val).value)
+oracle = metrics.mae(y_true, midpoints[true_bin])
+predicted = phrases.predict_bins(val)
+untrained = metrics.mae(y_true, phrases.predict(val).value)
 results["oracle.mae"], results["untrained.mae"] = oracle, untrained
-results["untrained.bins"] = np.mean(said == true_bin)
+results["untrained.bins"] = np.mean(predicted == true_bin)
 print(f"right bin, read as its middle: MAE {oracle:.2f} objects")
-right = np.mean(said == true_bin)
-print(f"CLIP's own phrases, untrained: MAE {untrained:.2f}, bin right {right:.2f}")
+bin_accuracy = np.mean(predicted == true_bin)
+print(
+    f"CLIP's own phrases, untrained: MAE {untrained:.2f}, bin right {bin_accuracy:.2f}"
+)
 
 # %% [markdown]
 # **What you should see.** Perfect bins alone would be 1.16<!--=oracle.mae--> objects off.
@@ -141,9 +143,9 @@ models, histories, rows = {}, {}, {}
 for step, options in steps.items():
     models[step] = NumCLIP(clip, counting, seed=seed, **options)
     histories[step] = fit(models[step], train, val, config, progress=False)
-    said = models[step].predict_bins(val)
-    scores = metrics.compute_metrics(counting, truth, models[step].predict(val))
-    rows[step] = [np.mean(said == true_bin), scores["mae"], scores["spearman"]]
+    predicted = models[step].predict_bins(val)
+    scores = metrics.compute_metrics(counting, y_true, models[step].predict(val))
+    rows[step] = [np.mean(predicted == true_bin), scores["mae"], scores["spearman"]]
     results[f"{step}.bins"], results[f"{step}.mae"], _ = rows[step]
 pd.DataFrame(rows, index=["right bin", "MAE", "Spearman"]).T.round(3)
 
@@ -155,8 +157,8 @@ axes[0].set(xlabel="epoch", ylabel="MAE on val, objects", title="learning")
 axes[0].legend()
 green = plots.METHOD_COLORS["NumCLIP"]
 for ax, step in zip(axes[1:], ("bins only", "+ ranking")):
-    said = models[step].predict(val).value
-    plots.predicted_against_true(truth, said, counting, green, ax=ax)
+    predicted = models[step].predict(val).value
+    plots.predicted_against_true(y_true, predicted, counting, green, ax=ax)
     ax.set_title(step)
 fig.tight_layout()
 
@@ -233,17 +235,17 @@ _ = plots.fcrc_weight_heatmap(weights, counting.bin_phrases)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-own = torch.tensor([0])
+own_bin = torch.tensor([0])
 ahead = torch.tensor([[26.0, 25, 24, 23, 22]])
 mixed = torch.tensor([[10.0, 6, 2, -2, -6]])
 forms = {
-    "cross-entropy": {"fcrc_form": "plain"},
-    "paper, sum to one": {"fcrc_form": "paper", "fcrc_norm": "sum_to_one"},
-    "paper, mean one": {"fcrc_form": "paper"},
-    "released": {"fcrc_form": "released"},
+    "cross-entropy": {"form": "plain"},
+    "paper, sum to one": {"form": "paper", "norm": "sum_to_one"},
+    "paper, mean one": {"form": "paper"},
+    "released": {"form": "released"},
 }
 table = {
-    name: [losses.fcrc(logits, own, **form).item() for logits in (ahead, mixed)]
+    name: [losses.fcrc(logits, own_bin, **form).item() for logits in (ahead, mixed)]
     for name, form in forms.items()
 }
 pd.DataFrame(table, index=["26 25 24 23 22", "10 6 2 -2 -6"]).T.round(4)
@@ -264,12 +266,12 @@ pd.DataFrame(table, index=["26 25 24 23 22", "10 6 2 -2 -6"]).T.round(4)
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.8))
 titles = ("26, 25, 24, 23, 22", "10, 6, 2, -2, -6")
 for ax, logits, title in zip(axes, (ahead, mixed), titles):
-    pulls = {}
+    gradients = {}
     for name, form in forms.items():
-        asked = logits.clone().requires_grad_()
-        losses.fcrc(asked, own, **form).backward()
-        pulls[name] = asked.grad[0].numpy()
-    bars = pd.DataFrame(pulls, index=counting.bin_phrases)
+        leaf = logits.clone().requires_grad_()
+        losses.fcrc(leaf, own_bin, **form).backward()
+        gradients[name] = leaf.grad[0].numpy()
+    bars = pd.DataFrame(gradients, index=counting.bin_phrases)
     bars.plot.bar(ax=ax, rot=15, legend=ax is axes[0])
     ax.set(title=f"logits {title}", ylabel="gradient")
 fig.tight_layout()
@@ -281,15 +283,16 @@ fig.tight_layout()
 # %%
 trained = models["+ ranking"]
 with torch.no_grad():
-    logits = trained.logits(trained.features(val))
+    logits = trained.logits(trained.extract_features(val))
 negative = (logits < 0).float().mean().item()
 results["negative"] = negative
 print(f"of our trained model's logits {negative:.0%} are negative")
 for size in (32, 512):
     some = torch.as_tensor(counting.bin_index(train.values[:size]))
     distance = (some[:, None] - torch.arange(5)).abs().float()
-    mu = 4 * distance / distance.sum(0)
-    print(f"batch of {size}: the words' weights average {mu[distance > 0].mean():.3f}")
+    weights = 4 * distance / distance.sum(0)
+    mean = weights[distance > 0].mean()
+    print(f"batch of {size}: the words' weights average {mean:.3f}")
 
 # %% [markdown]
 # Whether a model's logits are positive or negative is an accident of its geometry: of ours,
@@ -329,15 +332,15 @@ print(interpolation_weights(5, 3, "inverse").round(decimals=2))
 start = CoOp(clip, counting, adapter=False)
 with torch.no_grad():
     learned = start.text_features().cpu()
-written = clip.encode_text([f"a photo of {word}" for word in counting.rank_names])
-print("the same features:", torch.allclose(learned, written, atol=1e-4))
+encoded = clip.encode_text([f"a photo of {word}" for word in counting.rank_names])
+print("the same features:", torch.allclose(learned, encoded, atol=1e-4))
 
 # %%
 baselines = {"CoOp": CoOp(clip, counting, seed=seed)}
 baselines["OrdinalCLIP"] = OrdinalCLIP(clip, counting, num_base_ranks=3, seed=seed)
 for name, model in baselines.items():
     fit(model, train, val, config, progress=False)
-    results[f"live.{name}"] = metrics.mae(truth, model.predict(val).value)
+    results[f"live.{name}"] = metrics.mae(y_true, model.predict(val).value)
     print(f"{name:12s} MAE {results[f'live.{name}']:.2f} objects on val")
 print(f"{'NumCLIP':12s} MAE {results['+ ranking.mae']:.2f} objects on val")
 
@@ -360,16 +363,16 @@ print(f"{'NumCLIP':12s} MAE {results['+ ranking.mae']:.2f} objects on val")
 
 # %%
 ablation = load_results("numclip_ablation")
-found = pd.DataFrame(ablation.attrs["intervals"])
+intervals = pd.DataFrame(ablation.attrs["intervals"])
 
 # %%
 columns = {}
 for task in ("counting", "ageing"):
-    own_task = found[found["task"] == task].set_index("method")
-    columns[f"{task}, MAE"] = own_task.apply(format_ci, axis=1, name="mae")
-    more = own_task.apply(format_ci, axis=1, name="mae_diff")
+    rows_of_task = intervals[intervals["task"] == task].set_index("method")
+    columns[f"{task}, MAE"] = rows_of_task.apply(format_ci, axis=1, name="mae")
+    more = rows_of_task.apply(format_ci, axis=1, name="mae_diff")
     columns[f"{task}, more than NumCLIP"] = more
-    for variant, row in own_task.drop("NumCLIP").iterrows():
+    for variant, row in rows_of_task.drop("NumCLIP").iterrows():
         results[f"more.{task}.{variant}"] = row["mae_diff"]
 print(ablation.attrs["command"])
 pd.DataFrame(columns)
@@ -426,15 +429,19 @@ pd.DataFrame(columns)
 
 # %%
 table = load_results("methods")
-judged = pd.DataFrame(table.attrs["intervals"])
+intervals = pd.DataFrame(table.attrs["intervals"])
 # L2RCLIP is in this table, too: notebook 03 tells its story.
-table, judged = (t[~t["method"].str.startswith("L2RCLIP")] for t in (table, judged))
-frozen = judged[judged["image_encoder"] == "frozen"]
+table, intervals = (
+    t[~t["method"].str.startswith("L2RCLIP")] for t in (table, intervals)
+)
+frozen = intervals[intervals["image_encoder"] == "frozen"]
 shown = frozen.assign(mae=frozen.apply(format_ci, axis=1, name="mae"))
 order = list(dict.fromkeys(table["method"]))
-for _, row in judged.iterrows():
-    results[f"{row['block']}.{row['task']}.{row['method']}"] = row["mae"]
-tuned = table[(table["image_encoder"] == "frozen") & (table["method"] == "fine-tuned CLIP")]
+for _, row in intervals.iterrows():
+    results[f"{row['image_encoder']}.{row['task']}.{row['method']}"] = row["mae"]
+tuned = table[
+    (table["image_encoder"] == "frozen") & (table["method"] == "fine-tuned CLIP")
+]
 tuned = tuned[tuned["task"] == "counting"]
 results["tuned.spearman"] = tuned["spearman"].mean()
 shown.pivot(index="method", columns="task", values="mae").loc[order]
@@ -445,7 +452,7 @@ shown.pivot(index="method", columns="task", values="mae").loc[order]
 # intervals over three photographs: read them as a warning.*
 
 # %%
-lora = judged[judged["image_encoder"] == "lora"]
+lora = intervals[intervals["image_encoder"] == "lora"]
 shown = lora.assign(mae=lora.apply(format_ci, axis=1, name="mae"))
 results["lora.seeds"] = int(table[table["image_encoder"] == "lora"]["seed"].nunique())
 trained_methods = [name for name in order if name in set(lora["method"])]
@@ -460,7 +467,9 @@ shown.pivot(index="method", columns="task", values="mae").loc[trained_methods]
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.2))
 for ax, task in zip(axes, ("counting", "ageing")):
     one = table[(table["task"] == task) & (table["image_encoder"] == "frozen")]
-    one = one[~one["method"].isin(["zero-shot", "fine-tuned CLIP", "zero-shot (bin phrases)"])]
+    one = one[
+        ~one["method"].isin(["zero-shot", "fine-tuned CLIP", "zero-shot (bin phrases)"])
+    ]
     plots.method_comparison(one, load_task(task), ax=ax)
 fig.tight_layout()
 
@@ -519,7 +528,9 @@ few = few[few["method"] != "L2RCLIP"]
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.4))
 for ax, task in zip(axes, ("counting", "ageing")):
     plots.few_shot_curve(few[few["task"] == task], load_task(task), ax=ax)
-    ax.axhline(results[f"frozen.{task}.phrases"], color="black", linestyle=":")
+    ax.axhline(
+        results[f"frozen.{task}.zero-shot (bin phrases)"], color="black", linestyle=":"
+    )
 for (task, shots, method), group in few.groupby(["task", "shots", "method"]):
     results[f"few.{task}.{shots}.{method}"] = group["mae"].mean()
 fig.tight_layout()
@@ -564,9 +575,9 @@ else:
 
 # %%
 finished = component or models["+ ranking"]
-judgement = evaluate(finished, val, seed=seed)
-results["component.mae"] = judgement.metrics["mae"]
-judgement
+evaluation = evaluate(finished, val, seed=seed)
+results["component.mae"] = evaluation.metrics["mae"]
+evaluation
 
 # %% [markdown]
 # The component is 1.7<!--=component.mae--> objects off on val; LoRA has moved its picture

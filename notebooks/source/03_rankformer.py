@@ -75,9 +75,9 @@ results = notebook.ResultsLog("03_rankformer")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_size, 64), 336)
-train, val = (load_data("counting", split, side) for split in ("train", "val"))
-counting, truth = val.task, val.values
+image_size = min(max(clip.image_size, 64), 336)
+train, val = (load_data("counting", split, image_size) for split in ("train", "val"))
+counting, y_true = val.task, val.values
 config = TrainingConfig(epochs=20 if budget == "quick" else 80, seed=seed)
 if backbone != "pico-clip":
     print("The text quotes pico-clip; so do the tables from files below.")
@@ -87,23 +87,27 @@ clip
 texts, rows = {}, {}
 
 
-def look(name, model):
+def record(name, model):
     """Keep a model's text features, and note their order and its error."""
     with torch.no_grad():
         texts[name] = model.text_features().cpu()
     order = metrics.ordinality_score(texts[name])
-    error = metrics.mae(truth, model.predict(val).value)
-    rows[name] = {"ordinality": order.raw, "corrected": order.chance_corrected, "MAE": error}
+    error = metrics.mae(y_true, model.predict(val).value)
+    rows[name] = {
+        "ordinality": order.raw,
+        "corrected": order.chance_corrected,
+        "MAE": error,
+    }
     for key, value in rows[name].items():
         results[f"{name}.{key}"] = value
 
 
 models = {"CoOp": CoOp(clip, counting, seed=seed)}
 models["OrdinalCLIP"] = OrdinalCLIP(clip, counting, seed=seed)
-look("as it comes", CoOp(clip, counting, adapter=False))
+record("as it comes", CoOp(clip, counting, adapter=False))
 for name, model in models.items():
     fit(model, train, val, config, progress=False)
-    look(name, model)
+    record(name, model)
 pd.DataFrame(rows).T.round(3)
 
 # %% [markdown]
@@ -131,7 +135,7 @@ pd.DataFrame(rows).T.round(3)
 # |---|---|
 # | the paper's abstract | attention at the level of tokens, in the space of word embeddings; a residual-style blend; that there is a cross-modal ordinal pairwise loss, from a bound of cross-entropy |
 # | the released losses | tightness, diversity and their weights; a second form that pairs the samples of a batch (`losses.batch_ordinal_pairwise`; not used below); contrast both ways; two stages |
-# | our reading | what attends to what; the block; marks of rank; alpha's start; prompts; features of length 1 before distances are taken; how the terms are weighed; learning rates; the mean over ranks as the answer; LoRA and the adapter |
+# | our reading | what attends to what; the block; positional embedding of the ranks; alpha's start; prompts; features of length 1 before distances are taken; how the terms are weighed; learning rates; the mean over ranks as the answer; LoRA and the adapter |
 #
 # ## What RankFormer does
 #
@@ -145,43 +149,45 @@ pd.DataFrame(rows).T.round(3)
 #
 # Which way does attention look? Inside each prompt, over its *tokens*, no rank would ever learn of
 # another. So ours looks over **ranks**: at each position the twenty prompts attend to each
-# other. And only what is *alive*, context and rank words, is blended: start, end and padding stay
+# other. And only what the *mask* selects, context and rank words, is blended: start, end and padding stay
 # as CLIP made them.
 
 # %%
 # NBVAL_CHECK_OUTPUT
 ordered = L2RCLIP(clip, counting, seed=seed)
-former, live = ordered.rankformer, ordered.prompt_learner.mask
+former, mask = ordered.rankformer, ordered.prompt_learner.mask
 prompts = ordered.prompt_learner.prompt_embeddings().embeddings.detach()
 with torch.no_grad():
-    same = torch.equal(former(prompts, live, alpha=0.0), prompts)
-    moved = (former(prompts, live, alpha=0.5) != prompts).any(-1)
+    same = torch.equal(former(prompts, mask, alpha=0.0), prompts)
+    moved = (former(prompts, mask, alpha=0.5) != prompts).any(-1)
 print("ranks, positions, width:", *prompts.shape)
-print("alive:", live[0].int().tolist(), "for", repr(counting.rank_names[0]))
+print("mask:", mask[0].int().tolist(), "for", repr(counting.rank_names[0]))
 print("alpha 0 gives the prompts back, bit by bit:", same)
-print("what moves is what is alive:", torch.equal(moved, live))
+print("what moves is what the mask selects:", torch.equal(moved, mask))
 
 # %% [markdown]
 # Something odd follows. All prompts share their context, so at the position of "photo" there
 # stand twenty equal vectors. Attention among equals gives equals: only at the rank's own words
 # can ranks differ. And attention knows no places: to it *one, two, three* is a set. (What
 # comes out, then, if the ranks go in shuffled? Exercise 4 asks you.) An order can come in by
-# two doors: by the words, which are tuned on pictures, or by **marks of the ranks**, vectors
-# added inside $F$ that say "I am the third". The next cell looks at fresh RankFormers: by how
-# much does any rank differ from the first, at each position?
+# two doors: by the words, which are tuned on pictures, or by **positional embeddings of the
+# ranks**, vectors added inside $F$ that say "I am the third". The next cell looks at fresh
+# RankFormers: by how much does any rank differ from the first, at each position?
 
 # %%
 # NBVAL_CHECK_OUTPUT
 torch.manual_seed(seed)
-for marks in (None, "learned", "sinusoidal"):
-    fresh = RankFormer(counting.num_ranks, clip.text_width, alpha=0.5, rank_pos_embed=marks)
+for pos_embed in (None, "learned", "sinusoidal"):
+    new_former = RankFormer(
+        counting.num_ranks, clip.text_width, alpha=0.5, rank_pos_embed=pos_embed
+    )
     with torch.no_grad():
-        # In double precision: what marks do to "photo" is little more than rounding.
-        blended = fresh.double()(prompts.cpu().double(), live.cpu())
-    # A number for each position: 2 is "photo", the last one alive the rank's own word.
-    apart = (blended - blended[:1]).abs().amax((0, 2))
-    context, word = (apart[[2, int(live[0].sum())]] > 1e-9).tolist()
-    print(f"marks {marks}: ranks differ in 'photo' {context}, in their own word {word}")
+        # In double precision: at "photo" the difference is little more than rounding.
+        blended = new_former.double()(prompts.cpu().double(), mask.cpu())
+    # A number per position: 2 is "photo", the last in the mask the rank's own word.
+    difference_to_first = (blended - blended[:1]).abs().amax((0, 2))
+    context, word = (difference_to_first[[2, int(mask[0].sum())]] > 1e-9).tolist()
+    print(f"{pos_embed}: ranks differ in 'photo' {context}, in their own word {word}")
 
 # %% [markdown]
 # ## A loss that pulls and pushes
@@ -210,20 +216,24 @@ def on_circle(degrees):
     return torch.stack([angles.cos(), angles.sin()], 1)
 
 
-words, pictures = on_circle([0.0, 40, 60, 150]), on_circle([50.0, 120])
+texts_2d, features_2d = on_circle([0.0, 40, 60, 150]), on_circle([50.0, 120])
 rank_values, values = torch.tensor([1.0, 2, 3, 4]), torch.tensor([2.0, 4])
-own = torch.tensor([1, 3])
+own_ranks = torch.tensor([1, 3])
 
-distances = torch.cdist(pictures, words)
-far = (values[:, None] - rank_values).abs()
-weights = (far - far.min()) / far.max()
-pull = distances[[0, 1], own].square().mean()
-push = -(weights * distances).mean()
+distances = torch.cdist(features_2d, texts_2d)
+label_distance = (values[:, None] - rank_values).abs()
+weights = (label_distance - label_distance.min()) / label_distance.max()
+tightness = distances[[0, 1], own_ranks].square().mean()
+diversity = -(weights * distances).mean()
 print("distances\n", distances.round(decimals=2).numpy())
 print("weights\n", weights.round(decimals=2).numpy())
-print(f"tightness {pull:.3f}, diversity {push:.3f}, together {pull + push:.3f}")
-whole = losses.ordinal_pairwise(pictures, words, own, values, rank_values)
-print("the library says the same:", bool(torch.isclose(whole, pull + push, atol=1e-5)))
+both = tightness + diversity
+print(f"tightness {tightness:.3f}, diversity {diversity:.3f}, together {both:.3f}")
+total = losses.ordinal_pairwise(features_2d, texts_2d, own_ranks, values, rank_values)
+print(
+    "the library says the same:",
+    bool(torch.isclose(total, both, atol=1e-5)),
+)
 
 # %% [markdown]
 # The picture of rank 2 stands 10 degrees from its word: $(2 \sin 5°)^2 = 0.03$. That of rank 4 is
@@ -240,29 +250,30 @@ print("the library says the same:", bool(torch.isclose(whole, pull + push, atol=
 # %%
 def descend(sign, steps=300):
     """Let words and pictures go where the loss wants them."""
-    moving = [words.clone().requires_grad_(), pictures.clone().requires_grad_()]
-    optimizer = torch.optim.Adam(moving, lr=0.03)
+    leaves = [texts_2d.clone().requires_grad_(), features_2d.clone().requires_grad_()]
+    optimizer = torch.optim.Adam(leaves, lr=0.03)
     for _ in range(steps):
-        t, v = moving
-        pull = losses.tightness(v, t, own)
-        loss = pull + sign * losses.diversity(v, t, values, rank_values)
+        t, v = leaves
+        tightness = losses.tightness(v, t, own_ranks)
+        loss = tightness + sign * losses.diversity(v, t, values, rank_values)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return [torch.nn.functional.normalize(part.detach(), dim=1) for part in moving]
+    return [torch.nn.functional.normalize(part.detach(), dim=1) for part in leaves]
 
 
-ends = {"start": [words, pictures], "right sign": descend(1), "wrong sign": descend(-1)}
+layouts = {"right sign": descend(1), "wrong sign": descend(-1)}
+layouts = {"start": [texts_2d, features_2d]} | layouts
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.9))
-colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, 4))
-for ax, (title, (t, v)) in zip(axes, ends.items()):
+colors = plt.get_cmap("viridis")(np.linspace(0, 0.9, 4))
+for ax, (title, (t, v)) in zip(axes, layouts.items()):
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="lightgrey"))
     for m in range(4):
-        place = t[m] * (1.2 + 0.13 * m)
-        ax.plot(*t[m], "o", color=colours[m], markersize=11)
-        ax.annotate(f"{m + 1}", place, ha="center", va="center", color=colours[m])
+        at, color = t[m] * (1.2 + 0.13 * m), colors[m]
+        ax.plot(*t[m], "o", color=color, markersize=11)
+        ax.annotate(f"{m + 1}", at, ha="center", va="center", color=color)
     for i in range(2):
-        ax.plot(*v[i], "D", color=colours[own[i]], markeredgecolor="black")
+        ax.plot(*v[i], "D", color=colors[own_ranks[i]], markeredgecolor="black")
     ax.set(title=title, xlim=(-1.65, 1.65), ylim=(-1.65, 1.65), aspect="equal")
     ax.set_axis_off()
 fig.tight_layout()
@@ -287,12 +298,12 @@ fig.tight_layout()
 # NBVAL_CHECK_OUTPUT
 ranks = torch.tensor([0, 0, 2])
 logits = torch.tensor([[3.0, 1, 0, 0], [2, 2, 0, 0], [0, 1, 4, 0]])
-found = torch.nn.functional.one_hot(ranks, 4).bool()
-forwards = losses.supervised_contrastive(logits, found)
+positives = torch.nn.functional.one_hot(ranks, 4).bool()
+forwards = losses.supervised_contrastive(logits, positives)
 print("pictures find words:", round(forwards.item(), 4))
 plain = torch.nn.functional.cross_entropy(logits, ranks)
 print("cross-entropy:      ", round(plain.item(), 4))
-backwards = losses.supervised_contrastive(logits.T, found.T)
+backwards = losses.supervised_contrastive(logits.T, positives.T)
 print("words find pictures:", round(backwards.item(), 4), "(ranks 2 and 4 have none)")
 
 # %% [markdown]
@@ -307,7 +318,7 @@ print("words find pictures:", round(backwards.item(), 4), "(ranks 2 and 4 have n
 
 # %%
 history = fit(ordered, train, val, config, progress=False)
-look("L2RCLIP", ordered)
+record("L2RCLIP", ordered)
 results["alpha"] = ordered.rankformer.alpha.item()
 print(f"alpha was 0.01 and is {results['alpha']:.3f}")
 pd.DataFrame(rows).T.round(3)
@@ -359,11 +370,11 @@ fig.tight_layout()
 
 # %%
 with torch.no_grad():
-    alone = ordered.text_features(alpha=0.0).cpu()
-    own_words = ordered.prompt_learner.prompt_embeddings().embeddings
-    found = ordered.rankformer.transform(own_words, live)
-results["without.corrected"] = metrics.ordinality_score(alone).chance_corrected
-lengths = [part[live].norm(dim=-1).mean().item() for part in (own_words, found)]
+    without_former = ordered.text_features(alpha=0.0).cpu()
+    embeddings = ordered.prompt_learner.prompt_embeddings().embeddings
+    transformed = ordered.rankformer.transform(embeddings, mask)
+results["without.corrected"] = metrics.ordinality_score(without_former).chance_corrected
+lengths = [part[mask].norm(dim=-1).mean().item() for part in (embeddings, transformed)]
 results["longer"] = results["alpha"] * lengths[1] / lengths[0]
 print(f"mean length of words {lengths[0]:.2f}, of F's results {lengths[1]:.1f}")
 _ = widgets.blend_figure(ordered)
@@ -393,9 +404,9 @@ class WrongSign(L2RCLIP):
     def loss(self, features, values):
         ranks = rank_targets(self.task, values)
         weight = self.options.pairwise_weight
-        whole = (features, self.text_features(), ranks, values, self.rank_values)
-        options = {"scale": clip.logit_scale, "pairwise_weight": weight}
-        return losses.l2rclip_loss(*whole, gamma=-1.0, **options)
+        arguments = (features, self.text_features(), ranks, values, self.rank_values)
+        options = {"logit_scale": clip.logit_scale, "pairwise_weight": weight}
+        return losses.l2rclip_loss(*arguments, gamma=-1.0, **options)
 
 
 short, signs = replace(config, epochs=config.epochs // 4), {}
@@ -406,7 +417,7 @@ for sign, kind in (("right", L2RCLIP), ("wrong", WrongSign)):
         with torch.no_grad():
             one, twenty = model.text_features()[[0, -1]]
         cosine = losses.cosine_similarity_matrix(one[None], twenty[None]).item()
-        error = metrics.mae(truth, model.predict(val).value)
+        error = metrics.mae(y_true, model.predict(val).value)
         signs[f"{sign} sign, weight {weight:g}"] = [error, cosine]
         results[f"{sign}.{weight:g}.mae"] = error
         results[f"{sign}.{weight:g}.cosine"] = cosine
@@ -432,11 +443,11 @@ pd.DataFrame(signs, index=columns).T.round(2)
 
 # %%
 ablation = load_results("rankformer_ablation")
-found = pd.DataFrame(ablation.attrs["intervals"])
-RIVALS = ("zero-shot", "CoOp", "OrdinalCLIP")
+intervals = pd.DataFrame(ablation.attrs["intervals"])
+BASELINES = ("zero-shot", "CoOp", "OrdinalCLIP")
 columns = {}
 for task in ("counting", "ageing"):
-    one = found[found["task"] == task].set_index("method").drop("zero-shot")
+    one = intervals[intervals["task"] == task].set_index("method").drop("zero-shot")
     columns[f"{task}, MAE"] = one.apply(format_ci, axis=1, name="mae")
     columns[f"{task}, more"] = one.apply(format_ci, axis=1, name="mae_diff")
     for variant, row in one.drop("L2RCLIP").iterrows():
@@ -445,7 +456,7 @@ print(ablation.attrs["command"])
 pd.DataFrame(columns)
 
 # %% [markdown]
-# *Table 1. Two rivals, then L2RCLIP (attention over ranks, no marks, both halves of the
+# *Table 1. Two rivals, then L2RCLIP (attention over ranks, no positional embedding, both halves of the
 # pairwise loss, alpha learned from 0.01), then L2RCLIP with one thing changed: MAE on val in
 # objects and in years, and how much more than L2RCLIP, 95 % intervals over seeds and pictures.
 # Epoch and learning rate were chosen on these pictures; the rate for CoOp, OrdinalCLIP and
@@ -485,7 +496,7 @@ def difference(table, one, other, column):
     return metrics.two_way_bootstrap([pair[0]], [pair[1]])
 
 
-shown = [*RIVALS, "L2RCLIP", "no RankFormer", "attention over tokens"]
+shown = [*BASELINES, "L2RCLIP", "no RankFormer", "attention over tokens"]
 order = ablation[ablation["method"].isin(shown)]
 names = {"ordinality": "raw", "ordinality_corrected": "corrected"}
 groups = order.groupby(["task", "method"], sort=False)[list(names)]
@@ -494,10 +505,12 @@ for (task, method), row in means.iterrows():
     results[f"order.{task}.{method}"] = row["ordinality_corrected", "mean"]
 for task, one in order.groupby("task"):
     for other in ("no RankFormer", "CoOp"):
-        found = difference(one, "L2RCLIP", other, "corrected")
-        ends = f"({found.low:+.2f} to {found.high:+.2f})"
-        print(f"{task}: L2RCLIP less {other}, corrected {found.estimate:+.2f} {ends}")
-        results[f"order.{task}.less {other}"] = found.estimate
+        result = difference(one, "L2RCLIP", other, "ordinality_corrected")
+        interval = f"({result.low:+.2f} to {result.high:+.2f})"
+        print(
+            f"{task}: L2RCLIP less {other}, corrected {result.estimate:+.2f} {interval}"
+        )
+        results[f"order.{task}.less {other}"] = result.estimate
 means.rename(columns=names).round(3)
 
 # %% [markdown]
@@ -537,11 +550,11 @@ means.rename(columns=names).round(3)
 
 # %%
 table = load_results("methods")
-judged = pd.DataFrame(table.attrs["intervals"])
-for _, row in judged.iterrows():
-    results[f"{row['block']}.{row['task']}.{row['method']}"] = row["mae"]
-words_learned = ["CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP", "L2RCLIP (single stage)"]
-shown = judged[judged["method"].isin(words_learned)]
+intervals = pd.DataFrame(table.attrs["intervals"])
+for _, row in intervals.iterrows():
+    results[f"{row['image_encoder']}.{row['task']}.{row['method']}"] = row["mae"]
+prompt_methods = ["CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP", "L2RCLIP (single stage)"]
+shown = intervals[intervals["method"].isin(prompt_methods)]
 shown = shown.assign(mae=shown.apply(format_ci, axis=1, name="mae"))
 shown.pivot(index=["image_encoder", "method"], columns="task", values="mae")
 
@@ -553,16 +566,18 @@ shown.pivot(index=["image_encoder", "method"], columns="task", values="mae")
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(12, 3.4))
 few = load_results("few_shot")
-few = few[few["method"].isin(words_learned)]
+few = few[few["method"].isin(prompt_methods)]
 for ax, task in zip(axes, ("counting", "ageing")):
     plots.few_shot_curve(few[few["task"] == task], load_task(task), ax=ax)
 axes[0].get_legend().remove()
 for (task, shots, method), group in few.groupby(["task", "shots", "method"]):
     results[f"few.{task}.{shots}.{method}"] = group["mae"].mean()
 for shots, one in few[few["task"] == "counting"].groupby("shots"):
-    found = difference(one, "L2RCLIP", "CoOp", "mae")
-    ends = f"({found.low:+.2f} to {found.high:+.2f})"
-    print(f"counting, labels {shots}: L2RCLIP less CoOp {found.estimate:+.2f} {ends}")
+    result = difference(one, "L2RCLIP", "CoOp", "mae")
+    interval = f"({result.low:+.2f} to {result.high:+.2f})"
+    print(
+        f"counting, labels {shots}: L2RCLIP less CoOp {result.estimate:+.2f} {interval}"
+    )
 fig.tight_layout()
 
 # %% [markdown]
@@ -613,12 +628,13 @@ fig.tight_layout()
 tuned = L2RCLIP(clip, counting, image_encoder="lora", seed=seed)
 groups = tuned.parameter_groups()
 counts = {name: sum(p.numel() for p in group) for name, group in groups.items()}
-tower = sum(p.numel() for p in clip.model.vision_model.parameters())
+vision_parameters = sum(p.numel() for p in clip.model.vision_model.parameters())
 layers = [p for p in groups["image_encoder"] if p.shape[0] == 8]
-each = counts["image_encoder"] // len(layers)
-print(f"the picture tower itself: {tower:,} numbers, none of them trained")
-results["lora.share"] = counts["image_encoder"] / tower
-print(f"LoRA: {counts['image_encoder']:,}, {each:,} beside each of {len(layers)} matrices")
+per_matrix = counts["image_encoder"] // len(layers)
+print(f"the picture tower itself: {vision_parameters:,} numbers, none of them trained")
+results["lora.share"] = counts["image_encoder"] / vision_parameters
+lora = counts["image_encoder"]
+print(f"LoRA: {lora:,}, {per_matrix:,} beside each of {len(layers)} matrices")
 print(f"adapter {counts['adapter']:,}; prompts and RankFormer {counts['prompts']:,}")
 
 # %% [markdown]
@@ -630,7 +646,9 @@ print(f"adapter {counts['adapter']:,}; prompts and RankFormer {counts['prompts']
 
 # %%
 some, few_val = train.subset(range(512)), val.subset(range(200))
-stages = TrainingConfig(epochs=12, prompt_epochs=10, lr_multipliers={"image_encoder": 0.3}, seed=seed)
+stages = TrainingConfig(
+    epochs=12, prompt_epochs=10, lr_multipliers={"image_encoder": 0.3}, seed=seed
+)
 history = fit(tuned, some, few_val, stages, progress=False)
 history[["epoch", "loss", "mae"]].iloc[[0, 4, 9, 10, 11]].round(2)
 
@@ -650,9 +668,9 @@ else:
     print("No component fits this backbone: the model trained above stands in.")
 
 # %%
-judgement = evaluate(component or ordered, val, seed=seed)
-results["component.mae"] = judgement.metrics["mae"]
-judgement
+evaluation = evaluate(component or ordered, val, seed=seed)
+results["component.mae"] = evaluation.metrics["mae"]
+evaluation
 
 # %% [markdown]
 # The component is 1.7<!--=component.mae--> objects off on val: no better than the frozen model
@@ -667,19 +685,19 @@ judgement
 # %%
 # NBVAL_CHECK_OUTPUT
 length = {"padding": "max_length", "max_length": clip.context_length}
-whole = clip.tokenizer(counting.prompts(), return_tensors="pt", **length)
-whole = whole.to(clip.device)
+padded_tokens = clip.tokenizer(counting.prompts(), return_tensors="pt", **length)
+padded_tokens = padded_tokens.to(clip.device)
 with torch.no_grad():
-    padded = clip.model.get_text_features(**whole).pooler_output.float()
-    cut = clip.text_features(counting.prompts())
+    padded = clip.model.get_text_features(**padded_tokens).pooler_output.float()
+    cut_features = clip.text_features(counting.prompts())
 cut_length = clip.tokenize(counting.prompts()).ids.shape[1]
-print(f"{cut_length} positions instead of {whole['input_ids'].shape[1]}")
-print("the same features:", torch.allclose(padded, cut, atol=1e-4))
+print(f"{cut_length} positions instead of {padded_tokens['input_ids'].shape[1]}")
+print("the same features:", torch.allclose(padded, cut_features, atol=1e-4))
 
 # %%
 seconds = {}
 for name, run in {
-    "padded": lambda: clip.model.get_text_features(**whole),
+    "padded": lambda: clip.model.get_text_features(**padded_tokens),
     "cut": lambda: clip.text_features(counting.prompts()),
 }.items():
     with torch.no_grad():
@@ -699,16 +717,16 @@ print(f"here and now the cut is {seconds['padded'] / seconds['cut']:.1f} times f
 # ### Exercise 1 · The blend ● 5 minutes
 #
 # Write the residual blend, in torch, so that gradients pass. At $\alpha = 0$ the prompts must come
-# back bit by bit, and what is not alive must not move, even if $F$ has nonsense there, NaN say.
+# back bit by bit, and what the mask leaves out must not move, even if $F$ has nonsense there, NaN say.
 #
 # <details><summary>Hint</summary>
 #
-# `live` lacks the last axis: `live[..., None]`. And nonsense times zero may still be nonsense
+# `mask` lacks the last axis: `mask[..., None]`. And nonsense times zero may still be nonsense
 # (what is `0 * float("nan")`?): choose with `torch.where`.
 # </details>
 
 # %%
-def my_blend(prompts, transformed, live, alpha):
+def my_blend(prompts, transformed, mask, alpha):
     """(M, L, W) prompts and F of them, (M, L) bool, a number, to (M, L, W)."""
     ...
 
@@ -717,9 +735,9 @@ check.blend(my_blend)
 
 # %%
 ### BEGIN SOLUTION
-def blend_solved(prompts, transformed, live, alpha):
+def blend_solved(prompts, transformed, mask, alpha):
     blended = (1 - alpha) * prompts + alpha * transformed
-    return torch.where(live[..., None], blended, prompts)
+    return torch.where(mask[..., None], blended, prompts)
 
 
 check.blend(blend_solved)
@@ -754,14 +772,14 @@ check.pull_and_push(my_tightness, my_diversity)
 # %%
 ### BEGIN SOLUTION
 def tightness_solved(features, texts, ranks):
-    v, t = (torch.nn.functional.normalize(side, dim=1) for side in (features, texts))
+    v, t = (torch.nn.functional.normalize(x, dim=1) for x in (features, texts))
     return (v - t[ranks]).square().sum(1).mean()
 
 
 def diversity_solved(features, texts, values, rank_values):
-    v, t = (torch.nn.functional.normalize(side, dim=1) for side in (features, texts))
-    far = (values[:, None] - rank_values).abs()
-    weights = (far - far.min()) / far.max()
+    v, t = (torch.nn.functional.normalize(x, dim=1) for x in (features, texts))
+    label_distance = (values[:, None] - rank_values).abs()
+    weights = (label_distance - label_distance.min()) / label_distance.max()
     return -(weights * torch.cdist(v, t)).mean()
 
 
@@ -810,18 +828,18 @@ check.sign(is_flipped_solved)
 # ### Exercise 4 · Shuffle the ranks ●● 10 minutes
 #
 # Predict first: if the prompts go into RankFormer in another order, do the results come out in
-# that same order? With attention over ranks, over tokens, with marks? Then write the test, for
+# that same order? With attention over ranks, over tokens, with positional embeddings? Then write the test, for
 # the RankFormer and the order that you are given: for all numbers of the result.
 #
 # <details><summary>Hint</summary>
 #
-# Shuffle before, or shuffle after: `prompts[order]`, `live[order]`, and what comes out `[order]`.
+# Shuffle before, or shuffle after: `prompts[order]`, `mask[order]`, and what comes out `[order]`.
 # Rounding differs, so `torch.equal` is too strict. How loose may you be? Look how much the
-# difference is where marks are at work and alpha is small.
+# difference is where positional embeddings are at work and alpha is small.
 # </details>
 
 # %%
-def commutes(former, prompts, live, order):
+def commutes(former, prompts, mask, order):
     """RankFormer, (M, L, W), (M, L) bool, a permutation (M,), to True or False."""
     ...
 
@@ -830,10 +848,10 @@ check.shuffled(commutes)
 
 # %%
 ### BEGIN SOLUTION
-def commutes_solved(former, prompts, live, order):
+def commutes_solved(former, prompts, mask, order):
     with torch.no_grad():
-        before = former(prompts[order], live[order])
-        after = former(prompts, live)[order]
+        before = former(prompts[order], mask[order])
+        after = former(prompts, mask)[order]
     return torch.allclose(before, after, atol=1e-5)
 
 
@@ -872,7 +890,7 @@ check.lora_parameters(lora_count_solved)
 # ## What to take away
 #
 # * RankFormer lets prompts look at each other before the text tower reads them, and blends what
-#   it finds into them. At $\alpha = 0$ it must give them back; without marks it cannot know
+#   it finds into them. At $\alpha = 0$ it must give them back; without positional embeddings it cannot know
 #   which rank is which.
 # * A small $\alpha$ is not a small effect: put it to 0 in a trained model and look.
 # * The pairwise loss pulls by rank and pushes by distance. With its sign wrong it draws all into

@@ -77,10 +77,10 @@ results = notebook.ResultsLog("04_ranking_adapter")
 
 # %%
 clip = load_clip(backbone, device)
-side = min(max(clip.image_size, 64), 336)
+image_size = min(max(clip.image_size, 64), 336)
 TASKS = ("counting", "dating", "ageing", "quality")
-val = {task: load_data(task, "val", side) for task in TASKS}
-SENTENCES = {
+val = {task: load_data(task, "val", image_size) for task in TASKS}
+PROMPTS = {
     "counting": "Rank by the number of {plural}.",
     "dating": "Rank from oldest to newest photograph.",
     "ageing": "Rank from youngest to oldest person.",
@@ -91,20 +91,20 @@ if backbone != "pico-clip":
 clip
 
 # %%
-def sentences(data):
+def prompts_for(data):
     """The sentence for each picture; in counting it names what there is to count."""
-    asked = SENTENCES[data.task.name]
-    return [asked.format(**row) for row in data.metadata.to_dict("records")]
+    template = PROMPTS[data.task.name]
+    return [template.format(**row) for row in data.metadata.to_dict("records")]
 
 
 cosines = {}
 for task, data in val.items():
-    asked = sentences(data)
-    pictures = normalize(clip.encode_images(data), dim=1)
-    words = normalize(clip.encode_text(asked), dim=1)
-    cosines[task] = (pictures * words).sum(1).numpy()
+    prompts = prompts_for(data)
+    image_features = normalize(clip.encode_images(data), dim=1)
+    text_features = normalize(clip.encode_text(prompts), dim=1)
+    cosines[task] = (image_features * text_features).sum(1).numpy()
     results[f"cosine.{task}"] = metrics.spearman(data.values, cosines[task])
-    print(f"{task:9} Spearman {results[f'cosine.{task}']:+.2f}   {asked[0]}")
+    print(f"{task:9} Spearman {results[f'cosine.{task}']:+.2f}   {prompts[0]}")
 _ = plots.ranking_strip(val["counting"], cosines["counting"])
 
 # %% [markdown]
@@ -145,15 +145,20 @@ _ = plots.ranking_strip(val["counting"], cosines["counting"])
 
 # %%
 # NBVAL_CHECK_OUTPUT
-fresh = RankingAdapter(clip, [data.task for data in val.values()], seed=seed)
+new_adapter = RankingAdapter(clip, [data.task for data in val.values()], seed=seed)
 some = val["counting"].subset(range(6))
-tokens = fresh.tokens(some).float().to(clip.device)
-words = fresh.encode_prompt(sentences(some)[0])
+tokens = new_adapter.image_tokens(some).float().to(clip.device)
+text_features = new_adapter.encode_prompt(prompts_for(some)[0])
 with torch.no_grad():
-    looked = fresh.encode(tokens, words)
-    scores, logits = fresh.net.scores(looked), fresh.net.pair_logits(looked)
+    conditioned = new_adapter.encode(tokens, text_features)
+    scores, logits = (
+        new_adapter.net.scores(conditioned),
+        new_adapter.net.pair_logits(conditioned),
+    )
 print("one class token and", tokens.shape[1] - 1, "patches")
-print("looking at the sentence they keep their shape:", looked.shape == tokens.shape)
+print(
+    "looking at the sentence they keep their shape:", conditioned.shape == tokens.shape
+)
 print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.shape))
 
 # %% [markdown]
@@ -200,11 +205,11 @@ print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.sha
 # NBVAL_CHECK_OUTPUT
 torch.manual_seed(seed)
 x_i, x_j = torch.randn(2, 7, 4, dtype=torch.float64)  # 7 patches of width 4 in each
-question = torch.randn(4, dtype=torch.float64)
-s_i, s_j = x_i @ question, x_j @ question
+query = torch.randn(4, dtype=torch.float64)
+s_i, s_j = x_i @ query, x_j @ query
 
-both = torch.cat([s_i, s_j]).softmax(0)
-as_written = both[:7] @ x_i - both[7:] @ x_j
+joint = torch.cat([s_i, s_j]).softmax(0)
+as_written = joint[:7] @ x_i - joint[7:] @ x_j
 Z_i, Z_j = s_i.exp().sum(), s_j.exp().sum()
 v_i, v_j = s_i.softmax(0) @ x_i, s_j.softmax(0) @ x_j
 step_1 = Z_i / (Z_i + Z_j) * v_i - Z_j / (Z_i + Z_j) * v_j
@@ -254,26 +259,28 @@ for name, slow, fast in zip(names, *found.values()):
 # with gradients:
 
 # %%
-def seconds(form, pictures):
+def seconds(form, num_images):
     """Time one pass forwards and backwards over random pictures."""
-    tokens = torch.randn(pictures, 64, 4, 24).requires_grad_()
+    tokens = torch.randn(num_images, 64, 4, 24).requires_grad_()
     form(queries, tokens[:2]).sum().backward()
     began = time.perf_counter()
     form(queries, tokens).sum().backward()
     return time.perf_counter() - began
 
 
-for pictures in (8, 16, 32):
-    slow = seconds(pairwise_rank_attention, pictures)
-    fast = seconds(rank_attention, pictures)
-    print(f"{pictures} pictures: {slow:.3f} s as written, {fast:.4f} s by the shortcut")
+for num_images in (8, 16, 32):
+    slow = seconds(pairwise_rank_attention, num_images)
+    fast = seconds(rank_attention, num_images)
+    print(
+        f"{num_images} pictures: {slow:.3f} s as written, {fast:.4f} s by the shortcut"
+    )
 
 # %%
 cost = load_results("rank_attention")
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 for ax, quantity in zip(axes, ("seconds", "peak_mib")):
     plots.scaling_plot(cost, quantity, ax=ax)
-training = cost[cost["pass"] == "forward+backward"].set_index(["form", "pictures"])
+training = cost[cost["pass"] == "forward+backward"].set_index(["form", "num_images"])
 for quantity in ("seconds", "peak_mib"):
     slow, fast = (training.loc[(f, 64), quantity] for f in ("pairwise", "shortcut"))
     results[f"cost.{quantity}"] = slow / fast
@@ -331,7 +338,7 @@ labels = torch.tensor([1.0, 1, 2])
 right = 4 * (labels[:, None] - labels).sign()
 for tie_handling in ("mask", "half", "zero"):
     loss = dual_loss(labels, right, labels, tie_handling=tie_handling)
-    print(f"{ties}: {loss:.3f} nats")
+    print(f"{tie_handling}: {loss:.3f} nats")
 
 # %% [markdown]
 # Only "mask": what remains is that +4 is not quite certain. "half" and "zero" charge a network that is
@@ -342,23 +349,33 @@ for tie_handling in ("mask", "half", "zero"):
 
 # %%
 more = 1 if budget == "quick" else 4
-small = {task: load_data(task, "train", side, num_images=250) for task in TASKS}
+small = {task: load_data(task, "train", image_size, num_images=250) for task in TASKS}
 config = TrainingConfig(epochs=5 * more, batch_size=32, learning_rate=2e-3, seed=seed)
 dating, sums = val["dating"].subset(range(100)), {}
 tied = torch.as_tensor(dating.values[:, None] == dating.values)
 differ, tied = ~tied, tied.fill_diagonal_(False)
 for tie_handling in ("mask", "half", "zero"):
-    tried = RankingAdapter(clip, dating.task, seed=seed, tie_handling=tie_handling)
-    fit(tried, small["dating"], dating, config, progress=False)
-    tokens = tried.tokens(dating).float().to(clip.device)
+    adapter_with_ties = RankingAdapter(
+        clip, dating.task, seed=seed, tie_handling=tie_handling
+    )
+    fit(adapter_with_ties, small["dating"], dating, config, progress=False)
+    tokens = adapter_with_ties.image_tokens(dating).float().to(clip.device)
     with torch.no_grad():
-        looked = tried.encode(tokens, tried.encode_prompt(SENTENCES["dating"]))
-        above = tried.net.pair_logits(looked).sigmoid().cpu()
-    both = above + above.T
-    order = metrics.spearman(dating.values, tried.scores(dating, SENTENCES["dating"]))
-    sums[ties] = [both[tied].mean().item(), both[differ].mean().item(), order]
-    for name, number in zip(("tied", "differ", "order"), sums[ties]):
-        results[f"ties.{ties}.{name}"] = number
+        conditioned = adapter_with_ties.encode(
+            tokens, adapter_with_ties.encode_prompt(PROMPTS["dating"])
+        )
+        above = adapter_with_ties.net.pair_logits(conditioned).sigmoid().cpu()
+    both_orders = above + above.T
+    order = metrics.spearman(
+        dating.values, adapter_with_ties.predict_scores(dating, PROMPTS["dating"])
+    )
+    sums[tie_handling] = [
+        both_orders[tied].mean().item(),
+        both_orders[differ].mean().item(),
+        order,
+    ]
+    for name, number in zip(("tied", "differ", "order"), sums[tie_handling]):
+        results[f"ties.{tie_handling}.{name}"] = number
 columns = ["both orders, tied", "both orders, different", "Spearman of scores"]
 pd.DataFrame(sums, index=columns).T.round(2)
 
@@ -388,9 +405,9 @@ pd.DataFrame(sums, index=columns).T.round(2)
 
 # %%
 options = {"seed": seed, "negative_ratio": 0.3}
-live = RankingAdapter(clip, [data.task for data in val.values()], **options)
+trained = RankingAdapter(clip, [data.task for data in val.values()], **options)
 few_val = [data.subset(range(100)) for data in val.values()]
-history = fit(live, list(small.values()), few_val, config, progress=False)
+history = fit(trained, list(small.values()), few_val, config, progress=False)
 best = history[history["best"]].iloc[-1]
 results["live.spearman"], results["live.mae"] = best["spearman"], best["mae"]
 history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
@@ -405,15 +422,17 @@ history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-adapter = live
+adapter = trained
 if backbone == "pico-clip":
     adapter = load_component("ranking-adapter", clip)
     card = adapter.card
     print(card["command"])
-    print(f"{card['steps']:,} steps of {card['hyperparameters']['batch_size']} pictures")
+    print(
+        f"{card['steps']:,} steps of {card['hyperparameters']['batch_size']} pictures"
+    )
     results["minutes"] = card["train_seconds"] / 60
-    for task, known in adapter.prompt_templates.items():
-        print(f"{task}: {len(known)} sentences, such as {known[-1]!r}")
+    for task, templates in adapter.prompt_templates.items():
+        print(f"{task}: {len(templates)} sentences, such as {templates[-1]!r}")
 else:
     print("No component fits this backbone: the adapter trained above stands in.")
 
@@ -425,11 +444,11 @@ else:
 orders = {}
 results["millions"] = sum(p.numel() for p in adapter.net.parameters()) / 1e6
 for task, data in val.items():
-    orders[task] = adapter.predict_scores(data, sentences(data))
+    orders[task] = adapter.predict_scores(data, prompts_for(data))
     results[f"adapter.{task}"] = metrics.spearman(data.values, orders[task])
 fig, axes = plt.subplots(4, 1, figsize=(10, 6), layout="constrained")
 for ax, (task, data) in zip(axes, val.items()):
-    plots.ranking_strip(data, orders[task], count=10, ax=ax)
+    plots.ranking_strip(data, orders[task], num_images=10, ax=ax)
 
 # %% [markdown]
 # *Figure 3. One adapter, four sentences: ten of 400 pictures of val each, evenly along the
@@ -447,8 +466,10 @@ for ax, (task, data) in zip(axes, val.items()):
 # with the label. Does the sentence decide which end is which? Turn one around:
 
 # %%
-turned = adapter.predict_scores(val["quality"], "Rank from best to worst quality.")
-results["turned"] = metrics.spearman(val["quality"].values, turned)
+reversed_scores = adapter.predict_scores(
+    val["quality"], "Rank from best to worst quality."
+)
+results["turned"] = metrics.spearman(val["quality"].values, reversed_scores)
 print(f"'from best to worst': Spearman with quality {results['turned']:+.2f}")
 
 # %% [markdown]
@@ -466,26 +487,34 @@ print(f"'from best to worst': Spearman with quality {results['turned']:+.2f}")
 # be? And if it read perfectly?
 
 # %%
-crowded = load_data("counting", "distractors", side, num_images=200)
-kinds = crowded.metadata[["plural", "distractor_plural"]]
-own, other = crowded.values, crowded.metadata["distractor_count"].to_numpy()
-spare = ["hearts" if "hearts" not in pair else "cats" for pair in kinds.to_numpy()]
-things = {"its own": kinds["plural"], "the other": kinds["distractor_plural"]}
-counted = {"its own": own, "the other": other, "neither": np.zeros(len(crowded))}
-told, scale = {}, adapter.label_scalers["counting"]
-for name, words in (things | {"neither": spare}).items():
-    score = adapter.scores(crowded, [f"Rank by the number of {w}." for w in words])
-    target = scale.transform(counted[name]).mean()
-    told[name] = [score.mean(), target, metrics.spearman(counted[name], score)]
-    results[f"crowded.{name}"], results[f"crowded.{name}.target"] = told[name][:2]
-few = own <= 5
-asked = [f"Rank by the number of {w}." for w in kinds["plural"]]
-score = adapter.scores(crowded, asked)
-results["crowded.own"] = told["its own"][2]
-results["crowded.own.few"] = metrics.spearman(own[few], score[few])
-results["crowded.other"] = told["the other"][2]
+crowded = load_data("counting", "distractors", image_size, num_images=200)
+object_names = crowded.metadata[["plural", "distractor_plural"]]
+own_counts = crowded.values
+distractor_counts = crowded.metadata["distractor_count"].to_numpy()
+own, distractors = object_names["plural"], object_names["distractor_plural"]
+absent = [
+    "hearts" if "hearts" not in pair else "cats" for pair in object_names.to_numpy()
+]
+asked = {
+    "its own": (own, own_counts),
+    "the other": (distractors, distractor_counts),
+    "neither": (absent, np.zeros(len(crowded))),
+}
+rows, scale = {}, adapter.label_scalers["counting"]
+for name, (nouns, counts) in asked.items():
+    prompts = [f"Rank by the number of {noun}." for noun in nouns]
+    score = adapter.predict_scores(crowded, prompts)
+    target = scale.transform(counts).mean()
+    rows[name] = [score.mean(), target, metrics.spearman(counts, score)]
+    results[f"crowded.{name}"], results[f"crowded.{name}.target"] = rows[name][:2]
+few = own_counts <= 5
+prompts = [f"Rank by the number of {noun}." for noun in own]
+score = adapter.predict_scores(crowded, prompts)
+results["crowded.own"] = rows["its own"][2]
+results["crowded.own.few"] = metrics.spearman(own_counts[few], score[few])
+results["crowded.other"] = rows["the other"][2]
 print(f"its own, pictures with one to five: {results['crowded.own.few']:.2f}")
-pd.DataFrame(told, index=["mean score", "right would be", "Spearman"]).T.round(2)
+pd.DataFrame(rows, index=["mean score", "right would be", "Spearman"]).T.round(2)
 
 # %% [markdown]
 # And which patches decide? One could draw the weights of attention, but they say which *words* a
@@ -495,15 +524,19 @@ pd.DataFrame(told, index=["mean score", "right would be", "Spearman"]).T.round(2
 # **Before you run the next cell:** where will the red patches be, for each sentence?
 
 # %%
-fits = (own >= 4) & (other >= 4) & ~kinds.isin(HELD_OUT_OBJECTS).any(axis=1).to_numpy()
+chosen_rows = (
+    (own_counts >= 4)
+    & (distractor_counts >= 4)
+    & ~object_names.isin(HELD_OUT_OBJECTS).any(axis=1).to_numpy()
+)
 fig, axes = plt.subplots(2, 1, figsize=(7.5, 5.4), layout="constrained")
-for ax, row in zip(axes, np.flatnonzero(fits)):
-    pair = [f"Rank by the number of {name}." for name in kinds.loc[row]]
-    picture = crowded.subset([row])
-    maps = {prompt: occlusion_map(adapter, picture, prompt)[0] for prompt in pair}
-    plots.occlusion_maps(picture[0], maps, label="added to the score", ax=ax)
-    counts = (own[row], other[row])
-    print(*(f"{n:.0f} {name}" for n, name in zip(counts, kinds.loc[row])))
+for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
+    pair = [f"Rank by the number of {name}." for name in object_names.loc[row]]
+    image = crowded.subset([row])
+    maps = {prompt: occlusion_map(adapter, image, prompt)[0] for prompt in pair}
+    plots.occlusion_maps(image[0], maps, label="added to the score", ax=ax)
+    counts = (own_counts[row], distractor_counts[row])
+    print(*(f"{n:.0f} {name}" for n, name in zip(counts, object_names.loc[row])))
 
 # %% [markdown]
 # *Figure 4. Which patches decided? Left a picture, the first two with at least four of each kind, both
@@ -539,8 +572,8 @@ for ax, row in zip(axes, np.flatnonzero(fits)):
 # adapter for each? Will it count objects whose name it never trained with?
 
 # %%
-evidence = load_results("ranking_adapter")
-known = evidence[evidence["prompts"] != "held_out"]
+table = load_results("ranking_adapter")
+shown_rows = table[table["prompts"] != "held_out"]
 ORDER = ["zero-shot", "linear probe", "NumCLIP", "L2RCLIP"]
 ORDER += ["ranking adapter, one task", "ranking adapter"]
 
@@ -551,16 +584,18 @@ def spread(values):
     return f"{values.mean():.2f}{ends}"
 
 
-for (task, kind, method), group in known.groupby(["task", "split", "method"]):
+for (task, kind, method), group in shown_rows.groupby(["task", "split", "method"]):
     for metric in ("spearman", "mae", "pairwise"):
         results[f"{task}.{kind}.{method}.{metric}"] = group[metric].mean()
     if kind == "test":
         results[f"{task}.{method}.seconds"] = group["seconds"].mean()
 columns = {}
 for metric in ("spearman", "pairwise", "mae"):
-    groups = known[known["split"] == "test"].groupby(["method", "task"])[metric]
+    groups = shown_rows[shown_rows["split"] == "test"].groupby(["method", "task"])[
+        metric
+    ]
     columns[metric] = groups.agg(spread).unstack()[list(TASKS)].loc[ORDER]
-print(evidence.attrs["command"])
+print(table.attrs["command"])
 pd.concat(columns, names=["metric"])
 
 # %% [markdown]
@@ -568,7 +603,7 @@ pd.concat(columns, names=["metric"])
 # objects, decades, years and points; mean, least and most of three seeds.*
 
 # %%
-counting = known[known["task"] == "counting"]
+counting = shown_rows[shown_rows["task"] == "counting"]
 SETS = ["test", "held-out objects", "distractors", "absent objects"]
 groups = counting.groupby(["method", "prompt_conditioned", "split"])["spearman"]
 groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
@@ -614,7 +649,7 @@ groups.agg(spread).unstack()[SETS].reindex(ORDER, level="method")
 # **Before you run the next cell:** which task will suffer most from a new wording?
 
 # %%
-one = evidence[evidence["method"] == "ranking adapter"]
+one = table[table["method"] == "ranking adapter"]
 one = one[one["split"].isin(["test", "held-out objects"])]
 wide = one.groupby(["task", "split", "prompts"])["spearman"].agg(spread).unstack()
 for (task, kind, which), group in one.groupby(["task", "split", "prompts"]):
@@ -660,16 +695,17 @@ wide
 
 # %%
 # NBVAL_CHECK_OUTPUT
-patches, sentence = torch.randn(4, 9, 24), torch.randn(5, 24)
+patches, text_tokens = torch.randn(4, 9, 24), torch.randn(5, 24)
 for form in ("scalar", "vector"):
     torch.manual_seed(seed)
     net = RankingAdapterNetwork(24, 24, learnable_tokens=form).eval()
     with torch.no_grad():
-        before = net.scores(net(patches, sentence))
+        before = net.scores(net(patches, text_tokens))
         net.learnable_tokens.copy_(10 * torch.randn_like(net.learnable_tokens))
-        after = net.scores(net(patches, sentence))
+        after = net.scores(net(patches, text_tokens))
     moved = (after - before).abs().max().item()
-    print(f"{form}: {net.learnable_tokens.numel()} numbers; the scores move: {moved > 1e-5}")
+    size = net.learnable_tokens.numel()
+    print(f"{form}: {size} numbers; the scores move: {moved > 1e-5}")
 
 # %% [markdown]
 # The layer norm takes the mean off, and nothing is left: each of those tokens becomes the norm's own
@@ -683,7 +719,7 @@ for form in ("scalar", "vector"):
 # draw other pictures.
 
 # %%
-_ = widgets.ranking_figure(adapter, val["ageing"], SENTENCES["ageing"], range(12))
+_ = widgets.ranking_figure(adapter, val["ageing"], PROMPTS["ageing"], range(12))
 
 # %% [markdown]
 # *Figure 5. Twelve portraits, the lowest score first; in brackets their true ages.*
@@ -853,13 +889,17 @@ check.rank_batch(my_batch)
 ### BEGIN SOLUTION
 def batch_solved(names, values, name, size, share, seed):
     rng = np.random.default_rng(seed)
-    own = rng.permutation(np.flatnonzero(names == name))
-    turns = pd.Series(values[own]).groupby(values[own]).cumcount().to_numpy()
-    own = own[np.lexsort((rng.random(len(own)), turns))[: int((1 - share) * size)]]
+    positives = rng.permutation(np.flatnonzero(names == name))
+    turns = (
+        pd.Series(values[positives]).groupby(values[positives]).cumcount().to_numpy()
+    )
+    positives = positives[
+        np.lexsort((rng.random(len(positives)), turns))[: int((1 - share) * size)]
+    ]
     others = np.flatnonzero(names != name)
-    others = rng.choice(others, size - len(own), replace=False)
-    targets = np.concatenate([values[own], np.zeros(len(others))])
-    return np.concatenate([own, others]), targets
+    others = rng.choice(others, size - len(positives), replace=False)
+    targets = np.concatenate([values[positives], np.zeros(len(others))])
+    return np.concatenate([positives, others]), targets
 
 
 check.rank_batch(batch_solved)

@@ -1,4 +1,4 @@
-"""CLIP access: any transformers checkpoint in, features and tokens of pictures and prompts out."""
+"""CLIP: frozen backbone, checkpoints, preprocessing and cached features."""
 
 from .backbone import ClipBackbone, load_clip
 

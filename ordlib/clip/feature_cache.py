@@ -1,4 +1,4 @@
-"""Features of a data set, encoded once and then read from disk."""
+"""Image features of a dataset, cached on disk."""
 
 import warnings
 from collections.abc import Callable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 def cached_image_features(
     clip: ClipBackbone, data: "ImageData", batch_size: int = 64
 ) -> torch.Tensor:
-    """Picture features of a data set, ``(N, D)`` float32 on the CPU, not normalised.
+    """Image features of a dataset, ``(N, D)`` float32 on the CPU, not normalized.
 
     Raises:
-        ValueError: the backbone's weights were changed since it was loaded.
+        ValueError: the backbone's weights have changed since loading.
     """
     return _cached(clip, data, batch_size, "image", clip.image_features, torch.float32)
 
@@ -30,13 +30,7 @@ def cached_image_features(
 def cached_image_tokens(
     clip: ClipBackbone, data: "ImageData", batch_size: int = 64
 ) -> torch.Tensor:
-    """Class and patch tokens of a data set, ``(N, 1 + P, D)`` float16 on the CPU.
-
-    There are many of them, so they are kept in half precision; call ``.float()`` on a batch.
-
-    Raises:
-        ValueError: the backbone's weights were changed since it was loaded.
-    """
+    """Class and patch token features, ``(N, 1 + P, D)`` float16 on the CPU."""
     return _cached(clip, data, batch_size, "visual", clip.image_token_features, torch.float16)
 
 
@@ -50,15 +44,15 @@ def _cached(
 ) -> torch.Tensor:
     if not clip.weights_unchanged:
         raise ValueError(
-            f"the weights of {clip.name} were changed after loading (tuned, or LoRA put in), and "
-            "cached features would be those of other weights: use clip.encode_images instead"
+            f"the weights of {clip.name} have changed since loading (fine-tuning or LoRA), so "
+            "cached features would be wrong; use clip.encode_images instead"
         )
     setting = (clip.dtype, clip.device.type, clip.preprocessor.key)
     key = content_hash(kind, clip.weights_hash, data.fingerprint, len(data), *setting)
     path = cache_dir() / "features" / f"{kind}-{key}.safetensors"
     with suppress(FileNotFoundError, SafetensorError):
         return load_file(path)["features"]
-    # One tensor is filled batch by batch: twice the data never lies in memory.
+    # One tensor is filled batch by batch, so that memory never holds the data twice.
     features, done = None, 0
     with torch.no_grad():
         for pixels in clip.batches(data, batch_size):
@@ -71,5 +65,5 @@ def _cached(
         with atomic_write(path) as temporary:
             save_file({"features": features}, temporary)
     except (OSError, SafetensorError) as error:
-        warnings.warn(f"the features could not be kept in {path}: {error}", stacklevel=3)
+        warnings.warn(f"cannot cache the features in {path}: {error}", stacklevel=3)
     return features

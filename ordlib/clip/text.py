@@ -1,8 +1,8 @@
-"""CLIP's text tower from inside: tokens, word embeddings, and features with gradient to them.
+"""CLIP text encoder on token embeddings, so that prompts can be learned.
 
-The tower is causal: what follows the end token cannot change the result. So prompts are cut
-to the longest one alive instead of being padded to CLIP's 77 positions, which is exact and
-several times faster.
+Attention is causal: tokens behind the end-of-sequence (EOS) token do not affect the features.
+Prompts are therefore padded to the longest of the batch instead of CLIP's 77 positions, which is
+exact and several times faster. Derived in notebook 03.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from transformers import CLIPModel, PreTrainedTokenizerBase
 
 
 class TokenizedPrompts(NamedTuple):
-    """Token numbers of some prompts.
+    """Token ids of M prompts.
 
     Attributes:
-        ids: ``(M, T)`` int64, padded behind the end token.
-        mask: ``(M, T)`` bool, True up to and including the end token.
+        ids: ``(M, T)`` int64, padded with the EOS token.
+        mask: ``(M, T)`` bool, True up to and including the first EOS token.
     """
 
     ids: torch.Tensor
@@ -25,12 +25,12 @@ class TokenizedPrompts(NamedTuple):
 
 
 class PromptEmbeddings(NamedTuple):
-    """Word embeddings of some prompts: what the text tower reads.
+    """Token embeddings of M prompts, the input of the text encoder.
 
     Attributes:
-        embeddings: ``(M, T, W)`` float32, without positions.
-        eos_positions: ``(M,)`` int64, where each prompt's end token stands.
-        mask: ``(M, T)`` bool, True up to and including the end token.
+        embeddings: ``(M, T, W)`` float32, without positional embeddings.
+        eos_positions: ``(M,)`` int64 position of each EOS token.
+        mask: ``(M, T)`` bool, True up to and including the EOS token.
     """
 
     embeddings: torch.Tensor
@@ -41,34 +41,34 @@ class PromptEmbeddings(NamedTuple):
 def tokenize(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], context_length: int
 ) -> TokenizedPrompts:
-    """Token numbers of prompts, on the CPU, no longer than the longest prompt.
+    """Tokenize prompts on the CPU, padded to the longest.
 
     Raises:
-        ValueError: no prompts, a prompt too long, or one with a sign the tokenizer lacks.
+        ValueError: no prompts, a prompt that is too long, or one with an unknown character.
 
     Example:
         >>> from transformers import CLIPTokenizer
-        >>> words = ["a</w>", "b</w>", "c</w>", "<|startoftext|>", "<|endoftext|>"]
-        >>> numbers = {word: i for i, word in enumerate(words)}
-        >>> tokenizer = CLIPTokenizer(vocab=numbers, merges=[])
+        >>> tokens = ["a</w>", "b</w>", "c</w>", "<|startoftext|>", "<|endoftext|>"]
+        >>> vocabulary = {token: i for i, token in enumerate(tokens)}
+        >>> tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[])
         >>> tokenize(tokenizer, ["a c", "a b c"], context_length=77).ids
         tensor([[3, 0, 2, 4, 4],
                 [3, 0, 1, 2, 4]])
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts:
-        raise ValueError("there are no prompts to tokenize")
+        raise ValueError("prompts = []: no prompts to tokenize")
     rows = tokenizer(prompts, padding=False, truncation=False, verbose=False)["input_ids"]
     for prompt, row in zip(prompts, rows, strict=True):
         if len(row) > context_length:
             raise ValueError(
-                f"the prompt {prompt!r} takes {len(row)} tokens, start and end included; the "
-                f"context of this CLIP holds {context_length}. Shorten it"
+                f"prompt {prompt!r} takes {len(row)} tokens, including start and end; the context "
+                f"of this CLIP holds {context_length}. Shorten it"
             )
         if row.index(tokenizer.eos_token_id) != len(row) - 1:
             raise ValueError(
-                f"the prompt {prompt!r} has a sign that the tokenizer does not know (or the end "
-                "token spelled out): everything behind it would be lost. Leave it out"
+                f"prompt {prompt!r} contains a character that the tokenizer does not know (or the "
+                "EOS token): the text behind it would be lost. Remove it"
             )
     lengths = torch.tensor([len(row) for row in rows])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
@@ -78,17 +78,17 @@ def tokenize(
 
 
 def encode_embeddings(model: CLIPModel, embeddings: torch.Tensor) -> torch.Tensor:
-    """Text tower on word embeddings ``(M, T, W)``, in the model's dtype and without positions.
+    """Text encoder on token embeddings ``(M, T, W)`` without positional embeddings.
 
     Returns:
-        ``(M, T, W)`` tokens after the final layer norm, not projected.
+        ``(M, T, W)`` token features after the final layer norm, not projected.
     """
-    # transformers' text model takes token numbers only, so its parts are called one by one.
-    tower = model.text_model
-    hidden = tower.embeddings(inputs_embeds=embeddings)
+    # transformers' text model accepts token ids only, so its modules are called one by one.
+    encoder = model.text_model
+    hidden = encoder.embeddings(inputs_embeds=embeddings)
     length = hidden.shape[1]
-    # The causal mask is explicit: ``is_causal=True`` alone is ignored by eager attention.
+    # The causal mask is explicit: eager attention ignores ``is_causal=True``.
     mask = torch.full((length, length), float("-inf"), dtype=hidden.dtype, device=hidden.device)
-    mask = mask.triu(1).expand(len(hidden), 1, length, length)
-    hidden = tower.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
-    return tower.final_layer_norm(hidden)
+    mask = mask.triu(1).expand(len(hidden), 1, length, length)  # (M, 1, T, T)
+    hidden = encoder.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
+    return encoder.final_layer_norm(hidden)

@@ -1,4 +1,4 @@
-"""Trained parts by name: those that come with ordlib, and folders of your own."""
+"""Pretrained components: those bundled with ordlib, and local folders."""
 
 from .registry import list_components, load_component
 

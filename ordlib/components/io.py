@@ -1,4 +1,4 @@
-"""Components on disk: safetensors, a config, a card, and a hash that ties them together."""
+"""Component files: safetensors weights, config and card, linked by a SHA-256 hash."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 def save_checkpoint(
     folder: str | os.PathLike, config: dict, tensors: dict[str, Tensor], card: dict
 ) -> None:
-    """Write a component: every file is whole or not there, and config and card name the weights.
+    """Save a component; each file is written atomically, config and card hold the weights' hash.
 
     Args:
-        folder: made if missing.
-        config: what rebuilds the method, for JSON.
-        tensors: the trained parts.
-        card: what is to be said of it, for JSON.
+        folder: created if missing.
+        config: JSON-serializable arguments that rebuild the method.
+        tensors: trained tensors.
+        card: JSON-serializable model card.
 
     Example:
         >>> import tempfile, torch
@@ -35,60 +35,52 @@ def save_checkpoint(
     """
     weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     sha256 = {"sha256": hashlib.sha256(weights).hexdigest()}
-    # The config comes last: with the hash in it, a mixture of old and new files is found out.
-    for name, content in (
-        (WEIGHTS, weights),
-        (CARD, _as_json(card | sha256)),
-        (CONFIG, _as_json(config | sha256)),
-    ):
+    card_json, config_json = _to_json(card | sha256), _to_json(config | sha256)
+    # The config is last: its hash exposes a mixture of old and new files.
+    for name, content in ((WEIGHTS, weights), (CARD, card_json), (CONFIG, config_json)):
         with atomic_write(Path(folder) / name) as temporary:
             temporary.write_bytes(content)
 
 
 def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
-    """Config and checked tensors, on the CPU, of a folder that :func:`save_checkpoint` wrote.
+    """Load config and tensors (on the CPU) saved by :func:`save_checkpoint`.
 
     Raises:
-        FileNotFoundError: the folder or one of its files is missing (says which).
-        ValueError: the weights are not those that the config names.
+        FileNotFoundError: the folder or one of its files is missing.
+        ValueError: the weights do not match the hash in the config.
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
-    weights = _bytes(folder / WEIGHTS)
-    found = hashlib.sha256(weights).hexdigest()
-    if found != config.get("sha256"):
+    weights = _read(folder / WEIGHTS)
+    sha256 = hashlib.sha256(weights).hexdigest()
+    if sha256 != config.get("sha256"):
         raise ValueError(
-            f"{folder / WEIGHTS} has sha256 {found[:12]}..., its config says "
-            f"{str(config.get('sha256'))[:12]}...: the file was damaged or exchanged; fetch or "
-            "train the component again"
+            f"{folder / WEIGHTS}: sha256 = {sha256[:12]}...: config.json has "
+            f"{str(config.get('sha256'))[:12]}..., so the file is damaged or exchanged; "
+            "download or train the component again"
         )
     try:
         return config, load(weights)
     except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS} is no safetensors file: {error}") from error
+        raise ValueError(f"{folder / WEIGHTS}: not a safetensors file: {error}") from error
 
 
 def read_json(path: Path) -> dict:
-    """A component's config or card.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is no JSON, or no fields.
-    """
+    """Read a component's config or card; ValueError if it is not a JSON object."""
     try:
-        content = json.loads(_bytes(path))
+        content = json.loads(_read(path))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path}: damaged: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is damaged: it holds {content!r:.40}, not fields")
+        raise ValueError(f"{path}: damaged: {content!r:.40} is not a JSON object")
     return content
 
 
-def _bytes(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} is no component: it lacks {path.name}")
+        raise FileNotFoundError(f"{path.parent}: not a component, {path.name} is missing")
     return path.read_bytes()
 
 
-def _as_json(content: dict) -> bytes:
+def _to_json(content: dict) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""TrainableModule parts by name: those that come with ordlib, and folders of your own."""
+"""List and load pretrained components by name."""
 
 import os
 from pathlib import Path
@@ -15,39 +15,35 @@ if TYPE_CHECKING:
     from ..methods.base import TrainableModule
 
 COMPONENTS = Path(__file__).with_name("weights")
+COLUMNS = ["method", "task", "backbone", "mae", "device", "description"]
 
 
 def list_components() -> pd.DataFrame:
-    """Table of the components that come with ordlib, a row each, by name.
-
-    Returns:
-        Columns ``method``, ``task``, ``backbone``, ``mae`` on test in the task's unit, ``device``
-        it was trained on, and ``what``.
+    """Table of the bundled components by name; ``mae`` is of the test set, in the task's unit.
 
     Example:
         >>> list_components().columns.tolist()
         ['method', 'task', 'backbone', 'mae', 'device', 'description']
     """
-    columns = ["method", "task", "backbone", "mae", "device", "description"]
     rows = {folder.name: _row(folder) for folder in _folders()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS).rename_axis("name")
 
 
 def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> "TrainableModule":
-    """A trained method, ready to predict; ``model.card`` says what is known of it.
+    """Load a trained method, ready for prediction, with its card in ``model.card``.
 
     Args:
-        name: one of :func:`list_components`, or a folder that ``save_pretrained`` wrote.
-        clip: the backbone it was trained on; None loads it by the name in the component.
+        name: a name in :func:`list_components`, or a folder written by ``save_pretrained``.
+        clip: the backbone it was trained on; None loads it by the name in the config.
 
     Raises:
-        FileNotFoundError: no such component (lists those there are).
-        ValueError: it is for another backbone (names both), damaged, or of an unknown method.
+        FileNotFoundError: no such component; the message lists the bundled ones.
+        ValueError: different backbone, damaged files, or unknown method.
 
     Example:
         >>> load_component("counting-by-magic")
         Traceback (most recent call last):
-        FileNotFoundError: no component 'counting-by-magic'; there are ...
+        FileNotFoundError: no component 'counting-by-magic'; ...
     """
     folder = _find(name)
     config = read_json(folder / CONFIG)
@@ -63,8 +59,10 @@ def _find(name: str | os.PathLike) -> Path:
     for folder in (COMPONENTS / name, Path(name).expanduser()):
         if folder.is_dir() and folder != COMPONENTS:
             return folder
-    known = ", ".join(folder.name for folder in _folders()) or "none as yet"
-    raise FileNotFoundError(f"no component {os.fspath(name)!r}; there are {known}, and folders")
+    names = ", ".join(folder.name for folder in _folders()) or "none"
+    raise FileNotFoundError(
+        f"no component {os.fspath(name)!r}; give a folder or a bundled component: {names}"
+    )
 
 
 def _folders() -> list[Path]:

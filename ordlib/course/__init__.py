@@ -1,1 +1,1 @@
-"""The course: exercise checks, figures, explorers, and what runs and builds the notebooks."""
+"""Course: exercise checks, figures, interactive figures, notebook runner and builder."""

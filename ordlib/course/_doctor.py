@@ -1,4 +1,4 @@
-"""Is everything here that the course needs? Each answer is [OK], or [FIX] and what to do."""
+"""Environment diagnostics: Python, packages, device, memory, disk, Hub access."""
 
 import os
 import platform
@@ -10,38 +10,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
-from types import ModuleType
 
 from packaging.requirements import Requirement
 
 from ordlib.utils.cache import cache_dir
 
-FREE_DISK = 2  # GB: the rendered world, features, and one CLIP checkpoint
+FREE_DISK = 2  # GB: synthetic images, cached features, and one CLIP checkpoint
 FREE_MEMORY = 2  # GB
 
 
 @dataclass(frozen=True)
 class Check:
-    """One answer: what was looked at, and what there is or is needed."""
+    """Result of one check."""
 
     name: str
-    found: str
-    fix: str = ""  # what to do about it; empty if all is well
+    detail: str
+    fix: str = ""  # remedy; empty if the check passes
 
     def __str__(self) -> str:
-        line = f"{'[FIX]' if self.fix else '[OK] '} {self.name}: {self.found}"
+        line = f"{'[FIX]' if self.fix else '[OK] '} {self.name}: {self.detail}"
         return f"{line}\n      -> {self.fix}" if self.fix else line
 
 
 @dataclass(frozen=True)
 class Report:
-    """All answers, in the order in which they print, a line each."""
+    """Results of all checks, printed one per line."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing needs a fix."""
+        """Whether all checks pass."""
         return not any(check.fix for check in self.checks)
 
     def __str__(self) -> str:
@@ -51,22 +50,22 @@ class Report:
 
 
 def doctor(network: bool = True, paths: bool = True) -> Report:
-    """Look at everything that the course stands on.
+    """Diagnose the environment: Python, packages, device, memory, disk and Hub access.
 
     Args:
-        network: also ask whether the Hugging Face hub can be reached.
-        paths: also say what is particular to this machine: versions, hardware, folders.
-            Without it the report names only what is needed, and so reads the same on
-            every machine on which all is well.
+        network: also check that the Hugging Face Hub is reachable.
+        paths: also report what differs between machines: versions, hardware, folders. Without
+            it the report is the same on every machine that passes all checks.
 
     Returns:
-        A report that prints as text; ``report.ok`` is True if nothing needs a fix.
+        A report that prints as text, with ``[OK]`` or ``[FIX]`` and a remedy for each check.
 
     Example:
         >>> print(str(doctor(network=False, paths=False)).splitlines()[0])
         [OK]  Python: >=3.11,<3.14
     """
-    checks = [_python(paths), *_packages(paths)]
+    requirements = map(Requirement, requires("ordlib") or [])
+    checks = [_python(paths), *(_package(r, paths) for r in requirements if r.marker is None)]
     if paths:
         checks += [_device(), _memory(), *_folders()]
     if network:
@@ -75,22 +74,16 @@ def doctor(network: bool = True, paths: bool = True) -> Report:
 
 
 def on_colab() -> bool:
-    """Tell whether this runs in Google Colab."""
+    """Whether this runs in Google Colab."""
     return "COLAB_RELEASE_TAG" in os.environ
 
 
 def _python(paths: bool) -> Check:
     needed = metadata("ordlib")["Requires-Python"]
     fits = Requirement(f"python{needed}").specifier.contains(platform.python_version())
-    shown = ",".join(sorted(needed.split(","), reverse=True))
-    found = f"{platform.python_version()} in {sys.prefix}" if paths else shown
-    return Check("Python", found, "" if fits else f"install a Python that is {shown}")
-
-
-def _packages(paths: bool) -> Iterator[Check]:
-    for requirement in map(Requirement, requires("ordlib") or []):
-        if requirement.marker is None:
-            yield _package(requirement, paths)
+    versions = ",".join(sorted(needed.split(","), reverse=True))
+    detail = f"{platform.python_version()} in {sys.prefix}" if paths else versions
+    return Check("Python", detail, "" if fits else f"install a Python that is {versions}")
 
 
 def _package(requirement: Requirement, paths: bool) -> Check:
@@ -137,22 +130,22 @@ def _folders() -> Iterator[Check]:
 
 
 def _folder(name: str, folder: Path, variable: str) -> Check:
-    there = next(parent for parent in [folder, *folder.parents] if parent.exists())
-    other = f"set the environment variable {variable} to a folder"
+    existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    fix = f"set the environment variable {variable} to a folder"
     try:
-        with tempfile.TemporaryFile(dir=there):
-            free = shutil.disk_usage(there).free / 1e9
+        with tempfile.TemporaryFile(dir=existing):
+            free = shutil.disk_usage(existing).free / 1e9
     except OSError as error:
-        return Check(name, f"{folder} cannot be written ({error.strerror})", f"{other} that can")
-    roomier = f"free {FREE_DISK} GB there, or {other} with more room"
-    return Check(name, f"{folder}, {free:.0f} GB free", "" if free >= FREE_DISK else roomier)
+        return Check(name, f"{folder} cannot be written ({error.strerror})", f"{fix} that can")
+    fix = f"free {FREE_DISK} GB there, or {fix} with more room"
+    return Check(name, f"{folder}, {free:.0f} GB free", "" if free >= FREE_DISK else fix)
 
 
 def _hub() -> Check:
     from huggingface_hub import constants
 
     name = "Hugging Face hub"
-    # Not a fault: the course needs it for nothing, only who wants a real CLIP does.
+    # No [FIX]: the course itself needs no network.
     hint = (
         "needed only to fetch a real CLIP: check the connection or proxy, or bring a "
         "checkpoint's folder here and give its path as backbone"
@@ -163,13 +156,4 @@ def _hub() -> Check:
         with urllib.request.urlopen(constants.ENDPOINT, timeout=5):
             return Check(name, "reachable")
     except OSError as error:
-        return Check(name, f"{constants.ENDPOINT} does not answer ({error}); {hint}")
-
-
-class _Callable(ModuleType):
-    """Keeps ``ordlib.doctor()`` a call, although importing this module puts it in its place."""
-
-    __call__ = staticmethod(doctor)
-
-
-sys.modules[__name__].__class__ = _Callable
+        return Check(name, f"{constants.ENDPOINT} is not reachable ({error}); {hint}")

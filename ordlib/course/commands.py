@@ -1,4 +1,4 @@
-"""``ordlib course``: run, build and check the notebooks."""
+"""Commands of ``ordlib course``: run and build the notebooks, audit the data, set the URL."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,36 +18,32 @@ Parameters = Annotated[
     typer.Option("-p", "--parameter", metavar="KEY VALUE", help="Set a parameter; repeatable."),
 ]
 Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")]
-KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on after a failure.")]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Continue after a failure.")]
 Home = Annotated[
-    Path | None,
-    typer.Option("--notebooks", metavar="FOLDER", help="Where the notebooks are, if elsewhere."),
+    Path | None, typer.Option("--notebooks", metavar="FOLDER", help="Folder of the notebooks.")
 ]
 Limit = Annotated[int, typer.Option(metavar="SECONDS", help="Cell timeout.", min=1)]
 Jobs = Annotated[
     int | None,
-    typer.Option(
-        help="Notebooks at a time; 2 unless the machine has one core or under 8 GB.", min=1
-    ),
+    typer.Option(help="Notebooks in parallel; 1 below two cores or 8 GB, else 2.", min=1),
 ]
 Tasks = Annotated[
-    list[str] | None,
-    typer.Argument(help="counting, dating, ageing, quality; none means all four."),
+    list[str] | None, typer.Argument(help="counting, dating, ageing, quality; none means all four.")
 ]
-Root = Annotated[Path, typer.Option(metavar="FOLDER", help="The project's folder.")]
+Root = Annotated[Path, typer.Option(metavar="FOLDER", help="Project folder.")]
 
 
 class _PairsCommand(TyperCommand):
-    """Lets ``-p key value`` be typed as for papermill; typer itself knows no pairs."""
+    """Command with ``-p KEY VALUE`` as in papermill; typer has no options with two values."""
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
-        """Join name and value into one argument, ``-p key=value``, before typer reads them."""
-        joined, rest = [], iter(args)
-        for arg in rest:
+        """Join ``-p key value`` into ``-p key=value``."""
+        joined, remaining = [], iter(args)
+        for arg in remaining:
             joined.append(arg)
             if arg in ("-p", "--parameter"):
-                key = next(rest, "")
-                joined.append(key if "=" in key else f"{key}={next(rest, '')}")
+                key = next(remaining, "")
+                joined.append(key if "=" in key else f"{key}={next(remaining, '')}")
         return super().parse_args(ctx, joined)
 
 
@@ -63,60 +59,60 @@ def run(
 ) -> None:
     """Run notebooks with papermill and write FOLDER/index.html.
 
-    The exit code is 1 if a notebook fails or is not run.
+    Exits with code 1 if a notebook fails or is skipped.
     """
     with plain_errors():
         from ordlib.course.runner import console
-        from ordlib.course.runner.run import choose, notebooks_folder
+        from ordlib.course.runner.run import notebooks_folder, select_notebooks
 
-        chosen = choose([*(notebooks or notebooks_folder()).glob("*.ipynb")], names or [])
+        paths = (notebooks or notebooks_folder()).glob("*.ipynb")
         values = dict(pair.split("=", 1) for pair in parameter or [])
-        how = {"values": values, "keep_going": keep_going, "timeout": timeout, "jobs": jobs}
-        outcomes = console.show_run(chosen, output, how)
-    if any(outcome.status != "ok" for outcome in outcomes):
+        options = {"values": values, "keep_going": keep_going, "timeout": timeout, "jobs": jobs}
+        runs = console.show_run(select_notebooks([*paths], names or []), output, options)
+    if any(run.status != "ok" for run in runs):
         raise typer.Exit(1)
 
 
 @app.command()
 def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> None:
-    """Build and execute notebooks from their text, and refresh numbers, results and labs."""
+    """Build and execute notebooks from their sources; update inline results and labs."""
     with plain_errors():
         from ordlib.course.runner import console, lint
         from ordlib.course.runner.build import rebuild
-        from ordlib.course.runner.run import choose, notebooks_folder
+        from ordlib.course.runner.run import notebooks_folder, select_notebooks
 
-        home = notebooks or notebooks_folder()
-        faults = []
-        for source in choose([*(home / "source").glob("*.py")], names or []):
+        folder = notebooks or notebooks_folder()
+        problems = []
+        for source in select_notebooks([*(folder / "source").glob("*.py")], names or []):
             console.show_build(rebuild, source, timeout)
-            faults += lint.check_notebook(home / f"{source.stem}.ipynb")
-        for fault in faults:
-            typer.secho(fault, fg="red")
-    if faults:
+            problems += lint.check_notebook(folder / f"{source.stem}.ipynb")
+        for problem in problems:
+            typer.secho(problem, fg="red")
+    if problems:
         raise typer.Exit(1)
 
 
 @app.command()
 def audit(tasks: Tasks = None) -> None:
-    """Look for shortcuts in the rendered tasks: what records and plain pixels give away.
+    """Audit the synthetic tasks for shortcuts in metadata and low-level image statistics.
 
-    The exit code is 1 if a recorded number orders the labels beyond the limit.
+    Exits with code 1 if a metadata column predicts the order of the labels beyond the limit.
     """
     with plain_errors():
         from ordlib.synthetic import TASKS
-        from ordlib.synthetic.audit import audit_shortcuts as look
+        from ordlib.synthetic.audit import audit_shortcuts
 
-        found = []
+        audits = []
         for task in tasks or TASKS:
-            found.append(look(task))
-            typer.echo(f"{found[-1]}\n")
-    if not all(each.passed for each in found):
+            audits.append(audit_shortcuts(task))
+            typer.echo(f"{audits[-1]}\n")
+    if not all(result.passed for result in audits):
         raise typer.Exit(1)
 
 
 @app.command()
 def set_url(root: Root = Path(".")) -> None:
-    """Rewrite badges, citation and set-up cells from the repository's URL in pyproject.toml."""
+    """Update badges, citation and set-up cells to the repository URL of pyproject.toml."""
     with plain_errors():
         from ordlib.course.runner import repo_url
 
@@ -124,4 +120,4 @@ def set_url(root: Root = Path(".")) -> None:
         for path in changed:
             typer.echo(f"wrote {path}")
         if not changed:
-            typer.echo("Every URL agrees with pyproject.toml already.")
+            typer.echo("Every URL already agrees with pyproject.toml.")

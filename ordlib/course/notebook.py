@@ -1,4 +1,4 @@
-"""What every notebook starts with and ends with: a quiet, seeded session and its results."""
+"""Notebook setup (seeding, plot theme) and the results log."""
 
 import json
 import math
@@ -9,47 +9,47 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.cache import atomic_write, cache_dir
-from .plots import theme
+from .plots import set_theme
 
 BUDGETS = ("quick", "full")
 
 
-def start(seed: int = 0, budget: str = "quick") -> None:
-    """Seed every generator, set the look of figures, and keep libraries from chattering.
+def setup(seed: int = 0, budget: str = "quick") -> None:
+    """Seed all random number generators, set the plot theme and silence progress bars.
 
     Args:
         seed: for ``random``, numpy and torch.
-        budget: "quick" or "full"; checked here so that a typing mistake fails at the top.
+        budget: "quick" or "full"; validated here so that a typo fails in the first cells.
 
     Raises:
-        ValueError: unknown budget.
+        ValueError: an unknown budget.
 
     Example:
-        >>> start(seed=1)
-        >>> start(budget="huge")
+        >>> setup(seed=1)
+        >>> setup(budget="huge")
         Traceback (most recent call last):
-        ValueError: budget 'huge' is unknown: choose "quick" or "full"
+        ValueError: budget = 'huge': must be "quick" or "full"
     """
     if budget not in BUDGETS:
-        raise ValueError(f'budget {budget!r} is unknown: choose "quick" or "full"')
+        raise ValueError(f'budget = {budget!r}: must be "quick" or "full"')
     import torch
 
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    theme()
+    set_theme()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    _sharp_figures()
+    _use_retina_figures()
 
 
-class Results(dict):
-    """The numbers that a notebook, named such as "00_start_here", computes and its prose quotes.
+class ResultsLog(dict):
+    """Results of a notebook, such as "00_start_here", that its Markdown cells quote.
 
-    Use it like a dictionary; :meth:`save` writes it as JSON.
+    A dictionary of finite numbers (else ValueError) and text (else TypeError), saved as JSON.
 
     Example:
-        >>> results = Results("demo")
+        >>> results = ResultsLog("demo")
         >>> results["ridge.mae"] = np.float64(1.23456789)
         >>> results
         {'ridge.mae': 1.234568}
@@ -63,21 +63,21 @@ class Results(dict):
         if isinstance(value, np.generic):
             value = value.item()
         if not isinstance(value, int | float | str):
-            raise TypeError(f"result {key!r} is a {type(value).__name__}: give a number or text")
+            raise TypeError(f"{key} = {value!r}: is a {type(value).__name__}; set a number or text")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"result {key!r} is {value}: save only what has a value")
-        # Six digits: more than any text quotes, few enough to be the same on every machine.
+            raise ValueError(f"{key} = {value}: must be finite")
+        # Six decimals: more than any text quotes, few enough to be equal on every machine.
         super().__setitem__(key, round(value, 6) if isinstance(value, float) else value)
 
     def save(self) -> None:
-        """Write ``NAME.json`` where the course runner asks for it, else into the cache."""
+        """Write ``NAME.json`` to the folder ``$ORDLIB_RESULTS``, by default in the cache."""
         folder = Path(os.environ.get("ORDLIB_RESULTS") or cache_dir() / "results")
         with atomic_write(folder / f"{self.name}.json") as temporary:
             temporary.write_text(json.dumps(dict(self), indent=2, sort_keys=True) + "\n")
 
 
-def _sharp_figures() -> None:
-    """Ask for figures in double resolution, where there is a notebook to show them."""
+def _use_retina_figures() -> None:
+    """Double the figure resolution in Jupyter."""
     from IPython import get_ipython
 
     shell = get_ipython()

@@ -1,4 +1,4 @@
-"""Pictures with labels: what every method learns from, and folders of your own."""
+"""Labelled images: `ImageData`, and loading of image folders."""
 
 from .dataset import ImageData
 from .folder import load_folder

@@ -1,4 +1,4 @@
-"""Pictures, their labels and what else is known of them, wherever they come from."""
+"""Labelled images with per-image metadata."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,33 +15,33 @@ from .image_io import load_image
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set of pictures with ordinal labels.
-
-    Indexing gives a picture: ``data[0]`` is a PIL image in RGB, read when asked for.
+    """Dataset of images with ordinal labels; ``data[0]`` is a PIL image in RGB, loaded on demand.
 
     Attributes:
-        task: what the labels mean.
-        images: N pictures, each a ``(height, width, 3)`` uint8 array or the path of a file.
-        values: ``(N,)`` float64 labels on the task's number line.
-        metadata: N rows of what else is known: what the world drew, or the caller's own table.
-        fingerprint: names the content for caches; equal keys mean equal pictures and labels.
+        task: the task that defines the labels.
+        images: N images, each a ``(height, width, 3)`` uint8 array or a file path.
+        values: ``(N,)`` float64 labels in the task's unit.
+        metadata: N rows of further information, such as rendering parameters or a label table.
+        fingerprint: content identifier for caches; equal if images and labels are equal.
         split: "train", "val", ..., or "all".
-        groups: ``(N,)`` the unit that pictures share (a person, a scene), or None.
+        groups: ``(N,)`` group of each image (a person, a scene), or None.
 
     Raises:
-        ValueError: no pictures, lengths that differ, or a label outside the task's range.
+        ValueError: no images, different lengths, or a label outside the task's range.
 
     Example:
         >>> from ordlib.tasks import load_task
         >>> white = np.full((2, 64, 64, 3), 255, dtype=np.uint8)
         >>> data = ImageData(
         ...     task=load_task("counting"), images=white, values=np.array([3.0, 20.0]),
-        ...     metadata=pd.DataFrame({"colour": ["red", "blue"]}), fingerprint="two", split="train",
+        ...     metadata=pd.DataFrame({"name": ["a", "b"]}), fingerprint="two", split="train",
         ... )
         >>> data
-        ImageData(counting, train: 2 pictures, labels 3 to 20)
+        ImageData(counting, train: 2 images, labels 3 to 20)
         >>> len(data), data[0].size, data.ranks
         (2, (64, 64), array([ 2, 19]))
+        >>> data.subset(data.values > 10, "many")
+        ImageData(counting, many: 1 image, labels 20 to 20)
     """
 
     task: OrdinalTask
@@ -55,66 +55,50 @@ class ImageData:
     def __post_init__(self) -> None:
         where = f"{self.task.name}/{self.split}"
         if len(self.images) == 0:
-            raise ValueError(f"{where} holds no pictures")
-        lengths = {
-            "images": len(self.images),
-            "values": len(self.values),
-            "metadata": len(self.metadata),
-            "groups": len(self.images) if self.groups is None else len(self.groups),
-        }
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{count} {name}" for name, count in lengths.items())
-            raise ValueError(f"{where} has {told}; there must be one of each per picture")
+            raise ValueError(f"{where}: contains no images")
+        fields = {"images": self.images, "values": self.values, "metadata": self.metadata}
+        if self.groups is not None:
+            fields["groups"] = self.groups
+        if len({len(field) for field in fields.values()}) > 1:
+            counts = ", ".join(f"{len(field)} {name}" for name, field in fields.items())
+            raise ValueError(f"{where}: {counts}; each needs one entry per image")
         low, high = self.task.range
-        wrong = np.flatnonzero(~((self.values >= low) & (self.values <= high)))
-        if len(wrong):
+        invalid = np.flatnonzero(~((self.values >= low) & (self.values <= high)))
+        if len(invalid):
             raise ValueError(
-                f"{where}: label {self.values[wrong[0]]:g} of picture {wrong[0]} is outside "
+                f"{where}: label {self.values[invalid[0]]:g} of image {invalid[0]} is outside "
                 f"{low:g} to {high:g}"
             )
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> Image.Image:
-        """One picture as RGB."""
         image = self.images[index]
         return Image.fromarray(image) if isinstance(image, np.ndarray) else load_image(image)
 
     def __repr__(self) -> str:
-        low, high = self.values.min(), self.values.max()
-        return (
-            f"ImageData({self.task.name}, {self.split}: {len(self)} picture{'s'[: len(self) > 1]}, "
-            f"labels {low:g} to {high:g})"
-        )
+        labels = f"labels {self.values.min():g} to {self.values.max():g}"
+        count = f"{len(self)} image{'s'[: len(self) > 1]}"
+        return f"ImageData({self.task.name}, {self.split}: {count}, {labels})"
 
     @property
     def ranks(self) -> np.ndarray:
-        """The index of the rank nearest to each label: ``(N,)`` int, 0 to M-1."""
+        """``(N,)`` int64 index of the rank nearest to each label, 0 to M-1."""
         return self.task.rank_index(self.values)
 
     def subset(self, indices: Sequence[int] | np.ndarray, split: str | None = None) -> "ImageData":
-        """Some of the pictures in the order given, by positions or a mask of N booleans.
-
-        The new set has a key of its own; None keeps the name of the split.
+        """Subset, with its own fingerprint, by indices in the given order or by an (N,) bool mask.
 
         Raises:
-            ValueError: nothing chosen.
-            IndexError: a position that does not exist.
-
-        Example:
-            >>> from ordlib import load_data
-            >>> data = load_data("counting", "train", image_size=64, num_images=50)
-            >>> many = data.subset(data.values > 10, "many")
-            >>> many.split, many.values.min() > 10
-            ('many', np.True_)
+            ValueError: empty selection.
+            IndexError: index out of range.
         """
         chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else int)]
-        stored = isinstance(self.images, np.ndarray)
+        in_memory = isinstance(self.images, np.ndarray)
         return replace(
             self,
-            images=self.images[chosen] if stored else [self.images[i] for i in chosen],
+            images=self.images[chosen] if in_memory else [self.images[i] for i in chosen],
             values=self.values[chosen],
             metadata=self.metadata.iloc[chosen].reset_index(drop=True),
             fingerprint=content_hash(self.fingerprint, chosen.tobytes()),

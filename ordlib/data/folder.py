@@ -1,4 +1,4 @@
-"""A folder of your own pictures as data, with every fault named before any work is lost."""
+"""Load a folder of images with labels from CSV/TSV, a list file, or class folders."""
 
 import os
 import warnings
@@ -27,34 +27,28 @@ def load_folder(
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> ImageData | dict[str, ImageData]:
-    """Data set of a folder of your own, labelled by a table, a list or its subfolders.
+    """Load an image folder, labelled by a table, a list file or class folders.
 
-    Everything is checked before anything is returned: each picture can be opened, each label
-    is a rank of the task. Up to ten faults are told at once, each with its row. Pictures are
-    decoded when used: upright, RGB, 16 bits scaled to 8, see-through parts on white.
+    All images and labels are validated first; images are decoded on demand, by `to_rgb`.
 
     Args:
-        path: the folder; paths of pictures are relative to it and may not leave it.
-        labels: a table (.csv or .tsv, a header and one row a picture), or a list (any other
-            text file: lines of a path, a blank and a label), looked for inside the folder
-            first. None: the pictures lie in subfolders named after their rank.
-        task: what the labels mean: an OrdinalTask or the name of a built-in one.
-        image_column, label_column: the table's columns of paths and labels.
-        group_column: the table's column of what pictures share (a person, a scene): splits that are
-            made never tear a group apart, and intervals resample groups.
-        split_column: the table's column that says to which split a picture belongs.
-        splits: shares of the splits to make, such as ``{"train": 0.7, "val": 0.1, "test":
-            0.2}``: stratified over ranks, whole groups.
-        seed: of the splits made.
+        path: image folder; image paths are relative to it and must stay inside.
+        labels: label file, relative to the folder or the working directory: a table (.csv, .tsv)
+            or a list (other text files: path, blank, label). None: subfolders named after ranks.
+        task: an OrdinalTask or the name of a built-in one.
+        image_column, label_column: columns of paths and labels.
+        group_column: column of groups (a person, a scene), for splits and confidence intervals.
+        split_column: column of existing splits.
+        splits: fractions of new splits, such as ``{"train": 0.8, "test": 0.2}``, stratified by
+            rank; groups stay together.
+        seed: random seed of new splits.
 
     Returns:
-        All pictures as one ImageData; a dict of one for each split where splits are given
-        or made.
+        One ImageData, or a dict of ImageData by split if splits are given or created.
 
     Raises:
-        FileNotFoundError, NotADirectoryError: no such folder or label file.
-        TypeError: no task.
-        ValueError: faults in the table or the pictures, each named with row, field and value.
+        FileNotFoundError, NotADirectoryError: the folder or label file does not exist.
+        ValueError: invalid table or images; lists up to ten errors with row, field and value.
 
     Example:
         >>> import tempfile
@@ -65,27 +59,24 @@ def load_folder(
         >>> _ = (root / "counts.csv").write_text("file,n\\na.png,3\\nb.png,7\\n")
         >>> columns = {"image_column": "file", "label_column": "n"}
         >>> load_folder(root, "counts.csv", "counting", **columns)
-        ImageData(counting, all: 2 pictures, labels 3 to 7)
-        >>> halves = {"train": 0.5, "test": 0.5}
-        >>> load_folder(root, "counts.csv", "counting", **columns, splits=halves)["train"]
-        ImageData(counting, train: 1 picture, labels ... to ...)
+        ImageData(counting, all: 2 images, labels 3 to 7)
+        >>> load_folder(root, "counts.csv", "counting", **columns, splits={"a": 0.5, "b": 0.5})["a"]
+        ImageData(counting, a: 1 image, labels ... to ...)
     """
     if split_column is not None and splits is not None:
-        raise ValueError(
-            "give split_column= (splits you have) or splits= (splits to make), not both"
-        )
+        raise ValueError("split_column= uses existing splits, splits= creates new ones; not both")
     task = _task(task)
-    root = _folder(path)
-    listing = read_labels(root, _label_file(root, labels), image_column, label_column)
-    units = None if group_column is None else listing.column(group_column)
-    homes = None if split_column is None else listing.column(split_column)
-    files, values = validate_samples(root, listing, task, filled=(units, homes))
+    root = _image_folder(path)
+    table = read_labels(root, _label_file(root, labels), image_column, label_column)
+    groups = None if group_column is None else table.column(group_column)
+    split_names = None if split_column is None else table.column(split_column)
+    files, values = validate_samples(root, table, task, required_columns=(groups, split_names))
     stats = [file.stat() for file in files]
     data = ImageData(
         task=task,
         images=files,
         values=values,
-        metadata=listing.metadata,
+        metadata=table.metadata,
         fingerprint=content_hash(
             task.name,
             *(file.relative_to(root).as_posix() for file in files),
@@ -93,11 +84,12 @@ def load_folder(
             values.tobytes(),
         ),
         split="all",
-        groups=None if units is None else units.to_numpy(dtype=str),
+        groups=None if groups is None else groups.to_numpy(dtype=str),
     )
-    if homes is not None:
-        _warn_group_leakage(units, homes)
-        return {name: data.subset((homes == name).to_numpy(), name) for name in homes.unique()}
+    if split_names is not None:
+        _warn_group_leakage(groups, split_names)
+        names = split_names.unique()
+        return {name: data.subset((split_names == name).to_numpy(), name) for name in names}
     if splits is None:
         return data
     parts = split_indices(data.ranks, splits, data.groups, seed)
@@ -106,43 +98,37 @@ def load_folder(
 
 def _task(task: object) -> OrdinalTask:
     if not isinstance(task, str | OrdinalTask):
-        raise TypeError(
-            f"load_folder needs task=, an OrdinalTask or the name of one, not {task!r}: "
-            "it says what the labels mean"
-        )
+        raise TypeError(f"task = {task!r}: must be an OrdinalTask or the name of a built-in one")
     return load_task(task) if isinstance(task, str) else task
 
 
-def _folder(path: str | os.PathLike) -> Path:
-    # Not resolved: pictures may be links to files elsewhere.
+def _image_folder(path: str | os.PathLike) -> Path:
+    # Not resolved: images may be symbolic links to files elsewhere.
     root = Path(os.path.abspath(path))
     if not root.exists():
-        raise FileNotFoundError(f"there is no folder {root}")
+        raise FileNotFoundError(f"path = {str(root)!r}: no such folder")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file; path= is the folder that holds the pictures")
+        raise NotADirectoryError(f"path = {str(root)!r}: is a file; give the folder of the images")
     return root
 
 
 def _label_file(root: Path, labels: str | os.PathLike | None) -> Path | None:
     if labels is None:
         return None
-    for place in (root / labels, Path(labels)):
-        if place.is_file():
-            return place
-    raise FileNotFoundError(
-        f"there is no label file {labels}, neither in {root} nor in {Path.cwd()}"
-    )
+    for file in (root / labels, Path(labels)):
+        if file.is_file():
+            return file
+    raise FileNotFoundError(f"labels = {str(labels)!r}: no such file in {root} or {Path.cwd()}")
 
 
-def _warn_group_leakage(units: pd.Series | None, homes: pd.Series) -> None:
-    """Splits as given are kept, but a group in two of them flatters the result."""
-    if units is None:
+def _warn_group_leakage(groups: pd.Series | None, split_names: pd.Series) -> None:
+    if groups is None:
         return
-    torn = homes.groupby(units).nunique()
-    torn = torn.index[torn > 1]
-    if len(torn):
+    counts = split_names.groupby(groups).nunique()
+    leaking = counts.index[counts > 1]
+    if len(leaking):
         warnings.warn(
-            f"{len(torn)} values of {units.name!r} are in more than one split ({torn[0]!r}, ...): "
-            "results will look better than they are",
+            f"{len(leaking)} values of {groups.name!r} are in more than one split "
+            f"({leaking[0]!r}, ...): test results will be too optimistic",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""Which pictures there are and how they are labelled: tables, lists, class-named subfolders."""
+"""Parse label files: CSV/TSV tables, list files, class folders."""
 
 import csv
 import io
@@ -10,55 +10,51 @@ import pandas as pd
 from .image_io import SUFFIXES
 
 TABLES = (".csv", ".tsv", ".tab")
-USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test")
+SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test")
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Names of pictures and their labels as text, with where each was read.
+    """Image paths and labels as text.
 
     Attributes:
-        source: what was read, for messages: a file or a folder.
-        rows: where each entry stands, for messages: "row 7"; "" in class-named subfolders.
-        metadata: N rows of all columns, as text without blanks around it.
-        path_column, label_column: the two columns that matter.
-        path_field, label_field: what they are called in messages: "column 'age'".
+        source: label file or folder.
+        rows: origin of each of the N entries, for messages: "row 7"; "" in class folders.
+        metadata: N rows of all columns, as stripped text.
+        path_column, label_column: columns of paths and labels.
+        path_field, label_field: their names in messages: "column 'age'".
     """
 
     source: str
     rows: list[str]
     metadata: pd.DataFrame
-    path_column: str
-    label_column: str
-    path_field: str
-    label_field: str
+    path_column: str = "path"
+    label_column: str = "label"
+    path_field: str = "path"
+    label_field: str = "label"
 
     @property
     def paths(self) -> list[str]:
-        """N paths as written."""
-        return self.metadata[self.path_column].tolist()
+        """N image paths as written."""
+        return self.column(self.path_column).tolist()
 
     @property
     def labels(self) -> list[str]:
         """N labels as written."""
-        return self.metadata[self.label_column].tolist()
+        return self.column(self.label_column).tolist()
 
     def column(self, name: str) -> pd.Series:
-        """A column of the table; ``ValueError`` names those there are."""
+        """A column by name; the ValueError of an unknown name lists the columns."""
         if name not in self.metadata:
-            known = ", ".join(map(repr, self.metadata.columns))
-            raise ValueError(f"{self.source} has no column {name!r}; it has {known}")
+            columns = ", ".join(map(repr, self.metadata.columns))
+            raise ValueError(f"{self.source}: no column {name!r}; it has {columns}")
         return self.metadata[name]
 
 
 def read_labels(
     root: Path, labels: Path | None, image_column: str, label_column: str
 ) -> LabelTable:
-    """Entries of a table, of any other file (a list), or of class-named subfolders (None).
-
-    Raises:
-        ValueError: nothing listed, a missing column, text that is not UTF-8, a row too long.
-    """
+    """Read a table, a list file (any other suffix), or class folders (None)."""
     if labels is None:
         return read_class_folders(root)
     if labels.suffix.lower() in TABLES:
@@ -67,110 +63,94 @@ def read_labels(
 
 
 def read_table(file: Path, image_column: str, label_column: str) -> LabelTable:
-    """Entries of a table split by commas, semicolons or tabs; its first row names the columns.
-
-    Rows are counted as a spreadsheet does, the header being row 1.
+    """Read a table delimited by commas, semicolons or tabs; the header is row 1.
 
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "ages.csv"
         >>> _ = file.write_text("photo;age\\na.jpg;31\\n")
-        >>> listing = read_table(file, "photo", "age")
-        >>> listing.rows, listing.paths, listing.labels
+        >>> table = read_table(file, "photo", "age")
+        >>> table.rows, table.paths, table.labels
         (['row 2'], ['a.jpg'], ['31'])
     """
-    rows, records = _parse_table(file)
+    rows, metadata = _parse_table(file)
     fields = (f"column {image_column!r}", f"column {label_column!r}")
-    listing = LabelTable(str(file), rows, records, image_column, label_column, *fields)
+    table = LabelTable(str(file), rows, metadata, image_column, label_column, *fields)
     for name in (image_column, label_column):
-        listing.column(name)
+        table.column(name)
     if not rows:
-        raise ValueError(f"{file} lists no pictures below its header")
-    return listing
+        raise ValueError(f"{file}: contains no images below its header")
+    return table
 
 
 def read_list(file: Path) -> LabelTable:
-    """Entries of a file with lines of a path and a label, which follows the last blank."""
-    lines = list(enumerate(_read_text(file).splitlines(), start=1))
-    lines = [(number, line.strip()) for number, line in lines if line.strip()]
+    """Read lines of a path and a label, separated by the last blank; empty lines are skipped."""
+    lines = enumerate(_read_text(file).splitlines(), start=1)
+    lines = {number: line.strip() for number, line in lines if line.strip()}
     if not lines:
-        raise ValueError(f"{file} is empty; it should hold lines of a path and a label")
-    # A line of one word is a path whose label is missing.
-    entries = [(*line.rsplit(maxsplit=1), "")[:2] for _, line in lines]
-    rows = [f"line {number}" for number, _ in lines]
-    return _listing(str(file), rows, entries, ("path", "label"))
+        raise ValueError(f"{file}: is empty; add lines of a path and a label")
+    # A line without a blank is a path with a missing label.
+    entries = [(*line.rsplit(maxsplit=1), "")[:2] for line in lines.values()]
+    return LabelTable(str(file), [f"line {number}" for number in lines], _as_frame(entries))
 
 
 def read_class_folders(root: Path) -> LabelTable:
-    """Entries of subfolders named after their rank, in alphabetical order, at any depth.
-
-    Hidden files and other kinds of files are not listed.
-    """
+    """List the images in subfolders named after their rank, at any depth; skips hidden files."""
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
-        raise ValueError(
-            f"{root} has no subfolders; name one after each rank, or say with labels= "
-            "which table or list holds the labels"
-        )
-    splits = [folder.name for folder in folders if folder.name.lower() in USUAL_SPLITS]
+        raise ValueError(f"{root}: no class folders; create one per rank, or give labels=")
+    splits = [folder.name for folder in folders if folder.name.lower() in SPLIT_NAMES]
     if splits:
         raise ValueError(
-            f"{root} has the subfolder {splits[0]!r}, a split and not a rank; "
-            f"load each split by itself: load_folder({str(root / splits[0])!r}, ...)"
+            f"{root}: subfolder {splits[0]!r} is a split, not a rank; load each by itself"
         )
-    stray = [path.name for path in sorted(root.iterdir()) if _is_picture(path)]
+    stray = [path.name for path in sorted(root.iterdir()) if _is_image(path)]
     if stray:
         raise ValueError(
-            f"{root} holds {len(stray)} pictures outside its subfolders ({stray[0]} ...): "
-            "move each into the folder named after its rank"
+            f"{root}: {len(stray)} images outside the class folders ({stray[0]} ...); move them"
         )
-    found = {folder: [p for p in sorted(folder.rglob("*")) if _is_picture(p)] for folder in folders}
-    empty = [folder.name for folder, pictures in found.items() if not pictures]
+    images = {folder: [p for p in sorted(folder.rglob("*")) if _is_image(p)] for folder in folders}
+    empty = [folder.name for folder, files in images.items() if not files]
     if empty:
         raise ValueError(
-            f"{root} has subfolders without pictures ({', '.join(empty)}); fill or delete them. "
-            f"Pictures are files that end in {', '.join(SUFFIXES)}"
+            f"{root}: subfolders without images ({', '.join(empty)}); fill or delete them. "
+            f"Image suffixes: {', '.join(SUFFIXES)}"
         )
-    entries = [
-        (path.relative_to(root).as_posix(), folder.name)
-        for folder, pictures in found.items()
-        for path in pictures
-    ]
-    return _listing(str(root), [""] * len(entries), entries, ("picture", "subfolder"))
+    pairs = [(file, folder) for folder, files in images.items() for file in files]
+    entries = [(file.relative_to(root).as_posix(), folder.name) for file, folder in pairs]
+    rows, fields = [""] * len(entries), {"path_field": "image", "label_field": "subfolder"}
+    return LabelTable(str(root), rows, _as_frame(entries), **fields)
 
 
 def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
-    """Names of the rows, and all cells."""
-    # By hand, for faults that name their row.
+    """Row names and cells, parsed with `csv` so that errors name their row."""
     text = _read_text(file)
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise ValueError(f"{file} is no proper table: {error}; look at its quotes") from error
+        raise ValueError(f"{file}: invalid table: {error}; check its quotes") from error
     if not lines:
-        raise ValueError(f"{file} is empty; it should name its columns and list pictures")
-    lines = [[cell.strip() for cell in line] for line in lines]
-    header = lines[0]
+        raise ValueError(f"{file}: is empty; add a header and one row per image")
+    header, *lines = ([cell.strip() for cell in line] for line in lines)
     if len(set(header)) < len(header):
-        raise ValueError(f"{file} has two columns of one name: {', '.join(map(repr, header))}")
-    rows = {number: line for number, line in enumerate(lines[1:], start=2) if any(line)}
+        raise ValueError(f"{file}: duplicate column names: {', '.join(map(repr, header))}")
+    rows = {number: line for number, line in enumerate(lines, start=2) if any(line)}
     for number, line in rows.items():
         if len(line) > len(header):
             raise ValueError(
-                f"{file}, row {number} has {len(line)} fields under {len(header)} columns; "
-                f"put text that holds {delimiter!r} in quotes"
+                f"{file}, row {number}: {len(line)} fields for {len(header)} columns; "
+                f"quote text that contains {delimiter!r}"
             )
     cells = [line + [""] * (len(header) - len(line)) for line in rows.values()]
-    return [f"row {number}" for number in rows], pd.DataFrame(cells, columns=header, dtype=str)
+    return [f"row {number}" for number in rows], _as_frame(cells, header)
 
 
-def _listing(source: str, rows: list[str], entries: list, fields: tuple[str, str]) -> LabelTable:
-    records = pd.DataFrame(entries, columns=["path", "label"], dtype=str)
-    return LabelTable(source, rows, records, "path", "label", *fields)
+def _as_frame(entries: list, columns: tuple | list = ("path", "label")) -> pd.DataFrame:
+    return pd.DataFrame(entries, columns=list(columns), dtype=str)
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 

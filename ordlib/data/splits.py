@@ -1,4 +1,4 @@
-"""Cutting one set into training, validation and test: stratified over ranks, whole groups."""
+"""Stratified, group-aware train/val/test splits."""
 
 from collections.abc import Mapping
 
@@ -11,24 +11,23 @@ def split_indices(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Positions of the pictures of each split, stratified over ranks.
+    """Indices of each split, stratified by rank.
 
-    Without groups each rank is dealt out as evenly as whole pictures allow. With groups, all
-    pictures of a group go to one split: the largest groups choose first, each the split
-    whose ranks it brings nearest to their share.
+    Without groups, the split sizes per rank are as close to the fractions as whole images allow.
+    With groups, all images of a group go to one split, greedily in decreasing order of group size,
+    so that the rank distributions of the splits stay close to the fractions.
 
     Args:
-        ranks: ``(N,)`` int.
-        fractions: share of each split, above 0, summing to 1.
-        groups: ``(N,)`` names of the units that must stay together, or None.
-        seed: settles who goes where among equals.
+        ranks: ``(N,)`` int rank indices.
+        fractions: fraction of each split, above 0, summing to 1.
+        groups: ``(N,)`` group names, or None.
+        seed: random seed for ties.
 
     Returns:
-        Increasing positions for each split, in the order of ``fractions``.
+        Increasing indices by split.
 
     Raises:
-        ValueError: shares that are not positive or do not sum to 1; fewer pictures or groups
-            than splits.
+        ValueError: invalid fractions, or fewer images or groups than splits.
 
     Example:
         >>> parts = split_indices(np.repeat([0, 1], 10), {"train": 0.8, "test": 0.2})
@@ -38,53 +37,58 @@ def split_indices(
     ranks = np.asarray(ranks)
     shares = np.array(list(fractions.values()), dtype=float)
     if not (shares > 0).all() or not np.isclose(shares.sum(), 1):
-        raise ValueError(
-            f"splits={dict(fractions)} must be shares above 0 that sum to 1, not {shares.sum():g}"
-        )
-    units = np.arange(len(ranks)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        problem = f"fractions must be above 0 and sum to 1, not {shares.sum():g}"
+        raise ValueError(f"splits = {dict(fractions)}: {problem}")
+    kind, units = "images", np.arange(len(ranks))
+    if groups is not None:
+        kind, units = "groups", np.unique(groups, return_inverse=True)[1]
     count = int(units.max()) + 1 if len(units) else 0
     if count < len(shares):
-        kind = "pictures" if groups is None else "groups"
-        raise ValueError(
-            f"{count} {kind} cannot fill {len(shares)} splits ({', '.join(fractions)})"
-        )
+        names = ", ".join(fractions)
+        raise ValueError(f"{count} {kind} are too few for {len(shares)} splits ({names})")
     rng = np.random.default_rng(seed)
-    deal = _stratified_split if groups is None else _stratified_group_split
-    home = deal(ranks, shares, units, rng)
-    parts = {name: np.flatnonzero(home == i) for i, name in enumerate(fractions)}
+    if groups is None:
+        assigned = _stratified_split(ranks, shares, rng)
+    else:
+        assigned = _stratified_group_split(ranks, shares, units, rng)
+    parts = {name: np.flatnonzero(assigned == i) for i, name in enumerate(fractions)}
     empty = [name for name, part in parts.items() if not len(part)]
     if empty:
-        raise ValueError(f"split {empty[0]!r} would be empty: {len(ranks)} pictures are too few")
+        raise ValueError(f"split {empty[0]!r} would be empty: {len(ranks)} images are too few")
     return parts
 
 
-def _stratified_split(ranks, shares, _, rng) -> np.ndarray:
-    """Walk rank by rank, in random order within a rank; the split furthest behind is served."""
+def _stratified_split(ranks: np.ndarray, shares: np.ndarray, rng) -> np.ndarray:
+    """``(N,)`` split of each image: rank by rank, to the split with the largest deficit."""
     order = np.lexsort((rng.random(len(ranks)), ranks))
-    home = np.empty(len(ranks), dtype=int)
-    behind = rng.random(len(shares)) * 1e-6
+    assigned = np.empty(len(ranks), dtype=int)
+    deficit = rng.random(len(shares)) * 1e-6
     for index in order:
-        behind += shares
-        home[index] = behind.argmax()
-        behind[home[index]] -= 1
-    return home
+        deficit += shares
+        assigned[index] = deficit.argmax()
+        deficit[assigned[index]] -= 1
+    return assigned
 
 
-def _stratified_group_split(ranks, shares, units, rng) -> np.ndarray:
-    """Serve the largest groups first, each where the squared misfit over ranks grows least."""
-    table = np.zeros((units.max() + 1, ranks.max() + 1))
-    np.add.at(table, (units, ranks), 1)
-    # Ranks that nobody has would divide by zero.
-    table = table[:, table.any(axis=0)]
-    wanted = shares[:, None] * table.sum(axis=0)
-    order = np.lexsort((rng.random(len(table)), -table.sum(axis=1)))
-    home, have = np.empty(len(table), dtype=int), np.zeros_like(wanted)
+def _stratified_group_split(ranks: np.ndarray, shares: np.ndarray, units: np.ndarray, rng):
+    """``(N,)`` split of each image: largest groups first, with the least increase in misfit.
+
+    The misfit is the squared deviation from the target counts per rank, divided by the target.
+    """
+    counts = np.zeros((units.max() + 1, ranks.max() + 1))  # (groups, ranks)
+    np.add.at(counts, (units, ranks), 1)
+    # Ranks without images would divide by zero.
+    counts = counts[:, counts.any(axis=0)]
+    target = shares[:, None] * counts.sum(axis=0)  # (splits, ranks)
+    order = np.lexsort((rng.random(len(counts)), -counts.sum(axis=1)))
+    assigned, current = np.empty(len(counts), dtype=int), np.zeros_like(target)
     for done, unit in enumerate(order):
-        group = table[unit]
-        growth = (group * (group + 2 * (have - wanted)) / wanted).sum(axis=1)
-        empty = ~have.any(axis=1)
-        if len(table) - done <= empty.sum():
-            growth[~empty] = np.inf
-        home[unit] = growth.argmin()
-        have[home[unit]] += group
-    return home[units]
+        group = counts[unit]
+        increase = (group * (group + 2 * (current - target)) / target).sum(axis=1)
+        empty = ~current.any(axis=1)
+        # The last groups fill the empty splits.
+        if len(counts) - done <= empty.sum():
+            increase[~empty] = np.inf
+        assigned[unit] = increase.argmin()
+        current[assigned[unit]] += group
+    return assigned[units]

@@ -1,8 +1,10 @@
-"""Every entry of a listing looked at before anything is done with it, and all faults told."""
+"""Validate all samples of a label table and report every error."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,99 +18,96 @@ from .label_files import LabelTable
 
 
 def validate_samples(
-    root: Path, listing: LabelTable, task: OrdinalTask, filled: Iterable[pd.Series | None] = ()
+    root: Path,
+    table: LabelTable,
+    task: OrdinalTask,
+    required_columns: Iterable[pd.Series | None] = (),
 ) -> tuple[list[Path], np.ndarray]:
-    """N paths of readable pictures, and ``(N,)`` labels on the task's number line.
+    """Validate images, labels and required (non-empty) columns of a label table.
 
-    In the columns ``filled`` every row must say something.
+    Returns:
+        N paths of readable images, and ``(N,)`` float64 labels in the task's unit.
 
     Raises:
-        ValueError: up to ten faults, each with its row, field and value, in the order of rows.
+        ValueError: lists up to ten errors in row order, each with row, field and value.
     """
-    faults = ErrorReport(listing)
-    files = _resolve_paths(root, listing, faults)
+    report = ErrorReport(table)
+    files = _resolve_paths(root, report)
     values = np.full(len(files), np.nan)
-    for index, label in enumerate(listing.labels):
-        place = faults.place(index, listing.label_field)
+    for index, label in enumerate(table.labels):
         try:
-            values[index] = task.parse_label(label, where=place)
+            values[index] = task.parse_label(label)
         except ValueError as error:
-            faults.add(index, str(error))
-    for column in filled:
+            report.add(index, table.label_field, str(error))
+    for column in required_columns:
         for index in [] if column is None else np.flatnonzero(column == ""):
-            faults.add(index, f"{faults.place(index, f'column {column.name!r}')}: is empty")
-    _open_all(files, listing, faults)
-    faults.raise_if_any()
+            report.add(index, f"column {column.name!r}", "is empty")
+    _open_images(files, report)
+    report.raise_if_any()
     return files, values
 
 
 class ErrorReport:
-    """What is wrong with the entries of a listing, kept by row."""
+    """Errors of a label table by entry."""
 
-    def __init__(self, listing: LabelTable) -> None:
-        self.listing = listing
-        self.texts: dict[int, list[str]] = {}
+    def __init__(self, table: LabelTable) -> None:
+        self.table = table
+        self.errors: dict[int, list[str]] = defaultdict(list)
 
-    def place(self, index: int, field: str) -> str:
-        """An entry's field as its reader finds it: "row 7, column 'age'"."""
-        row = self.listing.rows[index]
-        return f"{row}, {field}" if row else field
-
-    def add(self, index: int, text: str) -> None:
-        """Note a fault of an entry."""
-        self.texts.setdefault(index, []).append(text)
+    def add(self, index: int, field: str, problem: str) -> None:
+        """Add an error of an entry: "row 7, column 'age': problem"."""
+        row = self.table.rows[index]
+        self.errors[index].append(f"{row}, {field}: {problem}" if row else f"{field}: {problem}")
 
     def raise_if_any(self) -> None:
-        """Raise ``ValueError`` with the first ten faults, if there are any."""
-        # Pictures of a subfolder share its name, and what is wrong with it.
-        texts = list(dict.fromkeys(text for row in sorted(self.texts) for text in self.texts[row]))
-        if not texts:
+        """Raise ValueError with the first ten errors, if there are any."""
+        # Images of a class folder share its name and therefore its error.
+        errors = list(
+            dict.fromkeys(chain.from_iterable(self.errors[i] for i in sorted(self.errors)))
+        )
+        if not errors:
             return
-        told = listed(texts)
-        if len(self.texts) == len(self.listing.paths) > 1:
-            told += "\n  Every entry is at fault: are the folder, the columns and the task right?"
-        count = f"{len(texts)} fault{'s'[: len(texts) > 1]}"
-        raise ValueError(f"{self.listing.source} has {count}:{told}")
+        count = f"{len(errors)} error{'s'[: len(errors) > 1]}"
+        message = f"{self.table.source}: {count}:{listed(errors)}"
+        if len(self.errors) == len(self.table.rows) > 1:
+            message += "\n  Every entry has an error; check the folder, the columns and the task"
+        raise ValueError(message)
 
 
-def _resolve_paths(root: Path, listing: LabelTable, faults: ErrorReport) -> list[Path | None]:
-    """Each entry's file; None, and a fault, where it is missing, outside, or listed twice."""
+def _resolve_paths(root: Path, report: ErrorReport) -> list[Path | None]:
+    """File of each entry; None, and an error, if it is missing, outside or listed twice."""
+    table = report.table
     files: list[Path | None] = []
     first: dict[Path, int] = {}
-    for index, name in enumerate(listing.paths):
-        file = _resolve(root, name)
+    for index, name in enumerate(table.paths):
+        file = Path(os.path.normpath(root / name))
+        if "\\" in name and not os.path.isfile(file):
+            # Windows path.
+            file = Path(os.path.normpath(root / name.replace("\\", "/")))
         if not name:
-            fault = "is empty"
+            problem = "is empty"
         elif not file.is_relative_to(root):
-            fault = f"{name!r} leaves the folder {root}; give a folder that holds all pictures"
+            problem = f"{name!r} is outside {root}; give a folder that contains all images"
         elif file in first:
-            fault = f"{name!r} stands in {listing.rows[first[file]]} already; keep one of the two"
+            problem = f"{name!r} duplicates {table.rows[first[file]]}; remove one"
         elif not os.path.isfile(file):
-            fault = f"{name!r} is missing: there is no file {file}"
+            problem = f"{name!r} is missing: no file {file}"
         else:
             first[file] = index
             files.append(file)
             continue
         files.append(None)
-        faults.add(index, f"{faults.place(index, listing.path_field)}: {fault}")
+        report.add(index, table.path_field, problem)
     return files
 
 
-def _resolve(root: Path, name: str) -> Path:
-    file = Path(os.path.normpath(root / name))
-    if "\\" in name and not os.path.isfile(file):
-        # A table written on Windows.
-        file = Path(os.path.normpath(root / name.replace("\\", "/")))
-    return file
-
-
-def _open_all(files: list[Path | None], listing: LabelTable, faults: ErrorReport) -> None:
-    """Open every picture that was found; in threads, since this mostly waits for the disk."""
-    found = [index for index, file in enumerate(files) if file is not None]
+def _open_images(files: list[Path | None], report: ErrorReport) -> None:
+    """Validate every image file, in threads because the disk is the bottleneck."""
+    table = report.table
+    indices = [index for index, file in enumerate(files) if file is not None]
     with ThreadPoolExecutor() as pool:
-        told = pool.map(validate_image, (files[index] for index in found))
-        bar = tqdm(told, "checking pictures", len(found), leave=False, delay=2, unit="picture")
-        for index, fault in zip(found, bar, strict=True):
-            if isinstance(fault, str):
-                place = faults.place(index, listing.path_field)
-                faults.add(index, f"{place}: {listing.paths[index]!r} {fault}")
+        results = pool.map(validate_image, (files[index] for index in indices))
+        bar = tqdm(results, "validating images", len(indices), leave=False, delay=2, unit="image")
+        for index, result in zip(indices, bar, strict=True):
+            if isinstance(result, str):
+                report.add(index, table.path_field, f"{table.paths[index]!r} {result}")

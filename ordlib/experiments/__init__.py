@@ -1,1 +1,1 @@
-"""Result tables and what makes them, components and pico-clip, and benchmarks."""
+"""Results tables and the experiments behind them, training of components, benchmarks."""

@@ -1,4 +1,4 @@
-"""What ranking adapters are trained and tested on: larger splits, and objects held back."""
+"""Training and evaluation sets of the ranking adapter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,130 +10,127 @@ from ..clip import ClipBackbone
 from ..data import ImageData
 from ..synthetic.load import load_data
 
-# Private to the painter of that task, whose every change draws the whole world anew.
-from ..synthetic.quality import _distort, _share_out
+# Private in synthetic.quality, whose every change invalidates all rendered images.
+from ..synthetic.quality import _apply_distortions, _distribute_severity
 from ..synthetic.vocabulary import OBJECTS
 from ..utils.cache import content_hash
 
-# The 2,000 pictures of a train split hold 26 of each object: too few to tell objects apart. Quality
-# has no more than that, since more crops of its seven photographs only teach those seven; drawings
-# are damaged beside them, as many of each of two tasks.
-SIZES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 2_000}
-DAMAGED = ("counting", "ageing")
-DAMAGED_EACH = 1_250
+# The default train split of 2,000 images has 26 per object, too few to learn the objects. Quality
+# gets no more, because further crops of its seven photographs add no new scenes; instead, it is
+# augmented with distorted drawings of two other tasks.
+NUM_TRAIN_IMAGES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 2_000}
+DRAWING_TASKS = ("counting", "ageing")
+NUM_DISTORTED = 1_250
 SEED = 7
-TASKS = tuple(SIZES)
-# One object in eight is never named to an adapter, nor shown to it.
+TASKS = tuple(NUM_TRAIN_IMAGES)
+# One object in eight is in no training image and no training prompt.
 HELD_OUT_OBJECTS = tuple(noun.plural for noun in OBJECTS[4::8])
-# The first 1,000 of these are the test split; the rest is drawn for the sake of held-out objects.
-TEST_SIZE = 6_000
+# The first 1,000 are the test split; the others provide images of held-out objects.
+NUM_TEST_IMAGES = 6_000
 
 
 def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
-    """A rendered split for training a ranking adapter, without the held-out objects.
+    """Return a synthetic training split of the ranking adapter, without held-out objects.
 
-    Args:
-        clip: whose side the pictures have.
-        task: one of ``TASKS``.
-        split: "train" (larger than the usual one, which it begins with; for quality with damaged
-            drawings beside the photographs) or "val".
+    The split "train" starts with the default train split; that of quality is augmented with
+    distorted drawings. The split "val" is the default one.
     """
-    size = SIZES[task] if split == "train" else None
+    size = NUM_TRAIN_IMAGES[task] if split == "train" else None
     data = load_data(task, split, clip.image_size, size)
     if task == "quality" and split == "train":
-        # Without the held-out objects here, too.
-        drawings = [training_data(clip, drawn, split) for drawn in DAMAGED]
-        return add_distorted_drawings(data, drawings, DAMAGED_EACH)
+        drawings = [training_data(clip, name, split) for name in DRAWING_TASKS]
+        return add_distorted_drawings(data, drawings, NUM_DISTORTED)
     if task != "counting":
         return data
     return data.subset(~data.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy())
 
 
 def add_distorted_drawings(
-    photographs: ImageData, drawings: list[ImageData], each: int
+    photographs: ImageData, drawings: list[ImageData], count: int
 ) -> ImageData:
-    """Photographs of the quality task, and drawings that were damaged in the same way.
+    """Augment the quality task with ``count`` distorted images of each set of drawings.
 
-    Seven photographs teach those seven: an adapter that saw nothing else took whatever it did not
-    know for bad. What is damaged are drawings, so that no photograph of val or test is touched.
-    The first of ``each`` set of drawings are taken; all have scores of opinion from 1 to 5.
+    Trained on seven photographs alone, an adapter scores every unknown scene as bad. Distorting
+    drawings leaves the photographs of val and test unseen.
     """
     rng = np.random.default_rng(SEED)
-    drawn = [_damaged(data.images[i], rng) for data in drawings for i in range(each)]
-    images = np.stack([np.asarray(image) for image, _ in drawn])
-    scenes = [*photographs.groups, *["drawing"] * len(drawn)]
+    distorted = [_distort_drawing(data.images[i], rng) for data in drawings for i in range(count)]
+    images = np.stack([np.asarray(image) for image, _ in distorted])
+    scenes = [*photographs.groups, *["drawing"] * len(distorted)]
+    fingerprints = [data.fingerprint for data in (photographs, *drawings)]
     return replace(
         photographs,
         images=np.concatenate([photographs.images, images]),
-        values=np.concatenate([photographs.values, [value for _, value in drawn]]),
+        values=np.concatenate([photographs.values, [value for _, value in distorted]]),
         metadata=pd.DataFrame({"scene_id": scenes}),
         groups=np.array(scenes),
-        fingerprint=content_hash(
-            photographs.fingerprint, *(data.fingerprint for data in drawings), each, SEED
-        ),
+        fingerprint=content_hash(*fingerprints, count, SEED),
     )
 
 
-def _damaged(picture: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Draw a score, and damage a picture until it deserves it, as the task's painter does."""
+def _distort_drawing(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Sample a score, and distort an image accordingly, as the quality task does."""
     value = round(float(rng.uniform(1, 5)), 2)
     damage = np.clip((5 - value) / 4 * rng.lognormal(0, 0.13) + rng.normal(0, 0.03), 0, 1.1)
-    spoilt = _distort(np.float32(picture), _share_out(rng, float(damage)), rng.spawn(1)[0])
-    return (spoilt + 0.5).clip(0, 255).astype(np.uint8), value
+    severities = _distribute_severity(rng, float(damage))
+    distorted = _apply_distortions(np.float32(image), severities, rng.spawn(1)[0])
+    return (distorted + 0.5).clip(0, 255).astype(np.uint8), value
 
 
 @dataclass(frozen=True, eq=False)
 class EvalSet:
-    """Pictures that order is tested on, each with its sentence.
+    """Images with prompts and targets, to evaluate a ranking on.
 
     Attributes:
         name: "test", "held-out objects", "distractors" or "absent objects".
-        data: N pictures.
-        truth: ``(N,)`` what the sentences ask for; 0 where the picture has none of it.
-        prompts: by kind of wording, "seen" and perhaps "held_out", N sentences each.
+        data: N images.
+        y_true: ``(N,)`` target value of each prompt; 0 for absent objects.
+        prompts: N prompts for each key, "seen" and optionally "held_out".
     """
 
     name: str
     data: ImageData
-    truth: np.ndarray
+    y_true: np.ndarray
     prompts: dict[str, Sequence[str]]
 
 
 def eval_sets(
     clip: ClipBackbone, task: str, prompt_templates: dict[str, Sequence[str]]
 ) -> list[EvalSet]:
-    """The sets that a task is tested on, with the first of each kind of wording.
+    """Return the evaluation sets of a task, with the first prompt template of each kind.
 
-    They are the test split; for counting also pictures of held-out objects, pictures with
-    distractors, and the test split once with each picture's own object and once with another
-    one's, of which it has none.
+    All tasks have their test split. Counting adds images of held-out objects, images with
+    distractors, and "absent objects": the test split once with the prompt of the object in the
+    image, and once with that of an object of which the image has none.
     """
     test = load_data(task, "test", clip.image_size)
     if task != "counting":
-        prompts = {kind: [known[0]] * len(test) for kind, known in prompt_templates.items()}
+        prompts = {kind: [first] * len(test) for kind, (first, *_) in prompt_templates.items()}
         return [EvalSet("test", test, test.values, prompts)]
-    many = load_data(task, "test", clip.image_size, TEST_SIZE)
-    unseen = many.subset(
-        many.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy(), "held-out objects"
-    )
-    crowded = load_data(task, "distractors", clip.image_size)
-    found = []
-    for name, data in (("test", test), ("held-out objects", unseen), ("distractors", crowded)):
-        prompts = {kind: _named(data, known[0]) for kind, known in prompt_templates.items()}
-        found.append(EvalSet(name, data, data.values, prompts))
-    return [*found, _absent_object_set(test, prompt_templates["seen"][0])]
+    extended = load_data(task, "test", clip.image_size, NUM_TEST_IMAGES)
+    is_held_out = extended.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy()
+    splits = {
+        "test": test,
+        "held-out objects": extended.subset(is_held_out, "held-out objects"),
+        "distractors": load_data(task, "distractors", clip.image_size),
+    }
+    sets = []
+    for name, data in splits.items():
+        prompts = {kind: _fill(first, data) for kind, (first, *_) in prompt_templates.items()}
+        sets.append(EvalSet(name, data, data.values, prompts))
+    return [*sets, _absent_object_set(test, prompt_templates["seen"][0])]
 
 
-def _absent_object_set(test: ImageData, wording: str) -> EvalSet:
-    """Every picture twice: asked for its own objects, and for some that it has none of."""
-    both = test.subset(np.tile(np.arange(len(test)), 2), "absent objects")
-    own = test.metadata["plural"].to_numpy(dtype=str)
+def _absent_object_set(test: ImageData, template: str) -> EvalSet:
+    """Pair every image with a prompt for its own object, and with one for an absent object."""
+    data = test.subset(np.tile(np.arange(len(test)), 2), "absent objects")
+    present = test.metadata["plural"].to_numpy(dtype=str)
     rng = np.random.default_rng(0)
-    others = [rng.choice([n.plural for n in OBJECTS if n.plural != name]) for name in own]
-    both = replace(both, metadata=both.metadata.assign(plural=[*own, *others]))
-    truth = np.concatenate([test.values, np.zeros(len(test))])
-    return EvalSet("absent objects", both, truth, {"seen": _named(both, wording)})
+    absent = [rng.choice([n.plural for n in OBJECTS if n.plural != name]) for name in present]
+    data = replace(data, metadata=data.metadata.assign(plural=[*present, *absent]))
+    y_true = np.concatenate([test.values, np.zeros(len(test))])
+    return EvalSet("absent objects", data, y_true, {"seen": _fill(template, data)})
 
 
-def _named(data: ImageData, wording: str) -> list[str]:
-    return [wording.format(plural=name) for name in data.metadata["plural"]]
+def _fill(template: str, data: ImageData) -> list[str]:
+    return [template.format(plural=name) for name in data.metadata["plural"]]

@@ -1,4 +1,4 @@
-"""The evidence table ``ranking_adapter``: adapters of four tasks and of one, and rivals."""
+"""Results table ``ranking_adapter``: multi-task and single-task adapters, and baselines."""
 
 import time
 from dataclasses import replace
@@ -19,20 +19,20 @@ from ..utils.cache import content_hash
 from ..utils.device import device_description
 from .adapter_data import TASKS, eval_sets, training_data
 from .results import load_results
-from .runs import once
+from .runs import cached_json
 from .train import METHODS
 from .train_adapter import CONFIG, evaluate_ranking, save_with_card, train_ranking_adapter
 
 BACKBONE = "pico-clip"
 MULTI_TASK, SINGLE_TASK = "ranking adapter", "ranking adapter, one task"
 BASELINES = {"zero-shot": None, "linear probe": None, "NumCLIP": "numclip", "L2RCLIP": "l2rclip"}
-# Five times the pictures, a quarter of the passes: about as many steps as in the table of methods,
-# for which the rates were chosen.
+# Five times the images and a quarter of the epochs: about as many steps as in the table of
+# methods, for which the learning rates were selected.
 BASELINE_EPOCHS = 5
 
 
 class Entry(NamedTuple):
-    """One trained model of the table: its task, or "all", and its config but for the seed."""
+    """One model of the table; its task may be "all", its config lacks the seed."""
 
     method: str
     task: str
@@ -41,83 +41,81 @@ class Entry(NamedTuple):
 
 
 def entries(seeds: int) -> list[Entry]:
-    """The models of the table, the longest first."""
-    found = [Entry(MULTI_TASK, "all", seed, CONFIG) for seed in range(seeds)]
-    found += [Entry(SINGLE_TASK, task, seed, CONFIG) for seed in range(seeds) for task in TASKS]
-    known = load_results("methods").query("image_encoder == 'frozen'")
-    for method, trained in BASELINES.items():
+    """Return the models of the table, in order of decreasing training time."""
+    models = [Entry(MULTI_TASK, "all", seed, CONFIG) for seed in range(seeds)]
+    models += [Entry(SINGLE_TASK, task, seed, CONFIG) for seed in range(seeds) for task in TASKS]
+    tuned = load_results("methods").query("image_encoder == 'frozen'")
+    for method, name in BASELINES.items():
         for task in TASKS:
             config = None
-            if trained:
-                rate = known.query("method == @method and task == @task")["learning_rate"].iloc[0]
-                config = TrainingConfig(epochs=BASELINE_EPOCHS, learning_rate=rate)
-            found += [Entry(method, task, seed, config) for seed in range(seeds if trained else 1)]
-    return found
+            if name:
+                lr = tuned.query("method == @method and task == @task")["learning_rate"].iloc[0]
+                config = TrainingConfig(epochs=BASELINE_EPOCHS, learning_rate=lr)
+            models += [Entry(method, task, seed, config) for seed in range(seeds if name else 1)]
+    return models
 
 
-def run(entry: Entry, work: Path) -> list[dict]:
-    """Train and judge one model, unless that was done before; its rows stay in ``work``."""
+def run_entry(entry: Entry, work_dir: Path) -> list[dict]:
+    """Train and evaluate one model, or return its rows cached in ``work_dir``."""
     name = f"{entry.method}-{entry.task}-{entry.seed}".replace(" ", "_").replace(",", "")
-    path = work / f"ranking-{name}-{content_hash(repr(entry))}.json"
-    adapter = partial(_adapter, entry, path.with_suffix(""))
-    return once(path, adapter if "adapter" in entry.method else partial(_baseline, entry))
+    path = work_dir / f"ranking-{name}-{content_hash(repr(entry))}.json"
+    if "adapter" in entry.method:
+        return cached_json(path, partial(_run_adapter, entry, path.with_suffix("")))
+    return cached_json(path, partial(_run_baseline, entry))
 
 
-def _adapter(entry: Entry, folder: Path) -> list[dict]:
+def _run_adapter(entry: Entry, folder: Path) -> list[dict]:
     clip, config = load_clip(BACKBONE), replace(entry.config, seed=entry.seed)
     tasks = TASKS if entry.task == "all" else (entry.task,)
     adapter, history = train_ranking_adapter(clip, tasks, config, folder, progress=False)
     rows = save_with_card(adapter, history, config, folder)
     delete_checkpoints(folder)
-    about = {"method": entry.method, "seed": entry.seed, "prompt_conditioned": True}
-    return [row | about | _cost(history.attrs, clip) for row in rows]
+    model = {"method": entry.method, "seed": entry.seed, "prompt_conditioned": True}
+    return [row | model | _cost(history.attrs, clip) for row in rows]
 
 
-def _baseline(entry: Entry) -> list[dict]:
-    """Judge a method that knows no sentences; its values, too, are put on a line fitted on val."""
-    clip, began = load_clip(BACKBONE), time.perf_counter()
+def _run_baseline(entry: Entry) -> list[dict]:
+    """Evaluate a method without prompts; its values are calibrated on val as well."""
+    clip, start = load_clip(BACKBONE), time.perf_counter()
     train, val = (training_data(clip, entry.task, split) for split in ("train", "val"))
-    told = entry.method == "zero-shot" and entry.task == "counting"
+    prompt_conditioned = entry.method == "zero-shot" and entry.task == "counting"
     cost = {"steps": 0, "seconds": 0.0}
     if entry.method == "zero-shot":
-        fill = {"object": "plural"} if told else None
-        model = ZeroShot(clip, train.task, templates=(0,), fill=fill)
+        columns = {"object": "plural"} if prompt_conditioned else None
+        model = ZeroShot(clip, train.task, templates=(0,), placeholder_columns=columns)
     elif entry.method == "linear probe":
         model = LinearProbe(lambda data: cached_image_features(clip, data), train.task).fit(train)
-        cost["seconds"] = round(time.perf_counter() - began, 2)
+        cost["seconds"] = round(time.perf_counter() - start, 2)
     else:
         model = METHODS[BASELINES[entry.method]](clip, train.task, seed=entry.seed)
         cost = fit(model, train, val, replace(entry.config, seed=entry.seed), progress=False).attrs
-    scale = LabelScaler.fit(val.values).calibrated(model.predict(val).value, val.values)
+    label_scaler = LabelScaler.fit(val.values).calibrated(model.predict(val).value, val.values)
     rows = []
-    for judged in eval_sets(clip, entry.task, {"seen": ("{plural}",)}):
-        found = evaluate_ranking(judged, model.predict(judged.data).value, scale)
-        about = {"task": entry.task, "split": judged.name, "prompts": None}
-        more = {"method": entry.method, "seed": entry.seed, "prompt_conditioned": told}
-        rows.append(about | found | more | _cost(cost, clip))
+    for eval_set in eval_sets(clip, entry.task, {"seen": ("{plural}",)}):
+        scores = model.predict(eval_set.data).value
+        rows.append(
+            {"task": entry.task, "split": eval_set.name, "prompts": None}
+            | evaluate_ranking(eval_set, scores, label_scaler)
+            | {"method": entry.method, "seed": entry.seed}
+            | {"prompt_conditioned": prompt_conditioned, **_cost(cost, clip)}
+        )
     return rows
 
 
-def _cost(found: dict, clip: ClipBackbone) -> dict:
-    kept = {name: found[name] for name in ("steps", "seconds")}
-    return kept | {"device": device_description(clip.device)}
+def _cost(attrs: dict, clip: ClipBackbone) -> dict:
+    device = device_description(clip.device)
+    return {"steps": attrs["steps"], "seconds": attrs["seconds"], "device": device}
 
 
 def make(
     table: str, *, seeds: int = 3, num_jobs: int = 1, work_dir: Path = Path("build/tables")
 ) -> dict:
-    """Train and test the models of the table.
-
-    Args:
-        table: its name.
-        seeds: of what is trained.
-        num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``).
-        work_dir: keeps finished models, each adapter as a component.
-    """
-    found = Parallel(num_jobs, verbose=1)(delayed(run)(e, work_dir) for e in entries(seeds))
+    """Compute the results table; ``work_dir`` also keeps the trained adapters."""
+    jobs = (delayed(run_entry)(entry, work_dir) for entry in entries(seeds))
+    rows = Parallel(num_jobs, verbose=1)(jobs)
     return {
-        "description": "Order of pictures by a sentence: one adapter for four tasks, adapters for one, "
-        "and methods that know no sentences, on the same training pictures.",
-        "records": [row for each in found for row in each],
+        "description": "Ranking of images by a prompt: a multi-task adapter, single-task adapters, "
+        "and methods without prompts, trained on the same images.",
+        "records": [row for model_rows in rows for row in model_rows],
         "backbone": BACKBONE,
     }

@@ -1,4 +1,4 @@
-"""What runs share: the command that repeats one, rows that are computed once, their numbers."""
+"""Helpers shared by all experiments: shell commands, cached results, numbers for JSON."""
 
 import json
 import math
@@ -9,32 +9,33 @@ from typing import TypeVar
 
 from ..utils.cache import atomic_write
 
-Row = TypeVar("Row", dict, list)
+Result = TypeVar("Result", dict, list)
 
 
-def command_line(*words: str, options: Iterable[tuple[str, object]]) -> str:
-    """A command of ordlib with options by name; those of None are left out.
+def command_line(*arguments: str, options: Iterable[tuple[str, object]]) -> str:
+    """Format an ``ordlib`` shell command; options whose value is None are omitted.
 
     Example:
-        >>> command_line("train", "coop", options=[("batch_size", 3), ("data", None), ("output", "a b")])
+        >>> options = [("batch_size", 3), ("data", None), ("output", "a b")]
+        >>> command_line("train", "coop", options=options)
         "ordlib train coop --batch-size 3 --output 'a b'"
     """
-    line = ["ordlib", *words]
+    parts = ["ordlib", *arguments]
     for name, value in options:
         if value is not None:
-            line += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(line)
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)
 
 
-def once(path: Path, run: Callable[[], Row]) -> Row:
-    """The result of a run, read from its JSON file where it was done before."""
+def cached_json(path: Path, compute: Callable[[], Result]) -> Result:
+    """Return the result stored in a JSON file; compute and store it if there is none."""
     if not path.is_file():
-        found = run()
+        result = compute()
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(found), "utf-8")
+            temporary.write_text(json.dumps(result), "utf-8")
     return json.loads(path.read_text("utf-8"))
 
 
-def number(value: float) -> float | None:
-    """What a table can hold: the correlation with a constant is undefined, and JSON has no NaN."""
+def round_or_none(value: float) -> float | None:
+    """Round a metric to six digits; None for NaN, which JSON cannot represent."""
     return None if math.isnan(value) else round(value, 6)

@@ -1,4 +1,4 @@
-"""The models of the tables of methods, and what trains and tests them."""
+"""Experiment grids behind the results tables of the methods."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -13,42 +13,36 @@ from ..metrics import two_way_bootstrap
 from ..synthetic.load import load_data
 from ..tasks import load_task
 from ..training.config import TrainingConfig
-from .runs import number
-from .trials import BACKBONE, Trial, run
+from .experiment import BACKBONE, Experiment, run_experiment
+from .runs import round_or_none
 
 TASKS = ("counting", "dating", "ageing", "quality")
-# Labels in the tables, with the method and the options that each stands for.
+# Labels in the tables, with the method and its options.
 METHODS_IN_TABLE: Mapping[str, tuple[str, dict]] = {
     "zero-shot": ("zero-shot", {}),
-    "zero-shot (bin phrases)": ("zero-shot", {"over": "bins"}),
-    "linear probe": ("probe", {}),
-    "fine-tuned CLIP": ("finetuned", {}),
-    "CORN": ("corn", {}),
-    "CoOp (context only)": ("coop", {"tune_rank_embeddings": False}),
-    "CoOp": ("coop", {}),
-    "OrdinalCLIP": ("ordinalclip", {}),
-    "NumCLIP": ("numclip", {}),
-    "L2RCLIP": ("l2rclip", {}),
-    "L2RCLIP (single stage)": ("l2rclip", {}),
-}
+    "zero-shot (bin phrases)": ("zero-shot", {"prompts_for": "bins"}),
+    "linear probe": ("probe", {}), "fine-tuned CLIP": ("finetuned", {}), "CORN": ("corn", {}),
+    "CoOp (context only)": ("coop", {"tune_rank_embeddings": False}), "CoOp": ("coop", {}),
+    "OrdinalCLIP": ("ordinalclip", {}), "NumCLIP": ("numclip", {}),
+    "L2RCLIP": ("l2rclip", {}), "L2RCLIP (single stage)": ("l2rclip", {}),
+}  # fmt: skip
 UNTRAINED = ("zero-shot", "zero-shot (bin phrases)", "linear probe")
-# With a frozen tower there is one stage, and nothing to join.
-JOINT = "L2RCLIP (single stage)"
-TRAINED = tuple(label for label in METHODS_IN_TABLE if label not in (*UNTRAINED, JOINT))
+# A frozen image encoder has a single stage anyway.
+SINGLE_STAGE = "L2RCLIP (single stage)"
+TRAINED = tuple(label for label in METHODS_IN_TABLE if label not in (*UNTRAINED, SINGLE_STAGE))
 FEW_SHOT_METHODS = ("linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP")
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-# Seeds of the tables are 0, 1, ...; the rates are chosen with another, on val.
+LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+# The tables use seeds 0, 1, ...; learning rates are selected on val with another seed.
 TUNING_SEED = 1000
 FROZEN = TrainingConfig(epochs=20)
-# Pictures are dear: fewer epochs, one rate for all, and a third of it for the tower.
+# Images are expensive: fewer epochs, and no tuning of the learning rate.
 LORA = TrainingConfig(epochs=10, lr_multipliers={"image_encoder": 0.3})
-# L2RCLIP has two stages, and as many steps in all.
-STAGES = replace(LORA, prompt_epochs=5)
-# Methods whose text features are one for each rank, so that their order can be compared.
-PROMPTED = ("CoOp", "OrdinalCLIP", "L2RCLIP")
-RANKFORMERS: Mapping[str, dict] = {
-    "L2RCLIP": {},
-    "no RankFormer": {"attention_over": "off"},
+# L2RCLIP trains in two stages, with as many steps in total.
+TWO_STAGE = replace(LORA, prompt_epochs=5)
+# Methods with one text feature per rank, whose ordinality can be scored.
+PROMPT_METHODS = ("CoOp", "OrdinalCLIP", "L2RCLIP")
+RANKFORMER_VARIANTS: Mapping[str, dict] = {
+    "L2RCLIP": {}, "no RankFormer": {"attention_over": "off"},
     "attention over tokens": {"attention_over": "tokens"},
     "attention over both": {"attention_over": "both"},
     "learned position": {"rank_pos_embed": "learned"},
@@ -57,54 +51,55 @@ RANKFORMERS: Mapping[str, dict] = {
     "tightness alone": {"pairwise_loss": "tightness"},
     "diversity alone": {"pairwise_loss": "diversity"},
     **{f"alpha {a}": {"alpha": a, "tune_alpha": False} for a in (0.01, 0.1, 0.5)},
-}
+}  # fmt: skip
 PLAIN = {"fcrc_form": "plain", "text_to_image_loss": False, "regressor": False, "adapter": True}
 SHOTS = {"counting": (1, 2, 4, 8, 16, 32), "ageing": (1, 2, 4, 8)}
 
-Runner = Callable[[list[Trial]], list[tuple[dict, np.ndarray]]]
+Runner = Callable[[list[Experiment]], list[tuple[dict, np.ndarray]]]
+LearningRates = dict[tuple[str, str], float]
 
 
 def select_learning_rates(
     runner: Runner, tasks: tuple[str, ...], labels: tuple[str, ...] = TRAINED
-) -> dict[tuple[str, str], float]:
-    """The best of the learning rates, by MAE on val, for every (label, task)."""
-    trials = [
-        _trial(label, task, TUNING_SEED, replace(FROZEN, learning_rate=rate), split="val")
+) -> LearningRates:
+    """Grid search: the learning rate with the lowest validation MAE for every (label, task)."""
+    grid = [
+        _experiment(label, task, TUNING_SEED, replace(FROZEN, learning_rate=lr), split="val")
         for task in tasks
         for label in labels
-        for rate in RATES
+        for lr in LEARNING_RATES
     ]
     best: dict[tuple[str, str], tuple[float, float]] = {}
-    for trial, (row, _) in zip(trials, runner(trials), strict=True):
-        key, found = (trial.label, trial.task), (row["mae"], trial.config.learning_rate)
-        best[key] = min(best.get(key, found), found)
-    return {key: rate for key, (_, rate) in best.items()}
+    for experiment, (row, _) in zip(grid, runner(grid), strict=True):
+        key = (experiment.label, experiment.task)
+        candidate = (row["mae"], experiment.config.learning_rate)
+        best[key] = min(best.get(key, candidate), candidate)
+    return {key: lr for key, (_, lr) in best.items()}
 
 
-def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """The models of the table ``methods``: frozen features, then LoRA on the tower."""
+def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of the table ``methods``: frozen features, then LoRA on the image encoder."""
     rates = select_learning_rates(runner, TASKS)
-    trials = []
-    for task in TASKS:
-        for label in (*UNTRAINED, *TRAINED):
-            many = 1 if label in UNTRAINED else seeds
-            config = _plan(rates, label, task)
-            trials += [_trial(label, task, seed, config) for seed in range(many)]
-    for seed in range(lora_seeds):
-        for task in TASKS:
-            configs = dict.fromkeys(TRAINED, LORA) | {"L2RCLIP": STAGES, JOINT: LORA}
-            trials += [
-                _trial(row, task, seed, config, image_encoder="lora")
-                for row, config in configs.items()
-            ]
-    return trials
+    grid = [
+        _experiment(label, task, seed, _frozen_config(rates, label, task))
+        for task in TASKS
+        for label in (*UNTRAINED, *TRAINED)
+        for seed in range(1 if label in UNTRAINED else seeds)
+    ]
+    configs = dict.fromkeys(TRAINED, LORA) | {"L2RCLIP": TWO_STAGE, SINGLE_STAGE: LORA}
+    return grid + [
+        _experiment(label, task, seed, config, image_encoder="lora")
+        for seed in range(lora_seeds)
+        for task in TASKS
+        for label, config in configs.items()
+    ]
 
 
-def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """The models of the table ``few_shot``, at the rates chosen on all labels."""
+def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of the table ``few_shot``; learning rates are selected on all labels."""
     rates = select_learning_rates(runner, tuple(SHOTS), FEW_SHOT_METHODS[1:])
     return [
-        _trial(label, task, seed, _plan(rates, label, task), shots)
+        _experiment(label, task, seed, _frozen_config(rates, label, task), shots)
         for task, counts in SHOTS.items()
         for shots in counts
         for label in FEW_SHOT_METHODS
@@ -112,168 +107,141 @@ def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
     ]
 
 
-def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """The models of the table ``numclip_ablation``: NumCLIP with one thing changed."""
+def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of the table ``numclip_ablation``: NumCLIP with one change each."""
     rates = select_learning_rates(runner, tuple(SHOTS), ("NumCLIP",))
-    trials = []
+    grid = []
     for task in SHOTS:
-        config = _plan(rates, "NumCLIP", task)
-        for label, (options, task_overrides) in _variants(task).items():
+        config = _frozen_config(rates, "NumCLIP", task)
+        for label, (options, task_overrides) in _numclip_variants(task).items():
             for seed in range(seeds):
-                trial = Trial(label=label, method="numclip", task=task, seed=seed, config=config)
-                trials.append(
-                    replace(trial, options=options, task_overrides=task_overrides, split="val")
-                )
-    return trials
+                experiment = _experiment("NumCLIP", task, seed, config, split="val", **options)
+                grid.append(replace(experiment, label=label, task_overrides=task_overrides))
+    return grid
 
 
-def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Trial]:
-    """The models of ``rankformer_ablation``: L2RCLIP with one thing changed, and rivals."""
-    rates = select_learning_rates(runner, tuple(SHOTS), PROMPTED)
-    trials = []
+def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of ``rankformer_ablation``: L2RCLIP with one change each, and baselines."""
+    rates = select_learning_rates(runner, tuple(SHOTS), PROMPT_METHODS)
+    grid = []
     for task in SHOTS:
-        trials.append(_trial("zero-shot", task, 0, FROZEN, split="val"))
-        for label in PROMPTED:
-            config = _plan(rates, label, task)
-            known = {label: {}} if label != "L2RCLIP" else RANKFORMERS
-            for name, options in known.items():
+        grid.append(_experiment("zero-shot", task, 0, FROZEN, split="val"))
+        for label in PROMPT_METHODS:
+            config = _frozen_config(rates, label, task)
+            variants = RANKFORMER_VARIANTS if label == "L2RCLIP" else {label: {}}
+            for name, options in variants.items():
                 for seed in range(seeds):
-                    trial = _trial(label, task, seed, config, split="val", **options)
-                    trials.append(replace(trial, label=name))
-    return [replace(trial, score_ordinality=True) for trial in trials]
+                    experiment = _experiment(label, task, seed, config, split="val", **options)
+                    grid.append(replace(experiment, label=name))
+    return [replace(experiment, score_ordinality=True) for experiment in grid]
 
 
 def intervals(rows: list[dict], errors: list[np.ndarray], split: str, reference: str) -> list[dict]:
-    """The mean error of every cell, and its difference from one method's, with intervals.
+    """Bootstrap intervals of the MAE of every cell, and of its difference from the reference.
 
-    Args:
-        rows, errors: of the trials, in the same order.
-        split: that all were measured on.
-        reference: the method that is subtracted.
+    ``errors`` has ``(N,)`` absolute errors per row; ``mae_diff`` is method minus reference.
     """
-    tables = defaultdict(list)
-    for row, missed in zip(rows, errors, strict=True):
-        tables[row["task"], row["image_encoder"], row.get("shots"), row["method"]].append(missed)
-    found = []
-    for (task, block, shots, method), table in tables.items():
+    cells = defaultdict(list)
+    for row, error in zip(rows, errors, strict=True):
+        cells[row["task"], row["image_encoder"], row.get("shots"), row["method"]].append(error)
+    entries = []
+    for (task, image_encoder, shots, method), cell in cells.items():
         groups = load_data(task, split).groups
-        mean = two_way_bootstrap(table, groups=groups)
-        # What has no block of its own is compared with the frozen one's.
-        entry = {"task": task, "image_encoder": block, "shots": shots, "method": method}
-        entry |= _named("mae", mean)
-        other = tables.get((task, block, shots, reference))
-        if other is not None and method != reference and len(table) in (1, len(other)):
-            entry |= _named("mae_diff", two_way_bootstrap(other, table, groups=groups), -1)
-        found.append(entry)
-    return found
+        keys = {"task": task, "image_encoder": image_encoder, "shots": shots, "method": method}
+        entry = keys | _interval_columns("mae", two_way_bootstrap(cell, groups=groups))
+        base = cells.get((task, image_encoder, shots, reference))
+        if base is not None and method != reference and len(cell) in (1, len(base)):
+            difference = two_way_bootstrap(base, cell, groups=groups)
+            entry |= _interval_columns("mae_diff", difference, -1)
+        entries.append(entry)
+    return entries
 
 
-def _named(name: str, interval: tuple, sign: int = 1) -> dict:
-    """An interval as entries of a table; with sign -1 it is turned around."""
-    ends = sorted((sign * interval[1], sign * interval[2]))
-    values = {"": sign * interval[0], "_low": ends[0], "_high": ends[1]}
-    return {name + end: number(value) for end, value in values.items()}
+def _interval_columns(name: str, interval: tuple, sign: int = 1) -> dict:
+    """Return estimate, low and high of an interval as columns; sign -1 negates them."""
+    low, high = sorted((sign * interval[1], sign * interval[2]))
+    values = {name: sign * interval[0], f"{name}_low": low, f"{name}_high": high}
+    return {column: round_or_none(value) for column, value in values.items()}
 
 
-def _variants(task: str) -> dict[str, tuple[dict, dict]]:
-    """By label, the options of every variant and what it changes of the task."""
-    known = load_task(task)
-    numerals = [known.rank_names[r] for r in known.rank_index(known.bin_midpoints())]
+def _numclip_variants(task: str) -> dict[str, tuple[dict, dict]]:
+    """Return the options and the task overrides of every variant, by label."""
+    definition = load_task(task)
+    midpoints = definition.rank_index(definition.bin_midpoints())
+    numerals = tuple(definition.rank_names[rank] for rank in midpoints)
     return {
-        "NumCLIP": ({}, {}),
-        "bins only": (PLAIN | {"adapter": False}, {}),
-        "+ adapter": (PLAIN, {}),
-        "+ regressor": (PLAIN | {"regressor": True}, {}),
+        "NumCLIP": ({}, {}), "bins only": (PLAIN | {"adapter": False}, {}),
+        "+ adapter": (PLAIN, {}), "+ regressor": (PLAIN | {"regressor": True}, {}),
         "+ ranking, paper": ({"text_to_image_loss": False}, {}),
         "released form": ({"fcrc_form": "released"}, {}),
         "plain form": ({"fcrc_form": "plain"}, {}),
         "sum_to_one": ({"fcrc_norm": "sum_to_one"}, {}),
         "edge anchor": ({"bin_anchor": "edge"}, {}),
         "no regressor": ({"regressor": False}, {}),
-        "numerals as words": ({}, {"bin_phrases": tuple(numerals)}),
+        "numerals as words": ({}, {"bin_phrases": numerals}),
         "fixed phrases": ({"tune_bin_embeddings": False}, {}),
         "tuned context": ({"tune_context": True}, {}),
         **{f"{d} bins": ({}, _equal_bins(task, d)) for d in (2, 3, 5, 10, 20)},
-    }
+    }  # fmt: skip
 
 
-def _equal_bins(task: str, count: int) -> dict:
-    """Split the ranks into bins of one width, each called by its middle rank."""
-    known = load_task(task)
-    first = np.linspace(0, known.num_ranks, count, endpoint=False).round().astype(int)
-    last = [*(first[1:] - 1), known.num_ranks - 1]
-    words = [known.rank_names[(a + b) // 2] for a, b in zip(first, last, strict=True)]
-    edges = [known.values[place] for place in first]
-    return {"bin_edges": tuple(edges), "bin_phrases": tuple(words)}
+def _equal_bins(task: str, num_bins: int) -> dict:
+    """Return task overrides for bins of equal width, each named by its middle rank."""
+    definition = load_task(task)
+    first = np.linspace(0, definition.num_ranks, num_bins, endpoint=False).round().astype(int)
+    last = [*(first[1:] - 1), definition.num_ranks - 1]
+    phrases = [definition.rank_names[(a + b) // 2] for a, b in zip(first, last, strict=True)]
+    edges = [definition.values[rank] for rank in first]
+    return {"bin_edges": tuple(edges), "bin_phrases": tuple(phrases)}
 
 
-def _trial(
-    label: str,
-    task: str,
-    seed: int,
-    config: TrainingConfig,
-    shots: int | None = None,
-    split: str = "test",
-    **more: object,
-) -> Trial:
+def _experiment(
+    label: str, task: str, seed: int, config: TrainingConfig, shots: int | None = None,
+    split: str = "test", **extra: object,
+) -> Experiment:  # fmt: skip
     method, options = METHODS_IN_TABLE[label]
-    trial = Trial(label=label, method=method, task=task, seed=seed, config=config)
-    return replace(trial, options=options | more, shots=shots, split=split)
+    common = {"label": label, "method": method, "task": task, "seed": seed, "config": config}
+    return Experiment(**common, options=options | extra, shots=shots, split=split)
 
 
-def _plan(rates: dict[tuple[str, str], float], label: str, task: str) -> TrainingConfig:
-    return replace(FROZEN, learning_rate=rates.get((label, task), RATES[0]))
+def _frozen_config(rates: LearningRates, label: str, task: str) -> TrainingConfig:
+    return replace(FROZEN, learning_rate=rates.get((label, task), LEARNING_RATES[0]))
 
 
 class ResultsTable(NamedTuple):
-    """A table: its models, what it holds, and the row that all others are compared with."""
+    """A results table: its experiments, description and reference method."""
 
-    trials: Callable[[Runner, int, int], list[Trial]]
+    experiments: Callable[[Runner, int, int], list[Experiment]]
     description: str
     reference: str = "NumCLIP"
 
 
+ABLATION = "{} with one thing changed, on val, frozen."
 TABLES: Mapping[str, ResultsTable] = {
     "methods": ResultsTable(
         methods, "All methods on all tasks, on test: frozen features, then LoRA."
     ),
-    "few_shot": ResultsTable(few_shot, "Methods by labels a rank, on test, frozen features."),
-    "numclip_ablation": ResultsTable(
-        numclip_ablation, "NumCLIP with one thing changed, on val, frozen."
-    ),
-    "rankformer_ablation": ResultsTable(
-        rankformer_ablation, "L2RCLIP with one thing changed, on val, frozen.", "L2RCLIP"
-    ),
+    "few_shot": ResultsTable(few_shot, "Methods by labels per rank, on test, frozen features."),
+    "numclip_ablation": ResultsTable(numclip_ablation, ABLATION.format("NumCLIP")),
+    "rankformer_ablation": ResultsTable(rankformer_ablation, ABLATION.format("L2RCLIP"), "L2RCLIP"),
 }
 
 
 def make(
-    table: str,
-    *,
-    seeds: int = 10,
-    lora_seeds: int = 3,
-    num_jobs: int = 1,
+    table: str, *, seeds: int = 10, lora_seeds: int = 3, num_jobs: int = 1,
     work_dir: Path = Path("build/tables"),
-) -> dict:
-    """Train and test the models of a table.
+) -> dict:  # fmt: skip
+    """Compute one of ``TABLES``; ``lora_seeds`` is the number of seeds with LoRA."""
+    definition = TABLES[table]
 
-    Args:
-        table: one of ``TABLES``.
-        seeds: on frozen features.
-        lora_seeds: with LoRA on the image encoder.
-        num_jobs: models trained at once; on a CPU one for each core (``OMP_NUM_THREADS=1``).
-        work_dir: keeps finished models' rows.
-    """
-    make_trials, description, reference = TABLES[table]
+    def runner(grid: list[Experiment]) -> list[tuple[dict, np.ndarray]]:
+        return Parallel(num_jobs, verbose=1)(delayed(run_experiment)(e, work_dir) for e in grid)
 
-    def runner(trials: list[Trial]) -> list[tuple[dict, np.ndarray]]:
-        return Parallel(num_jobs, verbose=1)(delayed(run)(trial, work_dir) for trial in trials)
-
-    trials = make_trials(runner, seeds, lora_seeds)
-    rows, errors = zip(*runner(trials), strict=True)
+    grid = definition.experiments(runner, seeds, lora_seeds)
+    rows, errors = zip(*runner(grid), strict=True)
     return {
-        "description": description,
+        "description": definition.description,
         "records": rows,
         "backbone": BACKBONE,
-        "intervals": intervals(list(rows), list(errors), trials[0].split, reference),
+        "intervals": intervals(list(rows), list(errors), grid[0].split, definition.reference),
     }

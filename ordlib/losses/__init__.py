@@ -1,4 +1,4 @@
-"""Losses that know an order: pure functions of tensors, without loops and without host copies."""
+"""Ordinal losses: pure, vectorized tensor functions without device synchronization."""
 
 from .contrastive import cosine_similarity_matrix, supervised_contrastive
 from .corn import corn_loss
@@ -10,12 +10,12 @@ from .l2rclip import (
     ordinal_pairwise,
     tightness,
 )
-from .numclip import Form, Norm, fcrc, ranking_weights, text_to_image_kl
+from .numclip import FCRCForm, FCRCNorm, fcrc, ranking_weights, text_to_image_kl
 from .ranking_adapter import TieHandling, dual_loss
 
 __all__ = [
-    "Form",
-    "Norm",
+    "FCRCForm",
+    "FCRCNorm",
     "PairwiseLoss",
     "TieHandling",
     "batch_ordinal_pairwise",

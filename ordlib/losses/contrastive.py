@@ -1,4 +1,4 @@
-"""Cosines between pictures and words, and a contrastive loss that labels supervise."""
+"""Cosine similarities and the supervised contrastive loss."""
 
 import torch
 import torch.nn.functional as F
@@ -6,42 +6,40 @@ from torch import Tensor
 
 
 def cosine_similarity_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cosine of every row with every other's, where autocast rounds products, too.
+    """Pairwise cosine similarity of the rows of two matrices.
 
     Args:
-        a: ``(A, D)``, any length but 0.
-        b: ``(C, D)``.
+        a: ``(A, D)``, not necessarily normalized.
+        b: ``(C, D)``, likewise.
 
     Returns:
-        ``(A, C)``, -1 to 1; float32, or float64 if that is what was given.
+        ``(A, C)``, -1 to 1; float64 for float64 inputs, else float32, also under autocast.
 
     Example:
-        >>> cosine_similarity_matrix(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0, 0.0], [0.0, 5.0]]))
+        >>> cosine_similarity_matrix(torch.tensor([[3.0, 4.0]]), 5 * torch.eye(2))
         tensor([[0.6000, 0.8000]])
     """
     with torch.autocast(a.device.type, enabled=False):
-        a, b = (F.normalize(_to_float32(side), dim=-1) for side in (a, b))
+        a, b = (F.normalize(_to_float32(x), dim=-1) for x in (a, b))
         return a @ b.T
 
 
 def supervised_contrastive(logits: Tensor, positives: Tensor) -> Tensor:
-    """Pull every anchor to all of its positives, and away from everything else.
+    """Supervised contrastive (SupCon) loss (Khosla et al., 2020, equation 2).
 
-    An anchor without a positive, or with nothing but positives, has nothing to tell apart and
-    counts for nothing; where all anchors are such, as words are if all pictures of a batch have
-    one label, the loss is 0.
+    The mean over anchors a of ``-1 / |P(a)| sum_{p in P(a)} log softmax(logits[a])[p]``. Anchors
+    without a positive or without a negative are skipped; the loss is 0 if none remains.
 
     Args:
         logits: ``(A, C)`` of anchors over candidates.
-        positives: ``(A, C)`` bool.
+        positives: ``(A, C)`` bool mask of the positives P(a).
 
     Returns:
-        The mean over the anchors that count of the mean over their positives of the negative
-        log-softmax, in nats.
+        A scalar, in nats.
 
-    Source:
-        Khosla et al. (2020), Supervised contrastive learning, arXiv 2004.11362, equation 2; used
-        by L2RCLIP's released code, where an anchor without a positive divides by zero.
+    References:
+        Khosla et al. (2020), Supervised contrastive learning, arXiv:2004.11362. Used in L2RCLIP's
+        released code, which divides by zero for an anchor without positives; skipping is ours.
 
     Example:
         >>> logits = torch.tensor([[2.0, 2.0, 0.0], [1.0, 1.0, 1.0]])
@@ -49,10 +47,10 @@ def supervised_contrastive(logits: Tensor, positives: Tensor) -> Tensor:
         >>> round(supervised_contrastive(logits, positives).item(), 3)
         0.759
     """
-    count = positives.sum(1)
-    alive = (count > 0) & (count < positives.shape[1])
-    each = -(logits.log_softmax(1) * positives).sum(1) / count.clamp(min=1)
-    return torch.where(alive, each, 0.0).sum() / alive.sum().clamp(min=1)
+    num_positives = positives.sum(1)
+    valid = (num_positives > 0) & (num_positives < positives.shape[1])
+    losses = -(logits.log_softmax(1) * positives).sum(1) / num_positives.clamp(min=1)
+    return torch.where(valid, losses, 0.0).sum() / valid.sum().clamp(min=1)
 
 
 def _to_float32(features: Tensor) -> Tensor:

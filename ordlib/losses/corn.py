@@ -1,4 +1,4 @@
-"""CORN's loss: an order as a chain of questions, each mask if the one below was a yes."""
+"""CORN loss."""
 
 import torch
 import torch.nn.functional as F
@@ -6,25 +6,26 @@ from torch import Tensor
 
 
 def corn_loss(logits: Tensor, ranks: Tensor) -> Tensor:
-    """CORN's loss: binary cross-entropy of every question that the one below lets be mask.
+    """CORN loss: binary cross-entropy of M - 1 conditional classifiers (Shi et al., 2021).
+
+    Classifier k is trained on the images with rank ``y >= k`` to predict ``P(y > k | y > k - 1)``.
 
     Args:
-        logits: ``(B, M - 1)``; entry k asks whether a picture is beyond rank k, given that it is
-            beyond rank k - 1.
-        ranks: ``(B,)`` int64, 0 to M - 1.
+        logits: ``(B, M - 1)``, entry k of ``P(y > k | y > k - 1)``.
+        ranks: ``(B,)`` int64, y, 0 to M - 1.
 
     Returns:
-        The mean over the questions mask, in nats.
+        The mean over all pairs of image and classifier with ``y >= k``, in nats.
 
-    Source:
-        Shi, Cao and Raschka (2021), CORN, arXiv 2111.08851, equation 8.
+    References:
+        Shi, Cao and Raschka (2021), CORN, arXiv:2111.08851, equation 8.
 
     Example:
         >>> corn_loss(torch.zeros(2, 4), torch.tensor([0, 4])).item()
         0.693...
     """
-    steps = torch.arange(logits.shape[1], device=logits.device)
-    mask = steps <= ranks[:, None]
-    beyond = (steps < ranks[:, None]).to(logits.dtype)
-    each = F.binary_cross_entropy_with_logits(logits, beyond, reduction="none")
-    return (each * mask).sum() / mask.sum()
+    k = torch.arange(logits.shape[1], device=logits.device)
+    mask = k <= ranks[:, None]  # (B, M - 1)
+    targets = (k < ranks[:, None]).to(logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (losses * mask).sum() / mask.sum()

@@ -1,7 +1,14 @@
-"""L2RCLIP's ordinal pairwise loss: pull a picture to its rank, push it from others by distance.
+"""L2RCLIP's cross-modal ordinal pairwise loss: tightness and diversity.
 
-All distances are between features of length 1 (rows are normalised here): else pushing could go
-on forever. *Values* are labels on the task's number line; *rank_values* are the values of the ranks.
+All functions normalize the rows of ``image_features`` ``(B, D)`` and ``text_features`` ``(M, D)``
+to unit length: v_i and t_m below. ``ranks`` ``(B,)`` int64 are the indices y_i of the true ranks,
+0 to M - 1; ``values`` ``(B,)`` are the labels x_i, ``rank_values`` ``(M,)`` the labels r_m of the
+ranks, increasing.
+
+References:
+    Wang et al. (2023), Learning-to-rank meets language (L2RCLIP), arXiv:2306.13856, and its
+    released loss code; diversity after Zhang et al. (2023), Improving deep regression with ordinal
+    entropy, arXiv:2301.08915. Ours: the weights of the terms of :func:`l2rclip_loss`.
 """
 
 from typing import Literal, get_args
@@ -14,109 +21,72 @@ from ..utils.validation import check_choice
 from .contrastive import cosine_similarity_matrix, supervised_contrastive
 
 PairwiseLoss = Literal["both", "tightness", "diversity", "batch", "off"]
-# Distances below it count as it: the slope of a square root at 0 is infinite.
+# Smallest distance: the gradient of a square root is infinite at 0.
 EPS = 1e-6
-# The batch-paired form weighs its two other terms by a half.
-HALF = 0.5
 
 
-def tightness(features: Tensor, texts: Tensor, ranks: Tensor) -> Tensor:
-    """Pull every picture to the words of its own rank.
+def tightness(image_features: Tensor, text_features: Tensor, ranks: Tensor) -> Tensor:
+    """Tightness: mean squared distance of images to the text of their rank.
 
-    Args:
-        features: ``(B, D)`` of pictures.
-        texts: ``(M, D)`` of ranks.
-        ranks: ``(B,)`` int64, 0 to M - 1.
-
-    Returns:
-        The mean squared distance, 0 to 4.
-
-    Source:
-        Wang et al. (2023), L2RCLIP, arXiv 2306.13856, released losses.
+    ``L_tight = 1/B sum_i |v_i - t_{y_i}|^2``, 0 to 4. Arguments: see the module. Derived in
+    notebook 03.
 
     Example:
-        >>> texts = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-        >>> tightness(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), texts, torch.tensor([0, 1])).item()
+        >>> images, texts = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.eye(2)
+        >>> tightness(images, texts, torch.tensor([0, 1])).item()
         1.0
     """
-    return _tightness(cosine_similarity_matrix(features, texts), ranks)
+    return _tightness(cosine_similarity_matrix(image_features, text_features), ranks)
 
 
-def diversity(features: Tensor, texts: Tensor, values: Tensor, rank_values: Tensor) -> Tensor:
-    """Push every picture from the words of all ranks, the harder the further the rank.
+def diversity(
+    image_features: Tensor, text_features: Tensor, values: Tensor, rank_values: Tensor
+) -> Tensor:
+    """Diversity: negative mean distance of images to all texts, weighted by label distance.
 
-    The weights are ``|value - level|``, less their least over the whole batch and divided by
-    their greatest. The sign matters: what is made small is *minus* the distance.
-
-    Args:
-        features: ``(B, D)`` of pictures.
-        texts: ``(M, D)`` of ranks.
-        values: ``(B,)`` labels.
-        rank_values: ``(M,)`` increasing.
-
-    Returns:
-        Minus the mean weighted distance, -2 to 0.
-
-    Source:
-        Wang et al. (2023), L2RCLIP, arXiv 2306.13856, released losses; after Zhang et al. (2023),
-        Improving deep regression with ordinal entropy, ICLR.
+    ``L_div = -1/(BM) sum_im w_im |v_i - t_m|``, -2 to 0, with ``w = (d - min d) / max d`` and
+    ``d_im = |x_i - r_m|``; minimum and maximum over the batch. Arguments: see the module. Derived
+    in notebook 03.
 
     Example:
         >>> texts, rank_values = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 2.0])
-        >>> diversity(torch.tensor([[1.0, 0.0]]), texts, torch.tensor([1.0]), rank_values).item()
+        >>> diversity(texts[:1], texts, torch.tensor([1.0]), rank_values).item()
         -1.0
     """
-    return _diversity(cosine_similarity_matrix(features, texts), values, rank_values)
+    return _diversity(cosine_similarity_matrix(image_features, text_features), values, rank_values)
 
 
 def ordinal_pairwise(
-    features: Tensor,
-    texts: Tensor,
+    image_features: Tensor,
+    text_features: Tensor,
     ranks: Tensor,
     values: Tensor,
     rank_values: Tensor,
     *,
     gamma: float = 1.0,
 ) -> Tensor:
-    """The main form: :func:`tightness` plus gamma times :func:`diversity`.
+    """Cross-modal ordinal pairwise loss of L2RCLIP: ``L_tight + gamma L_div``.
 
-    Args:
-        features, texts, ranks, values, rank_values: as in those two.
-        gamma: weight of diversity.
-
-    Returns:
-        A scalar, -2 gamma to 4.
-
-    Source:
-        As :func:`diversity`.
+    See :func:`tightness`, :func:`diversity`. Derived in notebook 03.
 
     Example:
         >>> texts, rank_values = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([1.0, 2.0])
-        >>> picture, one = torch.tensor([[1.0, 0.0]]), torch.tensor([1.0])
-        >>> ordinal_pairwise(picture, texts, torch.tensor([0]), one, rank_values).item()
+        >>> ranks, values = torch.tensor([0]), torch.tensor([1.0])
+        >>> ordinal_pairwise(texts[:1], texts, ranks, values, rank_values).item()
         -1.0
     """
-    similarity = cosine_similarity_matrix(features, texts)
+    similarity = cosine_similarity_matrix(image_features, text_features)
     return _tightness(similarity, ranks) + gamma * _diversity(similarity, values, rank_values)
 
 
 def batch_ordinal_pairwise(
-    features: Tensor, texts: Tensor, ranks: Tensor, values: Tensor
+    image_features: Tensor, text_features: Tensor, ranks: Tensor, values: Tensor
 ) -> Tensor:
-    """The batch-paired form, for tuning words: pictures and words of two samples of a batch.
+    """Batch-paired ordinal pairwise loss: the released loss of L2RCLIP's first (prompt) stage.
 
-    Of every two samples the first's picture is pushed from the second's words, and their words
-    from each other, each by the distance of their labels; pictures are pulled to their own.
-
-    Args:
-        features, texts, ranks, values: as in :func:`ordinal_pairwise`.
-
-    Returns:
-        A scalar, -3 to 2. Where all labels are equal, or all pairs equally far apart (as a single
-        pair is), nothing is pushed.
-
-    Source:
-        As :func:`diversity`, the released loss of the first stage.
+    ``L_tight / 2 - 1/P sum_{i<j} w_ij (|v_i - t_{y_j}| + |t_{y_i} - t_{y_j}| / 2)``, -3 to 2, over
+    the P pairs of samples of the batch, with w as in :func:`diversity` and ``d_ij = |x_i - x_j|``:
+    all weights are 0 where all d_ij are equal. Arguments: see the module.
 
     Example:
         >>> texts, ranks = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([0, 0, 1])
@@ -124,89 +94,84 @@ def batch_ordinal_pairwise(
         >>> round(loss.item(), 3)
         -2.0
     """
-    return _batch_pairwise(
-        cosine_similarity_matrix(features, texts),
-        cosine_similarity_matrix(texts, texts),
-        ranks,
-        values,
-    )
+    similarity = cosine_similarity_matrix(image_features, text_features)
+    text_similarity = cosine_similarity_matrix(text_features, text_features)
+    return _batch_pairwise(similarity, text_similarity, ranks, values)
 
 
 def l2rclip_loss(
-    features: Tensor,
-    texts: Tensor,
+    image_features: Tensor,
+    text_features: Tensor,
     ranks: Tensor,
     values: Tensor,
     rank_values: Tensor,
     *,
-    scale: Tensor | float,
+    logit_scale: Tensor | float,
     pairwise_loss: PairwiseLoss = "both",
     pairwise_weight: float = 1.0,
     gamma: float = 1.0,
     contrastive_weight: float = 1.0,
 ) -> Tensor:
-    """Everything: cross-entropy, contrast both ways, and the ordinal pairwise loss.
+    """Total loss of L2RCLIP: cross-entropy, contrastive loss, ordinal pairwise loss.
 
-    The words of all ranks are the candidates of every picture, one of them its own; so the
-    contrast from pictures to words is the cross-entropy once more.
+    ``L = CE + contrastive_weight (SupCon_image->text + SupCon_text->image) + pairwise_weight
+    L_pair``. The image-to-text term equals CE, since the texts of all ranks are the candidates.
 
     Args:
-        features, texts, ranks, values, rank_values: as in :func:`ordinal_pairwise`.
-        scale: CLIP's factor on cosines, about 100.
-        pairwise_loss: "both", "tightness" or "diversity" alone, "batch" for
-            :func:`batch_ordinal_pairwise`, or "off".
+        image_features, text_features, ranks, values, rank_values: see the module.
+        logit_scale: of CLIP, about 100.
+        pairwise_loss: L_pair: "both" for :func:`ordinal_pairwise`, "tightness", "diversity" (times
+            gamma), "batch" for :func:`batch_ordinal_pairwise`, or "off".
         pairwise_weight: lambda.
-        gamma: weight of diversity inside the pairwise loss; the batch-paired form has none.
-        contrastive_weight: of the two directions together.
+        gamma: weight of the diversity term; not used by "batch".
+        contrastive_weight: of both directions.
 
     Returns:
         A scalar.
 
     Raises:
-        ValueError: an unknown ``pairwise``.
-
-    Source:
-        Wang et al. (2023), L2RCLIP, arXiv 2306.13856, for the terms. How the paper weighs them
-        was not found: the weights are ours.
+        ValueError: an unknown ``pairwise_loss``.
 
     Example:
         >>> texts, rank_values = torch.eye(3), torch.tensor([1.0, 2.0, 3.0])
         >>> ranks, values = torch.tensor([0, 2]), torch.tensor([1.0, 3.0])
-        >>> loss = l2rclip_loss(texts[ranks], texts, ranks, values, rank_values, scale=100.0)
+        >>> loss = l2rclip_loss(texts[ranks], texts, ranks, values, rank_values, logit_scale=100.0)
         >>> round(loss.item(), 3)
         -0.707
     """
     check_choice("pairwise_loss", pairwise_loss, get_args(PairwiseLoss))
-    # Once for all terms.
-    similarity = cosine_similarity_matrix(features, texts)
-    logits = scale * similarity
+    similarity = cosine_similarity_matrix(image_features, text_features)  # (B, M)
+    logits = logit_scale * similarity
     loss = F.cross_entropy(logits, ranks)
     if contrastive_weight:
-        own = F.one_hot(ranks, len(texts)).bool()
-        both = supervised_contrastive(logits, own) + supervised_contrastive(logits.T, own.T)
-        loss = loss + contrastive_weight * both
+        positives = F.one_hot(ranks, len(text_features)).bool()  # (B, M)
+        image_to_text = supervised_contrastive(logits, positives)
+        text_to_image = supervised_contrastive(logits.T, positives.T)
+        loss = loss + contrastive_weight * (image_to_text + text_to_image)
     if pairwise_loss == "off":
         return loss
     if pairwise_loss == "both":
-        order = _tightness(similarity, ranks) + gamma * _diversity(similarity, values, rank_values)
+        pair = _tightness(similarity, ranks) + gamma * _diversity(similarity, values, rank_values)
     elif pairwise_loss == "tightness":
-        order = _tightness(similarity, ranks)
+        pair = _tightness(similarity, ranks)
     elif pairwise_loss == "diversity":
-        order = gamma * _diversity(similarity, values, rank_values)
+        pair = gamma * _diversity(similarity, values, rank_values)
     else:
-        order = _batch_pairwise(similarity, cosine_similarity_matrix(texts, texts), ranks, values)
-    return loss + pairwise_weight * order
+        text_similarity = cosine_similarity_matrix(text_features, text_features)
+        pair = _batch_pairwise(similarity, text_similarity, ranks, values)
+    return loss + pairwise_weight * pair
 
 
-def _normalized_label_distances(far: Tensor) -> Tensor:
-    """Return distances of labels as shares of the greatest, 0 where all are equal."""
-    if not far.numel():
-        return far
-    return (far - far.min()) / far.max().clamp(min=torch.finfo(far.dtype).tiny)
+def _normalized_label_distances(distances: Tensor) -> Tensor:
+    """Return ``(d - min d) / max d``; 0 where all d are 0."""
+    if not distances.numel():
+        return distances
+    largest = distances.max().clamp(min=torch.finfo(distances.dtype).tiny)
+    return (distances - distances.min()) / largest
 
 
 def _distances(similarity: Tensor) -> Tensor:
-    """Return distances between rows of length 1, from their cosines."""
+    """Return distances of unit vectors: ``|a - b|^2 = 2 - 2 a.b``."""
     return (2 - 2 * similarity).clamp(min=EPS**2).sqrt()
 
 
@@ -215,14 +180,16 @@ def _tightness(similarity: Tensor, ranks: Tensor) -> Tensor:
 
 
 def _diversity(similarity: Tensor, values: Tensor, rank_values: Tensor) -> Tensor:
-    far = (values[:, None] - rank_values).abs()
-    return -(_normalized_label_distances(far) * _distances(similarity)).mean()
+    weights = _normalized_label_distances((values[:, None] - rank_values).abs())  # (B, M)
+    return -(weights * _distances(similarity)).mean()
 
 
-def _batch_pairwise(similarity: Tensor, of_texts: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
-    a, b = torch.triu_indices(len(values), len(values), 1, device=values.device)
-    weights = _normalized_label_distances((values[a] - values[b]).abs())
-    pairs = max(len(weights), 1)
-    to_words = (weights * _distances(similarity[a, ranks[b]])).sum() / pairs
-    of_words = (weights * _distances(of_texts[ranks[a], ranks[b]])).sum() / pairs
-    return HALF * _tightness(similarity, ranks) - to_words - HALF * of_words
+def _batch_pairwise(
+    similarity: Tensor, text_similarity: Tensor, ranks: Tensor, values: Tensor
+) -> Tensor:
+    i, j = torch.triu_indices(len(values), len(values), 1, device=values.device)  # (P,) each
+    weights = _normalized_label_distances((values[i] - values[j]).abs())
+    num_pairs = max(len(weights), 1)
+    image_text = (weights * _distances(similarity[i, ranks[j]])).sum() / num_pairs
+    text_text = (weights * _distances(text_similarity[ranks[i], ranks[j]])).sum() / num_pairs
+    return _tightness(similarity, ranks) / 2 - image_text - text_text / 2

@@ -1,7 +1,4 @@
-"""The methods, one file each: an architecture and its loss, assembled.
-
-``METHODS`` is the one list of them: the class of each, and the module that it is in.
-"""
+"""Methods, one module each: architecture and loss. ``METHODS`` maps class names to modules."""
 
 from importlib import import_module
 
@@ -17,7 +14,7 @@ METHODS = {
 
 
 def find_method(name: str) -> type:
-    """Import the class of a method, and nothing of the others.
+    """Import the class of one method without importing the others.
 
     Example:
         >>> find_method("NumCLIP")

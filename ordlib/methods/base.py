@@ -1,4 +1,4 @@
-"""The base of all methods: trained parameters beside a frozen CLIP, learned from one task."""
+"""Base classes of the methods: parameter groups, checkpoints, loss and prediction."""
 
 import os
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
 
-# Parameters by the start of their names; all others are a "head".
+# Prefix of the parameter name -> parameter group; everything else is "head".
 PARAM_GROUPS = {
     "image_encoder.encoder.": "image_encoder",
     "image_encoder.adapter.": "adapter",
@@ -28,29 +28,22 @@ PARAM_GROUPS = {
 
 
 class TrainableModule(nn.Module, ABC):
-    """Parameters in groups beside a frozen CLIP, kept in a folder without it.
-
-    Attributes:
-        clip: the backbone; it stays as it was loaded.
-        options: a frozen dataclass of everything that was chosen.
-    """
+    """Trainable parameters next to a frozen CLIP, which checkpoints do not contain."""
 
     clip: ClipBackbone
-    options: object
+    options: object  # frozen dataclass of the hyperparameters
 
     def _register_trainable(self) -> None:
-        """Take what needs a gradient now for what is trained; to be called once all is built.
-
-        All but a step of training is done in eval mode: attention rounds otherwise in the other.
-        """
+        """Record the parameters that require a gradient; call it at the end of ``__init__``."""
+        # Only training steps use training mode, in which attention kernels round differently.
         self.to(self.clip.device).eval()
         self._trained = {name for name, p in self.named_parameters() if p.requires_grad}
 
     def on_after_step(self) -> None:
-        """Put right what a step of training may have moved too far; nothing by default."""
+        """Hook after each optimizer step, e.g. to clamp parameters; does nothing by default."""
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the trained parameters by group, without empty groups."""
+        """Return the parameters that require a gradient by group, without empty groups."""
         groups: dict[str, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if parameter.requires_grad:
@@ -58,31 +51,26 @@ class TrainableModule(nn.Module, ABC):
         return groups
 
     def trainable_state_dict(self) -> dict[str, Tensor]:
-        """Return by name, not copied, the tensors that are trained in any stage."""
+        """Return the trainable tensors by name (not copied), including those of frozen groups."""
         return {name: p.detach() for name, p in self.named_parameters() if name in self._trained}
 
     @torch.no_grad()
     def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Put trained tensors back.
-
-        Raises:
-            ValueError: names or shapes differ from its own (says which).
-        """
-        own = self.trainable_state_dict()
-        shapes = [{name: tuple(t.shape) for name, t in group.items()} for group in (own, state)]
-        for name in sorted(shapes[0].keys() | shapes[1].keys()):
-            ours, theirs = (group.get(name, "missing") for group in shapes)
-            if ours != theirs:
-                raise ValueError(f"the tensor {name} is {theirs} there and {ours} in the method")
-        for name, tensor in own.items():
+        """Load tensors; raises ValueError if one is missing, unexpected or of another shape."""
+        target = self.trainable_state_dict()
+        shapes = [{name: tuple(t.shape) for name, t in group.items()} for group in (state, target)]
+        for name in sorted(target.keys() | state.keys()):
+            given, expected = (group.get(name, "missing") for group in shapes)
+            if given != expected:
+                raise ValueError(
+                    f"the tensor {name} is {given} in the checkpoint and {expected} in the model; "
+                    "load a checkpoint of the same method, task and options"
+                )
+        for name, tensor in target.items():
             tensor.copy_(state[name])
 
     def save_pretrained(self, folder: str | os.PathLike, card: dict | None = None) -> None:
-        """Keep what was trained: a few small tensors, the options, the task, and a card.
-
-        Args:
-            folder: made if missing; what a component left there is replaced.
-            card: what is to be said of it.
+        """Save the trained tensors, the config and a model card; overwrites a checkpoint.
 
         Example:
             >>> import tempfile
@@ -95,7 +83,7 @@ class TrainableModule(nn.Module, ABC):
         save_checkpoint(folder, self.config(), self.saved_state_dict(), card or {})
 
     def config(self) -> dict:
-        """Return what rebuilds the thing around its tensors."""
+        """Return the config for :meth:`from_config`, JSON-serializable."""
         return {
             "method": type(self).__name__,
             "options": asdict(self.options),
@@ -103,44 +91,37 @@ class TrainableModule(nn.Module, ABC):
         }
 
     def saved_state_dict(self) -> dict[str, Tensor]:
-        """Return the tensors as they are kept in a folder."""
+        """Return the tensors that :meth:`save_pretrained` writes."""
         return self.trainable_state_dict()
 
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
-        """Put back what :meth:`saved_state_dict` and :meth:`config` gave; raises as `load_trainable_state_dict`."""
+        """Load the tensors of :meth:`saved_state_dict`, saved with this :meth:`config`."""
         self.load_trainable_state_dict(state)
 
     @classmethod
     @abstractmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:
-        """Build the thing that a config describes, not yet with its tensors."""
+        """Build an untrained model from a config."""
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike, clip: ClipBackbone) -> Self:
-        """Load what :meth:`save_pretrained` kept.
-
-        Args:
-            folder: of the component.
-            clip: the backbone it was trained on.
-
-        Returns:
-            It, ready to predict.
+        """Load a model that :meth:`save_pretrained` wrote.
 
         Raises:
-            FileNotFoundError: no component there.
-            ValueError: a component of another method, for another backbone, or damaged.
+            FileNotFoundError: the folder contains no checkpoint.
+            ValueError: the checkpoint belongs to another method or backbone, or is damaged.
         """
         config, state = load_checkpoint(folder)
-        if config["method"] != cls.__name__:
-            raise ValueError(f"{folder} holds a {config['method']}, not a {cls.__name__}")
-        backbone = config["backbone"]
+        method, backbone = config["method"], config["backbone"]
+        if method != cls.__name__:
+            raise ValueError(f"{folder} holds a {method}, not a {cls.__name__}; use load_component")
         if backbone["sha256"] != clip.weights_hash:
             raise ValueError(
                 f"{folder} was trained on {backbone['name']!r} (weights "
                 f"{backbone['sha256'][:8]}) and does not fit {clip.name!r} (weights "
-                f"{clip.weights_hash[:8]}): load that backbone, or train anew on this one"
+                f"{clip.weights_hash[:8]}); load that backbone or train the method on this one"
             )
-        # JSON knows no tuples.
+        # JSON turned tuples into lists.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
         model = cls.from_config(config | {"options": options}, clip)
         model.load_saved_state_dict(state, config)
@@ -148,16 +129,14 @@ class TrainableModule(nn.Module, ABC):
 
 
 def param_group_of(name: str) -> str:
-    """Return the group of a parameter, by its full name."""
-    for prefix, group in PARAM_GROUPS.items():
-        if name.startswith(prefix):
-            return group
-    return "head"
+    """Return the parameter group of a full parameter name."""
+    groups = (group for prefix, group in PARAM_GROUPS.items() if name.startswith(prefix))
+    return next(groups, "head")
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode for the length of a block, whatever comes of it."""
+    """Run a block in eval mode and restore the previous mode."""
     training = model.training
     model.eval()
     try:
@@ -168,21 +147,14 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw first weights from a seed, and leave everybody else's random numbers as they were."""
+    """Seed parameter initialization without changing the state of the global RNG."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
 def rank_targets(task: OrdinalTask, values: Tensor) -> Tensor:
-    """Return the index of the rank nearest to each value, as ``task.rank_index`` does.
-
-    Args:
-        task: gives the ranks.
-        values: ``(B,)`` float32 on the task's number line.
-
-    Returns:
-        ``(B,)`` int64, on the same device.
+    """Index ``(B,)`` of the rank nearest to each of ``(B,)`` values, as ``task.rank_index``.
 
     Example:
         >>> from ordlib import load_task
@@ -190,19 +162,13 @@ def rank_targets(task: OrdinalTask, values: Tensor) -> Tensor:
         tensor([0, 2, 4])
     """
     rank_values = torch.as_tensor(task.rank_values)
-    # Halved in double precision, as the task does: a label halfway must not fall below it.
+    # Midpoints in float64, as in rank_index: a label on a midpoint belongs to the upper rank.
     edges = ((rank_values[:-1] + rank_values[1:]) / 2).to(values.dtype)
     return torch.bucketize(values, edges.to(values.device), right=True)
 
 
 def bin_targets(task: OrdinalTask, values: Tensor) -> Tensor:
-    """Return the coarse bin of each value, as ``task.bin_index`` does.
-
-    Args:
-        task, values: as for :func:`rank_targets`.
-
-    Returns:
-        ``(B,)`` int64, on the same device.
+    """Index ``(B,)`` of the coarse bin of each of ``(B,)`` values, as ``task.bin_index``.
 
     Example:
         >>> from ordlib import load_task
@@ -214,21 +180,15 @@ def bin_targets(task: OrdinalTask, values: Tensor) -> Tensor:
 
 
 class OrdinalMethod(TrainableModule):
-    """A picture side, something to compare it with, and a loss.
+    """Base class of the single-task methods: image encoder, own parameters, loss, prediction.
 
     Args:
-        clip: the backbone; it stays as it was loaded.
-        task: what is learned.
-        options: fields of the class's ``Options``.
-
-    Attributes:
-        clip, task: as given.
-        options: a frozen dataclass of everything else that was chosen.
-        image: the picture side.
+        clip: the backbone; its weights are never modified.
+        task: defines ranks, bins and prompt templates.
+        options: fields of the class's ``Config``.
 
     Raises:
-        TypeError: an option that the method does not have.
-        ValueError: an option out of its range.
+        TypeError, ValueError: an option is unknown or out of range.
     """
 
     Config: ClassVar[type[ImageEncoderConfig]] = ImageEncoderConfig
@@ -243,75 +203,54 @@ class OrdinalMethod(TrainableModule):
 
     @abstractmethod
     def _build(self) -> None:
-        """Make what pictures are compared with; random numbers are seeded."""
+        """Create the parameters other than the image encoder; the RNG is seeded."""
 
     @abstractmethod
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return what is to be made small.
-
-        Args:
-            features: ``(B, D)`` of the picture side.
-            values: ``(B,)`` float32 labels on the task's number line.
-
-        Returns:
-            A scalar.
-        """
+        """Return the scalar training loss of ``(B, D)`` image features and ``(B,)`` labels."""
 
     @abstractmethod
     def predict_from_features(self, features: Tensor) -> Prediction:
-        """Return predictions of ``(N, D)`` features of the picture side."""
+        """Return predictions for ``(N, D)`` image features."""
 
     def check_training_data(self, train: ImageData) -> None:
-        """Complain of training pictures that the method cannot learn from; nothing by default."""
+        """Validate the training split; a hook for subclasses."""
 
     def make_loader(self, data: ImageData) -> BatchLoader:
-        """Return a function from rows of the data to what :meth:`encode` takes."""
+        """Return a function that maps row indices to the input of :meth:`encode`."""
         return self.image_encoder.make_loader(data)
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """Return ``(B, D)`` features of the picture side, with gradient to what is tuned."""
+        """Return ``(B, D)`` image features, not normalized, with gradient."""
         return self.image_encoder(inputs)
 
     @torch.no_grad()
     def predict(self, data: ImageData, batch_size: int = 256) -> Prediction:
-        """Predict the label of every picture; whatever is of text is computed once.
-
-        Args:
-            data: N pictures; their labels are not looked at.
-            batch_size: pictures in memory at once.
-
-        Returns:
-            Values and labels on the task's number line, with ``(N, M)`` probabilities where the
-            method has a say on every rank.
-        """
+        """Predict values and labels of images; methods over ranks add ``(N, M)`` probabilities."""
         return self.predict_from_features(self.extract_features(data, batch_size))
 
     @torch.no_grad()
     def extract_features(self, data: ImageData, batch_size: int = 256) -> Tensor:
-        """Return ``(N, D)`` features of the picture side, on the device."""
-        inputs = self.make_loader(data)
-        starts = range(0, len(data), batch_size)
-        batches = [range(start, min(start + batch_size, len(data))) for start in starts]
-        return torch.cat([self.encode(inputs(rows)) for rows in batches])
+        """Return ``(N, D)`` image features on the model's device."""
+        loader, rows = self.make_loader(data), range(len(data))
+        batches = [rows[start : start + batch_size] for start in rows[::batch_size]]
+        return torch.cat([self.encode(loader(batch)) for batch in batches])
 
     def config(self) -> dict:
-        """Return what rebuilds the method around its tensors."""
+        """Return the config of :class:`TrainableModule` with the fields of the task."""
         return super().config() | {"task": self.task_fields()}
 
     def task_fields(self) -> dict:
-        """Return the fields of the task, as far as the method uses them."""
+        """Return the fields of the task that the method uses."""
         return asdict(self.task)
 
     @classmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:
-        """Build the method that a config describes, not yet with its tensors."""
+        """Build an untrained model from a config."""
         return cls(clip, OrdinalTask(**config["task"]), **config["options"])
 
     def freeze(self, *groups: str) -> None:
-        """Train all groups but these from now on; what is held still belongs to the result.
-
-        Args:
-            groups: of "image_encoder", "adapter", "prompts" and "head".
+        """Freeze groups ("image_encoder", "adapter", "prompts", "head") and unfreeze all others.
 
         Example:
             >>> from ordlib import CoOp, load_clip, load_task
@@ -325,16 +264,16 @@ class OrdinalMethod(TrainableModule):
                 parameter.requires_grad_(param_group_of(name) not in groups)
 
     def with_frozen_encoder(self) -> Self:
-        """Return the same method on the backbone's own features, with copies of all the rest."""
+        """Return a copy of the model with CLIP's frozen image encoder in place of a tuned one."""
         options = asdict(self.options) | {"image_encoder": "frozen"}
         model = type(self)(self.clip, self.task, **options)
         model.copy_trainable_from(self)
         return model
 
     @torch.no_grad()
-    def copy_trainable_from(self, other: "OrdinalMethod") -> None:
-        """Copy the trained tensors that another model has, too."""
-        theirs = other.trainable_state_dict()
+    def copy_trainable_from(self, source: "OrdinalMethod") -> None:
+        """Copy the trainable tensors whose names both models have."""
+        state = source.trainable_state_dict()
         for name, tensor in self.trainable_state_dict().items():
-            if name in theirs:
-                tensor.copy_(theirs[name])
+            if name in state:
+                tensor.copy_(state[name])

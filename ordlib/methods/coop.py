@@ -1,8 +1,6 @@
-"""CoOp: the words of the prompts are learned; every rank on its own."""
+"""CoOp: learned context and rank embeddings, cross-entropy."""
 
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from .prompt_learner import PromptLearner, RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
@@ -13,9 +11,8 @@ class CoOpConfig(PromptConfig):
     """Options of :class:`CoOp`.
 
     Attributes:
-        tune_rank_embeddings: whether the words of the ranks are tuned as well as the context, as the
-            ordinal papers use CoOp; else the context alone, as CoOp's paper has it.
-        tune_context: whether the context is tuned.
+        tune_rank_embeddings: whether to train the rank embeddings; the CoOp paper does not.
+        tune_context: whether to train the context.
     """
 
     tune_rank_embeddings: bool = True
@@ -23,20 +20,17 @@ class CoOpConfig(PromptConfig):
 
 
 class CoOp(PromptMethod):
-    """Learned context and rank words, cross-entropy; no rank knows its neighbours.
+    """CoOp, context optimization (Zhou et al., 2022), with one independent prompt per rank.
 
-    Args:
-        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
-        options: fields of :class:`CoOpConfig`.
+    Arguments as in `OrdinalMethod`, with the options of `CoOpConfig`.
 
-    Source:
-        Zhou et al. (2022), Learning to prompt for vision-language models, arXiv 2109.01134. That
-        rank words are tuned, too, follows OrdinalCLIP's comparison; the adapter is ours, for
-        equal terms.
+    References:
+        Zhou et al. (2022), Learning to prompt for vision-language models, arXiv:2109.01134.
+        Learned rank embeddings follow the comparison of OrdinalCLIP. The adapter is ours.
 
     Example:
         >>> from ordlib import load_clip, load_task
-        >>> model = CoOp(load_clip("pico-clip", "cpu"), load_task("counting"), tune_rank_embeddings=False)
+        >>> model = CoOp(load_clip("pico-clip", "cpu"), load_task("counting"), n_ctx=4)
         >>> model.text_features().shape
         torch.Size([20, 96])
     """
@@ -45,16 +39,11 @@ class CoOp(PromptMethod):
 
     def _build(self) -> None:
         options = self.options
-        ranks = RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_rank_embeddings)
         self.prompt_learner = PromptLearner(
             self.clip,
             class_agnostic_template(self.task, options.template),
-            ranks,
+            RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_rank_embeddings),
             n_ctx=options.n_ctx,
             tune_context=options.tune_context,
             seed=options.seed,
         )
-
-    def text_features(self) -> Tensor:
-        """Return ``(M, D)`` features of the prompts, with gradient to what is tuned."""
-        return self.prompt_learner()

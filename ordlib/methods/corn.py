@@ -1,4 +1,4 @@
-"""CORN: an ordinal head without words, the state of practice outside language."""
+"""CORN: a vision-only ordinal head (baseline)."""
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +10,13 @@ from .base import OrdinalMethod, rank_targets
 
 
 class CORN(OrdinalMethod):
-    """One question for each step of the scale: beyond this rank, given beyond the one below?
+    """CORN head (Shi, Cao and Raschka, 2021) on CLIP image features; uses no text.
 
-    Args:
-        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`; the words of the task and the
-            text tower are not used.
-        options: fields of :class:`~ordlib.methods.image_encoder.ImageEncoderConfig`.
+    M - 1 binary classifiers estimate P(y > k | y > k - 1). Arguments as in `OrdinalMethod`.
 
-    Source:
-        Shi, Cao and Raschka (2021), CORN, arXiv 2111.08851. The adapter, the layer norm before
-        the head, and reading an expectation where the task says so are ours, for equal terms.
+    References:
+        Shi, Cao and Raschka (2021), CORN, arXiv:2111.08851. The adapter, the layer norm before
+        the head and the decoding by ``task.decode`` are ours.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -32,7 +29,7 @@ class CORN(OrdinalMethod):
         self.head = nn.Linear(self.clip.embed_dim, self.task.num_ranks - 1)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return ``(B, M - 1)`` logits of being beyond each rank, given beyond the one below."""
+        """Return ``(B, M - 1)`` logits of P(y > k | y > k - 1)."""
         return self.head(F.layer_norm(features, features.shape[1:]))
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
@@ -41,8 +38,8 @@ class CORN(OrdinalMethod):
 
     @torch.no_grad()
     def predict_from_features(self, features: Tensor) -> Prediction:
-        """Return predictions with probabilities, read as the task says."""
-        beyond = self.logits(features).double().sigmoid().cumprod(1)
-        ends = [beyond.new_full((len(beyond), 1), end) for end in (1.0, 0.0)]
-        probabilities = torch.cat([ends[0], beyond], 1) - torch.cat([beyond, ends[1]], 1)
+        """Return predictions with probabilities, decoded by ``task.decode``."""
+        prob_greater = self.logits(features).double().sigmoid().cumprod(1)  # P(y > k), (N, M - 1)
+        ones, zeros = (prob_greater.new_full((len(prob_greater), 1), p) for p in (1.0, 0.0))
+        probabilities = torch.cat([ones, prob_greater], 1) - torch.cat([prob_greater, zeros], 1)
         return self.task.decode_probabilities(probabilities.cpu().numpy())

@@ -1,4 +1,4 @@
-"""Fine-tuned CLIP: the prompts stay as they are, the picture side learns."""
+"""CLIP fine-tuning with fixed text prompts (baseline)."""
 
 from dataclasses import asdict, dataclass
 
@@ -11,28 +11,19 @@ from .zero_shot import ZeroShot
 
 @dataclass(frozen=True, kw_only=True)
 class FineTunedConfig(ImageEncoderConfig):
-    """Options of :class:`FineTuned`.
+    """Options of :class:`FineTuned`."""
 
-    Attributes:
-        templates: which of the task's templates to average, by index.
-    """
-
-    templates: tuple[int, ...] = (0,)
+    templates: tuple[int, ...] = (0,)  # indices of the task's templates to average
 
 
 class FineTuned(PromptMethod):
-    """Plain cross-entropy over fixed label prompts: what "just fine-tune it" gives.
+    """CLIP fine-tuned with cross-entropy over fixed rank prompts.
 
-    Words for placeholders other than ``{rank}`` are averaged over.
+    With a frozen image encoder only the adapter is trained. Text features as in `ZeroShot`.
+    Arguments as in `OrdinalMethod`, with the options of `FineTunedConfig`.
 
-    Args:
-        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
-        options: fields of :class:`FineTunedConfig`; ``image_encoder="lora"`` or ``"full"`` tunes the
-            picture tower, else the adapter alone learns.
-
-    Source:
-        Radford et al. (2021), arXiv 2103.00020, for the prompts; Hu et al. (2021), LoRA, arXiv
-        2106.09685.
+    References:
+        Radford et al. (2021), CLIP, arXiv:2103.00020; Hu et al. (2021), LoRA, arXiv:2106.09685.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -44,13 +35,13 @@ class FineTuned(PromptMethod):
     Config = FineTunedConfig
 
     def _build(self) -> None:
-        words = ZeroShot(self.clip, self.task, templates=self.options.templates)
-        self.register_buffer("_texts", words.text_features(), persistent=False)
+        zero_shot = ZeroShot(self.clip, self.task, templates=self.options.templates)
+        self.register_buffer("_text_features", zero_shot.text_features(), persistent=False)
 
     def task_fields(self) -> dict:
-        """Return all fields of the task: its prompts average over objects."""
+        """Return all fields of the task."""
         return asdict(self.task)
 
     def text_features(self) -> Tensor:
-        """Return ``(M, D)`` features of the prompts, of length 1; they have no gradient."""
-        return self._texts
+        """Return ``(M, D)`` normalized text features of the rank prompts, without gradient."""
+        return self._text_features

@@ -1,5 +1,6 @@
-"""The picture side that all trained methods share: a tower, frozen or tuned, and an adapter."""
+"""Image encoder shared by all methods: frozen, LoRA or fully tuned, plus CLIP-Adapter."""
 
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,27 +16,21 @@ from ..utils.validation import check_choice
 
 EncoderTuning = Literal["frozen", "lora", "full"]
 BatchLoader = Callable[[Sequence[int]], Tensor]
-# The adapter's share of what it returns; the rest is CLIP's own feature.
-RESIDUAL_RATIO = 0.8
-REDUCTION = 4
-# LoRA's update counts twice: alpha is two times the rank, peft's usual ratio.
-LORA_ALPHA_OVER_R = 2
+RESIDUAL_RATIO = 0.8  # of CLIP-Adapter: weight of the adapted features
+REDUCTION = 4  # of CLIP-Adapter's bottleneck
+LORA_ALPHA_OVER_R = 2  # LoRA scaling factor, alpha / r
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoderConfig:
-    """How a method sees pictures; the same for every method, so that words can be compared.
+    """Image-encoder options, shared by all methods.
 
     Attributes:
-        image_encoder: "frozen" features are encoded once and kept on disk; "lora" tunes low-rank
-            updates of the picture tower's attention; "full" tunes the whole tower.
-        adapter: whether a small network adapts the features.
-        lora_r: of each update.
-        lora_target_modules: regular expression for the full names of the layers that LoRA updates.
-        seed: of first weights.
-
-    Raises:
-        ValueError: an unknown tower, or a rank below 1.
+        image_encoder: "frozen" (features are cached on disk), "lora" or "full" (all weights).
+        adapter: whether a CLIP-Adapter transforms the image features.
+        lora_r: rank of the LoRA updates, at least 1.
+        lora_target_modules: regular expression for full layer names, as peft's target_modules.
+        seed: of the parameter initialization.
     """
 
     image_encoder: EncoderTuning = "frozen"
@@ -51,41 +46,32 @@ class ImageEncoderConfig:
 
 
 class ImageEncoder(nn.Module):
-    """Turns pictures, or their cached features, into features that a method compares with words.
-
-    Args:
-        clip: the backbone; a tower to be tuned is a copy, and the backbone stays as it is.
-        options: as in :class:`ImageEncoderConfig`.
+    """Map pixels, or cached CLIP features, to image features; a tuned encoder is a copy.
 
     Raises:
-        ValueError: no layer has a name that ``lora_target_modules`` matches (lists those there are).
+        ValueError: ``lora_target_modules`` matches no linear layer.
 
     Example:
         >>> from ordlib import load_clip
-        >>> side = ImageEncoder(load_clip("pico-clip", "cpu"), ImageEncoderConfig())
-        >>> side(torch.ones(2, 96)).shape
+        >>> encoder = ImageEncoder(load_clip("pico-clip", "cpu"), ImageEncoderConfig())
+        >>> encoder(torch.ones(2, 96)).shape
         torch.Size([2, 96])
     """
 
     def __init__(self, clip: ClipBackbone, options: ImageEncoderConfig) -> None:
         super().__init__()
         self.clip = clip
-        self.encoder = (
-            None if options.image_encoder == "frozen" else _TunableVisionEncoder(clip, options)
-        )
+        frozen = options.image_encoder == "frozen"
+        self.encoder = None if frozen else _TunableVisionEncoder(clip, options)
         self.adapter = Adapter(clip.embed_dim) if options.adapter else nn.Identity()
         self.to(clip.device)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return ``(B, D)`` features, not normalised, of what `inputs` gave."""
+        """Return ``(B, D)`` features, not normalized, of pixels or (frozen) CLIP features."""
         return self.adapter(inputs if self.encoder is None else self.encoder(inputs).float())
 
     def make_loader(self, data: ImageData) -> BatchLoader:
-        """Return a function from rows to what :meth:`forward` takes, on the device.
-
-        With a frozen tower it gives cached features ``(B, D)``; else pixels, read and prepared
-        when asked for.
-        """
+        """Return a function that maps row indices to the input of :meth:`forward`."""
         if self.encoder is None:
             features = cached_image_features(self.clip, data).to(self.clip.device)
             return lambda rows: features[torch.as_tensor(rows, device=features.device)]
@@ -93,14 +79,10 @@ class ImageEncoder(nn.Module):
 
 
 class Adapter(nn.Module):
-    """CLIP-Adapter's network, as NumCLIP's release has it: 0.8 of the new, 0.2 of CLIP's own.
+    """CLIP-Adapter on D features, with residual ratio 0.8 as in NumCLIP's release.
 
-    Args:
-        width: D.
-
-    Source:
-        Gao et al. (2021), CLIP-Adapter, arXiv 2110.04544; NumCLIP's released code, for the blend
-        and the second ReLU.
+    References:
+        Gao et al. (2021), CLIP-Adapter, arXiv:2110.04544; NumCLIP's code for ratio and second ReLU.
 
     Example:
         >>> Adapter(8)(torch.ones(2, 8)).shape
@@ -122,7 +104,7 @@ class Adapter(nn.Module):
 
 
 class _TunableVisionEncoder(nn.Module):
-    """A copy of CLIP's picture tower in single precision, to be tuned."""
+    """A float32 copy of CLIP's image encoder, tuned with LoRA or in full."""
 
     def __init__(self, clip: ClipBackbone, options: ImageEncoderConfig) -> None:
         super().__init__()
@@ -137,21 +119,16 @@ class _TunableVisionEncoder(nn.Module):
 
 
 def _inject_lora(vision: nn.Module, options: ImageEncoderConfig) -> None:
-    import re
+    """Add LoRA updates (Hu et al., 2021, arXiv:2106.09685) in place. Derived in notebook 03."""
+    from peft import LoraConfig, inject_adapter_in_model  # slow to import, and rarely needed
 
-    from peft import LoraConfig, inject_adapter_in_model
-
+    pattern = options.lora_target_modules
     layers = [name for name, layer in vision.named_modules() if isinstance(layer, nn.Linear)]
-    if not any(re.fullmatch(options.lora_target_modules, name) for name in layers):
+    if not any(re.fullmatch(pattern, name) for name in layers):
         raise ValueError(
-            f"lora_target_modules = {options.lora_target_modules!r}: matches no linear layer of the picture "
-            f"tower; there are {', '.join(layers)}"
+            f"lora_target_modules = {pattern!r}: matches no linear layer of the image encoder; "
+            f"available layers: {', '.join(layers)}"
         )
-    rank = options.lora_r
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=LORA_ALPHA_OVER_R * rank,
-        target_modules=options.lora_target_modules,
-        lora_dropout=0.0,
-    )
+    r = options.lora_r
+    config = LoraConfig(r=r, lora_alpha=LORA_ALPHA_OVER_R * r, target_modules=pattern)
     inject_adapter_in_model(config, vision)

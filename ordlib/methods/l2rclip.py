@@ -1,4 +1,4 @@
-"""L2RCLIP (Wang et al., 2023): prompts refined by RankFormer, and an ordinal pairwise loss."""
+"""L2RCLIP: RankFormer prompts and the ordinal pairwise loss."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,45 +14,41 @@ from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
 
 AttentionAxis = Literal["ranks", "tokens", "both"]
 PosEmbed = Literal["learned", "sinusoidal"]
-HEADS = 8
-# Learned positions start about as small as those of transformers do.
+MAX_HEADS = 8
 INIT_STD = 0.02
 MAX_PERIOD = 10_000.0
 
 
 class RankFormer(nn.Module):
-    """Blend each prompt's word embeddings with what attention makes of them.
+    """RankFormer of L2RCLIP (Wang et al., 2023): self-attention over prompt token embeddings.
 
-    ``R' = (1 - alpha) R + alpha F(R)``, F being one transformer block (two for "both"). Only
-    positions alive are blended, and only they are attended to.
+    ``R' = (1 - alpha) R + alpha F(R)``, where F is a transformer block (two for "both"). Positions
+    outside the mask are neither changed nor attended to. Derived in notebook 03.
 
     Args:
         num_ranks: M, 2 or more.
-        width: W, of the word embeddings.
-        attention_over: "ranks": at each position the prompts of all ranks attend to each other, the only
-            way in which ranks learn of each other; "tokens": inside each prompt; "both": ranks,
-            then tokens.
-        alpha: share of F at the start, 0 to 1.
+        width: W, of the token embeddings.
+        attention_over: "ranks": at each token position, over the prompts of all ranks, the only
+            option that mixes information between ranks; "tokens": within each prompt; "both":
+            ranks, then tokens.
+        alpha: initial value of the scalar parameter ``alpha``, 0 to 1.
         tune_alpha: whether to train it; see :meth:`clamp_alpha`.
-        rank_pos_embed: "learned" or "sinusoidal" pos_embed of the ranks, added inside F; None for no
-            pos_embed. Without them attention over ranks does not know their order: permute the
-            prompts, and the results are permuted alike.
-
-    Attributes:
-        alpha: the share, a scalar parameter.
+        rank_pos_embed: positional embedding of the ranks, added to the input of the attention:
+            "learned", "sinusoidal" or None. With None, attention over ranks is permutation
+            equivariant.
 
     Raises:
         ValueError: fewer than two ranks, alpha outside 0 to 1, or an unknown choice.
 
-    Source:
-        Wang et al. (2023), L2RCLIP, arXiv 2306.13856: the abstract names token-level attention and
-        a residual-style blend in the space of word embeddings. No code was released. Everything
-        else, the block, what attends to what, the pos_embed, is our reading.
+    References:
+        Wang et al. (2023), Learning-to-rank meets language (L2RCLIP), arXiv:2306.13856: token-level
+        attention and a residual blend in the space of token embeddings (abstract). No model code
+        was released. Ours: the block, the attention axis, the positional embeddings.
 
     Example:
-        >>> former = RankFormer(num_ranks=3, width=16, alpha=0.0)
+        >>> rankformer = RankFormer(num_ranks=3, width=16, alpha=0.0)
         >>> prompts, mask = torch.randn(3, 5, 16), torch.ones(3, 5, dtype=torch.bool)
-        >>> torch.equal(former(prompts, mask), prompts)
+        >>> torch.equal(rankformer(prompts, mask), prompts)
         True
     """
 
@@ -67,88 +63,87 @@ class RankFormer(nn.Module):
         rank_pos_embed: PosEmbed | None = None,
     ) -> None:
         super().__init__()
-        _validate(attention_over=attention_over, alpha=alpha, rank_pos_embed=rank_pos_embed)
+        check_choice("attention_over", attention_over, get_args(AttentionAxis))
+        _validate(alpha, rank_pos_embed)
         if num_ranks < 2:
             raise ValueError(f"num_ranks = {num_ranks}: must be 2 or more")
         self.attention_over = attention_over
-        over = ("ranks", "tokens") if attention_over == "both" else (attention_over,)
-        self.blocks = nn.ModuleDict({name: _Block(width) for name in over})
+        axes = ("ranks", "tokens") if attention_over == "both" else (attention_over,)
+        self.blocks = nn.ModuleDict({axis: _Block(width) for axis in axes})
         self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=tune_alpha)
         if rank_pos_embed == "learned":
             self.pos_embed = nn.Parameter(INIT_STD * torch.randn(num_ranks, width))
         else:
-            waves = sinusoidal_pos_embed(num_ranks, width) if rank_pos_embed else None
-            self.register_buffer("pos_embed", waves, persistent=False)
+            pos_embed = sinusoidal_pos_embed(num_ranks, width) if rank_pos_embed else None
+            self.register_buffer("pos_embed", pos_embed, persistent=False)
 
     def forward(self, prompts: Tensor, mask: Tensor, alpha: float | None = None) -> Tensor:
-        """Return blended prompts.
+        """Return the blended token embeddings R'.
 
         Args:
-            prompts: ``(M, L, W)`` word embeddings, before CLIP adds its positions.
-            mask: ``(M, L)`` bool, the positions to blend: context and rank words.
-            alpha: share of F, to look at another than the module's own.
+            prompts: ``(M, L, W)`` token embeddings R, without CLIP's positional embedding.
+            mask: ``(M, L)`` bool, True for the context and rank tokens, which are blended.
+            alpha: overrides the parameter.
 
         Returns:
-            ``(M, L, W)``; equal to the prompts where not alive.
+            ``(M, L, W)``; equal to ``prompts`` where the mask is False.
         """
-        share = self.alpha if alpha is None else alpha
-        blended = (1 - share) * prompts + share * self.transform(prompts, mask)
+        alpha = self.alpha if alpha is None else alpha
+        blended = (1 - alpha) * prompts + alpha * self.transform(prompts, mask)
         return torch.where(mask[..., None], blended, prompts)
 
     def transform(self, prompts: Tensor, mask: Tensor) -> Tensor:
-        """Return ``F(R)``, ``(M, L, W)``; what stands where nothing is alive has no meaning."""
-        pos_embed = None if self.pos_embed is None else self.pos_embed[:, None]
-        hidden = prompts
-        for over, block in self.blocks.items():
-            if over == "tokens":
-                hidden = block(hidden, mask, pos_embed)
-            else:
-                turned = None if pos_embed is None else pos_embed.transpose(0, 1)
-                hidden = block(hidden.transpose(0, 1), mask.T, turned).transpose(0, 1)
-        return hidden
+        """Return ``F(R)``, ``(M, L, W)``; undefined where the mask is False."""
+        x, pos_embed = prompts, self.pos_embed  # (M, L, W), (M, W)
+        for axis, block in self.blocks.items():
+            if axis == "ranks":  # L sequences of M tokens
+                x = block(x.transpose(0, 1), mask.T, pos_embed).transpose(0, 1)
+            else:  # M sequences of L tokens
+                x = block(x, mask, None if pos_embed is None else pos_embed[:, None])
+        return x
 
     @torch.no_grad()
     def clamp_alpha(self) -> None:
-        """Bring alpha back to 0 to 1; to be called after each step of training."""
+        """Clamp alpha to 0-1; to be called after each optimizer step."""
         self.alpha.clamp_(0, 1)
 
 
 class _Block(nn.Module):
-    """A pre-norm transformer block; pos_embed are added to what attention looks at."""
+    """Pre-norm transformer block with a positional embedding added to the attention input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        heads = max(n for n in range(1, HEADS + 1) if width % n == 0)
+        num_heads = max(n for n in range(1, MAX_HEADS + 1) if width % n == 0)
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, hidden: Tensor, mask: Tensor, pos_embed: Tensor | None) -> Tensor:
-        """Return ``(N, S, W)`` of as much, each row of N attending along S to what is alive."""
-        seen = self.norms[0](hidden)
+    def forward(self, x: Tensor, mask: Tensor, pos_embed: Tensor | None) -> Tensor:
+        """Return ``(N, S, W)`` of x ``(N, S, W)``, with self-attention along S.
+
+        ``mask`` is ``(N, S)`` bool, True where attended to; ``pos_embed`` broadcasts to x.
+        """
+        qkv = self.norms[0](x)  # (N, S, W)
         if pos_embed is not None:
-            seen = seen + pos_embed
-        # A row with nothing alive would divide by 0; its results are thrown away.
-        hide = ~mask & mask.any(1, keepdim=True)
-        looked, _ = self.attention(seen, seen, seen, key_padding_mask=hide, need_weights=False)
-        hidden = hidden + looked
-        return hidden + self.feed_forward(self.norms[1](hidden))
+            qkv = qkv + pos_embed
+        # A fully masked row would give NaN; it attends everywhere and its output is discarded.
+        key_padding_mask = ~mask & mask.any(1, keepdim=True)  # (N, S), True where ignored
+        attended, _ = self.attention(
+            qkv, qkv, qkv, key_padding_mask=key_padding_mask, need_weights=False
+        )
+        x = x + attended
+        return x + self.feed_forward(self.norms[1](x))
 
 
-def sinusoidal_pos_embed(count: int, width: int) -> Tensor:
-    """Return the classic pos_embed of places: sines and cosines, from quick waves to slow ones.
+def sinusoidal_pos_embed(num_positions: int, width: int) -> Tensor:
+    """Sinusoidal positional embedding (Vaswani et al., 2017), ``(num_positions, width)`` float32.
 
-    Args:
-        count: places.
-        width: W.
+    All sines, then all cosines; in the paper they alternate.
 
-    Returns:
-        ``(count, W)`` float32, -1 to 1: sines first, then cosines.
-
-    Source:
-        Vaswani et al. (2017), Attention is all you need, arXiv 1706.03762, section 3.5.
+    References:
+        Vaswani et al. (2017), Attention is all you need, arXiv:1706.03762, section 3.5.
 
     Example:
         >>> sinusoidal_pos_embed(2, 4).round(decimals=2)
@@ -156,29 +151,15 @@ def sinusoidal_pos_embed(count: int, width: int) -> Tensor:
                 [0.8400, 0.0100, 0.5400, 1.0000]])
     """
     half = (width + 1) // 2
-    waves = MAX_PERIOD ** -(torch.arange(half) / half)
-    angles = torch.arange(count)[:, None] * waves
+    frequencies = MAX_PERIOD ** -(torch.arange(half) / half)
+    angles = torch.arange(num_positions)[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]
 
 
-def _validate(*, attention_over: str, alpha: float, rank_pos_embed: str | None) -> None:
-    """Complain of a choice that :class:`RankFormer` does not know.
-
-    Raises:
-        ValueError: names the choice, its value and what it must be.
-
-    Example:
-        >>> _validate(attention_over="ranks", alpha=2.0, rank_pos_embed=None)
-        Traceback (most recent call last):
-        ValueError: alpha = 2.0: must be 0 to 1
-    """
-    check_choice("attention_over", attention_over, get_args(AttentionAxis))
+def _validate(alpha: float, rank_pos_embed: str | None) -> None:
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha = {alpha!r}: must be 0 to 1")
+        raise ValueError(f"alpha = {alpha!r}: must be between 0 and 1")
     check_choice("rank_pos_embed", rank_pos_embed, (*get_args(PosEmbed), None))
-
-
-AttentionOver = Literal["ranks", "tokens", "both", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,24 +167,19 @@ class L2RCLIPConfig(PromptConfig):
     """Options of :class:`L2RCLIP`.
 
     Attributes:
-        attention_over: what attends to what in RankFormer: "ranks", "tokens", "both"; "off" for none.
-        rank_pos_embed: pos_embed of the ranks: "learned", "sinusoidal" or None.
-        alpha: RankFormer's share in the prompts at the start, 0 to 1.
-        tune_alpha: whether it is trained.
-        pairwise_loss: which ordinal pairwise loss: "both" of its parts, "tightness" or "diversity"
-            alone, "batch" for the batch-paired form, or "off".
-        pairwise_weight: lambda.
-        gamma: weight of diversity inside it.
-        contrastive_weight: of the contrast, both ways.
-        tune_prompts: whether context and rank words are tuned; where not, RankFormer must be off,
-            and prompts stay as CLIP has them (the second stage alone).
+        attention_over, rank_pos_embed, alpha, tune_alpha: as in :class:`RankFormer`;
+            ``attention_over="off"`` leaves RankFormer out.
+        pairwise_loss, pairwise_weight, gamma, contrastive_weight: as in
+            :func:`~ordlib.losses.l2rclip_loss`.
+        tune_prompts: whether to train context and rank embeddings. False is the second stage alone
+            and requires ``attention_over="off"``.
 
     Raises:
-        ValueError: an unknown choice, alpha outside 0 to 1, a negative weight, or RankFormer on
-            words that are not tuned.
+        ValueError: an unknown choice, alpha outside 0 to 1, a negative weight, or RankFormer with
+            ``tune_prompts=False``.
     """
 
-    attention_over: AttentionOver = "ranks"
+    attention_over: Literal[AttentionAxis, "off"] = "ranks"
     rank_pos_embed: PosEmbed | None = None
     alpha: float = 0.01
     tune_alpha: bool = True
@@ -215,38 +191,36 @@ class L2RCLIPConfig(PromptConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("attention_over", self.attention_over, get_args(AttentionOver))
-        attention_over = "ranks" if self.attention_over == "off" else self.attention_over
-        _validate(
-            attention_over=attention_over, alpha=self.alpha, rank_pos_embed=self.rank_pos_embed
-        )
+        check_choice("attention_over", self.attention_over, (*get_args(AttentionAxis), "off"))
+        _validate(self.alpha, self.rank_pos_embed)
         check_choice("pairwise_loss", self.pairwise_loss, get_args(PairwiseLoss))
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be 0 or more")
         if not self.tune_prompts and self.attention_over != "off":
             raise ValueError(
-                f"attention_over = {self.attention_over!r}: RankFormer is trained with the words; say "
-                "attention_over='off', or tune_prompts=True"
+                f"attention_over = {self.attention_over!r}: RankFormer is trained with the "
+                "prompts; set attention_over='off' or tune_prompts=True"
             )
 
 
 class L2RCLIP(PromptMethod):
-    """CoOp's prompts, ordered by :class:`~ordlib.RankFormer`, and a pairwise loss.
+    """L2RCLIP: prompts refined by :class:`RankFormer`, ordinal pairwise loss (Wang et al., 2023).
 
-    Meant for two stages: words on cached features, then the picture tower with the words held;
-    ``TrainingConfig(prompt_epochs=...)`` says how long the first one is. Either stage alone works:
-    ``image_encoder="frozen"``, or ``image_encoder="lora", tune_prompts=False, attention_over="off"``.
+    Two training stages: prompts on cached image features, then the image encoder with frozen
+    prompts; ``TrainingConfig(prompt_epochs=...)`` sets the length of the first. For one stage
+    alone, use ``image_encoder="frozen"``, or ``image_encoder="lora", tune_prompts=False,
+    attention_over="off"``. Derived in notebook 03.
 
     Args:
         clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
         options: fields of :class:`L2RCLIPConfig`.
 
-    Source:
-        Wang et al. (2023), L2RCLIP, arXiv 2306.13856. The paper's abstract: attention on tokens,
-        a residual blend, the pairwise loss. Released code: the losses, two stages. Ours, since
-        neither model nor settings were released: the block, its pos_embed, weights of the terms,
-        prompts, rates; and the adapter, for equal terms.
+    References:
+        Wang et al. (2023), L2RCLIP, arXiv:2306.13856: token-level attention, residual blend,
+        pairwise loss (abstract). Released code: the losses, two stages; no model, no settings.
+        Ours: the transformer block, the weights of the loss terms, the prompts, the learning rates;
+        and the image adapter, for a fair comparison between methods.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -281,24 +255,21 @@ class L2RCLIP(PromptMethod):
         self.register_buffer("rank_values", rank_values, persistent=False)
 
     def text_features(self, alpha: float | None = None) -> Tensor:
-        """Return ``(M, D)`` features of the prompts, with gradient to what is tuned.
+        """Return ``(M, D)`` text features of the prompts, with gradient to trained tensors.
 
         Args:
-            alpha: RankFormer's share, to look at another than the model's own.
+            alpha: overrides RankFormer's own.
         """
-        words, span = (
-            self.prompt_learner.prompt_embeddings(),
-            self.prompt_learner.context_and_rank_slice,
-        )
-        embeddings = words.embeddings
+        prompts = self.prompt_learner.prompt_embeddings()
+        x = prompts.embeddings  # (M, T, W)
         if self.rankformer is not None:
-            inner = embeddings[:, span], self.prompt_learner.mask[:, span]
-            blended = self.rankformer(*inner, alpha)
-            embeddings = torch.cat([embeddings[:, :1], blended, embeddings[:, span.stop :]], 1)
-        return self.clip.encode_text_embeddings(embeddings, words.eos_positions)
+            span = self.prompt_learner.context_and_rank_slice
+            blended = self.rankformer(x[:, span], self.prompt_learner.mask[:, span], alpha)
+            x = torch.cat([x[:, :1], blended, x[:, span.stop :]], 1)
+        return self.clip.encode_text_embeddings(x, prompts.eos_positions)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return the total of :func:`~ordlib.losses.l2rclip_loss`; as in `OrdinalMethod.loss`."""
+        """Return :func:`~ordlib.losses.l2rclip_loss`; arguments as in `OrdinalMethod.loss`."""
         options = self.options
         return l2rclip_loss(
             features,
@@ -306,7 +277,7 @@ class L2RCLIP(PromptMethod):
             rank_targets(self.task, values),
             values,
             self.rank_values,
-            scale=self.clip.logit_scale,
+            logit_scale=self.clip.logit_scale,
             pairwise_loss=options.pairwise_loss,
             pairwise_weight=options.pairwise_weight,
             gamma=options.gamma,
@@ -314,6 +285,6 @@ class L2RCLIP(PromptMethod):
         )
 
     def on_after_step(self) -> None:
-        """Keep alpha in 0 to 1."""
+        """Clamp alpha to 0-1."""
         if self.rankformer is not None:
             self.rankformer.clamp_alpha()

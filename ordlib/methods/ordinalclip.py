@@ -1,4 +1,4 @@
-"""OrdinalCLIP: a few base ranks are learned, and the others stand between them."""
+"""OrdinalCLIP: rank embeddings interpolated from a few learned base ranks."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,7 @@ class OrdinalCLIPConfig(PromptConfig):
     Attributes:
         num_base_ranks: K', 1 to M.
         interpolation_type: "linear" or "inverse".
-        init_from_words: whether base ranks start from the words of the ranks they stand at, each the
-            mean of its tokens; else from random vectors.
-
-    Raises:
-        ValueError: no base ranks.
+        init_from_words: whether base ranks start from rank names, else at random.
     """
 
     num_base_ranks: int = 3
@@ -37,22 +33,17 @@ class OrdinalCLIPConfig(PromptConfig):
 
 
 class OrdinalCLIP(PromptMethod):
-    """Learned context and base ranks; cross-entropy, and every rank finds its pictures.
+    """OrdinalCLIP (Li et al., 2022): interpolated rank embeddings, contrastive loss both ways.
 
-    Args:
-        clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.
-        options: fields of :class:`OrdinalCLIPConfig`.
+    Arguments as in `OrdinalMethod`, with the options of `OrdinalCLIPConfig`.
 
-    Raises:
-        ValueError: more base ranks than ranks, or none.
-
-    Source:
-        Li et al. (2022), OrdinalCLIP, arXiv 2206.02338, and the released code, for the loss and
-        the rows of weights. The adapter is ours, for equal terms.
+    References:
+        Li et al. (2022), OrdinalCLIP, arXiv:2206.02338. The loss and the normalized interpolation
+        weights are those of the released code. The adapter is ours.
 
     Example:
         >>> from ordlib import load_clip, load_task
-        >>> model = OrdinalCLIP(load_clip("pico-clip", "cpu"), load_task("ageing"), num_base_ranks=5)
+        >>> model = OrdinalCLIP(load_clip("pico-clip", "cpu"), load_task("ageing"))
         >>> model.text_features().shape
         torch.Size([90, 96])
     """
@@ -60,31 +51,22 @@ class OrdinalCLIP(PromptMethod):
     Config = OrdinalCLIPConfig
 
     def _build(self) -> None:
-        options = self.options
-        ranks = InterpolatedRankEmbeddings(
+        options, names = self.options, self.task.rank_names
+        index = np.linspace(0, len(names) - 1, options.num_base_ranks).round().astype(int)
+        rank_embeddings = InterpolatedRankEmbeddings(
             self.clip,
             self.task.num_ranks,
-            self._base_words() if options.init_from_words else None,
+            [names[i] for i in index] if options.init_from_words else None,
             num_base_ranks=options.num_base_ranks,
             interpolation_type=options.interpolation_type,
             seed=options.seed,
         )
         template = class_agnostic_template(self.task, options.template)
         self.prompt_learner = PromptLearner(
-            self.clip, template, ranks, n_ctx=options.n_ctx, seed=options.seed
+            self.clip, template, rank_embeddings, n_ctx=options.n_ctx, seed=options.seed
         )
 
-    def _base_words(self) -> list[str]:
-        count, last = self.options.num_base_ranks, self.task.num_ranks - 1
-        return [
-            self.task.rank_names[place] for place in np.linspace(0, last, count).round().astype(int)
-        ]
-
-    def text_features(self) -> Tensor:
-        """Return ``(M, D)`` features of the prompts, with gradient to what is tuned."""
-        return self.prompt_learner()
-
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return cross-entropy plus the text-to-image divergence, unweighted, in nats."""
+        """Return cross-entropy plus text-to-image KL divergence, unweighted, in nats."""
         logits, ranks = self.logits(features), rank_targets(self.task, values)
-        return F.cross_entropy(logits, ranks) + text_to_image_kl(logits, ranks, ranking=False)
+        return F.cross_entropy(logits, ranks) + text_to_image_kl(logits, ranks, weighted=False)

@@ -1,7 +1,6 @@
-"""Learned prompts: word embeddings that stand where words would, and are tuned.
+"""Prompt learning: shared context embeddings plus rank embeddings (CoOp, OrdinalCLIP).
 
-A prompt is a context that all ranks share, with words of the rank's own in it. What is learned
-is put together with what stays CLIP's own (start, end) and read by the frozen text tower.
+Shapes: M ranks, K' base ranks, R tokens per rank, T per prompt, W text width, D embed_dim.
 """
 
 from collections.abc import Sequence
@@ -9,105 +8,91 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from ..clip import ClipBackbone
 from ..clip.text import PromptEmbeddings
 from ..utils.validation import check_choice
 
 Interpolation = Literal["linear", "inverse"]
-# Random starts are about as long as the embeddings of OpenAI's models.
-INIT_STD = 0.02
+INIT_STD = 0.02  # about the standard deviation of OpenAI's token embeddings
 EPS = 1e-5
+# Rows of the embedding table that PromptLearner.layout indexes.
+SOS_ROW, EOS_ROW, CONTEXT_ROW = 0, 1, 2
 
 
 class RankEmbeddings(nn.Module):
-    """Every rank's own words, as they are or tuned.
+    """Rank token embeddings, initialized from the rank names, fixed or learned.
 
     Args:
-        clip: gives the embeddings.
-        words: M texts, of one token or more each.
-        tune: whether to train them.
-
-    Attributes:
-        lengths: ``(M,)`` int64, the tokens of each rank.
-
-    Raises:
-        ValueError: a text without tokens, or two ranks of the same tokens (names them).
+        clip: provides the token embeddings.
+        rank_names: M texts (rank names or bin phrases); no two may have the same tokens.
+        tune: whether the embeddings are trained.
 
     Example:
         >>> from ordlib import load_clip
-        >>> ranks = RankEmbeddings(load_clip("pico-clip", "cpu"), ["one", "twenty one"])
-        >>> ranks().shape, rank_embeddings.lengths.tolist()
+        >>> rank_embeddings = RankEmbeddings(load_clip("pico-clip", "cpu"), ["one", "twenty one"])
+        >>> rank_embeddings().shape, rank_embeddings.lengths.tolist()
         (torch.Size([2, 2, 96]), [1, 2])
     """
 
-    def __init__(self, clip: ClipBackbone, words: Sequence[str], tune: bool = True) -> None:
+    def __init__(self, clip: ClipBackbone, rank_names: Sequence[str], tune: bool = True) -> None:
         super().__init__()
-        embeddings, lengths = _embed(clip, words)
-        self.register_buffer("lengths", lengths, persistent=False)
+        embeddings, lengths = _embed_rank_names(clip, rank_names)
+        self.register_buffer("lengths", lengths, persistent=False)  # (M,) tokens of each rank
         self.embeddings = nn.Parameter(embeddings, requires_grad=tune)
 
     def forward(self) -> Tensor:
-        """Return ``(M, R, W)`` embeddings; rank m's are the first ``lengths[m]``."""
+        """Return ``(M, R, W)`` embeddings; rank m uses the first ``lengths[m]`` rows."""
         return self.embeddings
 
 
 class InterpolatedRankEmbeddings(nn.Module):
-    """A few base ranks, and all others between them, so that neighbours share what they learn.
+    """Rank embeddings interpolated from base ranks (OrdinalCLIP, Li et al., 2022).
 
     Args:
-        clip: gives widths and, for a start from words, the embeddings.
+        clip: provides the token embeddings.
         num_ranks: M.
-        words: K' texts to start the base ranks from (each is the mean of its tokens), first and
-            last for the sos_eos of the scale; or None for random starts.
-        num_base_ranks: K', 1 to M, where no words are given.
-        interpolation_type: "linear" or "inverse" (proportional to the inverse distance).
-        tokens: R, vectors of a rank.
-        seed: of random starts.
+        base_rank_names: K' texts, whose mean token embeddings initialize the base ranks, or None.
+        num_base_ranks: K', 1 to M; ignored with ``base_rank_names``.
+        interpolation_type: see :func:`interpolation_weights`.
+        num_tokens_per_rank: R.
+        seed: of the random initialization.
 
-    Raises:
-        ValueError: more base ranks than ranks, or none; an unknown interpolation.
-
-    Source:
-        Li et al. (2022), OrdinalCLIP, arXiv 2206.02338, section 3.3 and the released code: rows
-        are normalised, so that "linear" with K' = M is not the identity.
+    References:
+        Li et al. (2022), OrdinalCLIP, arXiv:2206.02338, section 3.3. As in the released code the
+        weights of a rank are normalized, so "linear" with K' = M is not the identity.
 
     Example:
         >>> from ordlib import load_clip
-        >>> ranks = InterpolatedRankEmbeddings(load_clip("pico-clip", "cpu"), 5, ["one", "twenty"])
-        >>> ranks.weights
-        tensor([[1.0000, 0.0000],
-                [0.7500, 0.2500],
-                [0.5000, 0.5000],
-                [0.2500, 0.7500],
-                [0.0000, 1.0000]])
+        >>> InterpolatedRankEmbeddings(load_clip("pico-clip", "cpu"), num_ranks=5)().shape
+        torch.Size([5, 1, 96])
     """
 
     def __init__(
         self,
         clip: ClipBackbone,
         num_ranks: int,
-        words: Sequence[str] | None = None,
+        base_rank_names: Sequence[str] | None = None,
         *,
         num_base_ranks: int = 3,
         interpolation_type: Interpolation = "linear",
-        tokens: int = 1,
+        num_tokens_per_rank: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        count = num_base_ranks if words is None else len(words)
+        count = num_base_ranks if base_rank_names is None else len(base_rank_names)
         if not 1 <= count <= num_ranks:
-            raise ValueError(
-                f"num_base_ranks = {count}: must be 1 to {num_ranks}, the number of ranks"
-            )
+            raise ValueError(f"num_base_ranks = {count}: must be 1 to num_ranks = {num_ranks}")
         weights = interpolation_weights(num_ranks, count, interpolation_type)
         self.register_buffer("weights", weights.to(clip.device), persistent=False)
-        lengths = torch.full((num_ranks,), tokens, device=clip.device)
+        lengths = torch.full((num_ranks,), num_tokens_per_rank, device=clip.device)
         self.register_buffer("lengths", lengths, persistent=False)
-        if words is None:
-            base = _random((count, tokens, clip.text_width), seed).to(clip.device)
+        if base_rank_names is None:
+            base = _random_embeddings(clip, (count, num_tokens_per_rank), seed)
         else:
-            base = _means(clip, words)[:, None].repeat(1, tokens, 1)
+            base = _mean_embeddings(clip, base_rank_names)  # (K', W)
+            base = base[:, None].repeat(1, num_tokens_per_rank, 1)
         self.base = nn.Parameter(base)
 
     def forward(self) -> Tensor:
@@ -118,64 +103,51 @@ class InterpolatedRankEmbeddings(nn.Module):
 def interpolation_weights(
     num_ranks: int, num_base_ranks: int, interpolation_type: Interpolation = "linear"
 ) -> Tensor:
-    """Return how much of each base rank is in each rank.
+    """Interpolation weights of OrdinalCLIP (Li et al., 2022). Derived in notebook 02.
 
-    Args:
-        num_ranks: M.
-        num_base_ranks: K', spread evenly from the first rank to the last.
-        interpolation_type: "linear": 1 - distance / (M - 1); "inverse": 1 / (distance + 1e-5).
-
-    Returns:
-        ``(M, K')`` float32, rows summing to 1.
-
-    Raises:
-        ValueError: an unknown interpolation.
+    The K' base ranks are evenly spaced from rank 0 to M - 1. With d the distance in ranks, a
+    "linear" weight is 1 - d / (M - 1), an "inverse" one 1 / (d + 1e-5); the rows of the result,
+    ``(M, K')`` float32, are normalized to a sum of 1.
 
     Example:
-        >>> interpolation_weights(3, 3, "inverse").round(decimals=2)
-        tensor([[1., 0., 0.],
-                [0., 1., 0.],
-                [0., 0., 1.]])
+        >>> interpolation_weights(3, 2)
+        tensor([[1.0000, 0.0000],
+                [0.5000, 0.5000],
+                [0.0000, 1.0000]])
     """
     check_choice("interpolation_type", interpolation_type, get_args(Interpolation))
-    places = torch.linspace(0, num_ranks - 1, num_base_ranks, dtype=torch.float64)
-    distance = (torch.arange(num_ranks)[:, None] - places).abs()
+    base_positions = torch.linspace(0, num_ranks - 1, num_base_ranks, dtype=torch.float64)
+    distance = (torch.arange(num_ranks)[:, None] - base_positions).abs()  # (M, K')
     if interpolation_type == "linear":
         weights = 1 - distance / max(num_ranks - 1, 1)
     else:
         weights = 1 / (distance + EPS)
-    # A single base rank stands at the first: the linear weight of the last rank is 0 there.
+    # A single base rank is at the first rank, where the linear weight of the last rank is 0.
     weights = weights.clamp(min=EPS) if num_base_ranks == 1 else weights
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
 class PromptLearner(nn.Module):
-    """Prompts of all ranks: a shared context around each rank's own words.
+    """Prompt learner of CoOp (Zhou et al., 2022): shared context around the rank embeddings.
 
     Args:
-        clip: the backbone, frozen.
-        template: text with ``{rank}`` and no other placeholder; its words start the context.
+        clip: the frozen backbone; gradients pass through its text encoder.
+        template: text with ``{rank}`` as its only placeholder; initializes the context.
         rank_embeddings: `RankEmbeddings` or `InterpolatedRankEmbeddings`.
-        n_ctx: number of random vectors to use before the rank instead of the template's words.
-        tune_context: whether to train the context.
+        n_ctx: number of random context vectors before the rank; None takes the template's tokens.
+        tune_context: whether the context is trained.
         seed: of a random context.
 
-    Attributes:
-        context_and_rank_slice: the positions of context and rank words in the longest prompt.
-
     Raises:
-        ValueError: a template without ``{rank}`` or with another placeholder, or prompts that do
-            not fit the text tower.
+        ValueError: the template has no ``{rank}`` or another placeholder, or a prompt is too long.
 
-    Source:
-        Zhou et al. (2022), CoOp, arXiv 2109.01134.
+    References:
+        Zhou et al. (2022), CoOp, arXiv:2109.01134.
 
     Example:
         >>> from ordlib import load_clip
         >>> clip = load_clip("pico-clip", "cpu")
-        >>> ranks = RankEmbeddings(clip, ["one", "two"])
-        >>> learner = PromptLearner(clip, "a photo of {rank} stars", ranks)
-        >>> learner().shape
+        >>> PromptLearner(clip, "a photo of {rank} stars", RankEmbeddings(clip, ["1", "2"]))().shape
         torch.Size([2, 96])
     """
 
@@ -191,101 +163,91 @@ class PromptLearner(nn.Module):
     ) -> None:
         super().__init__()
         self.clip, self.rank_embeddings = clip, rank_embeddings
-        before, after = _split_template(template)
-        sos_eos = clip.token_embeddings(["x"]).embeddings[0, [0, -1]]
+        texts = _split_template(template)
+        sos_eos = clip.token_embeddings([""]).embeddings[0]
         if n_ctx is None:
-            sides = [_embed_context(clip, text) for text in (before, after)]
+            context = [clip.token_embeddings([text]).embeddings[0, 1:-1] for text in texts]
         else:
-            sides = [_random((n_ctx, clip.text_width), seed).to(clip.device), sos_eos[:0]]
+            context = [_random_embeddings(clip, (n_ctx,), seed), sos_eos[:0]]
         self.register_buffer("sos_eos", sos_eos, persistent=False)
-        self.context = nn.Parameter(torch.cat(sides), requires_grad=tune_context)
-        layout, last = _layout(len(sides[0]), len(sides[1]), rank_embeddings.lengths)
-        if int(last.max()) >= clip.context_length:
+        self.context = nn.Parameter(torch.cat(context), requires_grad=tune_context)
+        layout, eos_positions = _layout(*map(len, context), rank_embeddings.lengths)
+        last = int(eos_positions.max())
+        if last >= clip.context_length:
             raise ValueError(
-                f"the prompts take {int(last.max()) + 1} positions; the context of {clip.name} "
-                f"holds {clip.context_length}: shorten the template or the words"
+                f"the prompts take {last + 1} positions; the context of {clip.name} "
+                f"holds {clip.context_length}: shorten the template or the rank names"
             )
         self.register_buffer("layout", layout, persistent=False)
-        self.register_buffer("eos_positions", last, persistent=False)
-        # Known once, so that nobody has to ask the device: where some prompt has a word.
-        self.context_and_rank_slice = slice(1, int(last.max()))
+        self.register_buffer("eos_positions", eos_positions, persistent=False)
+        # Context and rank tokens of the longest prompt: computed once, to avoid device syncs.
+        self.context_and_rank_slice = slice(1, last)
+
+    def _positions(self) -> Tensor:
+        return torch.arange(self.layout.shape[1], device=self.layout.device)
 
     @property
     def mask(self) -> Tensor:
-        """``(M, T)`` bool: the positions of context and rank words, between start and end."""
-        places = torch.arange(self.layout.shape[1], device=self.layout.device)
-        return (places > 0) & (places < self.eos_positions[:, None])
+        """``(M, T)`` bool mask of context and rank tokens, without start and end token."""
+        positions = self._positions()
+        return (positions > 0) & (positions < self.eos_positions[:, None])
 
     def prompt_embeddings(self) -> PromptEmbeddings:
-        """Return the prompts as the text tower reads them, with gradient to what is tuned."""
+        """Return the input of the text encoder, with gradient to the learned embeddings."""
         parts = (self.sos_eos, self.context, self.rank_embeddings().flatten(0, 1))
-        embeddings = torch.cat([part.float() for part in parts])[self.layout]
-        places = torch.arange(self.layout.shape[1], device=self.layout.device)
-        return PromptEmbeddings(
-            embeddings, self.eos_positions, places <= self.eos_positions[:, None]
-        )
+        embeddings = torch.cat([part.float() for part in parts])[self.layout]  # (M, T, W)
+        mask = self._positions() <= self.eos_positions[:, None]
+        return PromptEmbeddings(embeddings, self.eos_positions, mask)
 
     def forward(self) -> Tensor:
-        """Return ``(M, D)`` text features, float32, not normalised."""
-        words = self.prompt_embeddings()
-        return self.clip.encode_text_embeddings(words.embeddings, words.eos_positions)
+        """Return ``(M, D)`` text features, float32, not normalized."""
+        prompts = self.prompt_embeddings()
+        return self.clip.encode_text_embeddings(prompts.embeddings, prompts.eos_positions)
 
 
-def _layout(before: int, after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Say which row of (start, end, context, rank words) stands at every position.
-
-    Returns:
-        ``(M, T)`` int64 rows, padded with the end, and ``(M,)`` positions of the sos_eos.
-    """
-    context, longest = 2, int(lengths.max())
-    words = context + before + after
+def _layout(num_before: int, num_after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``(M, T)`` embedding rows, padded with the end token, and ``(M,)`` end positions."""
+    before = range(CONTEXT_ROW, CONTEXT_ROW + num_before)
+    after = range(before.stop, before.stop + num_after)
     rows = []
     for rank, length in enumerate(lengths.tolist()):
-        first = words + rank * longest
-        row = [0, *range(context, context + before), *range(first, first + length)]
-        rows.append([*row, *range(context + before, words), 1])
-    width = max(map(len, rows))
-    layout = torch.tensor([row + [1] * (width - len(row)) for row in rows])
-    last = torch.tensor([len(row) - 1 for row in rows])
-    return layout.to(lengths.device), last.to(lengths.device)
+        start = after.stop + rank * int(lengths.max())
+        rank_rows = range(start, start + length)
+        rows.append(torch.tensor([SOS_ROW, *before, *rank_rows, *after, EOS_ROW]))
+    layout = pad_sequence(rows, batch_first=True, padding_value=EOS_ROW)
+    eos_positions = torch.tensor([len(row) - 1 for row in rows])
+    return layout.to(lengths.device), eos_positions.to(lengths.device)
 
 
 def _split_template(template: str) -> tuple[str, str]:
-    before, found, after = template.partition("{rank}")
-    if not found or "{" in before + after:
-        raise ValueError(
-            f"template = {template!r}: a learned prompt has {{rank}} once and no other placeholder"
-        )
+    before, placeholder, after = template.partition("{rank}")
+    if not placeholder or "{" in before + after:
+        raise ValueError(f"template = {template!r}: must contain {{rank}} as its only placeholder")
     return before.strip(), after.strip()
 
 
-def _embed_context(clip: ClipBackbone, text: str) -> Tensor:
-    """Return the embeddings ``(L, W)`` of a side's words; none for an empty side."""
-    if not text:
-        return clip.token_embeddings(["x"]).embeddings[0, :0]
-    return clip.token_embeddings([text]).embeddings[0, 1:-1]
-
-
-def _embed(clip: ClipBackbone, words: Sequence[str]) -> tuple[Tensor, Tensor]:
-    tokens = clip.tokenize(list(words))
+def _embed_rank_names(clip: ClipBackbone, rank_names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return ``(M, R, W)`` token embeddings and ``(M,)`` numbers of tokens."""
+    tokens = clip.tokenize(list(rank_names))
     lengths = tokens.mask.sum(1) - 2
-    seen: dict[tuple, str] = {}
-    for text, row, length in zip(words, tokens.ids.tolist(), lengths.tolist(), strict=True):
+    name_of: dict[tuple, str] = {}
+    for name, ids, length in zip(rank_names, tokens.ids.tolist(), lengths.tolist(), strict=True):
         if not length:
-            raise ValueError(f"the words {text!r} of a rank have no tokens: write a word")
-        key = tuple(row[1 : 1 + length])
-        if key in seen:
-            raise ValueError(f"{seen[key]!r} and {text!r} are the same to CLIP: change one")
-        seen[key] = text
-    embeddings = clip.token_embeddings(list(words)).embeddings[:, 1 : 1 + int(lengths.max())]
+            raise ValueError(f"rank name {name!r}: has no tokens; use a non-empty text")
+        key = tuple(ids[1 : 1 + length])
+        if key in name_of:
+            raise ValueError(f"rank names {name_of[key]!r} and {name!r}: same tokens; change one")
+        name_of[key] = name
+    embeddings = clip.token_embeddings(list(rank_names)).embeddings[:, 1 : 1 + int(lengths.max())]
     return embeddings.clone(), lengths
 
 
-def _means(clip: ClipBackbone, words: Sequence[str]) -> Tensor:
-    embeddings, lengths = _embed(clip, words)
-    alive = torch.arange(embeddings.shape[1], device=clip.device) < lengths[:, None]
-    return (embeddings * alive[..., None]).sum(1) / lengths[:, None]
+def _mean_embeddings(clip: ClipBackbone, rank_names: Sequence[str]) -> Tensor:
+    embeddings, lengths = _embed_rank_names(clip, rank_names)
+    mask = torch.arange(embeddings.shape[1], device=clip.device) < lengths[:, None]
+    return (embeddings * mask[..., None]).sum(1) / lengths[:, None]
 
 
-def _random(shape: tuple[int, ...], seed: int) -> Tensor:
-    return INIT_STD * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def _random_embeddings(clip: ClipBackbone, shape: tuple[int, ...], seed: int) -> Tensor:
+    noise = torch.randn(*shape, clip.text_width, generator=torch.Generator().manual_seed(seed))
+    return (INIT_STD * noise).to(clip.device)

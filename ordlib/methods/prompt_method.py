@@ -1,6 +1,5 @@
-"""Methods that compare pictures with one prompt for each rank."""
+"""Base class of methods with one prompt per rank."""
 
-from abc import abstractmethod
 from dataclasses import asdict, dataclass
 
 import torch
@@ -17,15 +16,11 @@ from .image_encoder import ImageEncoderConfig
 
 @dataclass(frozen=True, kw_only=True)
 class PromptConfig(ImageEncoderConfig):
-    """How a method's prompts start.
+    """Prompt options of a method.
 
     Attributes:
-        template: text with ``{rank}`` alone; None takes the task's, see :func:`class_agnostic_template`.
-        n_ctx: number of random vectors to start the context from, instead of the template's
-            words; None takes the words.
-
-    Raises:
-        ValueError: a negative context.
+        template: has ``{rank}`` as its only placeholder; None: :func:`class_agnostic_template`.
+        n_ctx: number of random context vectors; None initializes the context from the template.
     """
 
     template: str | None = None
@@ -38,18 +33,18 @@ class PromptConfig(ImageEncoderConfig):
 
 
 class PromptMethod(OrdinalMethod):
-    """Cosines between pictures and the prompts of all ranks, and their cross-entropy."""
+    """Cosine logits between images and rank prompts, with cross-entropy."""
 
     def task_fields(self) -> dict:
-        """Return the fields of the task, without the objects that its prompts never name."""
+        """Return the fields of the task; learned prompts are class-agnostic."""
         return class_agnostic_fields(self.task)
 
-    @abstractmethod
     def text_features(self) -> Tensor:
-        """Return ``(M, D)`` features of the prompts, with gradient to what is tuned."""
+        """Return ``(M, D)`` text features of the rank prompts, with gradient."""
+        return self.prompt_learner()
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return ``(B, M)`` logits of ``(B, D)`` features: CLIP's own factor times cosines."""
+        """Return ``(B, M)`` CLIP logits of ``(B, D)`` image features."""
         return clip_logits(self.clip, features, self.text_features())
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
@@ -58,68 +53,50 @@ class PromptMethod(OrdinalMethod):
 
     @torch.no_grad()
     def predict_from_features(self, features: Tensor) -> Prediction:
-        """Return predictions with probabilities, read as the task says."""
+        """Return predictions with probabilities, decoded by ``task.decode``."""
         probabilities = self.logits(features).double().softmax(1)
         return self.task.decode_probabilities(probabilities.cpu().numpy())
 
 
 def class_agnostic_fields(task: OrdinalTask) -> dict:
-    """Return a task's fields without what only prompts that name an object need."""
+    """Return the fields of a task with class-agnostic templates and no placeholders."""
     if not task.placeholders:
         return asdict(task)
-    plain = {
-        "templates": class_agnostic_template(task),
-        "bin_templates": class_agnostic_template(task, bins=True),
+    return asdict(task) | {
+        "templates": (class_agnostic_template(task),),
+        "bin_templates": (class_agnostic_template(task, bins=True),),
+        "placeholders": {},
     }
-    return (
-        asdict(task)
-        | {name: (template,) for name, template in plain.items()}
-        | {"placeholders": {}}
-    )
 
 
-def clip_logits(clip: ClipBackbone, features: Tensor, texts: Tensor) -> Tensor:
-    """Return CLIP's logits, in single precision also where autocast rounds products.
-
-    Args:
-        clip: gives the factor.
-        features: ``(B, D)`` of pictures.
-        texts: ``(M, D)`` of prompts.
-
-    Returns:
-        ``(B, M)`` float32.
-    """
-    with torch.autocast(features.device.type, enabled=False):
-        one, other = (F.normalize(side.float(), dim=-1) for side in (features, texts))
-        return clip.logit_scale * one @ other.T
+def clip_logits(clip: ClipBackbone, image_features: Tensor, text_features: Tensor) -> Tensor:
+    """Return ``(B, M)`` cosines times ``logit_scale``, in float32 even under autocast."""
+    with torch.autocast(image_features.device.type, enabled=False):
+        image = F.normalize(image_features.float(), dim=-1)
+        text = F.normalize(text_features.float(), dim=-1)
+        return clip.logit_scale * image @ text.T
 
 
 def class_agnostic_template(
-    task: OrdinalTask, given: str | None = None, *, bins: bool = False
+    task: OrdinalTask, template: str | None = None, *, bins: bool = False
 ) -> str:
-    """Return a template with ``{rank}`` alone: learned prompts are not told a picture's object.
+    """Return a class-agnostic prompt template: ``{rank}`` is its only placeholder.
 
-    Args:
-        task: gives the templates.
-        given: a template of the caller's own, returned as it is.
-        bins: whether to look at the templates of bins instead of ranks.
-
-    Returns:
-        The first of the task's templates without other placeholders; if all have some, the
-        first one with those left out.
+    This is ``template`` if given. Otherwise it is the first of the task's templates, or bin
+    templates, without another placeholder; failing that the first one with those removed.
 
     Example:
         >>> from ordlib import load_task
         >>> class_agnostic_template(load_task("counting"))
         'a photo of {rank}'
     """
+    if template is not None:
+        return template
     templates = task.bin_templates if bins else task.templates
-    if given is not None:
-        return given
-    for template in templates:
-        if placeholder_names(template) == {"rank"}:
-            return template
-    words = templates[0]
-    for name in placeholder_names(templates[0]) - {"rank"}:
-        words = words.replace(f"{{{name}}}", "")
-    return " ".join(words.split())
+    for candidate in templates:
+        if placeholder_names(candidate) == {"rank"}:
+            return candidate
+    text = templates[0]
+    for name in placeholder_names(text) - {"rank"}:
+        text = text.replace(f"{{{name}}}", "")
+    return " ".join(text.split())

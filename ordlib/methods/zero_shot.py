@@ -1,7 +1,8 @@
-"""Zero-shot prediction: CLIP as it comes, asked with one prompt for each rank or coarse bin."""
+"""Zero-shot CLIP with prompt ensembling over templates and placeholders."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -18,56 +19,34 @@ from ..tasks.templates import placeholder_combinations, placeholder_names
 from ..tasks.validation import validate_decode
 from ..utils.validation import check_choice
 
-OVER = ("ranks", "bins")
-
 
 class ZeroShot:
-    """Compare pictures with prompts by cosine, softmax with CLIP's own logit scale. No training.
+    """Zero-shot CLIP classifier (Radford et al., 2021) over rank or bin prompts.
 
-    A placeholder beside ``{rank}`` is *named* when ``fill`` says which column of a picture's
-    record holds its word: every picture then meets prompts with its own word, as counting
-    benchmarks do. Otherwise it is *unnamed*: text features are averaged over all its words in
-    the task, so that the prompts tell nothing of the picture. An average is one of features of
-    length 1, brought back to length 1; first over words, then over templates, so that every
-    template counts the same.
-
-    Text features are encoded once for each template and each distinct word, and kept for as
-    long as the model: the backbone must not be tuned meanwhile. An unnamed template costs a
-    prompt for each rank and each combination of words: 15,200 for the one in counting with
-    object and colour, so leave it out where every second counts.
+    Text features are averaged over placeholder values and then over templates, with normalization
+    after each average, and cached in the model. Derived in notebook 01.
 
     Args:
-        clip: the backbone, as it was loaded.
-        task: ranks, bins, words, templates.
-        over: what the prompts say: the "ranks" by ``task.prompts`` or the coarse "bins" by
-            ``task.bin_prompts``.
-        templates: which of ``task.templates`` (over bins: ``task.bin_templates``) to average,
-            by index; None takes all. For the spread over templates make one model with each
-            ``(i,)``.
-        fill: the record column for each named placeholder; None names none.
-        decode: "expectation" or "argmax"; None takes the task's own. For the other one of
-            the same predictions: ``task.decode_probabilities(prediction.probabilities, "argmax")``.
+        clip: the backbone, not tuned after loading.
+        task: defines ranks, bins and prompt templates.
+        prompts_for: the "ranks" (``task.prompts``) or the "bins" (``task.bin_prompts``).
+        templates: indices of the templates to average; None takes all.
+        placeholder_columns: metadata columns with the placeholder values of each image, such as
+            ``{"object": "plural"}``. Text features are averaged over all values of the other
+            placeholders: 15,200 prompts for counting's template with object and colour.
+        decode: "expectation" or "argmax"; None takes ``task.decode``.
 
-    Raises:
-        ValueError: unknown template, placeholder, decode or ``over``.
-
-    Source:
-        Radford et al. (2021), Learning transferable visual models from natural language
-        supervision, arXiv 2103.00020, section 3.1.4, also for averaging templates in the space of
-        features. Averaging over unnamed words in the same way is ours.
+    References:
+        Radford et al. (2021), CLIP, arXiv:2103.00020, section 3.1.4, for the template ensemble.
+        The average over placeholder values is ours.
 
     Example:
         >>> from ordlib import load_clip, load_data
-        >>> clip = load_clip("pico-clip", "cpu")
-        >>> data = load_data("counting", "val", num_images=100)
-        >>> named = {"object": "plural"}
-        >>> numerals = ZeroShot(clip, data.task, templates=(0, 1, 2), fill=named)
-        >>> numerals.predict(data).probabilities.shape
-        (100, 20)
-        >>> phrases = ZeroShot(clip, data.task, fill=named, over="bins")
-        >>> truth = data.task.bin_index(data.values)
-        >>> (phrases.predict_bins(data) == truth).shape
-        (100,)
+        >>> clip, data = load_clip("pico-clip", "cpu"), load_data("counting", "val", num_images=100)
+        >>> options = {"templates": (0,), "placeholder_columns": {"object": "plural"}}
+        >>> model = ZeroShot(clip, data.task, **options)
+        >>> model.predict(data).probabilities.shape, model.predict_bins(data).shape
+        ((100, 20), (100,))
     """
 
     def __init__(
@@ -75,65 +54,44 @@ class ZeroShot:
         clip: ClipBackbone,
         task: OrdinalTask,
         *,
-        over: Literal["ranks", "bins"] = "ranks",
+        prompts_for: Literal["ranks", "bins"] = "ranks",
         templates: Sequence[int] | None = None,
-        fill: Mapping[str, str] | None = None,
+        placeholder_columns: Mapping[str, str] | None = None,
         decode: Literal["expectation", "argmax"] | None = None,
     ) -> None:
-        check_choice("over", over, OVER)
-        self.clip, self.task, self.over = clip, task, over
+        check_choice("prompts_for", prompts_for, ("ranks", "bins"))
+        self.clip, self.task, self.prompts_for = clip, task, prompts_for
         self.decode = validate_decode(task.decode if decode is None else decode)
-        self.fill = dict(fill or {})
-        known = task.templates if over == "ranks" else task.bin_templates
-        self._write = task.prompts if over == "ranks" else task.bin_prompts
-        self.templates = _indices(templates, len(known))
-        for index in self.templates:
-            # Writing the prompts once finds a template or placeholder that is not there.
-            self._write(index, **dict.fromkeys(self.fill, "thing"))
-        self._texts = {index: known[index] for index in self.templates}
-        self._encoded: dict[tuple, torch.Tensor] = {}
+        self.placeholder_columns = dict(placeholder_columns or {})
+        ranks = prompts_for == "ranks"
+        self._all_templates = task.templates if ranks else task.bin_templates
+        self._format_prompts = task.prompts if ranks else task.bin_prompts
+        self.templates = _template_indices(templates, len(self._all_templates))
+        for index in self.templates:  # raises if a template or placeholder does not exist
+            self._format_prompts(index, **dict.fromkeys(self.placeholder_columns, "value"))
+        self._text_cache: dict[tuple, torch.Tensor] = {}
 
-    def text_features(self, **words: str) -> torch.Tensor:
-        """Return what pictures are compared with.
+    def text_features(self, **placeholders: str) -> torch.Tensor:
+        """Return normalized text features, ``(M, D)`` or ``(d, D)`` float32 on the CPU.
 
-        Args:
-            words: a word for each placeholder to name, as ``object="stars"``; over the words
-                of those left out the features are averaged.
-
-        Returns:
-            ``(M, D)`` float32 on the CPU, a row of length 1 for each rank; over bins ``(d, D)``.
-
-        Raises:
-            ValueError: the task has no such placeholder, or a prompt is too long for the CLIP.
-
-        Example:
-            >>> from ordlib import load_clip, load_task
-            >>> clip, task = load_clip("pico-clip", "cpu"), load_task("counting")
-            >>> model = ZeroShot(clip, task, templates=(0,))
-            >>> model.text_features(object="stars").shape
-            torch.Size([20, 96])
+        Placeholders can be given a value, e.g. ``object="stars"``; the features are averaged over
+        all values of the others.
         """
-        self._write(self.templates[0], **words)  # raises where there is no such placeholder
-        each = [self._template_features(index, words) for index in self.templates]
-        return _mean(torch.stack(each))
+        self._format_prompts(self.templates[0], **placeholders)  # raises if there is none
+        features = [self._template_features(index, placeholders) for index in self.templates]
+        return _mean(torch.stack(features))
 
     def predict(self, data: ImageData) -> Prediction:
-        """Predict the label of every picture.
+        """Predict each image's value and label in the task's unit; labels in the data are not used.
 
-        Args:
-            data: N pictures; their labels are not looked at.
-
-        Returns:
-            Values and labels on the task's number line. Over ranks with ``(N, M)``
-            probabilities; over bins without, each bin standing at its ``task.bin_midpoints()``
-            (clipped to the ranks).
+        Rank prompts give ``(N, M)`` probabilities; bin prompts give none, and the value of a bin
+        is its midpoint clipped to the ranks.
 
         Raises:
-            ValueError: a record column that is not there or has no word for a picture, or a
-                backbone that was tuned after loading.
+            ValueError: a metadata column is missing or has an empty entry.
         """
         probabilities = self._probabilities(data)
-        if self.over == "ranks":
+        if self.prompts_for == "ranks":
             return self.task.decode_probabilities(probabilities, self.decode)
         midpoints = self.task.bin_midpoints().clip(*self.task.range)
         if self.decode == "argmax":
@@ -141,96 +99,80 @@ class ZeroShot:
         return self.task.decode_values(probabilities @ midpoints)
 
     def predict_bins(self, data: ImageData) -> np.ndarray:
-        """Predict the coarse bin of every picture, so that numerals and phrases can be compared.
+        """Return the most probable bin of each image, ``(N,)`` int64, 0 to d - 1.
 
-        Over bins it is the likeliest phrase. Over ranks it is the bin whose ranks are likeliest
-        together, which favours bins with many ranks where the model is unsure;
-        ``task.bin_index(model.predict(data).value)`` is the other way to get there.
-
-        Args:
-            data: N pictures.
-
-        Returns:
-            ``(N,)`` int64, 0 to d - 1, to be compared with ``task.bin_index(data.values)``.
-
-        Raises:
-            ValueError: as `predict`.
+        With rank prompts the probability of a bin is the sum over its ranks, which favors large
+        bins; for the bin of the prediction use ``task.bin_index(model.predict(data).value)``.
         """
         probabilities = self._probabilities(data)
-        if self.over == "ranks":
+        if self.prompts_for == "ranks":
             bins = self.task.bin_index(self.task.rank_values)
-            probabilities = probabilities @ np.eye(self.task.num_bins)[bins]
+            probabilities = probabilities @ np.eye(self.task.num_bins)[bins]  # (N, M) @ (M, d)
         return probabilities.argmax(1)
 
     def _probabilities(self, data: ImageData) -> np.ndarray:
-        """Return ``(N, M)`` or ``(N, d)`` float64, one product for each distinct filling."""
-        alike = self._rows_by_words(data)
-        # Texts come first: a prompt that is too long fails before the pictures are encoded.
+        """Return ``(N, M)`` or ``(N, d)`` probabilities, float64."""
+        groups = self._rows_by_values(data)
+        # Text first: a prompt that is too long raises before the images are encoded.
         texts = [
-            self.text_features(**dict(zip(self.fill, words, strict=True)))
-            for words in tqdm(alike, "encoding prompts", leave=False, delay=2, unit="word")
+            self.text_features(**dict(zip(self.placeholder_columns, values, strict=True)))
+            for values in tqdm(groups, "encoding prompts", leave=False, delay=2, unit="value")
         ]
         images = normalize(cached_image_features(self.clip, data), dim=-1)
         cosines = torch.empty(len(data), len(texts[0]), dtype=torch.float64)
-        for rows, text in zip(alike.values(), texts, strict=True):
+        for rows, text in zip(groups.values(), texts, strict=True):
             cosines[rows] = (images[rows] @ text.T).double()
         return (self.clip.logit_scale * cosines).softmax(1).numpy()
 
-    def _rows_by_words(self, data: ImageData) -> dict[tuple[str, ...], list[int]]:
-        """Gather the pictures that meet the same prompts, by the words that fill them."""
-        columns = [_words(data, name, column) for name, column in self.fill.items()]
-        if not columns:
-            return {(): list(range(len(data)))}
-        alike = defaultdict(list)
-        for row, words in enumerate(zip(*columns, strict=True)):
-            alike[words].append(row)
-        return alike
+    def _rows_by_values(self, data: ImageData) -> dict[tuple[str, ...], list[int]]:
+        """Group row indices by the placeholder values of the images."""
+        columns = [_column(data, *item) for item in self.placeholder_columns.items()]
+        groups = defaultdict(list)
+        for row, values in enumerate(zip(*columns, strict=True) if columns else [()] * len(data)):
+            groups[values].append(row)
+        return groups
 
-    def _template_features(self, index: int, words: Mapping[str, str]) -> torch.Tensor:
-        """Return the features of one template, averaged over the words of what is not named."""
-        text = self._texts[index]
-        used = {name: word for name, word in words.items() if name in placeholder_names(text)}
-        key = (index, *sorted(used.items()))
-        if key not in self._encoded:
-            unnamed = {k: v for k, v in self.task.placeholders.items() if k not in used}
-            prompts = [
-                self._write(index, **words, **f) for f in placeholder_combinations(text, unnamed)
-            ]
-            features = self.clip.encode_text([p for filled in prompts for p in filled])
-            features = normalize(features, dim=-1)
-            self._encoded[key] = _mean(features.view(len(prompts), len(prompts[0]), -1))
-        return self._encoded[key]
+    def _template_features(self, index: int, placeholders: Mapping[str, str]) -> torch.Tensor:
+        """Return ``(M, D)`` features of a template, averaged over the placeholders not given."""
+        template = self._all_templates[index]
+        used = placeholder_names(template)
+        given = {name: value for name, value in placeholders.items() if name in used}
+        key = (index, *sorted(given.items()))
+        if key not in self._text_cache:
+            others = {k: v for k, v in self.task.placeholders.items() if k not in given}
+            combinations = placeholder_combinations(template, others)
+            prompts = [self._format_prompts(index, **given, **values) for values in combinations]
+            features = normalize(self.clip.encode_text([*chain(*prompts)]), dim=-1)
+            self._text_cache[key] = _mean(features.view(len(prompts), len(prompts[0]), -1))
+        return self._text_cache[key]
 
 
 def _mean(features: torch.Tensor) -> torch.Tensor:
-    """Average ``(K, M, D)`` features of length 1 over K, back to length 1."""
+    """Normalized mean over the first axis of ``(K, M, D)`` normalized features."""
     return normalize(features.mean(0), dim=-1)
 
 
-def _indices(templates: Sequence[int] | None, count: int) -> tuple[int, ...]:
+def _template_indices(templates: Sequence[int] | None, count: int) -> tuple[int, ...]:
     if templates is None:
         return tuple(range(count))
-    if isinstance(templates, str) or not isinstance(templates, Sequence) or not len(templates):
-        raise ValueError(f"templates = {templates!r}: give a tuple of indices, such as (0,)")
-    if len(set(templates)) < len(templates):
-        raise ValueError(f"templates = {templates!r}: names one twice; it would count double")
+    valid = isinstance(templates, Sequence) and not isinstance(templates, str) and len(templates)
+    if not valid or len(set(templates)) < len(templates):
+        raise ValueError(f"templates = {templates!r}: must be unique indices, such as (0, 1)")
     return tuple(templates)
 
 
-def _words(data: ImageData, name: str, column: str) -> list[str]:
-    """Return the word of every picture for one placeholder."""
-    where = f"{data.task.name}/{data.split}"
+def _column(data: ImageData, name: str, column: str) -> list[str]:
+    """Return the value of a placeholder for each image."""
+    field = f"placeholder_columns[{name!r}] = {column!r}"
+    source = f"the metadata of {data.task.name}/{data.split}"
     if column not in data.metadata:
-        there = ", ".join(map(str, data.metadata)) or "none"
-        raise ValueError(
-            f"fill[{name!r}] = {column!r}: the records of {where} have no such column; "
-            f"they have {there}"
-        )
-    words = data.metadata[column].tolist()
-    for row, word in enumerate(words):
-        if not isinstance(word, str) or not word.strip():
+        options = ", ".join(map(str, data.metadata)) or "none"
+        raise ValueError(f"{field}: {source} has no such column; available columns: {options}")
+    values = data.metadata[column].tolist()
+    for row, value in enumerate(values):
+        if not isinstance(value, str) or not value.strip():
             raise ValueError(
-                f"fill[{name!r}] = {column!r}: row {row} of the records of {where} holds {word!r}, "
-                f"which is no word; fill it in, or leave {name!r} out of fill to average over words"
+                f"{field}: row {row} of {source} is {value!r}, not a text; correct it, or omit "
+                f"{name!r} from placeholder_columns to average over its values"
             )
-    return words
+    return values

@@ -1,8 +1,8 @@
-"""How good an ordinal prediction is, and how sure we are of it.
+"""Metrics for ordinal regression, with bootstrap confidence intervals.
 
-Errors and correlations are measured on the number line (`mae`, `spearman`, `pearson`), agreement
-on rank indices (`accuracy`, `off_by_one_accuracy`, `quadratic_weighted_kappa`). Whatever is undefined,
-such as the correlation with a constant, is ``nan``: no warning, no invented zero.
+`mae`, `spearman` and `pearson` compare values, `pairwise_accuracy` their order, and `accuracy`,
+`off_by_one_accuracy` and `quadratic_weighted_kappa` rank indices. Undefined metrics, such as the
+correlation with a constant, are ``nan``, without a warning.
 """
 
 from .bootstrap import Interval, bootstrap, two_way_bootstrap

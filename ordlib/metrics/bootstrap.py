@@ -8,13 +8,7 @@ from numpy.typing import ArrayLike
 
 
 class Interval(NamedTuple):
-    """A number and the range it may well have come from.
-
-    Attributes:
-        estimate: the statistic of all the data.
-        low: lower end of the interval.
-        high: upper end of the interval.
-    """
+    """Point estimate with a confidence interval."""
 
     estimate: float
     low: float
@@ -32,111 +26,105 @@ def bootstrap(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Put a percentile bootstrap interval around any statistic.
+    """Percentile bootstrap confidence interval of a statistic, paired and optionally clustered.
 
-    Rows are drawn with replacement, the same rows of every array: a picture keeps its y_true and
-    its predictions together, so that the difference of two models on the same pictures is a
-    paired comparison. With ``groups``, whole groups are drawn instead (all crops of a scene,
-    all pictures of a person), as many as there are; rows of one group are not independent, and
-    drawing them one by one would make the interval too narrow. Nothing else is drawn: the
-    interval says nothing about another training set or another seed of the model.
-
-    Draws for which the statistic is not finite (the correlation of a draw in which every label
-    is the same) are left out.
+    The same rows of every array are drawn, so the difference of two models on the same images is a
+    paired comparison. Resamples with a non-finite statistic are discarded. The interval does not
+    cover another training set or another seed of the model.
 
     Args:
-        statistic: takes the drawn rows of each array, in the order given; returns a number.
+        statistic: maps the drawn rows of each array to a number.
         arrays: one or more arrays of N rows each.
-        groups: ``(N,)`` group of each row, numbers or names, or None: every row by itself.
-        n_resamples: number of draws.
-        confidence_level: share of draws that the interval holds, between 0 and 1.
-        seed: the same seed gives the same interval.
+        groups: ``(N,)`` group of each row (crops of a scene, images of a person); whole groups are
+            drawn, since dependent rows drawn singly make the interval too narrow.
+        n_resamples: number of resamples, 1 or more.
+        confidence_level: fraction of resamples inside the interval, between 0 and 1.
+        seed: random seed; equal seeds give equal intervals.
 
     Returns:
-        Estimate on all rows, and the interval. Its ends are ``nan`` if no draw gave a number, or
-        if there is only one row or group: it cannot tell how others would vary.
+        The estimate on all rows and its interval, with ``nan`` ends for a single row or group and
+        if no resample has a finite statistic.
 
     Raises:
-        ValueError: no array, no rows, other lengths, or ``n_resamples`` or ``confidence_level`` out of range.
+        ValueError: no array, no rows, different lengths, or an argument out of range.
 
-    Source:
-        Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13; groups are
-        its cluster form.
+    References:
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13; ``groups`` is
+        the cluster bootstrap.
 
     Example:
         >>> from ordlib.metrics import mae
-        >>> interval = bootstrap(mae, [1, 2, 3, 4], [1, 2, 4, 6])
-        >>> interval.estimate
-        0.75
-        >>> print(interval)
+        >>> print(bootstrap(mae, [1, 2, 3, 4], [1, 2, 4, 6]))
         0.75 (0 to 1.5)
     """
     columns = [np.asarray(array) for array in arrays]
-    units = _units(columns, groups)
-    if n_resamples < 1 or not 0 < confidence_level < 1:
-        raise ValueError(
-            f"n_resamples must be at least 1 and confidence_level between 0 and 1, not {n_resamples} and {confidence_level}"
-        )
+    units = _resampling_units(columns, groups)
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples = {n_resamples}: must be at least 1")
+    if not 0 < confidence_level < 1:
+        raise ValueError(f"confidence_level = {confidence_level}: must be between 0 and 1")
     estimate = float(statistic(*columns))
     if len(units) == 1:
         return Interval(estimate, float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    draws = np.full(n_resamples, np.nan)
-    for draw in range(n_resamples):
-        chosen = rng.integers(len(units), size=len(units))
-        rows = np.concatenate([units[unit] for unit in chosen]) if groups is not None else chosen
-        draws[draw] = statistic(*(column[rows] for column in columns))
-    draws = draws[np.isfinite(draws)]
-    if draws.size == 0:
-        return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.quantile(draws, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-    return Interval(estimate, float(low), float(high))
+    values = np.full(n_resamples, np.nan)
+    for i in range(n_resamples):
+        drawn = rng.integers(len(units), size=len(units))
+        rows = np.concatenate([units[unit] for unit in drawn]) if groups is not None else drawn
+        values[i] = statistic(*(column[rows] for column in columns))
+    return _percentile_interval(estimate, values[np.isfinite(values)], confidence_level)
 
 
-def _units(columns: list[np.ndarray], groups: ArrayLike | None) -> list[np.ndarray] | range:
-    """Return what is drawn: rows, or the row numbers of each group."""
+def _resampling_units(
+    columns: list[np.ndarray], groups: ArrayLike | None
+) -> list[np.ndarray] | range:
+    """Return the rows, or with ``groups`` the row indices of each group."""
     lengths = [len(column) if column.ndim else 0 for column in columns]
     if not lengths or lengths[0] == 0 or len(set(lengths)) > 1:
-        raise ValueError(f"bootstrap needs arrays of one length, at least 1; lengths: {lengths}")
+        raise ValueError(f"arrays: expected equal lengths, at least 1; lengths: {lengths}")
     if groups is None:
         return range(lengths[0])
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    if member.size != lengths[0]:
-        raise ValueError(f"groups has {member.size} rows, the arrays have {lengths[0]}")
-    return [np.flatnonzero(member == group) for group in range(len(names))]
+    names, group_index = np.unique(np.asarray(groups), return_inverse=True)
+    if group_index.size != lengths[0]:
+        raise ValueError(f"groups: has {group_index.size} rows; the arrays have {lengths[0]}")
+    return [np.flatnonzero(group_index == group) for group in range(len(names))]
+
+
+def _percentile_interval(estimate: float, values: np.ndarray, confidence_level: float) -> Interval:
+    if values.size == 0:
+        return Interval(estimate, float("nan"), float("nan"))
+    low, high = np.quantile(values, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
+    return Interval(estimate, float(low), float(high))
 
 
 def two_way_bootstrap(
     errors: ArrayLike,
-    other: ArrayLike | None = None,
+    baseline_errors: ArrayLike | None = None,
     *,
     groups: ArrayLike | None = None,
     n_resamples: int = 2000,
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Put an interval around a mean over seeds and pictures, or around a difference of two.
+    """Two-way (pigeonhole) bootstrap of a mean over seeds and images (Owen, 2007).
 
-    Seeds and pictures (or whole groups of pictures) are drawn with replacement, independently.
-    With ``other`` the same draw serves both, so that the difference is paired.
+    Seeds and images (or groups of images) are drawn with replacement, independently of each other.
+    With ``baseline_errors``, both methods share each resample: the difference is paired.
 
     Args:
-        errors: ``(S, N)``, of each of S trained models on each of N pictures.
-        other: ``(S, N)`` or ``(1, N)`` of a second method, to be subtracted; of the same seeds,
-            or of a method that has none.
-        groups: ``(N,)`` group of each picture, or None.
-        n_resamples: number of draws.
-        confidence_level: share of draws that the interval holds.
-        seed: the same seed gives the same interval.
+        errors: ``(S, N)`` errors of S trained models on N images.
+        baseline_errors: ``(S, N)`` or ``(1, N)`` errors of a second method, subtracted from
+            ``errors``; of the same seeds, or of a method without a seed.
+        groups, n_resamples, confidence_level, seed: as in `bootstrap`.
 
     Returns:
-        The mean (or the difference of means) and its interval; with a single group its ends are
-        ``nan``. With a single seed the interval is over pictures alone.
+        The mean (or difference of means) and its interval: over images only if S is 1, with
+        ``nan`` ends for a single image or group.
 
     Raises:
-        ValueError: shapes do not fit.
+        ValueError: shapes do not match.
 
-    Source:
+    References:
         Owen (2007), The pigeonhole bootstrap, Annals of Applied Statistics 1(2).
 
     Example:
@@ -144,24 +132,28 @@ def two_way_bootstrap(
         1.75
     """
     table = np.atleast_2d(np.asarray(errors, dtype=np.float64))
-    if other is not None:
-        second = np.atleast_2d(np.asarray(other, dtype=np.float64))
-        if second.shape[1] != table.shape[1] or len(second) not in (1, len(table)):
-            raise ValueError(f"errors {table.shape} and other {second.shape} do not fit")
-        table = table - second
-    names = np.arange(table.shape[1]) if groups is None else np.asarray(groups)
-    if len(names) != table.shape[1]:
-        raise ValueError(f"groups has {len(names)} rows for {table.shape[1]} pictures")
-    member = np.unique(names, return_inverse=True)[1]
-    units = member.max() + 1
+    num_seeds, num_images = table.shape
+    if baseline_errors is not None:
+        baseline = np.atleast_2d(np.asarray(baseline_errors, dtype=np.float64))
+        if baseline.shape[1] != num_images or len(baseline) not in (1, num_seeds):
+            raise ValueError(
+                f"baseline_errors: shape {baseline.shape} does not match errors {table.shape}; "
+                f"expected ({num_seeds}, {num_images}) or (1, {num_images})"
+            )
+        table = table - baseline
+    names = np.arange(num_images) if groups is None else np.asarray(groups)
+    if len(names) != num_images:
+        raise ValueError(f"groups: has {len(names)} rows; errors has {num_images} images")
+    group_index = np.unique(names, return_inverse=True)[1]
+    num_groups = group_index.max() + 1
     estimate = float(table.mean())
-    if units == 1:
+    if num_groups == 1:
         return Interval(estimate, np.nan, np.nan)
     rng = np.random.default_rng(seed)
-    over_seeds = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), n_resamples)
-    drawn = rng.multinomial(units, np.full(units, 1 / units), n_resamples)
-    sums = np.stack([np.bincount(member, row, units) for row in table], axis=1)
-    totals = np.einsum("ds,du,us->d", over_seeds, drawn, sums)
-    means = totals / (len(table) * (drawn @ np.bincount(member)))
-    low, high = np.quantile(means, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
-    return Interval(estimate, float(low), float(high))
+    # How often each resample b draws each seed s and each group u.
+    seed_counts = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), n_resamples)
+    group_counts = rng.multinomial(num_groups, np.full(num_groups, 1 / num_groups), n_resamples)
+    sums = np.stack([np.bincount(group_index, row, num_groups) for row in table], axis=1)  # (U, S)
+    totals = np.einsum("bs,bu,us->b", seed_counts, group_counts, sums)
+    means = totals / (num_seeds * (group_counts @ np.bincount(group_index)))
+    return _percentile_interval(estimate, means, confidence_level)

@@ -1,4 +1,4 @@
-"""One way to judge every model: all metrics, each with an interval."""
+"""Evaluate a model: all metrics with bootstrap confidence intervals."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,31 +7,35 @@ import numpy as np
 import pandas as pd
 
 from ..data import ImageData
-from . import Interval, bootstrap, compute_metrics, pairwise_accuracy
-from .ordinal import correlation, kappa_of_ranks, rank_correlation
+from .bootstrap import Interval, bootstrap
+from .ordinal import (
+    compute_metrics,
+    kappa_unchecked,
+    pairwise_accuracy,
+    pearson_unchecked,
+    spearman_unchecked,
+)
 from .prediction import Prediction
 
 
 class Model(Protocol):
-    """Whatever predicts labels of pictures."""
+    """Anything with ``predict(data) -> Prediction``."""
 
     def predict(self, data: ImageData) -> Prediction:
-        """Predict the label of every picture."""
+        """Predict the labels of the images."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """How good a model's predictions of one set of pictures are.
+    """Metrics of a model on one dataset, with confidence intervals.
 
     Attributes:
-        metrics: mae (in the task's unit), accuracy, off_by_one, kappa, spearman, pearson,
-            pairwise.
-        intervals: the same with 95 % bootstrap intervals over pictures, or over groups of
-            pictures where the data has them.
-        prediction: what the model said.
-        y_true: ``(N,)`` labels on the task's number line.
-        name: task and split, for headings.
-        unit: the task's unit, which is that of ``mae``.
+        metrics: see `compute_metrics`; ``mae`` is in ``unit``.
+        intervals: 95 % bootstrap intervals over images (over groups, if the data has groups).
+        prediction: the predictions of the model.
+        y_true: ``(N,)`` true values.
+        name: task and split.
+        unit: unit of the task.
     """
 
     metrics: dict[str, float]
@@ -42,7 +46,7 @@ class Evaluation:
     unit: str
 
     def table(self) -> pd.DataFrame:
-        """Return one row a metric: the estimate, and the low and high end of its interval."""
+        """Return one row per metric with the columns estimate, low and high."""
         return pd.DataFrame(
             [tuple(self.intervals[metric]) for metric in self.metrics],
             index=pd.Index(self.metrics, name="metric"),
@@ -56,27 +60,22 @@ class Evaluation:
         return f"<p>{self._title()}</p>\n{self.table().round(3).to_html()}"
 
     def _title(self) -> str:
-        return f"{self.name}: {len(self.y_true)} pictures, mae in {self.unit}"
+        return f"{self.name}: {len(self.y_true)} images, mae in {self.unit}"
 
 
 def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int = 0) -> Evaluation:
-    """Predict, compare with the y_true, and say how sure the numbers are.
+    """Evaluate a model with bootstrap confidence intervals.
 
-    The intervals answer: how would these numbers vary with other pictures (or other groups) of
-    the same kind? They do not cover another training run.
+    The intervals cover other images (or groups) of the same kind, not another training run.
 
     Args:
-        model: has ``predict(data) -> Prediction``.
-        data: N labelled pictures.
-        n_resamples: bootstrap draws for each interval.
-        seed: of the bootstrap.
-
-    Returns:
-        Metrics, intervals, predictions and y_true. Where all pictures are of one group the ends
-        of the intervals are ``nan``: one group tells nothing of others.
+        model: anything with ``predict(data) -> Prediction``.
+        data: N labelled images.
+        n_resamples: bootstrap resamples of each interval.
+        seed: random seed of the bootstrap.
 
     Raises:
-        ValueError: a model of another task, or another number of predictions than pictures.
+        ValueError: the model is trained on another task, or returns another number of predictions.
 
     Example:
         >>> from ordlib import load_data
@@ -85,24 +84,23 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
         >>> result = evaluate(PixelRidge(data.task).fit(data), data, n_resamples=100)
         >>> list(result.metrics)
         ['mae', 'accuracy', 'off_by_one', 'kappa', 'spearman', 'pearson', 'pairwise']
-        >>> result.table().columns.tolist()
-        ['estimate', 'low', 'high']
     """
-    own = getattr(model, "task", data.task)
-    if own.name != data.task.name:
+    model_task = getattr(model, "task", data.task)
+    if model_task.name != data.task.name:
         raise ValueError(
-            f"the model predicts {own.name!r}, the pictures are labelled with {data.task.name!r}: "
-            "give pictures of the model's task"
+            f"data.task: the model predicts {model_task.name!r}, the images are labelled with "
+            f"{data.task.name!r}; pass images of the model's task"
         )
     prediction = model.predict(data)
     if len(prediction) != len(data):
         raise ValueError(
-            f"{type(model).__name__} gave {len(prediction)} predictions for {len(data)} pictures"
+            f"model = {type(model).__name__}: returned {len(prediction)} predictions for "
+            f"{len(data)} images"
         )
-    scores = compute_metrics(data.task, data.values, prediction)
+    metrics = compute_metrics(data.task, data.values, prediction)
     return Evaluation(
-        metrics=scores,
-        intervals=_intervals(scores, data, prediction, n_resamples, seed),
+        metrics=metrics,
+        intervals=_intervals(metrics, data, prediction, n_resamples, seed),
         prediction=prediction,
         y_true=data.values,
         name=f"{data.task.name}, {data.split}",
@@ -111,20 +109,20 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
 
 
 def _intervals(
-    scores: dict[str, float], data: ImageData, prediction: Prediction, n_resamples: int, seed: int
+    metrics: dict[str, float], data: ImageData, prediction: Prediction, n_resamples: int, seed: int
 ) -> dict[str, Interval]:
-    y_true, value = data.values, prediction.value
-    ranks, labels = data.ranks, data.task.rank_index(prediction.label)
-    rank_errors = np.abs(ranks - labels)
-    # What is a mean over pictures is drawn as one: the same numbers ten times faster.
+    y_true, y_pred = data.values, prediction.value
+    ranks, predicted_ranks = data.ranks, data.task.rank_index(prediction.label)
+    rank_errors = np.abs(ranks - predicted_ranks)
+    # Means over images are resampled as means: equal numbers, ten times faster.
     statistics = {
-        "mae": (np.mean, np.abs(y_true - value)),
+        "mae": (np.mean, np.abs(y_true - y_pred)),
         "accuracy": (np.mean, rank_errors == 0),
         "off_by_one": (np.mean, rank_errors <= 1),
-        "kappa": (kappa_of_ranks, ranks, labels),
-        "spearman": (rank_correlation, y_true, value),
-        "pearson": (correlation, y_true, value),
-        "pairwise": (pairwise_accuracy, ranks, value),
+        "kappa": (kappa_unchecked, ranks, predicted_ranks),
+        "spearman": (spearman_unchecked, y_true, y_pred),
+        "pearson": (pearson_unchecked, y_true, y_pred),
+        "pairwise": (pairwise_accuracy, ranks, y_pred),
     }
-    how = {"groups": data.groups, "n_resamples": n_resamples, "seed": seed}
-    return {name: bootstrap(*statistics[name], **how) for name in scores}
+    options = {"groups": data.groups, "n_resamples": n_resamples, "seed": seed}
+    return {name: bootstrap(*statistics[name], **options) for name in metrics}

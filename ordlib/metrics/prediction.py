@@ -1,4 +1,4 @@
-"""What every method returns for a set of pictures."""
+"""Predictions of a method: values, labels and probabilities."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,16 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predictions of N pictures on a task's number line.
+    """Predictions for N images of an ordinal task.
 
     Attributes:
-        value: ``(N,)`` float64, the y_pred values, in the task's unit and possibly between
-            ranks.
-        label: ``(N,)`` float64, each value settled on a rank: the level of that rank.
-            ``task.rank_index(label)`` gives its index, ``task.rank_label(index)`` its name.
-        probabilities: ``(N, M)`` float64 over the ranks, rows summing to 1, or None for
-            methods that have none.
+        value: ``(N,)`` float64 predicted values in the task's unit, possibly between ranks.
+        label: ``(N,)`` float64 values of the predicted ranks: ``task.rank_index(label)`` is the
+            rank index, ``task.rank_label(index)`` its name.
+        probabilities: ``(N, M)`` float64 over the ranks, rows summing to 1, or None.
 
     Raises:
-        ValueError: shapes do not fit, or a number is not finite.
+        ValueError: shapes do not match, or a number is not finite.
 
     Example:
         >>> prediction = Prediction(value=[1.2, 3.9], label=[1, 4])
@@ -32,49 +30,49 @@ class Prediction:
     probabilities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for field, dimensions in (("value", 1), ("label", 1), ("probabilities", 2)):
-            given = getattr(self, field)
-            if given is None and field == "probabilities":
+        num_images = np.size(self.value)
+        for field, ndim in (("value", 1), ("label", 1), ("probabilities", 2)):
+            if field == "probabilities" and self.probabilities is None:
                 continue
-            array = np.asarray(given, dtype=np.float64)
-            if array.ndim != dimensions or len(array) != np.size(self.value):
+            array = np.asarray(getattr(self, field), dtype=np.float64)
+            if array.ndim != ndim or len(array) != num_images:
                 raise ValueError(
-                    f"{field} of a Prediction has shape {array.shape}; it needs one row for each "
-                    f"of the {np.size(self.value)} values, in {dimensions} dimension(s)"
+                    f"{field}: shape {array.shape}; expected {ndim} dimension(s) and "
+                    f"{num_images} rows, one per value"
                 )
             if not np.isfinite(array).all():
                 row = int(np.argwhere(~np.isfinite(array))[0, 0])
-                raise ValueError(f"{field}[{row}] of a Prediction is not finite: {array[row]}")
+                raise ValueError(f"{field}[{row}] = {array[row]}: must be finite")
             object.__setattr__(self, field, array)
 
     def __len__(self) -> int:
         return len(self.value)
 
 
-def validate_probabilities(probabilities: ArrayLike, ranks: int) -> np.ndarray:
-    """Check ``(N, M)`` probabilities over ranks and make their rows sum to 1 exactly.
+def validate_probabilities(probabilities: ArrayLike, num_ranks: int) -> np.ndarray:
+    """Validate ``(N, M)`` probabilities over ranks and return them as float64, rows summing to 1.
 
-    Args:
-        probabilities: as a model gave them; rows may miss 1 by 0.01, as in half precision.
-        ranks: M.
-
-    Returns:
-        ``(N, M)`` float64.
+    Row sums may differ from 1 by 0.01, as in half precision.
 
     Raises:
         ValueError: another shape, a negative or undefined number, or a sum far from 1.
+
+    Example:
+        >>> validate_probabilities([[0.25, 0.75]], num_ranks=2)
+        array([[0.25, 0.75]])
     """
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.ndim != 2 or probabilities.shape[1] != ranks:
+    if probabilities.ndim != 2 or probabilities.shape[1] != num_ranks:
         raise ValueError(
-            f"probabilities must be (N, {ranks}), a column for each rank, not {probabilities.shape}"
+            f"probabilities: shape {probabilities.shape}; expected (N, {num_ranks}), one column "
+            "per rank"
         )
     sums = probabilities.sum(axis=1)
-    good = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= 0.01)
-    if not good.all():
-        row = int(np.argmin(good))
+    valid = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= 0.01)
+    if not valid.all():
+        row = int(np.argmin(valid))
         raise ValueError(
-            f"probabilities[{row}] is no distribution over the ranks: its sum is {sums[row]:.4g}, "
-            f"its lowest entry {probabilities[row].min():.4g}; apply softmax to logits first"
+            f"probabilities[{row}]: not a distribution over the ranks (sum {sums[row]:.4g}, "
+            f"minimum {probabilities[row].min():.4g}); apply softmax to logits first"
         )
     return probabilities / sums[:, None]

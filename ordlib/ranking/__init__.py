@@ -1,4 +1,4 @@
-"""Folders of pictures, put in order by a sentence."""
+"""Rank a folder of images by a text prompt."""
 
 from .rank import rank
 from .result import Ranking

@@ -1,4 +1,4 @@
-"""A ranking on the terminal."""
+"""Print a ranking with rich."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from rich.text import Text
 
 from ..utils.validation import listed
 from .html import write_gallery
-from .result import Ranking, escape_nonprintable, is_strange
+from .result import Ranking, escape_nonprintable, is_ood
 
-ROWS = 40
+MAX_ROWS = 40
 
 
 def report(
@@ -23,64 +23,58 @@ def report(
     json: Path | None = None,
     html: Path | None = None,
 ) -> None:
-    """Write the files that are asked for, and print the order; ``-`` prints a file instead."""
+    """Write the requested files and print the ranking; the path ``-`` is standard output."""
     shown = ranking.top(top) if top else ranking
-    # Files first: whoever reads the terminal may leave early.
-    for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
+    exports = ((csv, shown.to_csv), (json, shown.to_json))
+    to_stdout = [export for path, export in exports if path == Path("-")]
+    # Files first: a pipe such as `| head` may close standard output early.
+    for path, export in exports:
         if path and path != Path("-"):
-            write(path)
+            export(path)
     if html:
         write_gallery(shown, html)
-    # What is printed for a program has standard output to itself.
-    console = Console(stderr=Path("-") in (csv, json))
-    show(console, shown, rows=top or ROWS)
-    for path, write in ((csv, shown.to_csv), (json, shown.to_json)):
-        if path == Path("-"):
-            typer.echo(write().encode("utf-8", "backslashreplace"), nl=False)
+    console = Console(stderr=bool(to_stdout))
+    print_ranking(console, shown, max_rows=top or MAX_ROWS)
+    for export in to_stdout:
+        typer.echo(export().encode("utf-8", "backslashreplace"), nl=False)
     if html:
         typer.echo(f"Open {html.resolve()}", err=console.stderr)
 
 
-def show(console: Console, ranking: Ranking, rows: int) -> None:
-    """Print the first rows as a table, then what is to be known of the order."""
+def print_ranking(console: Console, ranking: Ranking, max_rows: int) -> None:
+    """Print the first rows as a table, then warnings and skipped files."""
     _print(console, ranking.title, "bold")
-    console.print(_table(ranking, rows))
-    if len(ranking) > rows:
-        _print(
-            console,
-            f"... and {len(ranking) - rows:,} more: --csv FILE has all, --top shows so many.",
-            "dim",
-        )
-    for note in ranking.notes:
-        _print(console, note, "yellow")
-    told = listed(
-        [
-            f"{escape_nonprintable(path)} {escape_nonprintable(why)}"
-            for path, why in ranking.skipped.items()
-        ]
-    )
-    if told:
-        _print(console, told.removeprefix("\n"), "red")
+    console.print(_table(ranking, max_rows))
+    hidden = len(ranking) - max_rows
+    if hidden > 0:
+        _print(console, f"... and {hidden:,} more: use --csv FILE for all, or --top N.", "dim")
+    for warning in ranking.warnings:
+        _print(console, warning, "yellow")
+    skipped = [" ".join(map(escape_nonprintable, item)) for item in ranking.skipped.items()]
+    if skipped:
+        _print(console, listed(skipped).removeprefix("\n"), "red")
 
 
-def _table(ranking: Ranking, rows: int) -> Table:
+def _table(ranking: Ranking, max_rows: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("rank", justify="right")
-    table.add_column("picture", overflow="fold")
+    table.add_column("image", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     if ranking.task:
-        named = "label" in ranking.table
-        table.add_column(ranking.task if named else ranking.unit, justify="right", no_wrap=True)
-    for row in ranking.table.head(rows).itertuples():
-        # Text, since names may hold what rich would take for markup.
+        has_labels = "label" in ranking.table
+        table.add_column(
+            ranking.task if has_labels else ranking.unit, justify="right", no_wrap=True
+        )
+    for row in ranking.table.head(max_rows).itertuples():
+        # Text, since names may contain rich markup.
         cells = [str(row.rank), Text(escape_nonprintable(row.path)), f"{row.score:.2f}"]
         cells += [ranking.format_value(row)] if ranking.task else []
-        table.add_row(*cells, style="dim" if is_strange(row) else None)
+        table.add_row(*cells, style="dim" if is_ood(row) else None)
     return table
 
 
 def _print(console: Console, text: str, style: str) -> None:
-    """Print text as it is: no markup, no colours guessed; only a terminal breaks its lines."""
+    """Print text without markup or highlighting; wrap lines only on a terminal."""
     console.print(
         text, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal
     )

@@ -1,4 +1,4 @@
-"""The picture files of a folder, whatever lies in it: which can be scored, which would do harm."""
+"""Find image files and validate them before scoring, with a disk cache."""
 
 import json
 import math
@@ -16,86 +16,77 @@ from PIL import Image
 from ..data.image_io import SUFFIXES, validate_image
 from ..utils.cache import atomic_write, cache_dir, content_hash
 
-# A picture is scaled until its short side fits: a line of pixels would grow beyond all memory.
+# Images are resized until the short edge fits: one row of pixels would exceed all memory.
 MAX_ASPECT_RATIO = 100
 
 
 @dataclass
 class FileScan:
-    """What lies in a folder.
+    """Files found in a folder."""
 
-    Attributes:
-        files: of pictures, by name; nobody has looked into them yet.
-        skipped: why, by path, for what cannot be looked at.
-        ignored: how many files are no pictures by their endings.
-    """
-
-    files: list[str] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)
-    ignored: int = 0
+    files: list[str] = field(default_factory=list)  # image files, not yet validated
+    skipped: dict[str, str] = field(default_factory=dict)  # reasons by path
+    ignored: int = 0  # files without an image file extension
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
-    """Picture files of a folder, or of a list of files and folders, sorted by path.
+    """Find the image files of a folder, or of a list of files and folders.
 
-    In a folder, all its subfolders are searched, links followed and each folder entered once;
-    what is hidden is left alone. A file that is named itself may end in anything.
+    Folders are searched recursively; links are followed, each folder is entered once, and hidden
+    files are left out. Files of a list may have any extension.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: there is no picture.
+        FileNotFoundError: the folder does not exist.
+        ValueError: there is no image file.
     """
-    alone = isinstance(paths, str | os.PathLike)
-    if alone and not os.path.lexists(paths):
-        raise FileNotFoundError(f"there is no folder {os.fspath(paths)!r}")
-    found = FileScan()
-    for path in [os.fspath(path) for path in ([paths] if alone else paths)]:
-        for file in _walk(path, found) if os.path.isdir(path) else [path]:
+    is_single = isinstance(paths, str | os.PathLike)
+    if is_single and not os.path.lexists(paths):
+        raise FileNotFoundError(f"paths = {os.fspath(paths)!r}: no such folder")
+    scan = FileScan()
+    for path in map(os.fspath, [paths] if is_single else paths):
+        for file in _walk(path, scan) if os.path.isdir(path) else [path]:
             if os.path.isfile(file):
-                found.files.append(file)
+                scan.files.append(file)
             else:
-                found.skipped[file] = _absence(file)
-    found.files = sorted(set(found.files))
-    if not found.files:
-        where = repr(os.fspath(paths)) if alone else f"the list of {len(paths)} paths"
-        rest = f"; {found.ignored} other files" if found.ignored else ""
-        rest += "".join(f"\n  {path!r} {reason}" for path, reason in found.skipped.items())
-        raise ValueError(f"{where} holds no pictures (files in {', '.join(SUFFIXES)}){rest}")
-    return found
+                scan.skipped[file] = _reason(file)
+    scan.files = sorted(set(scan.files))
+    if not scan.files:
+        source = repr(os.fspath(paths)) if is_single else f"list of {len(paths)} paths"
+        others = f"; {scan.ignored} other files" if scan.ignored else ""
+        others += "".join(f"\n  {path!r} {reason}" for path, reason in scan.skipped.items())
+        raise ValueError(f"paths = {source}: no image files ({', '.join(SUFFIXES)}){others}")
+    return scan
 
 
-def _walk(folder: str, found: FileScan) -> Iterator[str]:
-    """Yield what is a picture by its ending, and note the rest."""
+def _walk(folder: str, scan: FileScan) -> Iterator[str]:
+    """Yield paths with an image file extension, and record the others in ``scan``."""
 
-    def note(error: OSError) -> None:
-        found.skipped[error.filename] = f"cannot be looked into: {error.strerror}"
+    def skip(error: OSError) -> None:
+        scan.skipped[error.filename] = f"cannot be opened: {error.strerror}"
 
-    entered = set()
-    for here, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        # A link may lead back to where it lies, or to what another link leads to.
-        real = os.path.realpath(here)
-        if real in entered:
+    visited = set()
+    for parent, folders, names in os.walk(folder, onerror=skip, followlinks=True):
+        # A link may lead to its own parent, or where another link leads.
+        target = os.path.realpath(parent)
+        if target in visited:
             folders.clear()
             continue
-        entered.add(real)
+        visited.add(target)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if name.startswith("."):
-                continue
-            if name.lower().endswith(SUFFIXES):
-                yield os.path.join(here, name)
-            else:
-                found.ignored += 1
+        visible = [name for name in names if not name.startswith(".")]
+        images = [name for name in visible if name.lower().endswith(SUFFIXES)]
+        scan.ignored += len(visible) - len(images)
+        yield from (os.path.join(parent, name) for name in images)
 
 
-def _absence(path: str) -> str:
+def _reason(path: str) -> str:
     if os.path.islink(path):
-        return "is a link that leads to no file"
-    return "is no ordinary file" if os.path.exists(path) else "is missing"
+        return "is a broken link"
+    return "is not a regular file" if os.path.exists(path) else "is missing"
 
 
 def file_signature(file: str) -> tuple:
-    """What changes when a file does: where it really is, its size and its time."""
+    """Real path, size and modification time of a file."""
     try:
         status = os.stat(file)
     except OSError:
@@ -104,67 +95,59 @@ def file_signature(file: str) -> tuple:
 
 
 class ImageValidationCache:
-    """What is known of the files of a chunk, kept on disk until one of them changes.
+    """Cached validation results of a chunk of files.
 
-    Only sound files are remembered: what was at fault is looked at anew each time, and all the
-    way, as it may be that nobody was allowed to read it.
-
-    Attributes:
-        files: the chunk.
-        pixels: of sound files, by name.
-        faults: of the others, by name.
+    Only valid files are cached (``pixels``: their number of pixels), until a file of the chunk
+    changes. Invalid files (``errors``) are decoded in full each time: permissions may have changed.
     """
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files = files
-        self._states = {file: file_signature(file) for file in files}
-        self._path = cache_dir() / "ranking" / f"{content_hash(*self._states.values())}.json"
-        known = self._remembered()
-        self.pixels = known or {}
-        self.faults: dict[str, str] = {}
-        self._new = known is None
-        self.validate([file for file in files if file not in self.pixels], known is not None)
+        self._signatures = {file: file_signature(file) for file in files}
+        self._path = cache_dir() / "ranking" / f"{content_hash(*self._signatures.values())}.json"
+        cached = self._load()
+        self.pixels = cached or {}
+        self.errors: dict[str, str] = {}
+        self._changed = cached is None
+        uncached = [file for file in files if file not in self.pixels]
+        self.validate(uncached, full_decode=cached is not None)
 
     @property
     def valid_files(self) -> list[str]:
-        """The files that can be scored, in order."""
+        """The valid files, in order."""
         return [file for file in self.files if file in self.pixels]
 
     @property
-    def key(self) -> str:
-        """Names the sound files and what is in them."""
-        return content_hash("ranking", *(self._states[file] for file in self.valid_files))
+    def fingerprint(self) -> str:
+        """Hash of the signatures of the valid files."""
+        return content_hash("ranking", *(self._signatures[file] for file in self.valid_files))
 
     def validate(self, files: Sequence[str], full_decode: bool) -> None:
-        """Check files, in threads, since this mostly waits for disk and decoders."""
-        # Where Pillow only warns, a picture decoded would take hundreds of megabytes: its warning
-        # becomes a fault of ours.
-        most = Image.MAX_IMAGE_PIXELS or math.inf
-        check = partial(
-            validate_image, most=most, longest=MAX_ASPECT_RATIO, full_decode=full_decode
-        )
+        """Validate files in threads, since this mostly waits for disk and decoders."""
+        # Pillow only warns up to twice its limit; such images take hundreds of megabytes.
+        limits = {"most": Image.MAX_IMAGE_PIXELS or math.inf, "longest": MAX_ASPECT_RATIO}
+        check = partial(validate_image, **limits, full_decode=full_decode)
         quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
         with quiet, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            for file, found in zip(files, pool.map(check, map(Path, files)), strict=True):
-                if isinstance(found, str):
-                    self.faults[file] = found
+            for file, result in zip(files, pool.map(check, map(Path, files)), strict=True):
+                if isinstance(result, str):
+                    self.errors[file] = result
                     self.pixels.pop(file, None)
                 else:
-                    self._new |= file not in self.pixels
-                    self.pixels[file] = found
+                    self._changed |= file not in self.pixels
+                    self.pixels[file] = result
 
     def save(self) -> None:
-        """Remember the sound files, if there is something new about them."""
-        if not self._new:
-            return
-        known = [self.pixels.get(file) for file in self.files]
-        # Else the next run checks again; what fills the disk is told by the feature cache.
-        with suppress(OSError), atomic_write(self._path) as temporary:
-            temporary.write_text(json.dumps(known), encoding="utf-8")
+        """Write the valid files to disk, if they have changed."""
+        if self._changed:
+            pixels = [self.pixels.get(file) for file in self.files]
+            # Without it the next run validates again; the feature cache reports a full disk.
+            with suppress(OSError), atomic_write(self._path) as temporary:
+                temporary.write_text(json.dumps(pixels), encoding="utf-8")
 
-    def _remembered(self) -> dict[str, int] | None:
+    def _load(self) -> dict[str, int] | None:
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
+            pixels = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return {file: n for file, n in zip(self.files, known, strict=True) if n is not None}
+        return {file: n for file, n in zip(self.files, pixels, strict=True) if n is not None}

@@ -1,4 +1,4 @@
-"""The one call: paths and a sentence in, an order out; and what the sentence asks for."""
+"""rank(): score and sort images by a prompt; parse its direction and matching task."""
 
 import os
 import re
@@ -17,52 +17,43 @@ from .image_files import find_images
 from .result import Ranking
 from .scoring import score_files
 
-COMPONENT = "ranking-adapter"
+DEFAULT_MODEL = "ranking-adapter"
 FROM_TO = re.compile(r"\bfrom\s+(?:the\s+)?(\w+)\b.*?\bto\s+(?:the\s+)?(\w+)", re.I | re.S)
-# First words of "from A to B" that name the high end of a number line.
-HIGH = frozenset(
-    {"best", "greatest", "high", "highest", "largest", "last", "latest", "many", "most", "newest"}
-)
-# What is old is the low end among photographs, and the high end among people.
-DESCENDING_PAIRS = frozenset(
-    {("oldest", "youngest"), ("old", "young"), ("new", "old"), ("good", "bad")}
-)
+# A of "from A to B" that names the high end of a task's values.
+HIGH_END = re.compile("best|greatest|high|highest|largest|last|latest|many|most|newest")
+# "old" is the low end of photographs (year) and the high end of people (age).
+DESCENDING_PAIRS = ("oldest", "youngest"), ("old", "young"), ("new", "old"), ("good", "bad")
 
 
 def rank(
     paths: str | os.PathLike | Sequence[str | os.PathLike],
     prompt: str,
     *,
-    model: str | os.PathLike | RankingAdapter = COMPONENT,
+    model: str | os.PathLike | RankingAdapter = DEFAULT_MODEL,
     clip: ClipBackbone | None = None,
     device: str | torch.device | None = None,
     batch_size: int = 64,
     reverse: bool = False,
 ) -> Ranking:
-    """Pictures in the order that a sentence asks for.
+    """Rank images by a text prompt with a ranking-aware adapter.
 
-    Any number of pictures takes bounded memory. Their features are kept in the cache, so that a
-    second sentence is much faster. What cannot be read is skipped, and said.
+    Memory is bounded for any number of images. Image features are cached on disk, so a second
+    prompt is much faster. Files that cannot be read are skipped and listed in the result.
 
     Args:
-        paths: a folder, with all its subfolders, or a sequence of files.
-        prompt: the sentence. The highest score comes first, as "the number of stars" has it; a
-            sentence "from A to B" asks for the lowest, unless A names the high end ("from best
-            to worst").
-        model: a trained :class:`~ordlib.RankingAdapter`, or the name
-            or folder of one.
-        clip: the backbone it was trained on; None loads it by the name in the component.
-        device: as for :func:`ordlib.load_clip`, if that is to load the backbone.
-        batch_size: pictures in memory at once; fewer, where they are large.
-        reverse: turns the order around.
-
-    Returns:
-        The order, with scores, what was skipped and why, and how far it can be trusted.
+        paths: a folder, including its subfolders, or a sequence of files and folders.
+        prompt: the highest score comes first ("the number of stars"), except for "from A to B"
+            where A does not name the high end ("from worst to best").
+        model: a trained :class:`~ordlib.RankingAdapter`, or the name or folder of one.
+        clip: the CLIP backbone of the adapter; None loads the one named in its config.
+        device: of the loaded backbone, see :func:`ordlib.load_clip`.
+        batch_size: images per batch; smaller for large images.
+        reverse: reverse the order.
 
     Raises:
-        FileNotFoundError: no such folder or component.
-        ValueError: no picture that can be read; a sentence that is empty, too long or has a
-            sign the backbone does not know; another method's component, or another backbone's.
+        FileNotFoundError: the folder or the model does not exist.
+        ValueError: no image can be read; the prompt is empty, too long or has an unknown
+            character; the model is not a ranking adapter, or belongs to another backbone.
 
     Example:
         >>> import tempfile
@@ -77,46 +68,44 @@ def rank(
         (3, 'counting', 'highest score')
     """
     if not prompt.strip():
-        raise ValueError("prompt is empty: say what to order by, such as 'the number of stars'")
+        raise ValueError("prompt is empty: pass a text such as 'the number of stars'")
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size!r}: must be 1 or more")
-    found = find_images(paths)
-    adapter = model
-    if not isinstance(model, RankingAdapter):
-        adapter = _load(model, clip, device)
-    # A sentence that cannot be read is told before any picture is.
+    scan = find_images(paths)
+    adapter = model if isinstance(model, RankingAdapter) else _load_adapter(model, clip, device)
+    # Validates the prompt before any image is opened.
     adapter.encode_prompt(prompt)
     task = match_task(prompt, adapter.prompt_templates)
-    scored, faults = score_files(adapter, prompt, task, found.files, batch_size)
-    skipped = found.skipped | faults
-    if scored.empty:
-        told = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
-        raise ValueError(f"none of {len(skipped)} pictures can be read:{told}")
-    down = is_descending(prompt) != reverse
-    known = scored["ood_score"].notna().all()
+    scores, errors = score_files(adapter, prompt, task, scan.files, batch_size)
+    skipped = scan.skipped | errors
+    if scores.empty:
+        lines = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
+        raise ValueError(f"paths: none of {len(skipped)} images can be read:{lines}")
+    descending = is_descending(prompt) != reverse
+    has_ood_scores = scores["ood_score"].notna().all()
     return Ranking(
         prompt=prompt,
-        table=_table(adapter, scored, task, down),
-        is_descending=down,
-        total=len(scored),
-        num_ood=int((scored["ood_score"] > 1).sum()) if known else None,
+        table=_table(adapter, scores, task, descending),
+        is_descending=descending,
+        total=len(scores),
+        num_ood=int((scores["ood_score"] > 1).sum()) if has_ood_scores else None,
         skipped=skipped,
-        ignored=found.ignored,
+        ignored=scan.ignored,
         task=task,
         unit=adapter.tasks[task].unit if task else None,
         model="this adapter" if adapter is model else os.fspath(model),
-        training_data=_trained_on(adapter),
+        training_data=_training_data(adapter),
     )
 
 
-def _load(
+def _load_adapter(
     model: str | os.PathLike, clip: ClipBackbone | None, device: str | torch.device | None
 ) -> RankingAdapter:
     adapter = load_component(model, clip)
     if not isinstance(adapter, RankingAdapter):
         raise ValueError(
-            f"component {os.fspath(model)!r} is a {type(adapter).__name__}, which reads no "
-            "sentences: give a RankingAdapter"
+            f"model = {os.fspath(model)!r}: is a {type(adapter).__name__}, which takes no prompt; "
+            "pass a RankingAdapter"
         )
     if clip is None and device is not None:
         adapter = load_component(model, load_clip(adapter.clip.name, device))
@@ -124,69 +113,68 @@ def _load(
 
 
 def _table(
-    adapter: RankingAdapter, scored: pd.DataFrame, task: str | None, down: bool
+    adapter: RankingAdapter, scores: pd.DataFrame, task_name: str | None, descending: bool
 ) -> pd.DataFrame:
-    table = scored.sort_values("score", ascending=not down, kind="stable", ignore_index=True)
+    table = scores.sort_values("score", ascending=not descending, kind="stable", ignore_index=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     ood_score = table.pop("ood_score")
-    if task:
-        own = adapter.tasks[task]
-        table["value"] = adapter.predict_from_scores(own, table["score"].to_numpy()).value
-        if isinstance(own.values[0], str):
-            table["label"] = [own.rank_label(i) for i in own.rank_index(table["value"])]
+    if task_name:
+        task = adapter.tasks[task_name]
+        table["value"] = adapter.predict_from_scores(task, table["score"].to_numpy()).value
+        if isinstance(task.values[0], str):
+            table["label"] = [task.rank_label(i) for i in task.rank_index(table["value"])]
     if adapter.ood_detectors:
         table["ood_score"] = ood_score
     return table
 
 
-def _trained_on(adapter: RankingAdapter) -> str:
-    """What an adapter learned from: its card's words, and a sentence of each task."""
-    what = getattr(adapter, "card", {}).get("training_data", "pictures that nobody described")
-    said = ", ".join(repr(known[0]) for known in adapter.prompt_templates.values())
-    return f"{what}, by sentences such as {said}."
+def _training_data(adapter: RankingAdapter) -> str:
+    """Training data of the adapter's card, and one training prompt of each task."""
+    description = getattr(adapter, "card", {}).get("training_data", "not described")
+    prompts = ", ".join(repr(templates[0]) for templates in adapter.prompt_templates.values())
+    return f"{description}, with prompts such as {prompts}"
 
 
 def is_descending(prompt: str) -> bool:
-    """Whether a sentence wants the highest score first.
+    """Whether a prompt asks for the highest score first.
 
-    Scores grow with the number line of the task: more things, newer photographs, older people,
-    better quality. So the highest comes first, unless the sentence says "from A to B" and A is
-    not a word for the high end.
+    Scores increase with the values of a task: more objects, newer photographs, older people,
+    better quality. "From A to B" is ascending unless A names the high end.
 
     Example:
         >>> is_descending("the number of stars"), is_descending("Rank from oldest to newest.")
         (True, False)
     """
-    found = FROM_TO.search(prompt)
-    if not found:
+    match = FROM_TO.search(prompt)
+    if not match:
         return True
-    first, last = (word.lower() for word in found.groups())
-    return first in HIGH or (first, last) in DESCENDING_PAIRS
+    first, last = (word.lower() for word in match.groups())
+    return bool(HIGH_END.fullmatch(first)) or (first, last) in DESCENDING_PAIRS
 
 
 def match_task(prompt: str, prompt_templates: Mapping[str, Sequence[str]]) -> str | None:
-    """The one task among whose trained ``prompt_templates`` a sentence is, else None.
+    """Return the only task with a training template that matches a prompt, or None.
 
-    Capitals, spaces and the full stop do not matter; a placeholder stands for any words.
+    Case, whitespace and final punctuation are ignored; a placeholder matches any text.
 
     Example:
-        >>> prompt_templates = {"counting": ["the number of {plural}"], "dating": ["the year"]}
-        >>> match_task("The number of red umbrellas.", prompt_templates), match_task("rust", prompt_templates)
+        >>> templates = {"counting": ["the number of {plural}"], "dating": ["the year"]}
+        >>> match_task("The number of red umbrellas.", templates), match_task("rust", templates)
         ('counting', None)
     """
-    plain = _plain(prompt)
-    found = [
+    text = _normalize(prompt)
+    matches = [
         task
-        for task, sentences in prompt_templates.items()
-        if any(re.fullmatch(_pattern(sentence), plain, re.I) for sentence in sentences)
+        for task, templates in prompt_templates.items()
+        if any(re.fullmatch(_pattern(template), text, re.I) for template in templates)
     ]
-    return found[0] if len(found) == 1 else None
+    return matches[0] if len(matches) == 1 else None
 
 
-def _plain(sentence: str) -> str:
-    return " ".join(sentence.split()).rstrip(".?! ")
+def _normalize(text: str) -> str:
+    return " ".join(text.split()).rstrip(".?! ")
 
 
-def _pattern(sentence: str) -> str:
-    parts = string.Formatter().parse(_plain(sentence))
+def _pattern(template: str) -> str:
+    parts = string.Formatter().parse(_normalize(template))
     return "".join(re.escape(text) + (".+" if name is not None else "") for text, name, *_ in parts)

@@ -1,4 +1,4 @@
-"""Pictures in order, and all that is to be said of that order."""
+"""The Ranking result: table, warnings, CSV and JSON export."""
 
 import json
 import os
@@ -10,30 +10,29 @@ import pandas as pd
 
 from ..utils.cache import atomic_write
 
-# Of as many strange pictures among all the order itself is in doubt, and not just their places.
+# From this fraction of OOD images on, the whole order is unreliable, not only their ranks.
 MAX_OOD_FRACTION = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Ranking:
-    """Pictures in the order of a sentence, and what is known of that order.
+    """Images ranked by a prompt.
 
     Attributes:
-        prompt: the sentence.
-        table: a row a picture, first to last: ``rank`` from 1, ``path``, ``score`` in standard
-            deviations of the training labels, ``value`` on the task's number line (only if the
-            sentence is one that was trained), ``label`` (the nearest rank's name, if ranks have
-            names), and ``ood_score``, above 1 for what is unlike the training pictures (only
-            if the component can tell).
-        is_descending: whether the highest score comes first, else the lowest.
-        total: pictures that were ordered; the table may have the first of them only.
-        num_ood: how many of all are unlike the training pictures; None if nobody can tell.
-        skipped: what is wrong with the others, by path.
-        ignored: files of the folder that are no pictures.
-        task: the one that the sentence asks for, or None.
-        unit: of ``value``.
-        model: name of what gave the scores.
-        training_data: what it has learned from, in words.
+        prompt: the prompt.
+        table: one row per image, first to last: ``rank`` from 1, ``path``, ``score`` in standard
+            deviations of the training labels; if the prompt matches a task, ``value`` in its unit
+            and, if its ranks have names, ``label``; with an OOD detector ``ood_score``, above 1
+            for out-of-distribution images.
+        is_descending: whether the highest score comes first.
+        total: number of ranked images, also if the table has only the first.
+        num_ood: number of out-of-distribution images, or None without an OOD detector.
+        skipped: reason by path of the files that cannot be read.
+        ignored: number of files without an image file extension.
+        task: the task whose training prompts the prompt matches, or None.
+        unit: unit of ``value``.
+        model: name of the adapter.
+        training_data: description of its training data.
     """
 
     prompt: str
@@ -49,29 +48,28 @@ class Ranking:
     training_data: str
 
     def __len__(self) -> int:
-        """Number of pictures in the table."""
+        """Number of images in the table."""
         return len(self.table)
 
     def __repr__(self) -> str:
         table = self._rounded().to_string(index=False, max_rows=20)
-        return "\n".join([self.title, table, *self.notes])
+        return "\n".join([self.title, table, *self.warnings])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{escape(note)}</p>\n" for note in self.notes)
+        warnings = "".join(f"<p>{escape(warning)}</p>\n" for warning in self.warnings)
         table = self._rounded().to_html(index=False, max_rows=20)
-        return f"<p>{escape(self.title)}</p>\n{table}\n{notes}"
+        return f"<p>{escape(self.title)}</p>\n{table}\n{warnings}"
 
     def _rounded(self) -> pd.DataFrame:
-        return self.table.assign(
-            path=[escape_nonprintable(path) for path in self.table["path"]]
-        ).round(3)
+        paths = [escape_nonprintable(path) for path in self.table["path"]]
+        return self.table.assign(path=paths).round(3)
 
     @property
     def title(self) -> str:
-        """The sentence, how many pictures, and which end is first."""
+        """Prompt, number of images, and which end is first."""
         count = f"{len(self):,} of {self.total:,}" if len(self) < self.total else f"{self.total:,}"
-        plural = "s" if self.total > 1 else ""
-        return f'"{escape_nonprintable(self.prompt)}": {count} picture{plural}, {self.first} first'
+        images = "images" if self.total > 1 else "image"
+        return f'"{escape_nonprintable(self.prompt)}": {count} {images}, {self.first} first'
 
     @property
     def first(self) -> str:
@@ -79,77 +77,73 @@ class Ranking:
         return "highest score" if self.is_descending else "lowest score"
 
     @property
-    def is_unreliable(self) -> bool:
-        """Whether so many pictures are strange that the order is not to be trusted."""
-        return bool(self.num_ood) and self.num_ood >= MAX_OOD_FRACTION * self.total
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader must know before trusting the order, a sentence or two each."""
-        notes = []
+    def warnings(self) -> list[str]:
+        """Limits of the ranking, one or two sentences each."""
+        warnings = []
         if self.num_ood:
-            is_, its = ("is", "its place") if self.num_ood == 1 else ("are", "their places")
-            notes.append(
-                f"{self.num_ood:,} of {self.total:,} pictures {is_} unlike those that "
-                f"{self.model} was trained on: do not trust "
-                f"{'this order' if self.is_unreliable else its}. It learned from {self.training_data}"
+            is_unreliable = self.num_ood >= MAX_OOD_FRACTION * self.total
+            warnings.append(
+                f"{self.num_ood:,} of {self.total:,} images {'is' if self.num_ood == 1 else 'are'} "
+                f"unlike the training data of {self.model}: do not trust "
+                f"{'this order' if is_unreliable else 'their ranks'}. "
+                f"Training data: {self.training_data}."
             )
         if self.task is None:
-            notes.append(
-                f"The sentence is none of those that {self.model} has learned, so its scores "
-                "have no number line."
+            warnings.append(
+                f"The prompt matches no training prompt of {self.model}, so there are scores but "
+                "no values."
             )
-        if self.skipped:
-            what = "file was" if len(self.skipped) == 1 else "files were"
-            notes.append(f"{len(self.skipped):,} {what} skipped.")
         if self.ignored:
-            what = "file is no picture" if self.ignored == 1 else "files are no pictures"
-            notes.append(f"{self.ignored:,} other {what}, by the ending of the name.")
-        return notes
+            warnings.append(f"{_files_were(self.ignored)} ignored: no image file extension.")
+        if self.skipped:
+            warnings.append(f"{_files_were(len(self.skipped))} skipped.")
+        return warnings
 
     def format_value(self, row: object) -> str:
-        """What a row of the table stands for on the task's number line; empty if unknown."""
+        """Label or value of a row of the table; empty without a task."""
         if self.task is None:
             return ""
         return getattr(row, "label", None) or f"{row.value:.1f}"
 
     def top(self, count: int) -> "Ranking":
-        """The same ranking with the first rows of its table only."""
+        """Return the ranking with the first ``count`` rows of its table."""
         return replace(self, table=self.table.head(count))
 
     def to_csv(self, path: str | os.PathLike | None = None) -> str:
-        """The table as CSV, written to a file, too, if one is named; its folder is made.
-
-        Bytes of a name that are no UTF-8 are written as ``\\udcff``.
-        """
-        return _written(self.table.to_csv(index=False, lineterminator="\n"), path)
+        """Return the table as CSV, and write it to ``path`` if given."""
+        return _write(self.table.to_csv(index=False, lineterminator="\n"), path)
 
     def to_json(self, path: str | os.PathLike | None = None) -> str:
-        """The attributes as JSON, the table's rows as ``pictures``; written as by `to_csv`."""
+        """Return the attributes as JSON, with the table's rows as ``images``, as in `to_csv`."""
         content = {name: value for name, value in vars(self).items() if name != "table"}
-        content["skipped"] = dict(self.skipped)
-        content["images"] = self.table.to_dict("records")
-        return _written(json.dumps(content, indent=1) + "\n", path)
+        content |= {"skipped": dict(self.skipped), "images": self.table.to_dict("records")}
+        return _write(json.dumps(content, indent=1) + "\n", path)
 
 
-def escape_nonprintable(name: str) -> str:
-    """Any name on one line, with escapes for what a terminal would obey or cannot print.
+def escape_nonprintable(text: str) -> str:
+    """Escape control and other non-printable characters, for terminals.
 
     Example:
         >>> print(escape_nonprintable("two\\nlines"), escape_nonprintable("café \\udcff"))
         two\\nlines café \\udcff
     """
-    signs = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-    return "".join(signs)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
 
 
-def is_strange(row: object) -> bool:
-    """Whether a row of the table is unlike the training pictures, as far as is known."""
+def is_ood(row: object) -> bool:
+    """Whether a row of the table is out-of-distribution; False without an OOD detector."""
     return getattr(row, "ood_score", 0) > 1
 
 
-def _written(text: str, path: str | os.PathLike | None) -> str:
+def _files_were(count: int) -> str:
+    return f"{count:,} file was" if count == 1 else f"{count:,} files were"
+
+
+def _write(text: str, path: str | os.PathLike | None) -> str:
     if path is not None:
+        # Bytes of a name that are not UTF-8 are written as \udcff.
         with atomic_write(path) as temporary:
             temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
     return text

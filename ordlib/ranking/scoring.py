@@ -1,4 +1,4 @@
-"""Scores of any number of files, a chunk at a time."""
+"""Chunked, cached scoring of image files."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -13,23 +13,21 @@ from ..methods.ranking_adapter.model import RankingAdapter
 from ..utils.cache import content_hash
 from .image_files import ImageValidationCache
 
-CHUNK = 256  # files, about
-MAX_PIXELS_PER_BATCH = 100_000_000  # pixels in memory at once, about 400 MB
+CHUNK_SIZE = 256
+MAX_PIXELS_PER_BATCH = 100_000_000  # about 400 MB
 
 
-def chunks(files: Sequence[str], size: int = CHUNK) -> Iterator[list[str]]:
-    """Sorted names in chunks of about ``size``, never of more than twice as many.
+def chunks(files: Sequence[str], size: int = CHUNK_SIZE) -> Iterator[list[str]]:
+    """Split sorted names into chunks of about ``size``, at most twice as many.
 
-    Their ends hang on the names alone: a picture that is added to a folder changes one chunk, and
-    the others are found in the cache.
+    Boundaries depend on the names alone (content-defined chunking): a new image changes one chunk,
+    and the others stay cached.
     """
     chunk = []
     for file in files:
         chunk.append(file)
-        if (
-            len(chunk) == 2 * size
-            or int(content_hash(file.encode(errors="replace")), 16) % size == 0
-        ):
+        is_boundary = int(content_hash(file.encode(errors="replace")), 16) % size == 0
+        if is_boundary or len(chunk) == 2 * size:
             yield chunk
             chunk = []
     if chunk:
@@ -39,45 +37,44 @@ def chunks(files: Sequence[str], size: int = CHUNK) -> Iterator[list[str]]:
 def score_files(
     adapter: RankingAdapter, prompt: str, task: str | None, files: Sequence[str], batch_size: int
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Scores of sorted files by a sentence, in bounded memory, and what is wrong with the others.
+    """Score sorted files by a prompt, in bounded memory.
 
-    What is strange depends on the ``task`` that the sentence asks for: photographs are nothing
-    new where quality was learned, and yet are where counting was. Features are kept on disk, so
-    that another sentence needs no picture again. Of large pictures a batch has fewer.
+    Features are cached on disk, so another prompt needs no image. The OOD score depends on the
+    ``task`` of the prompt: photographs are in-distribution for quality, but not for counting.
 
     Returns:
-        A row for each of the sound files: ``path``, ``score``, and ``ood_score``, 1 being the
-        limit and ``nan`` what the adapter cannot tell; and the faults of the others, by path.
+        One row per valid file with ``path``, ``score`` and ``ood_score`` (1 is the threshold,
+        ``nan`` without an OOD detector), and the reasons by path of the invalid files.
     """
-    tables, faults = [], {}
-    with tqdm(None, "ordering pictures", len(files), leave=False, delay=2, unit="picture") as bar:
+    tables, errors = [], {}
+    with tqdm(None, "scoring images", len(files), leave=False, delay=2, unit="image") as progress:
         for chunk in chunks(files):
-            checks = ImageValidationCache(chunk)
-            score = partial(_score_sound, adapter, prompt, task, checks, batch_size)
+            cache = ImageValidationCache(chunk)
+            score = partial(_score_valid, adapter, prompt, task, cache, batch_size)
             try:
                 table = score()
             except OSError:
-                # A picture that seemed sound was not: look at each all the way, go on without it.
-                before = len(checks.faults)
-                checks.validate(checks.valid_files, full_decode=True)
-                if len(checks.faults) == before:
+                # An image passed validation but cannot be decoded: decode all, go on without it.
+                num_errors = len(cache.errors)
+                cache.validate(cache.valid_files, full_decode=True)
+                if len(cache.errors) == num_errors:
                     raise
                 table = score()
-            checks.save()
+            cache.save()
             tables += [table] if len(table) else []
-            faults |= checks.faults
-            bar.update(len(chunk))
-    return pd.concat(tables, ignore_index=True) if tables else table, faults
+            errors |= cache.errors
+            progress.update(len(chunk))
+    return pd.concat(tables, ignore_index=True) if tables else table, errors
 
 
-def _score_sound(
+def _score_valid(
     adapter: RankingAdapter,
     prompt: str,
     task: str | None,
-    checks: ImageValidationCache,
+    cache: ImageValidationCache,
     batch_size: int,
 ) -> pd.DataFrame:
-    files = checks.valid_files
+    files = cache.valid_files
     table = pd.DataFrame({"path": files, "score": np.nan, "ood_score": np.nan})
     if not files:
         return table
@@ -85,13 +82,13 @@ def _score_sound(
     data = ImageData(
         task=any_task,
         images=[Path(file) for file in files],
-        values=np.full(len(files), any_task.range[0], float),  # nobody looks at them
+        values=np.full(len(files), any_task.range[0], float),  # unused
         metadata=table,
-        fingerprint=checks.key,
+        fingerprint=cache.fingerprint,
         split="all",
     )
-    largest = max(checks.pixels[file] for file in files)
-    batch_size = max(1, min(batch_size, MAX_PIXELS_PER_BATCH // largest))
+    max_pixels = max(cache.pixels[file] for file in files)
+    batch_size = max(1, min(batch_size, MAX_PIXELS_PER_BATCH // max_pixels))
     table["score"] = adapter.predict_scores(data, prompt, batch_size)
     if adapter.ood_detectors:
         table["ood_score"] = adapter.ood_score(data, task, batch_size)

@@ -1,4 +1,4 @@
-"""The rendered world: four tasks, drawn on the spot, the same on every machine."""
+"""Synthetic image datasets for four ordinal tasks, deterministic on every machine."""
 
 from .rendering import SPLIT_SIZES, TASKS, RenderedSplit, render, render_many, render_split
 from .sample import Sample

@@ -1,4 +1,4 @@
-"""What people wear and hold: glasses, hats, jewellery, toys and a walking stick."""
+"""Accessories of portraits: glasses, hats, jewellery, toys and a walking stick."""
 
 import numpy as np
 
@@ -38,15 +38,15 @@ def paint_glasses(pen: Pen, look: Look) -> None:
     pen.stroke([(-x + size - 0.02, y), (0, y - 0.05), (x - size + 0.02, y)], 0.045, rim, 0.9)
 
 
-def paint_worn(pen: Pen, look: Look) -> None:
-    """Paint what sits on the head or in the face."""
+def paint_accessories_worn(pen: Pen, look: Look) -> None:
+    """Paint accessories worn on the head or face."""
     painter = _ON_HEAD.get(look.words["accessory"])
     if painter:
         painter(pen, look)
 
 
 def paint_held(pen: Pen, look: Look) -> None:
-    """Paint what hangs round the neck or stands beside the person."""
+    """Paint accessories around the neck or beside the person."""
     painter = _ON_BODY.get(look.words["accessory"])
     if painter:
         painter(pen, look)

@@ -1,4 +1,4 @@
-"""The ageing family: drawn portraits of people from 1 to 90 years."""
+"""The ageing task: drawn portraits of people from 1 to 90 years."""
 
 import numpy as np
 

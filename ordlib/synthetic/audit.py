@@ -1,4 +1,4 @@
-"""Does the rendered world give its labels away? What the painter recorded, and what pixels tell."""
+"""Shortcut audit of the synthetic tasks: metadata-label correlations and pixel baselines."""
 
 from dataclasses import dataclass
 
@@ -13,20 +13,19 @@ from . import SPLIT_SIZES
 from .load import load_data
 from .pixel_baselines import PixelRidge, PixelTrees
 
-# No recorded quantity may order the labels beyond this; in dating and quality tint and
-# exposure are the signal, and nothing is asked of them.
-LIMIT = 0.55
+# Limit for every metadata column; in dating and quality tint and exposure are the signal, so
+# these tasks have no limit.
+MAX_ABS_SPEARMAN = 0.55
 LIMITED = ("counting", "ageing")
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What an audit of a rendered task found.
+    """Result of a shortcut audit.
 
     Attributes:
         task: the task's name.
-        label_correlations: one row for each recorded number: its Spearman correlation with the label on the
-            training split, the strongest first.
+        label_correlations: see `label_correlations`, on the training split.
         baselines: one row for each baseline and split: its metrics.
     """
 
@@ -36,28 +35,28 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """Whether every recorded number keeps to the limit, where the task has one."""
+        """Whether all correlations are within ``MAX_ABS_SPEARMAN``, if the task has a limit."""
         worst = self.label_correlations["spearman"].abs().max()
-        return self.task not in LIMITED or not worst > LIMIT
+        return self.task not in LIMITED or not worst > MAX_ABS_SPEARMAN
 
     def __str__(self) -> str:
         verdict = "there is no limit: tint and exposure are the signal"
         if self.task in LIMITED:
-            verdict = f"the limit of {LIMIT} is {'kept' if self.passed else 'BROKEN'}"
+            verdict = f"the limit of {MAX_ABS_SPEARMAN} is {'kept' if self.passed else 'BROKEN'}"
         return (
-            f"{self.task}: what was drawn against the label; {verdict}\n"
+            f"{self.task}: metadata against the label; {verdict}\n"
             f"{self.label_correlations.round(2).to_string()}\n\n"
-            f"{self.task}: what pixels alone predict\n{self.baselines.round(2).to_string()}"
+            f"{self.task}: pixel baselines\n{self.baselines.round(2).to_string()}"
         )
 
 
 def audit_shortcuts(task: str, side: int = 96, size: int | None = None) -> Audit:
-    """Look for shortcuts in a task of the rendered world.
+    """Audit a synthetic task for shortcuts.
 
     Args:
         task: "counting", "dating", "ageing" or "quality".
         side: pixels.
-        size: at most so many pictures of each split; None takes whole splits.
+        size: maximum number of images of each split; None takes whole splits.
 
     Returns:
         The correlations of all recorded numbers, and the metrics of the pixel baselines,
@@ -89,16 +88,17 @@ def audit_shortcuts(task: str, side: int = 96, size: int | None = None) -> Audit
 
 
 def label_correlations(data: ImageData) -> pd.DataFrame:
-    """Correlate every recorded number with the label.
+    """Spearman correlation of each numeric metadata column with the label.
 
     Args:
-        data: pictures of the rendered world.
+        data: images of a synthetic task.
 
     Returns:
         Column ``spearman`` (-1 to 1, nan for a constant), indexed by quantity, strongest first.
 
     Example:
-        >>> label_correlations(load_data("counting", "train", image_size=64, num_images=50)).columns.tolist()
+        >>> data = load_data("counting", "train", image_size=64, num_images=50)
+        >>> label_correlations(data).columns.tolist()
         ['spearman']
     """
     numbers = data.metadata.select_dtypes("number")
@@ -112,7 +112,7 @@ def _first(task: str, split: str, side: int, size: int | None) -> ImageData:
 
 
 class _Median:
-    """Says the median of the training labels of every picture: what no look at all achieves."""
+    """Baseline that predicts the median of the training labels."""
 
     def __init__(self, task: OrdinalTask) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""What stands behind a portrait: a gentle gradient with a few quiet shapes."""
+"""Backgrounds of portraits: gradients with a few shapes."""
 
 import numpy as np
 from PIL import Image
@@ -9,7 +9,7 @@ from .people import Individual
 
 
 def paint_backdrop(size: int, who: Individual) -> Image.Image:
-    """Return a canvas with the person's background.
+    """Return a canvas with the background of a portrait.
 
     Args:
         size: side in pixels.

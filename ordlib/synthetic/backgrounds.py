@@ -1,4 +1,4 @@
-"""What lies behind the objects: papers, gradients, cloth, wood, and softened photographs."""
+"""Backgrounds of counting images: papers, gradients, cloth, wood, and softened photographs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ PHOTO = 128  # photographs are cut at this size, so that washing does not depend
 
 @dataclass(frozen=True)
 class Background:
-    """A background and its words.
+    """A background image and its description.
 
     Attributes:
         field: ``(side, side, 3)`` float32, 0 to 255.
@@ -56,7 +56,7 @@ class Background:
 
 
 def draw_background(rng: np.random.Generator, colours: list[str], side: int) -> Background:
-    """Paint a background on which objects of the given colours stand out.
+    """Paint a background that contrasts with objects of the given colours.
 
     Args:
         rng: draws everything; the painted field is the same at every side.

@@ -1,4 +1,4 @@
-"""Drawing helpers that all painters share: sizes, gradients, soft noise, the last downsampling."""
+"""Drawing utilities shared by all tasks: canvas size, gradients, smooth noise, downsampling."""
 
 import numpy as np
 from PIL import Image
@@ -63,7 +63,7 @@ def soft_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
 
 
 def finish(image: Image.Image, side: int) -> np.ndarray:
-    """Scale a drawn canvas down to the finished picture.
+    """Downsample a canvas to the final image.
 
     Args:
         image: any mode that converts to RGB, square.

@@ -1,11 +1,10 @@
-"""Captions in the manner of alt text, for the pictures that pico-clip is pretrained on.
+"""Captions in the style of alt text, to pretrain pico-clip.
 
-What they say stands in ``captions.toml``; this module picks the kind of caption and asks the
-table's grammar to say it. The captions are loose on purpose: they name objects, colours, scenes
-and people, and half of those of counted objects hold a vague quantity ("a few"), sometimes the
-wrong one. No true count, age, decade or score is stated, unless the *count_caption_fraction* asks for true counts.
-In dating and quality the loose words (eras, bad to excellent) stand for one rank each, so they
-are off by one a third of the time.
+Templates and their probabilities are in ``captions.toml``. Captions name objects, colours, scenes
+and people, and half of those of counting have a vague quantity ("a few"), sometimes the wrong one.
+No true count, age, decade or score occurs, except for the fraction ``count_caption_fraction`` of
+the counting captions. In dating and quality each bin phrase (eras, bad to excellent) names one
+rank, so it is off by one in a third of its captions.
 """
 
 import tomllib
@@ -21,7 +20,7 @@ import pandas as pd
 from .grammar import Grammar, mend_articles
 
 # Random numbers for each of a caption's three parts (body, true count, aside): more than any
-# template needs. Always drawn in full, so that no part and no caption disturbs another.
+# template needs. Always drawn in full, so that parts and captions are independent.
 DRAWS = 16
 CHUNK = 4096
 
@@ -34,15 +33,16 @@ def caption(
     count_caption_fraction: float = 0.0,
     distractor_number_fraction: float | None = None,
 ) -> str:
-    """Write the caption of one picture.
+    """Generate the caption of one sample.
 
     Args:
         task: "counting", "dating", "ageing" or "quality".
         record: what was drawn; the words in it are used.
-        value: the picture's label on the task's number line.
+        value: the sample's label.
         rng: draws the same amount whatever the caption.
         count_caption_fraction: share, 0 to 1, of counting captions that state the true count.
-        distractor_number_fraction: share of captions with a numeral about something else; None takes the table's.
+        distractor_number_fraction: share, 0 to 1, of captions with a numeral about something else;
+            None takes that of the table.
 
     Returns:
         One line of text.
@@ -59,7 +59,7 @@ def caption(
     _check(
         [task], np.array([value], dtype=float), count_caption_fraction, distractor_number_fraction
     )
-    return _family(task).say(
+    return _task_captions(task).generate(
         record,
         value,
         rng.random((3, DRAWS)).tolist(),
@@ -76,18 +76,18 @@ def captions(
     seed: int = 0,
     distractor_number_fraction: float | None = None,
 ) -> list[str]:
-    """Write the captions of many pictures, tens of thousands a second.
+    """Generate the captions of many samples, tens of thousands per second.
 
-    The captions of two doses agree except where the larger one replaces a caption by a true
-    count; what a smaller count_caption_fraction replaces, a larger one replaces by the same words. Likewise another
-    rate of ``distractor_number_fraction`` numerals adds or takes away asides and changes nothing else.
+    The captions of two values of ``count_caption_fraction`` are equal except where the larger one
+    replaces a caption by a true count; what the smaller one replaces, the larger one replaces
+    equally. Likewise ``distractor_number_fraction`` only adds or removes asides.
 
     Args:
-        records: a row for each picture.
+        records: one row per sample.
         values: ``(N,)`` labels on the tasks' number lines.
         tasks: the task of all rows, or one for each row.
         count_caption_fraction, distractor_number_fraction: as in :func:`caption`.
-        seed: another seed says the same pictures in other words.
+        seed: random seed; another seed gives the same samples other captions.
 
     Returns:
         ``N`` captions. The first ones do not depend on how many follow.
@@ -105,34 +105,34 @@ def captions(
     values = np.asarray(values, dtype=float)
     if not count == len(values) == len(tasks):
         raise ValueError(
-            f"{count} records, {len(values)} values and {len(tasks)} tasks: not one each"
+            f"records, values, tasks: lengths {count}, {len(values)} and {len(tasks)} differ"
         )
     _check(tasks, values, count_caption_fraction, distractor_number_fraction)
-    families = {task: _family(task) for task in set(tasks)}
-    fields = sorted(set().union(*(family.fields for family in families.values())))
+    generators = {task: _task_captions(task) for task in set(tasks)}
+    fields = sorted(set().union(*(generator.fields for generator in generators.values())))
     rows = records.reindex(columns=fields).itertuples(index=False, name=None)
-    said = []
+    texts = []
     for task, words, value, draws in zip(
         tasks, rows, values.tolist(), _draws(seed, count), strict=True
     ):
         record = dict(zip(fields, words, strict=True))
         try:
-            said.append(
-                families[task].say(
+            texts.append(
+                generators[task].generate(
                     record, value, draws, count_caption_fraction, distractor_number_fraction
                 )
             )
         except ValueError as error:
-            raise ValueError(f"row {len(said)} of records: {error}") from None
-    return said
+            raise ValueError(f"row {len(texts)} of records: {error}") from None
+    return texts
 
 
 @cache
 def table() -> dict:
-    """Return the table of templates, words and rates, as it stands in ``captions.toml``.
+    """Return the parsed ``captions.toml``: templates, words and probabilities.
 
     Returns:
-        The parsed table, shared by all callers: look, do not change.
+        The parsed table, shared by all callers: do not modify.
 
     Example:
         >>> table()["counting"]["shares"]
@@ -141,21 +141,21 @@ def table() -> dict:
     return tomllib.loads(Path(__file__).with_name("captions.toml").read_text("utf-8"))
 
 
-class _Family:
-    """What can be said of one task's pictures."""
+class _TaskCaptions:
+    """Caption templates of one task."""
 
     def __init__(self, task: str) -> None:
-        family, common = table()[task], table()["all"]
-        grammar = Grammar(common["slots"] | family["slots"])
-        templates = {kind: grammar.one_of(t) for kind, t in family["templates"].items()}
-        self._kinds = [templates[kind] for kind in family["shares"]]
-        self._limits = list(accumulate(family["shares"].values()))[:-1]
+        entries, common = table()[task], table()["all"]
+        grammar = Grammar(common["slots"] | entries["slots"])
+        templates = {kind: grammar.one_of(t) for kind, t in entries["templates"].items()}
+        self._kinds = [templates[kind] for kind in entries["shares"]]
+        self._limits = list(accumulate(entries["shares"].values()))[:-1]
         self._true = templates.get("true")
         self._aside = grammar.one_of(common["asides"])
-        self._spurious = common["distractor_number_fraction"]
+        self._distractor_number_fraction = common["distractor_number_fraction"]
         self.fields = grammar.fields - {"caption"}
 
-    def say(
+    def generate(
         self,
         record: dict,
         value: float,
@@ -168,16 +168,16 @@ class _Family:
             text = self._true(record, value, truth)
         else:
             text = self._kinds[bisect_right(self._limits, body())](record, value, body)
-        if aside() < (
-            self._spurious if distractor_number_fraction is None else distractor_number_fraction
-        ):
+        if distractor_number_fraction is None:
+            distractor_number_fraction = self._distractor_number_fraction
+        if aside() < distractor_number_fraction:
             text = self._aside({"caption": text}, value, aside)
         return mend_articles(text)
 
 
 @cache
-def _family(task: str) -> _Family:
-    return _Family(task)
+def _task_captions(task: str) -> _TaskCaptions:
+    return _TaskCaptions(task)
 
 
 def _draws(seed: int, count: int) -> Iterator[list]:
@@ -192,21 +192,21 @@ def _check(
     count_caption_fraction: float,
     distractor_number_fraction: float | None,
 ) -> None:
-    """Raise ``ValueError`` for what no caption can be written for, before any is."""
+    """Raise ``ValueError`` for an unknown task, or a fraction or label out of range."""
     known = [name for name in table() if name != "all"]
     if unknown := sorted(set(tasks) - set(known)):
-        raise ValueError(f"no captions for the task {unknown[0]!r}; there are {', '.join(known)}")
-    for name, share in (
+        raise ValueError(f"task = {unknown[0]!r}: has no captions; choose from {', '.join(known)}")
+    for name, fraction in (
         ("count_caption_fraction", count_caption_fraction),
         ("distractor_number_fraction", distractor_number_fraction),
     ):
-        if share is not None and not 0 <= share <= 1:
-            raise ValueError(f"{name} {share} is a share of captions: 0 to 1")
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise ValueError(f"{name} = {fraction}: must be between 0 and 1")
     low, high = np.array([table()[task]["range"] for task in tasks], dtype=float).reshape(-1, 2).T
     wrong = ~((low <= values) & (values <= high))
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"value {values[row]} in row {row} is outside {low[row]:g} to {high[row]:g}, "
+            f"values[{row}] = {values[row]}: must be between {low[row]:g} and {high[row]:g}, "
             f"the labels of {tasks[row]}"
         )

@@ -1,4 +1,4 @@
-"""Counting: one to twenty objects of one kind, and in the harder split a few of another."""
+"""The counting task: one to twenty objects of one kind, with distractors in the harder split."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Group:
 
 
 def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
-    """Draw objects to be counted.
+    """Draw one sample of the counting task.
 
     The typical scale falls as count^-1/4, since the largest size that fits falls as
     count^-1/2 and the smallest one that can be seen does not fall at all.
@@ -112,7 +112,7 @@ def _words(groups: list[Group], background: Background, layout: str) -> dict[str
 
 
 def _diameters(rng: np.random.Generator, nouns: list[Noun], variation: float) -> np.ndarray:
-    """Draw one size for the picture, anywhere from just visible to just fitting, and vary it."""
+    """Sample one size per image, from just visible to just fitting, and vary it."""
     largest = min(LARGEST, np.sqrt(4 / np.pi * PACKING / len(nouns)))
     # Thin glyphs fill less of their circle: the smallest of them are a little larger.
     fullness = np.array([glyph(noun).fullness for noun in nouns])

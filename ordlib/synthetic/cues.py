@@ -1,4 +1,4 @@
-"""How a face follows age: one curve for every cue, and how far a person strays from it.
+"""Age cues of a face: one curve over age per cue, with individual deviations.
 
 No single cue gives the age away. Each belongs to a phase of life (the childhood ones are flat
 afterwards, the lines of old age are absent before) and every person departs from each curve
@@ -15,7 +15,7 @@ _STAGES = (0.0, 0.04, 0.16, 0.27, 0.38, 0.5, 0.63, 0.77, 0.89, 1.0)
 
 
 def stage(age: float | np.ndarray) -> np.ndarray:
-    """Return how far through life an age is, in steps that look alike.
+    """Map age to life stage, 0 to 1, in perceptually even steps.
 
     Args:
         age: years, 0 to 95.
@@ -32,7 +32,7 @@ def stage(age: float | np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cue:
-    """One drawn quantity and its course over the years.
+    """A drawn quantity as a function of age.
 
     Attributes:
         ages, values: knots of the curve.
@@ -111,7 +111,7 @@ _KNOTS = {name: stage(np.array(cue.ages)) for name, cue in CUES.items()}
 
 
 def cues_at(age: float, deviations: np.ndarray, sex: float) -> dict[str, float]:
-    """Return every cue of a person at an age.
+    """Return the value of every cue of a person at an age.
 
     Args:
         age: years, 1 to 90.

@@ -1,4 +1,4 @@
-"""Dating: scenes of daily life, printed in the look of colour film from the 1930s to the 1970s."""
+"""The dating task: scenes rendered in the look of colour film from the 1930s to the 1970s."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from .sample import Sample
 
 
 def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
-    """Draw one picture of the dating task.
+    """Draw one sample of the dating task.
 
     Args:
         rng: the picture's own generator.

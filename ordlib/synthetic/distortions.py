@@ -1,4 +1,4 @@
-"""What goes wrong with photographs: five kinds of damage, each on a severity scale of 0 to 1.
+"""Image distortions of five kinds, each with a severity of 0 to 1.
 
 All sizes are relative to the picture, so that the damage looks the same at every side, and the
 curves are chosen so that equal severities of different kinds look about equally bad.
@@ -16,7 +16,7 @@ LUMA = np.float32([0.299, 0.587, 0.114])
 
 
 def blur(picture: np.ndarray, severity: float) -> np.ndarray:
-    """Put the picture out of focus.
+    """Defocus blur.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.
@@ -36,7 +36,7 @@ def blur(picture: np.ndarray, severity: float) -> np.ndarray:
 
 
 def noise(picture: np.ndarray, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Add sensor noise: mostly brightness, some colour.
+    """Sensor noise: mostly luminance, some chrominance.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.
@@ -58,7 +58,7 @@ def noise(picture: np.ndarray, severity: float, rng: np.random.Generator) -> np.
 
 
 def compress(picture: np.ndarray, severity: float) -> np.ndarray:
-    """Save the picture as too small a JPEG file.
+    """JPEG compression.
 
     The file is made at 96 pixels; a larger picture gets its artefacts and loses detail beyond.
 
@@ -86,7 +86,7 @@ def compress(picture: np.ndarray, severity: float) -> np.ndarray:
 
 
 def expose(picture: np.ndarray, severity: float) -> np.ndarray:
-    """Let in too little or too much light.
+    """Under- or overexposure.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.
@@ -105,7 +105,7 @@ def expose(picture: np.ndarray, severity: float) -> np.ndarray:
 
 
 def fade(picture: np.ndarray, severity: float) -> np.ndarray:
-    """Take contrast and colour away, as haze or sun-bleached paper does.
+    """Fading: lower contrast and saturation.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 255.

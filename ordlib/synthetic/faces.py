@@ -1,4 +1,4 @@
-"""The face: outline, ears, eyes, nose, mouth, beard and the lines that years draw.
+"""Faces of portraits: outline, ears, eyes, nose, mouth, beard and age lines.
 
 Coordinates are in halves of a head's height: (0, 0) is the middle of the head, the skull ends
 at -1 and the chin at 1.

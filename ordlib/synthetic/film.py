@@ -35,7 +35,7 @@ LUMA = np.float32([0.299, 0.587, 0.114])
 
 
 def draw_look(rng: np.random.Generator, decade: int) -> dict[str, float]:
-    """Draw how a picture of a decade looks.
+    """Sample the film parameters of a decade.
 
     Args:
         rng: draws the same number of values whatever the decade.
@@ -60,7 +60,7 @@ def draw_look(rng: np.random.Generator, decade: int) -> dict[str, float]:
 
 
 def develop(picture: np.ndarray, look: dict[str, float], rng: np.random.Generator) -> np.ndarray:
-    """Take a scene on film and let the print grow old.
+    """Apply film and ageing effects to a scene.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 1.

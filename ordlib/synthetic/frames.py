@@ -1,4 +1,4 @@
-"""How prints were cut: no border, a white border, a deckled edge, rounded corners."""
+"""Borders of prints: none, white, a deckled edge, rounded corners."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ TEETH = 34
 
 @dataclass(frozen=True)
 class Frame:
-    """How one print was cut and what it lies on.
+    """Border and mount of a print.
 
     Attributes:
         kind: one of ``KINDS``.
@@ -39,7 +39,7 @@ class Frame:
 
 
 def draw_frame(rng: np.random.Generator, decade: int) -> Frame:
-    """Draw how a print of a decade was cut.
+    """Sample the border of a print of a decade.
 
     Args:
         rng: draws the same number of values whatever the decade.
@@ -63,7 +63,7 @@ def draw_frame(rng: np.random.Generator, decade: int) -> Frame:
 
 
 def mount(picture: np.ndarray, frame: Frame, yellowing: float) -> np.ndarray:
-    """Give a print its border and lay it on the album page.
+    """Mount a print with its border on an album page.
 
     Args:
         picture: ``(side, side, 3)`` float32, 0 to 1.
@@ -89,7 +89,7 @@ def mount(picture: np.ndarray, frame: Frame, yellowing: float) -> np.ndarray:
 
 
 def _masks(frame: Frame, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the picture is and where the paper is, ``(side, side, 1)`` each, 0 to 1."""
+    """Masks of the image and of the paper, ``(side, side, 1)`` each, 0 to 1."""
     size = 3 * side
     inset, edge = (frame.margin + frame.width) * size, frame.margin * size
     inner, outer = Image.new("L", (size, size)), Image.new("L", (size, size))

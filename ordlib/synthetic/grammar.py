@@ -1,4 +1,4 @@
-"""Templates with slots, compiled from a table to functions that fill them in.
+"""Caption grammar: templates with slots, compiled to functions.
 
 A slot's name stands in braces, and its entry in the table says what it can be; the forms of
 entries are listed at the top of ``captions.toml``. Compiled once, a caption takes microseconds.
@@ -20,7 +20,7 @@ A_BEFORE_VOWEL = re.compile(r"\ba (?=[aeiou])(\w+)")
 
 
 def mend_articles(text: str) -> str:
-    """Turn "a" into "an" where the next word asks for it.
+    """Replace "a" by "an" before a vowel sound.
 
     Args:
         text: any text in lower case.
@@ -36,7 +36,7 @@ def mend_articles(text: str) -> str:
 
 
 class Grammar:
-    """A table of slots.
+    """Slots of the caption templates.
 
     Args:
         slots: name to entry; a name without an entry is a field of the record.
@@ -56,7 +56,7 @@ class Grammar:
         self.fields: set[str] = set()
 
     def one_of(self, texts: list[str]) -> Say:
-        """Compile texts of which one is said at random."""
+        """Compile templates to a function that fills one of them at random."""
         says, count = [self._text(text) for text in texts], len(texts)
         return lambda record, value, draw: says[int(draw() * count)](record, value, draw)
 
@@ -109,7 +109,7 @@ class Grammar:
 
 
 def _by_label(edges: list[float], bins: list[Say], noise: float) -> Say:
-    """Say the words of the label's bin, or by mistake those of a neighbouring one."""
+    """Words of the label's bin, or with some probability those of a neighbouring bin."""
     last = len(bins) - 1
 
     def say(record: dict[str, str], value: float, draw: Draw) -> str:
@@ -122,7 +122,7 @@ def _by_label(edges: list[float], bins: list[Say], noise: float) -> Say:
 
 
 def _by_field(field: Say, cases: dict[str, Say]) -> Say:
-    """Say the words under what a field of the record holds, or under "*"."""
+    """Words under the value of a record field, or under "*"."""
     other = cases["*"]
     return lambda record, value, draw: cases.get(field(record, value, draw), other)(
         record, value, draw

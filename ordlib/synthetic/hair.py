@@ -1,4 +1,4 @@
-"""Hair: a cap over the skull with a hairline of its own, what hangs behind, and what stands up.
+"""Hair of portraits: a cap with a hairline, hair behind the head, and tufts.
 
 Coordinates are those of the face: the skull ends at -1, the chin at 1.
 """
@@ -16,7 +16,7 @@ _LIGHT, _DARK = (255, 244, 226), (30, 18, 34)
 
 @dataclass(frozen=True)
 class Style:
-    """How a hairstyle is built.
+    """Parameters of a hairstyle.
 
     Attributes:
         volume: how far the hair stands off the skull.

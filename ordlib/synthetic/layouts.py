@@ -1,4 +1,4 @@
-"""Where objects stand: loose arrangements in the unit square, without overlaps."""
+"""Object layouts: arrangements in the unit square without overlaps."""
 
 from collections.abc import Callable
 

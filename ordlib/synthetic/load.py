@@ -1,4 +1,4 @@
-"""The splits of the rendered world as data."""
+"""Load a split of a synthetic task."""
 
 from ..data.dataset import ImageData
 from ..tasks import OrdinalTask, load_task
@@ -12,32 +12,32 @@ def load_data(
     num_images: int | None = None,
     num_workers: int | None = None,
 ) -> ImageData:
-    """Return a split of the rendered world, drawn now or taken from the disk cache.
+    """Load a split of a synthetic task, rendered or from the disk cache.
 
     Args:
         task: "counting", "dating", "ageing" or "quality", or an OrdinalTask of that name
-            (the same pictures under your own words, bins or templates).
-        split: "train" (2,000 pictures), "val" (400), "test" (1,000), "distractors" (1,000,
-            counting only), or "pretrain" (as many as ``num_images`` says).
+            (the same images with your own rank names, bins or templates).
+        split: "train" (2,000 images), "val" (400), "test" (1,000), "distractors" (1,000,
+            counting only), or "pretrain" (``num_images`` is required).
         image_size: pixels, 64 to 336.
-        num_images: the first so many pictures; None takes the whole split.
-        num_workers: processes that draw; None takes every core.
+        num_images: number of images; None takes the whole split.
+        num_workers: processes; None takes every core.
 
     Returns:
-        The pictures and labels. In quality, pictures of one photograph form a group.
+        Images and labels. In quality, the images of one photograph form a group.
 
     Raises:
-        ValueError: unknown task or split, or a image_size out of range.
+        ValueError: unknown task or split, or ``image_size`` out of range.
 
     Example:
         >>> load_data("quality", "val", image_size=64, num_images=4)
-        ImageData(quality, val: 4 pictures, labels ... to ...)
+        ImageData(quality, val: 4 images, labels ... to ...)
     """
     name = task if isinstance(task, str) else task.name
     if name not in TASKS:
         raise ValueError(
-            f"no rendered task {name!r}; there are {', '.join(TASKS)} "
-            "(pictures of your own come in by load_folder)"
+            f"task = {name!r}: must be one of {', '.join(TASKS)}; "
+            "load your own images with load_folder"
         )
     task = load_task(task) if isinstance(task, str) else task
     rendered = render_split(name, split, image_size, num_images, num_workers)

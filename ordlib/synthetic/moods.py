@@ -1,4 +1,4 @@
-"""The light of a scene: hour and weather, and the paints of a time that loved muted colours."""
+"""Light and palettes of scenes, by hour and weather."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -10,7 +10,7 @@ from .pen import Colour
 
 @dataclass(frozen=True)
 class Mood:
-    """The colours that an hour gives to sky and land.
+    """Colours of sky and land at an hour of the day.
 
     Attributes:
         high, low: sky overhead and at the horizon.
@@ -62,7 +62,7 @@ HAIRS = ((48, 38, 36), (88, 60, 44), (132, 88, 56), (190, 150, 92), (160, 156, 1
 
 
 def draw_mood(rng: np.random.Generator) -> Mood:
-    """Draw an hour and let its colours drift a little.
+    """Sample an hour of the day, with small colour variations.
 
     Example:
         >>> mood = draw_mood(np.random.default_rng(0))
@@ -79,7 +79,7 @@ def draw_mood(rng: np.random.Generator) -> Mood:
 
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...], drift: float = 9.0) -> Colour:
-    """Draw one of the colours, a little off.
+    """Sample one of the colours, with a small variation.
 
     Example:
         >>> len(pick(np.random.default_rng(0), PAINTS))

@@ -1,4 +1,4 @@
-"""The colours of the portraits, by the plain word a caption would use."""
+"""Colours of portraits, by their word in captions."""
 
 SKINS = (
     (255, 224, 204),

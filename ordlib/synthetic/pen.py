@@ -82,7 +82,7 @@ def fade(colour: Colour, alpha: float) -> Colour:
 
 
 class Pen:
-    """Draws on a picture in coordinates of its own: scaled, turned and moved.
+    """Draws on an image in its own coordinates: scaled, rotated and translated.
 
     Args:
         image: RGB canvas; colours with a fourth channel are blended in.

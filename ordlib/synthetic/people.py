@@ -1,4 +1,4 @@
-"""Who is portrayed: what a person is born with, and how the same person looks at an age."""
+"""People of portraits: traits of a person, and the appearance at an age."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .pen import Colour, mix
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several things, likelier at one stage of life than at another.
+    """An option whose probability depends on the life stage.
 
     Attributes:
         name: what the painters know it by, and what the record says.
@@ -133,7 +133,7 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Individual:
-    """What stays with a person for life, and how the portrait is framed.
+    """Traits of a person that do not depend on age, and the framing of the portrait.
 
     Attributes:
         sex: 0 feminine, 1 masculine, 0.5 neither.
@@ -165,7 +165,7 @@ class Individual:
 
 @dataclass(frozen=True)
 class Look:
-    """A person at an age, ready to be painted.
+    """Appearance of a person at an age.
 
     Attributes:
         who: the individual.
@@ -192,7 +192,7 @@ class Look:
 
 
 def draw_individual(rng: np.random.Generator) -> Individual:
-    """Draw a person; nothing here depends on an age.
+    """Sample a person, independently of age.
 
     Args:
         rng: the picture's generator.
@@ -231,7 +231,7 @@ def draw_individual(rng: np.random.Generator) -> Individual:
 
 
 def choose(table: tuple[Choice, ...], tastes: np.ndarray, now: float, sex: float) -> str:
-    """Return the entry that a person prefers at a stage of life.
+    """Return the option that a person prefers at a life stage.
 
     Tastes are Gumbel numbers, so over many people each entry comes as often as it weighs,
     while one person changes only now and then over the years.
@@ -247,7 +247,7 @@ def _weight(choice: Choice, now: float, sex: float) -> float:
 
 
 def look_at(who: Individual, age: float) -> Look:
-    """Return how a person looks at an age.
+    """Return the appearance of a person at an age.
 
     Args:
         who: the person.

@@ -1,4 +1,4 @@
-"""The real photographs that come with scikit-image, scikit-learn and matplotlib.
+"""Photographs bundled with scikit-image, scikit-learn and matplotlib.
 
 Few as they are, they are split by scene: a photograph of the validation or the test split
 occurs nowhere else, neither in pretraining nor as a background.
@@ -14,7 +14,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Scene:
-    """A bundled photograph: its name, what it shows in words, and the split it belongs to."""
+    """A bundled photograph: its name, description and split."""
 
     name: str
     words: str
@@ -100,7 +100,7 @@ def _load(name: str) -> np.ndarray:
 
 
 def crop(rng: np.random.Generator, name: str, side: int, smallest: float = 0.45) -> Image.Image:
-    """Cut a random square out of a photograph and scale it, mirrored half of the time.
+    """Random square crop of a photograph, resized, flipped with probability 1/2.
 
     Args:
         rng: draws the size, the place and the mirroring (four numbers).

@@ -1,4 +1,4 @@
-"""Baselines that look at pixels only: if they do well, the task has a shortcut."""
+"""Pixel baselines: ridge regression and gradient boosting without CLIP, to detect shortcuts."""
 
 import numpy as np
 from PIL import Image
@@ -35,7 +35,7 @@ class PixelRidge(LinearProbe):
 
 
 class PixelTrees(FeatureRegressor):
-    """Boosted trees on channel histograms and on edge energies at four scales.
+    """Gradient-boosted trees on channel histograms and edge energies at four scales.
 
     Args:
         task: what is predicted.
@@ -57,10 +57,10 @@ class PixelTrees(FeatureRegressor):
 
 
 def thumbnail_features(data: ImageData) -> np.ndarray:
-    """Return thumbnails and histograms.
+    """Thumbnails and colour histograms of images.
 
     Args:
-        data: N pictures.
+        data: N images.
 
     Returns:
         ``(N, 12 * 12 * 3 + 3 * 16)`` float64, 0 to 1.
@@ -74,10 +74,10 @@ def thumbnail_features(data: ImageData) -> np.ndarray:
 
 
 def edge_features(data: ImageData) -> np.ndarray:
-    """Return histograms and edge energies.
+    """Colour histograms and edge energies of images.
 
     Args:
-        data: N pictures.
+        data: N images.
 
     Returns:
         ``(N, 3 * 16 + 4 * 5)`` float64: the histograms, then for each scale the mean and the
@@ -88,15 +88,15 @@ def edge_features(data: ImageData) -> np.ndarray:
 
 
 def pixels_of(data: ImageData) -> np.ndarray:
-    """Return all pictures as one ``(N, 96, 96, 3)`` uint8 array, scaled where they differ."""
+    """Return all images as one ``(N, 96, 96, 3)`` uint8 array, scaled where they differ."""
     if isinstance(data.images, np.ndarray) and data.images.shape[1:3] == (SIDE, SIDE):
         return np.asarray(data.images)
     size = (SIDE, SIDE)
-    return np.stack([np.asarray(picture.resize(size, Image.Resampling.BOX)) for picture in data])
+    return np.stack([np.asarray(image.resize(size, Image.Resampling.BOX)) for image in data])
 
 
 def histograms(pixels: np.ndarray) -> np.ndarray:
-    """Return how the values of each colour channel are spread.
+    """Histogram of each colour channel.
 
     Args:
         pixels: ``(N, H, W, 3)`` uint8.
@@ -117,7 +117,7 @@ def histograms(pixels: np.ndarray) -> np.ndarray:
 
 
 def edge_energies(pixels: np.ndarray) -> np.ndarray:
-    """Return how strong the edges of the grey picture are at four scales.
+    """Edge energies of the grey image at four scales.
 
     Args:
         pixels: ``(N, H, W, 3)`` uint8, H and W multiples of 8.

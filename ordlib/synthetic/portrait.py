@@ -1,9 +1,8 @@
-"""Paint a portrait: everything in its order, from the background to the hat."""
+"""Compose a portrait, from the background to the hat."""
 
 import numpy as np
 
-from . import accessories as adornments
-from . import bodies, faces, hair
+from . import accessories, bodies, faces, hair
 from .backdrops import paint_backdrop
 from .canvas import canvas_size, finish
 from .pen import Pen
@@ -46,10 +45,10 @@ def _paint_person(head: Pen, body: Pen, look: Look) -> None:
     hair.paint_back(head, look)
     bodies.paint_neck(body, look)
     bodies.paint_clothes(body, look)
-    adornments.paint_held(body, look)
+    accessories.paint_held(body, look)
     faces.paint_ears(head, look)
     faces.paint_face(head, look)
     faces.paint_features(head, look)
     hair.paint_front(head, look)
-    adornments.paint_glasses(head, look)
-    adornments.paint_worn(head, look)
+    accessories.paint_glasses(head, look)
+    accessories.paint_accessories_worn(head, look)

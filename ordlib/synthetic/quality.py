@@ -1,4 +1,4 @@
-"""Quality: crops of real photographs, damaged until they deserve an opinion score of 1.0 to 5.0."""
+"""The quality task: distorted crops of photographs with opinion scores of 1.0 to 5.0."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ TRIES = 5
 
 
 def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
-    """Draw one picture of the quality task.
+    """Draw one sample of the quality task.
 
     The score is drawn first, uniformly, and then damage that deserves it, in the opinion of
     somebody who is sometimes stricter and sometimes milder.
@@ -36,10 +36,10 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
     """
     value = round(float(rng.uniform(1, 5)), 2)
     damage = np.clip((5 - value) / 4 * rng.lognormal(0, 0.13) + rng.normal(0, 0.03), 0, 1.1)
-    severities = _share_out(rng, float(damage))
+    severities = _distribute_severity(rng, float(damage))
     scenes = photos.scenes(split)
     scene = scenes[rng.integers(len(scenes))]
-    picture = _distort(_crop(rng, scene.name, side), severities, rng.spawn(1)[0])
+    picture = _apply_distortions(_crop(rng, scene.name, side), severities, rng.spawn(1)[0])
     grey = picture @ distortions.LUMA
     record = {
         "scene": scene.words,
@@ -52,8 +52,8 @@ def draw(rng: np.random.Generator, split: str, side: int) -> Sample:
     return Sample((picture + 0.5).astype(np.uint8), value, record)
 
 
-def _share_out(rng: np.random.Generator, damage: float) -> dict[str, float]:
-    """Spread the damage over one to three kinds; several faults add up like lengths do."""
+def _distribute_severity(rng: np.random.Generator, damage: float) -> dict[str, float]:
+    """Distribute the damage over one to three kinds, with a 1.6-norm of that damage."""
     number = rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15])
     chosen = rng.permutation(len(KINDS))[:number]
     weights = np.zeros(len(KINDS))
@@ -76,10 +76,10 @@ def _crop(rng: np.random.Generator, name: str, side: int) -> np.ndarray:
     return np.float32(photos.crop(np.random.default_rng(seed), name, side, smallest=0.6))
 
 
-def _distort(
+def _apply_distortions(
     picture: np.ndarray, severities: dict[str, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Damage a picture in the order in which a camera would: lens, light, sensor, file."""
+    """Apply distortions in the order of a camera: lens, light, sensor, file."""
     if severities["blur"]:
         picture = distortions.blur(picture, severities["blur"])
     if severities["exposure"]:
@@ -94,7 +94,7 @@ def _distort(
 
 
 def _word(severities: dict[str, float]) -> str:
-    """Name the worst fault, or praise the picture."""
+    """Word of the most severe distortion, or "sharp"."""
     worst = max(severities, key=lambda kind: abs(severities[kind]))
     if abs(severities[worst]) < NOTICED:
         return "sharp"

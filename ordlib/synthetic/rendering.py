@@ -1,4 +1,4 @@
-"""Pictures by address, whole splits by all cores, and the disk cache of them."""
+"""Render samples and splits, with a disk cache."""
 
 import importlib
 import json
@@ -25,13 +25,13 @@ DATASET_VERSION = "34875e83c1c98a53"
 
 @dataclass(frozen=True)
 class RenderedSplit:
-    """A rendered split.
+    """Images, labels and metadata of a rendered split.
 
     Attributes:
         images: ``(N, side, side, 3)`` uint8, read from disk as needed.
         values: ``(N,)`` float64 labels on the task's number line.
-        records: ``N`` rows of what was drawn.
-        fingerprint: names the content; equal keys mean equal pictures.
+        metadata: ``N`` rows of generator parameters.
+        fingerprint: key of the content; equal fingerprints mean equal images.
     """
 
     images: np.ndarray
@@ -41,20 +41,20 @@ class RenderedSplit:
 
 
 def validate_sample_id(task: str, split: str, side: int) -> None:
-    """Raise ``ValueError`` unless the world holds such a task, split and size."""
+    """Raise ``ValueError`` for an unknown task or split, or a size out of range."""
     if task not in TASKS:
-        raise ValueError(f"no rendered task {task!r}; there are {', '.join(TASKS)}")
+        raise ValueError(f"task = {task!r}: must be one of {', '.join(TASKS)}")
     if split != "pretrain" and split not in SPLIT_SIZES:
-        known = ", ".join(["pretrain", *SPLIT_SIZES])
-        raise ValueError(f"no split {split!r}; there are {known}")
+        splits = ", ".join(["pretrain", *SPLIT_SIZES])
+        raise ValueError(f"split = {split!r}: must be one of {splits}")
     if split == "distractors" and task != "counting":
-        raise ValueError(f"only counting has the split 'distractors', not {task}")
+        raise ValueError(f"split = {split!r}: only counting has this split, not {task}")
     if not 64 <= side <= 336:
-        raise ValueError(f"side {side} is outside 64 to 336 pixels")
+        raise ValueError(f"side = {side}: must be between 64 and 336 pixels")
 
 
 def render(task: str, split: str, index: int, side: int = 96) -> Sample:
-    """Draw one picture of the rendered world.
+    """Render one sample.
 
     Args:
         task: "counting", "dating", "ageing" or "quality".
@@ -63,14 +63,14 @@ def render(task: str, split: str, index: int, side: int = 96) -> Sample:
         side: pixels, 64 to 336. The same address shows the same scene at every side.
 
     Returns:
-        The picture, its label and its record.
+        The image, its label and its record.
 
     Raises:
         ValueError: unknown task or split, side out of range, negative index.
 
     Example:
-        >>> picture = render("counting", "val", 0, side=64)
-        >>> picture.image.shape, 1 <= picture.value <= 20
+        >>> sample = render("counting", "val", 0, side=64)
+        >>> sample.image.shape, 1 <= sample.value <= 20
         ((64, 64, 3), True)
     """
     validate_sample_id(task, split, side)
@@ -81,7 +81,7 @@ def render(task: str, split: str, index: int, side: int = 96) -> Sample:
 def render_many(
     task: str, split: str, indices: Sequence[int], side: int = 96, workers: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Draw many pictures with all cores.
+    """Render samples in parallel.
 
     Args:
         task, split, side: as in :func:`render`.
@@ -101,14 +101,15 @@ def render_many(
     """
     validate_sample_id(task, split, side)
     if len(indices) == 0:
-        raise ValueError(f"no pictures of {task}/{split} to render: ask for one or more")
+        raise ValueError(f"indices = []: pass one or more indices of {task}/{split}")
     if min(indices) < 0:
-        raise ValueError(f"{task}/{split}: index {min(indices)} is negative; pictures count from 0")
+        raise ValueError(
+            f"indices: {min(indices)} of {task}/{split} is negative; indices start at 0"
+        )
     chunks = [indices[i : i + CHUNK] for i in range(0, len(indices), CHUNK)]
     workers = 1 if len(chunks) < 2 else workers or _cores()
     jobs = (delayed(_render_chunk)(task, split, chunk, side) for chunk in chunks)
     done = Parallel(n_jobs=workers, return_as="generator")(jobs)
-    # tqdm shows the bar only for what takes more than two seconds.
     bar = tqdm(done, f"rendering {task}/{split}", len(chunks), leave=False, delay=2, unit="chunk")
     images, values, records = zip(*bar, strict=True)
     frame = pd.DataFrame([row for rows in records for row in rows])
@@ -118,11 +119,11 @@ def render_many(
 def render_split(
     task: str, split: str, side: int = 96, size: int | None = None, workers: int | None = None
 ) -> RenderedSplit:
-    """Return the first pictures of a split, from the disk cache where it holds them.
+    """Return the first images of a split, rendered or from the disk cache.
 
     Args:
         task, split, side, workers: as in :func:`render_many`.
-        size: number of pictures; None takes the split's own size (pretrain has none).
+        size: number of images; None takes the whole split (required for pretrain).
 
     Returns:
         The rendered split; ``images`` is a read-only memory map.
@@ -136,10 +137,10 @@ def render_split(
     """
     validate_sample_id(task, split, side)
     if size is None and split not in SPLIT_SIZES:
-        raise ValueError("the pretrain split has no end: say how many pictures with size=")
+        raise ValueError("size = None: the pretrain split is unlimited; pass size=")
     size = SPLIT_SIZES[split] if size is None else size
     if size < 1:
-        raise ValueError(f"size {size} is below one picture")
+        raise ValueError(f"size = {size}: must be 1 or more")
     key = f"{task}-{split}-{size}-{side}-{DATASET_VERSION}"
     folder = cache_dir() / "world" / key
     if not folder.is_dir():
@@ -158,11 +159,11 @@ def render_split(
 
 
 def _render_chunk(task: str, split: str, indices: Sequence[int], side: int) -> tuple:
-    pictures = [render(task, split, int(index), side) for index in indices]
+    samples = [render(task, split, int(index), side) for index in indices]
     return (
-        np.stack([picture.image for picture in pictures]),
-        np.array([picture.value for picture in pictures], dtype=np.float64),
-        [picture.record for picture in pictures],
+        np.stack([sample.image for sample in samples]),
+        np.array([sample.value for sample in samples], dtype=np.float64),
+        [sample.record for sample in samples],
     )
 
 

@@ -1,4 +1,4 @@
-"""One independent random stream for every picture."""
+"""Independent random generators, one per sample."""
 
 import hashlib
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def generator(task: str, split: str, index: int) -> np.random.Generator:
-    """Return the random generator of one picture.
+    """Return the random generator of a sample.
 
-    The split's name is part of the seed, so no two splits share a picture, and a picture
-    depends on nothing but its own address: any order and any number of workers agree.
+    The name of the split is part of the seed, so splits share no samples. A sample depends on its
+    task, split and index only, not on the order or the number of workers.
 
     Args:
         task: name of the task.
@@ -28,6 +28,6 @@ def generator(task: str, split: str, index: int) -> np.random.Generator:
         True
     """
     if index < 0:
-        raise ValueError(f"index {index} of {task}/{split} is negative; pictures count from 0")
+        raise ValueError(f"index = {index}: is negative; indices of {task}/{split} start at 0")
     name = hashlib.sha256(f"{task}/{split}".encode()).digest()
     return np.random.default_rng([int.from_bytes(name[:8], "little"), index])

@@ -1,4 +1,4 @@
-"""What every painter of the rendered world returns."""
+"""A rendered sample: image, label, metadata."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """One rendered picture, its label, and what was drawn.
+    """A rendered sample: image, label, metadata.
 
     Attributes:
         image: ``(side, side, 3)`` uint8, RGB.
         value: the label on the task's number line (objects, decade index, years, points).
-        record: what the generator chose, flat: words for captions, numbers for the leak test.
+        record: generator parameters: strings for captions, numbers for the shortcut audit.
     """
 
     image: np.ndarray

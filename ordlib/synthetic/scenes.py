@@ -1,4 +1,4 @@
-"""The scenes of the dating task: what somebody once pointed a camera at."""
+"""Scenes of the dating task."""
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ PHOTOGRAPH_SHARE = 0.06
 
 
 def draw_scene(rng: np.random.Generator, decade: int, side: int) -> tuple[str, np.ndarray]:
-    """Draw a scene of daily life.
+    """Draw a random scene.
 
     Cars, clothes, trains and sets follow a style that is the decade plus or minus two or so:
     a hint, never a proof.

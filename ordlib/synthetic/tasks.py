@@ -1,6 +1,6 @@
-"""The four tasks whose images ordlib renders: ranks, words, prompts, bins and ranking prompts.
+"""Definitions of the four synthetic tasks: ranks, prompt templates, bins, ranking prompts.
 
-All their words are ours, except where they repeat a paper's.
+All templates are ours, except where they repeat those of a paper.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ DEFINITIONS = MappingProxyType(
     {"counting": _COUNTING, "dating": _DATING, "ageing": _AGEING, "quality": _QUALITY}
 )
 
-WORDINGS: Mapping[str, PromptTemplates] = MappingProxyType(
+RANKING_PROMPTS: Mapping[str, PromptTemplates] = MappingProxyType(
     {
         "counting": PromptTemplates(
             (

@@ -1,4 +1,4 @@
-"""The words of the counting pictures: what is counted, in which colour, and numbers in words.
+"""Vocabulary of the counting task: object nouns and colours.
 
 Pure data, so that tasks and captions can use it without drawing anything.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Noun:
-    """A kind of object that a glyph of DejaVu Sans shows.
+    """An object noun with its glyph in DejaVu Sans.
 
     Attributes:
         singular, plural: the noun, without article.

@@ -1,4 +1,4 @@
-"""What an ordinal task is, and the tasks that come with ordlib."""
+"""Ordinal tasks: definition, validation and built-in tasks."""
 
 from ..metrics.prediction import Prediction
 from .builtin import load_task

@@ -1,20 +1,20 @@
-"""Sentences that ask for an order of pictures, in several wordings each."""
+"""Ranking prompts per task: training and held-out templates."""
 
 from dataclasses import dataclass
 from importlib import import_module
 
-from .builtin import RENDERED
+from .builtin import SYNTHETIC
 from .ordinal_task import OrdinalTask
 
 
 @dataclass(frozen=True)
 class PromptTemplates:
-    """Sentences that all ask for the order of one task.
+    """Ranking prompt templates of one task, which all ask for the same order.
 
     Attributes:
-        train: to learn from. A placeholder such as ``{plural}`` stands for a column of the
-            pictures' records that names the thing that is counted.
-        held_out: kept for tests.
+        train: templates for training. A placeholder such as ``{plural}`` takes its value from
+            the column of that name in the metadata of the images.
+        held_out: templates for evaluation only.
     """
 
     train: tuple[str, ...]
@@ -22,17 +22,15 @@ class PromptTemplates:
 
 
 def prompt_templates_for(task: OrdinalTask) -> PromptTemplates:
-    """The sentences of a task: ordlib's for its own four, else plain ones with its name.
-
-    At least three to learn from, and one that is unseen.
+    """Ranking prompt templates of a task: curated ones of a synthetic task, else generic ones.
 
     Example:
         >>> ripeness = OrdinalTask(name="ripeness", unit="steps", values=("green", "yellow"))
         >>> prompt_templates_for(ripeness).train[0]
         'Rank by ripeness.'
     """
-    if task.name in RENDERED:
-        return import_module(RENDERED[task.name]).WORDINGS[task.name]
+    if task.name in SYNTHETIC:
+        return import_module(SYNTHETIC[task.name]).RANKING_PROMPTS[task.name]
     name = task.name.replace("_", " ")
-    trained = (f"Rank by {name}.", f"Order the pictures by {name}.", name)
-    return PromptTemplates(trained, (f"Sort by {name}.",))
+    train = (f"Rank by {name}.", f"Order the pictures by {name}.", name)
+    return PromptTemplates(train, (f"Sort by {name}.",))

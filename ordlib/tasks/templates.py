@@ -1,4 +1,4 @@
-"""Prompt templates: which placeholders they have, and filling them."""
+"""Prompt templates: placeholders and formatting."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ def placeholder_names(template: str) -> set[str]:
     """Names of the placeholders of a prompt template.
 
     Raises:
-        ValueError: braces that do not match, or a placeholder with a format or conversion.
+        ValueError: unbalanced braces, or a placeholder with a format spec or conversion.
 
     Example:
         >>> sorted(placeholder_names("a photo of {rank} {object}"))
         ['object', 'rank']
     """
     names = set()
-    for _, name, form, conversion in string.Formatter().parse(template):
-        if form or conversion:
+    for _, name, spec, conversion in string.Formatter().parse(template):
+        if spec or conversion:
             raise ValueError(f"{{{name}}} has a ':' or '!'")
         if name is not None:
             names.add(name)
@@ -25,7 +25,7 @@ def placeholder_names(template: str) -> set[str]:
 
 
 def get_template(templates: Sequence[str], index: int, field: str, task: str) -> str:
-    """One template; a wrong index is a ValueError that names the field and the task."""
+    """Template by index; ``field`` and ``task`` are for the ValueError of a wrong index."""
     try:
         return templates[index]
     except IndexError:
@@ -36,39 +36,43 @@ def get_template(templates: Sequence[str], index: int, field: str, task: str) ->
 
 def format_prompts(
     template: str,
-    words: Sequence[str],
-    placeholders: Mapping[str, Sequence[str]],
+    rank_names: Sequence[str],
+    options: Mapping[str, Sequence[str]],
     chosen: Mapping[str, str],
     task: str,
 ) -> list[str]:
-    """Prompts with each word in turn as ``{rank}``; the task's name is for messages.
+    """Format a template once per rank name.
 
-    Other placeholders take the word ``chosen``, any at all, or the first of their ``placeholders``.
+    Args:
+        template: prompt template with ``{rank}``.
+        rank_names: values of ``{rank}``.
+        options: placeholders of the task and their options; the first option is the default.
+        chosen: values of placeholders, arbitrary text.
+        task: name for error messages.
     """
     for name in chosen:
-        if name not in placeholders:
+        if name not in options:
             raise ValueError(
-                f"task {task!r} has no placeholder {name!r} to fill; "
-                f"it has {', '.join(map(repr, placeholders)) or 'none'}"
+                f"task {task!r} has no placeholder {name!r}; "
+                f"it has {', '.join(map(repr, options)) or 'none'}"
             )
-    others = {name: choices[0] for name, choices in placeholders.items()} | dict(chosen)
-    return [template.format(rank=word, **others) for word in words]
+    values = {name: texts[0] for name, texts in options.items()} | dict(chosen)
+    return [template.format(rank=rank_name, **values) for rank_name in rank_names]
 
 
 def placeholder_combinations(
-    template: str, placeholders: Mapping[str, Sequence[str]]
+    template: str, options: Mapping[str, Sequence[str]]
 ) -> list[dict[str, str]]:
-    """Every combination of words for the placeholders that a template uses.
-
-    One dict a combination, the first placeholder varying slowest.
+    """Cartesian product of the options of the placeholders in a template.
 
     Example:
-        >>> placeholder_combinations("{rank} {object}", {"object": ["stars", "cats"], "colour": ["red", "blue"]})
+        >>> options = {"object": ["stars", "cats"], "colour": ["red", "blue"]}
+        >>> placeholder_combinations("{rank} {object}", options)
         [{'object': 'stars'}, {'object': 'cats'}]
     """
-    names = placeholder_names(template)
-    used = [name for name in placeholders if name in names]
+    used = placeholder_names(template)
+    names = [name for name in options if name in used]
     return [
-        dict(zip(used, words, strict=True))
-        for words in product(*(placeholders[name] for name in used))
+        dict(zip(names, texts, strict=True))
+        for texts in product(*(options[name] for name in names))
     ]

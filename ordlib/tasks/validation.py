@@ -1,10 +1,11 @@
-"""Validation of tasks and labels: errors name the field, its value, and what to do."""
+"""Validation of OrdinalTask fields and parsing of labels."""
 
 import math
 from collections.abc import Iterable, Mapping, Set
 from itertools import pairwise
 from numbers import Integral, Real
 from reprlib import Repr
+from typing import NoReturn
 
 import numpy as np
 
@@ -12,62 +13,50 @@ from ..utils.validation import check_choice
 from .templates import placeholder_names
 
 DECODINGS = ("expectation", "argmax")
+MISSING = {"", "nan", "none", "<na>", "nat"}
 _repr = Repr()
 _repr.maxtuple = _repr.maxlist = 8
 _repr.maxstring = _repr.maxother = 80
 
 
-def validate(definition: Mapping) -> dict:
-    """The fields of an `OrdinalTask`: checked, sequences as tuples, those left out filled in."""
+def validate(fields: Mapping) -> dict:
+    """Fields of an `OrdinalTask`, validated, with sequences as tuples and defaults filled in."""
     try:
-        return _validate(definition)
+        for field in ("name", "unit"):
+            _text(field, fields[field])
+        values = _values(fields["values"])
+        positions = _positions(fields["positions"], values)
+        rank_names = tuple(map(as_text, values))
+        if fields["rank_names"] is not None:
+            rank_names = _phrases("rank_names", fields["rank_names"], len(values))
+        ranks = {"values": values, "positions": positions, "rank_names": rank_names}
+        bins = _bins(fields, positions or values, rank_names)
+        validate_decode(fields["decode"])
+        return {**fields, **ranks, **_prompts(fields), **bins}
     except ValueError as error:
-        raise ValueError(f"OrdinalTask {definition['name']!r}: {error}") from None
+        raise ValueError(f"OrdinalTask {fields['name']!r}: {error}") from None
 
 
-def _validate(given: Mapping) -> dict:
-    for field in ("name", "unit"):
-        _text(field, given[field])
-    values = _values(given["values"])
-    positions = _positions(given["positions"], values)
-    rank_names = given["rank_names"]
-    words = (
-        tuple(map(as_text, values))
-        if rank_names is None
-        else _phrases("rank_names", rank_names, len(values))
-    )
-    placeholders = _placeholders(given["placeholders"])
-    templates = _templates("templates", given["templates"], placeholders)
-    bin_templates = templates
-    if given["bin_templates"] is not None:
-        bin_templates = _templates("bin_templates", given["bin_templates"], placeholders)
+def _prompts(fields: Mapping) -> dict:
+    placeholders = _placeholders(fields["placeholders"])
+    templates = bin_templates = _templates("templates", fields["templates"], placeholders)
+    if fields["bin_templates"] is not None:
+        bin_templates = _templates("bin_templates", fields["bin_templates"], placeholders)
+    used = set().union(*map(placeholder_names, templates + bin_templates))
     for name in placeholders:
-        if not any(name in placeholder_names(text) for text in templates + bin_templates):
-            _invalid(
-                "placeholders",
-                given["placeholders"],
-                f"no template has {{{name}}}; use it or drop it",
-            )
-    validate_decode(given["decode"])
-    return {
-        **given,
-        "values": values,
-        "positions": positions,
-        "rank_names": words,
-        "templates": templates,
-        "placeholders": placeholders,
-        "bin_templates": bin_templates,
-        **_bins(given, positions or values, words),
-    }
+        if name not in used:
+            problem = f"no template has {{{name}}}; use it or drop it"
+            _invalid("placeholders", fields["placeholders"], problem)
+    return {"templates": templates, "placeholders": placeholders, "bin_templates": bin_templates}
 
 
 def as_text(value: float | str) -> str:
-    """A rank's value as a person would write it: 2.0 as "2", a name as it is."""
+    """A rank's value as text: 2.0 as "2", a name unchanged."""
     return value if isinstance(value, str) else repr(value).removesuffix(".0")
 
 
 def validate_decode(decode: str) -> str:
-    """The reading itself; ValueError if it is none."""
+    """Return ``decode``, or raise ValueError if it is unknown."""
     check_choice("decode", decode, DECODINGS)
     return decode
 
@@ -79,18 +68,14 @@ def _values(given: object) -> tuple:
     if not any(isinstance(value, str) for value in values):
         return _increasing("values", values)
     if not all(isinstance(value, str) for value in values):
-        _invalid(
-            "values", given, "mixes names and numbers; use one kind (names may have positions)"
-        )
+        _invalid("values", given, "mixes names and numbers; use names with positions")
     return _phrases("values", values, len(values))
 
 
 def _positions(given: object, values: tuple) -> tuple | None:
     if not isinstance(values[0], str):
         if given is not None:
-            _invalid(
-                "positions", given, "only for named ranks: numbers stand where they are; drop it"
-            )
+            _invalid("positions", given, "only for named ranks; drop it")
         return None
     if given is None:
         return tuple(range(len(values)))
@@ -98,8 +83,8 @@ def _positions(given: object, values: tuple) -> tuple | None:
     return _check_length("positions", positions, len(values), "rank")
 
 
-def _bins(given: Mapping, rank_values: tuple, rank_names: tuple) -> dict:
-    edges, phrases, upper_edge = given["bin_edges"], given["bin_phrases"], given["upper_edge"]
+def _bins(fields: Mapping, rank_values: tuple, rank_names: tuple) -> dict:
+    edges, phrases, upper = (fields[x] for x in ("bin_edges", "bin_phrases", "upper_edge"))
     if edges is None:
         edges = (rank_values[0], *((low + high) / 2 for low, high in pairwise(rank_values)))
         phrases = rank_names if phrases is None else _phrases("bin_phrases", phrases, len(edges))
@@ -107,33 +92,26 @@ def _bins(given: Mapping, rank_values: tuple, rank_names: tuple) -> dict:
         edges = _increasing("bin_edges", _sequence("bin_edges", edges))
         _check_edges(edges, rank_values)
         if phrases is None:
-            _invalid("bin_phrases", phrases, f"give a phrase for each of the {len(edges)} bins")
+            _invalid(
+                "bin_phrases", phrases, f"missing; give one phrase for each of {len(edges)} bins"
+            )
         phrases = _phrases("bin_phrases", phrases, len(edges), "bin")
-    upper_edge = rank_values[-1] if upper_edge is None else _number("upper_edge", upper_edge)
-    if upper_edge < rank_values[-1]:
-        _invalid(
-            "upper_edge",
-            upper_edge,
-            f"below the highest rank, {rank_values[-1]}; it closes the last bin",
-        )
-    return {"bin_edges": edges, "bin_phrases": phrases, "upper_edge": upper_edge}
+    upper = rank_values[-1] if upper is None else _number("upper_edge", upper)
+    if upper < rank_values[-1]:
+        _invalid("upper_edge", upper, f"below the highest rank, {rank_values[-1]}; raise it")
+    return {"bin_edges": edges, "bin_phrases": phrases, "upper_edge": upper}
 
 
 def _check_edges(edges: tuple, rank_values: tuple) -> None:
+    low, high = rank_values[0], rank_values[-1]
     if len(edges) < 2:
-        _invalid("bin_edges", edges, "one bin tells nothing apart; give 2 or more, or leave it out")
+        _invalid("bin_edges", edges, "fewer than two bins; give 2 or more edges, or omit it")
     if len(edges) > len(rank_values):
         _invalid("bin_edges", edges, f"{len(edges)} bins for {len(rank_values)} ranks; use fewer")
-    if edges[0] > rank_values[0]:
-        _invalid(
-            "bin_edges",
-            edges,
-            f"the lowest rank, {rank_values[0]}, has no bin: lower the first edge",
-        )
-    if edges[-1] > rank_values[-1]:
-        _invalid(
-            "bin_edges", edges, f"the last bin starts above the highest rank, {rank_values[-1]}"
-        )
+    if edges[0] > low:
+        _invalid("bin_edges", edges, f"above the lowest rank, {low}; lower the first edge")
+    if edges[-1] > high:
+        _invalid("bin_edges", edges, f"above the highest rank, {high}; lower the last edge")
 
 
 def _placeholders(given: object) -> dict:
@@ -141,43 +119,38 @@ def _placeholders(given: object) -> dict:
         _invalid("placeholders", given, 'must be a mapping: {"object": ("stars", "cats")}')
     for name in given:
         if not isinstance(name, str) or not name.isidentifier() or name in ("rank", "template"):
-            _invalid(
-                "placeholders", given, f"{name!r} cannot name a placeholder; choose another word"
-            )
-    return {name: _phrases(f"placeholders[{name!r}]", words, None) for name, words in given.items()}
+            _invalid("placeholders", given, f"{name!r} cannot name a placeholder; rename it")
+    return {name: _phrases(f"placeholders[{name!r}]", texts) for name, texts in given.items()}
 
 
 def _templates(field: str, given: object, placeholders: Mapping) -> tuple:
     templates = _sequence(field, given)
     if not templates:
-        _invalid(field, given, 'give at least one, such as "a photo of {rank}"')
+        _invalid(field, given, 'empty; give at least one template, such as "a photo of {rank}"')
     for index, template in enumerate(templates):
-        here = f"{field}[{index}]"
-        _text(here, template)
+        entry = f"{field}[{index}]"
+        _text(entry, template)
         try:
             names = placeholder_names(template)
         except ValueError as error:
-            _invalid(here, template, f"{error}; placeholders are plain words in braces")
+            _invalid(entry, template, f"{error}; write placeholders as {{name}}")
         if "rank" not in names:
-            _invalid(here, template, "has no {rank}, so all ranks would have the same prompt")
+            _invalid(entry, template, "has no {rank}; all ranks would get the same prompt")
         for name in sorted(names - {"rank"} - set(placeholders)):
-            _invalid(
-                here, template, f"unknown placeholder {{{name}}}; give its words in placeholders"
-            )
+            problem = f"unknown placeholder {{{name}}}; list its options in placeholders"
+            _invalid(entry, template, problem)
     return templates
 
 
 def _sequence(field: str, given: object) -> tuple:
     if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
-        _invalid(
-            field, given, "must be a tuple or list in order; for a single entry write (entry,)"
-        )
+        _invalid(field, given, "must be a tuple or list in order; write one entry as (entry,)")
     return tuple(given)
 
 
 def _text(field: str, given: object) -> str:
     if not isinstance(given, str) or not given.strip():
-        _invalid(field, given, "must be a text that is not empty")
+        _invalid(field, given, "must be a non-empty string")
     return given
 
 
@@ -193,72 +166,68 @@ def _increasing(field: str, given: tuple) -> tuple:
     numbers = tuple(_number(f"{field}[{index}]", value) for index, value in enumerate(given))
     for low, high in pairwise(numbers):
         if low == high:
-            _invalid(field, given, f"holds {high} twice; give each once")
+            _invalid(field, given, f"contains {high} twice; remove one")
         if low > high:
             _invalid(field, given, f"{high} follows {low}; list them from lowest to highest")
     return numbers
 
 
-def _phrases(field: str, given: object, count: int | None, of: str = "rank") -> tuple:
-    phrases = tuple(
-        _text(f"{field}[{index}]", text) for index, text in enumerate(_sequence(field, given))
-    )
+def _phrases(field: str, given: object, count: int | None = None, unit: str = "rank") -> tuple:
+    texts = _sequence(field, given)
+    phrases = tuple(_text(f"{field}[{index}]", text) for index, text in enumerate(texts))
     if not phrases:
-        _invalid(field, given, "is empty; give at least one word")
-    seen = set()
-    for phrase in phrases:
-        if phrase.casefold() in seen:
-            _invalid(field, given, f"holds {phrase!r} twice (case does not count); give each once")
-        seen.add(phrase.casefold())
-    return phrases if count is None else _check_length(field, phrases, count, of)
+        _invalid(field, given, "empty; give at least one entry")
+    folded = [phrase.casefold() for phrase in phrases]
+    for index, phrase in enumerate(phrases):
+        if folded[index] in folded[:index]:
+            _invalid(field, given, f"contains {phrase!r} twice, ignoring case; remove one")
+    return phrases if count is None else _check_length(field, phrases, count, unit)
 
 
-def _check_length(field: str, given: tuple, count: int, of: str) -> tuple:
+def _check_length(field: str, given: tuple, count: int, unit: str) -> tuple:
     if len(given) != count:
-        _invalid(field, given, f"{len(given)} given for {count} {of}s; give one for each {of}")
+        _invalid(field, given, f"{len(given)} given for {count} {unit}s; give one per {unit}")
     return given
 
 
-def _invalid(field: str, value: object, problem: str) -> None:
+def _invalid(field: str, value: object, problem: str) -> NoReturn:
     raise ValueError(f"{field} = {_repr.repr(value)}: {problem}")
 
 
-_MISSING = {"", "nan", "none", "<na>", "nat"}
-
-
-def levels_by_text(values: tuple, rank_names: tuple, rank_values: np.ndarray) -> dict[str, float]:
-    """Level of every rank by its word and its name in lower case; between those, names count."""
-    texts = [*rank_names, *map(as_text, values)]
-    return {
-        normalize_label(text): level
-        for text, level in zip(texts, 2 * rank_values.tolist(), strict=True)
-    }
+def rank_values_by_name(
+    values: tuple, rank_names: tuple, rank_values: np.ndarray
+) -> dict[str, float]:
+    """Rank value by normalized value and rank name; on a conflict the value takes precedence."""
+    names = map(normalize_label, [*rank_names, *map(as_text, values)])
+    return dict(zip(names, 2 * rank_values.tolist(), strict=True))
 
 
 def normalize_label(label: object) -> str:
-    """A label as text without regard to case and outer spaces."""
+    """Label as case-folded text without surrounding whitespace."""
     return str(label).strip().casefold()
 
 
-def parse_label(label: object, known: Mapping[str, float], task: str, named: bool) -> float:
-    """Level of a label, whatever stood in the file; between named ranks lies nothing."""
+def parse_label(
+    label: object, values_by_name: Mapping[str, float], task: str, named: bool
+) -> float:
+    """Rank value of a label; values between ranks are valid unless the ranks are named."""
     text = normalize_label(label)
-    if label is not None and text in known:
-        return known[text]
-    if text in _MISSING:
-        raise ValueError(f"label {label!r} is missing; fill it in or leave the picture out")
+    if label is not None and text in values_by_name:
+        return values_by_name[text]
+    if text in MISSING:
+        raise ValueError(f"label {label!r} is missing; add it or remove the image")
     try:
         number = math.nan if isinstance(label, bool | np.bool_) else float(text)
     except ValueError:
         number = math.nan
-    low, high = min(known.values()), max(known.values())
-    if named and number not in known.values():
-        offer = ", ".join(repr(name) for name in known)
-        raise ValueError(f"label {label!r} is no rank of task {task!r}; choose one of {offer}")
+    low, high = min(values_by_name.values()), max(values_by_name.values())
+    if named and number not in values_by_name.values():
+        options = ", ".join(map(repr, values_by_name))
+        raise ValueError(f"label {label!r} is no rank of task {task!r}; choose one of {options}")
     if not low <= number <= high:
-        fault = "is no number" if math.isnan(number) else "is outside the ranks"
+        problem = "is not a number" if math.isnan(number) else "is outside the ranks"
         raise ValueError(
-            f"label {label!r} {fault}; task {task!r} takes {low:g} to {high:g}. If the label is "
-            f"right, give the task more values"
+            f"label {label!r} {problem}; task {task!r} takes {low:g} to {high:g}. If the label is "
+            "correct, extend the task's values"
         )
     return number

@@ -1,4 +1,4 @@
-"""Training: one loop for every method, and the commands that train components and tables."""
+"""Training: fit(), one training loop for all methods."""
 
 from .config import TrainingConfig
 from .fit import fit

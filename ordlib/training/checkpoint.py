@@ -1,4 +1,4 @@
-"""An unfinished run on disk: enough to end just as if it had never been interrupted."""
+"""Training checkpoints: a resumed run ends bit-identical on the same CPU."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,18 @@ States = Mapping[str, Mapping[str, Tensor]]
 def save_training_state(
     path: Path, run: dict, states: States, optimizers: Sequence[Optimizer], progress: dict
 ) -> None:
-    """Write a run as it is now, to a temporary name first.
+    """Save a training checkpoint with optimizer states atomically, as a safetensors file.
 
     Args:
-        path: a safetensors file.
-        run: what determines the run's result, for JSON; only the same run may go on.
-        states: tensors by name, of each part of the run.
-        optimizers: as they are now.
-        progress: how far it has come, for JSON.
+        run: all that determines the result; only an equal run can resume. JSON-serializable.
+        states: state dicts by name.
+        progress: counters such as the number of epochs done. JSON-serializable.
     """
     tensors = {f"{part}/{name}": t for part, state in states.items() for name, t in state.items()}
-    for place, optimizer in enumerate(optimizers):
+    for i, optimizer in enumerate(optimizers):
         for number, moments in optimizer.state_dict()["state"].items():
-            where = f"optimizer/{place}/{number}"
-            tensors |= {f"{where}/{name}": tensor for name, tensor in moments.items()}
-    # A copy each: two parts may share a tensor, which safetensors refuses.
+            tensors |= {f"optimizer/{i}/{number}/{name}": t for name, t in moments.items()}
+    # Copies, since safetensors refuses tensors that share memory.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, {"run": json.dumps(run), "progress": json.dumps(progress)})
@@ -40,53 +37,48 @@ def save_training_state(
 def load_training_state(
     path: Path, run: dict, optimizers: Sequence[Optimizer]
 ) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
-    """Read a run, and put its optimizers back to where they were.
-
-    Args:
-        path, run: as in :func:`save_training_state`.
-        optimizers: freshly made; changed in place.
+    """Load a training checkpoint into new optimizers, which keep their learning rates.
 
     Returns:
-        The states and the progress; None if there is no such file.
+        The state dicts by name and the progress; None if the file does not exist.
 
     Raises:
-        ValueError: the file belongs to another run (says where they differ).
+        ValueError: the checkpoint belongs to another run.
     """
     if not path.is_file():
         return None
     moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     states: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, "pt") as file:
-        notes = file.metadata()
-        _check_same(path, json.loads(notes["run"]), json.loads(json.dumps(run)))
-        for key in file.keys():  # noqa: SIM118 (no dict)
+        metadata = file.metadata()
+        _check_same_run(path, json.loads(metadata["run"]), json.loads(json.dumps(run)))
+        for key in file.keys():  # noqa: SIM118 (not a dict)
             part, name = key.split("/", 1)
             if part == "optimizer":
-                place, number, name = name.split("/")
-                moments[int(place)].setdefault(int(number), {})[name] = file.get_tensor(key)
+                i, number, name = name.split("/")
+                moments[int(i)].setdefault(int(number), {})[name] = file.get_tensor(key)
             else:
                 states.setdefault(part, {})[name] = file.get_tensor(key)
     for optimizer, state in zip(optimizers, moments, strict=True):
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return states, json.loads(notes["progress"])
+    return states, json.loads(metadata["progress"])
 
 
-def _check_same(path: Path, theirs: dict, ours: dict) -> None:
-    theirs, ours = _flat(theirs), _flat(ours)
-    for name in sorted(theirs.keys() | ours.keys()):
-        if theirs.get(name) != ours.get(name):
+def _check_same_run(path: Path, saved: dict, current: dict) -> None:
+    saved, current = _flatten(saved), _flatten(current)
+    for name in sorted(saved.keys() | current.keys()):
+        if (old := saved.get(name)) != (new := current.get(name)):
             raise ValueError(
-                f"{path} is the unfinished run of another config: {name} was {theirs.get(name)!r} "
-                f"there and is {ours.get(name)!r} now. Finish that run, delete the file, or give "
-                "another folder"
+                f"{path}: checkpoint of another run: {name} was {old!r} there and is {new!r} now; "
+                "finish that run, delete the file, or choose another folder"
             )
 
 
-def _flat(run: dict, before: str = "") -> dict:
-    """Return a nested run as one dictionary, with names like "config.seed"."""
+def _flatten(run: dict, prefix: str = "") -> dict:
+    """Flatten nested dicts, with keys such as "config.seed"."""
     flat: dict = {}
     for name, value in run.items():
-        inner = _flat(value, f"{before}{name}.") if isinstance(value, dict) else None
-        flat |= {f"{before}{name}": value} if inner is None else inner
+        nested = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat

@@ -1,4 +1,4 @@
-"""What a training run is asked to do: everything that determines its result."""
+"""Training hyperparameters."""
 
 import math
 from collections.abc import Mapping
@@ -11,23 +11,22 @@ WARMUP_RATIO = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How `fit` trains.
+    """Training hyperparameters of :func:`~ordlib.fit`.
 
     Attributes:
-        epochs: passes over the training pictures.
-        batch_size: images in a step, over all processes; never more than there are.
-        learning_rate: of Adam, at its highest.
-        lr_multipliers: factors on it by group of parameters, "image_encoder", "adapter" or "prompts" (words, heads).
-        max_grad_norm: gradients are clipped to it.
-        monitor: what is watched on val, and decides which epoch's state is kept.
-        patience: epochs without a better metric before training stops; None never stops early.
-        prompt_epochs: of the epochs, those in a first stage that leaves a tuned picture tower out
-            and works on cached features; in a second one tower and adapter are trained, and all
-            else is held. 0 trains everything together.
-        seed: of the order of the pictures.
+        epochs: number of epochs.
+        batch_size: images per step, over all processes; capped at the number of images.
+        learning_rate: peak learning rate.
+        lr_multipliers: factors on it by group: "image_encoder", "adapter", "prompts", "head".
+        max_grad_norm: for gradient clipping.
+        monitor: validation metric that selects the best epoch.
+        patience: epochs without improvement before early stopping; None disables it.
+        prompt_epochs: epochs of a first stage with a frozen image encoder and cached features; a
+            second stage trains image encoder and adapter only. 0 trains everything jointly.
+        seed: of batches and dropout.
 
     Raises:
-        ValueError: names the field, its value and what it must be.
+        ValueError: a field out of its range.
 
     Example:
         >>> TrainingConfig(monitor="loss")
@@ -48,33 +47,28 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "max_grad_norm"):
             self._check(name, getattr(self, name) > 0, "must be above 0")
-        self._check(
-            "lr_multipliers",
-            all(rate >= 0 for rate in self.lr_multipliers.values()),
-            "must not be negative",
-        )
+        factors = self.lr_multipliers.values()
+        self._check("lr_multipliers", all(f >= 0 for f in factors), "must not be negative")
         self._check("seed", self.seed >= 0, "must not be negative")
-        early = 0 <= self.prompt_epochs < self.epochs
-        self._check("prompt_epochs", early, f"must be 0 to {self.epochs - 1}, below epochs")
+        valid = 0 <= self.prompt_epochs < self.epochs
+        self._check("prompt_epochs", valid, f"must be 0 to {self.epochs - 1}, below epochs")
         self._check("monitor", self.monitor in METRICS, f"must be one of {', '.join(METRICS)}")
-        patient = self.patience is None or self.patience >= 1
-        self._check("patience", patient, "must be 1 or more, or None")
+        valid = self.patience is None or self.patience >= 1
+        self._check("patience", valid, "must be 1 or more, or None")
 
-    def _check(self, name: str, holds: bool, rule: str) -> None:
-        if not holds:
+    def _check(self, name: str, valid: bool, rule: str) -> None:
+        if not valid:
             raise ValueError(f"{name} = {getattr(self, name)!r}: {rule}")
 
-    def lr_factor(self, step: int, steps: int) -> float:
-        """Return the factor of the learning rates: a linear warm-up, then half a cosine."""
-        warm = max(round(WARMUP_RATIO * steps), 1)
-        if step < warm:
-            return (step + 1) / warm
-        return (1 + math.cos(math.pi * (step + 1 - warm) / (steps + 1 - warm))) / 2
+    def lr_factor(self, step: int, num_steps: int) -> float:
+        """Return the learning-rate factor: linear warmup, then half a cosine."""
+        warmup = max(round(WARMUP_RATIO * num_steps), 1)
+        if step < warmup:
+            return (step + 1) / warmup
+        return (1 + math.cos(math.pi * (step + 1 - warmup) / (num_steps + 1 - warmup))) / 2
 
-    def is_better(self, one: float, other: float | None) -> bool:
-        """Return whether a value of the metric beats another; a first one does, NaN never."""
-        if math.isnan(one):
-            return False
-        if other is None:
-            return True
-        return one < other if self.monitor in LOWER_IS_BETTER else one > other
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Return whether a value of ``monitor`` improves on the best one; NaN never does."""
+        if math.isnan(value) or best is None:
+            return not math.isnan(value)
+        return value < best if self.monitor in LOWER_IS_BETTER else value > best

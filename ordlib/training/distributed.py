@@ -1,4 +1,4 @@
-"""Joining what several processes computed, with gradient to each."""
+"""Differentiable all-gather for losses over the whole batch of several processes."""
 
 import torch
 import torch.distributed as dist
@@ -7,16 +7,10 @@ from torch.distributed.nn.functional import all_gather
 
 
 def all_gather_with_grad(features: Tensor) -> Tensor:
-    """Join the rows of all processes; alone, return them as they are.
+    """Concatenate ``(n, ...)`` rows of all processes, in process order, with gradient to each.
 
-    A loss of the joined rows is the same in every process, and gradients averaged over the
-    processes are then those of one large batch.
-
-    Args:
-        features: ``(n, ...)``, as many rows in every process.
-
-    Returns:
-        ``(n * processes, ...)``, in the order of the processes.
+    A loss of the gathered rows is equal in all processes, and its gradients, averaged over the
+    processes, are those of one large batch. In a single process the input is returned as is.
 
     Example:
         >>> all_gather_with_grad(torch.ones(2, 3)).shape

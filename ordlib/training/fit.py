@@ -1,4 +1,4 @@
-"""`fit`: train a method, in one stage or in two."""
+"""fit(): training in one or two stages."""
 
 import os
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from .config import TrainingConfig
 from .ranking_trainer import RankingTrainer
 from .trainer import OrdinalTrainer, TrainerState
 
-CHECKPOINT_NAME = "unfinished.safetensors"
-STAGE1_CHECKPOINT_NAME = "unfinished-words.safetensors"
+CHECKPOINT_NAME = "checkpoint.safetensors"
+STAGE1_CHECKPOINT_NAME = "checkpoint-stage1.safetensors"
 
 
 def fit(
@@ -27,31 +27,24 @@ def fit(
     checkpoint_dir: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train a method, and leave it in the state that was best on val.
+    """Train a method in place, and load the weights that were best on the validation split.
 
-    Works on one device, or under ``accelerate launch`` on several processes, which share every
-    batch: losses see the whole of it, so the result is that of one process up to rounding.
+    Under ``accelerate launch``, several processes share each batch; losses see all of it, so the
+    result equals that of one process up to rounding.
 
     Args:
-        model: trained in place.
-        train, val: labelled pictures of the model's task; for a RankingAdapter of several tasks, a
-            set of each.
-        config: epochs, rates, metric; None takes the defaults of :class:`TrainingConfig`.
-        checkpoint_dir: keeps the unfinished run after each epoch. The same call goes on from there, and
-            ends bit-equal (on a CPU) to a run that was never interrupted. None keeps nothing.
-        progress: whether to show progress.
+        train, val: labelled images of the model's task; for a RankingAdapter, one set per task.
+        config: hyperparameters; None uses the defaults.
+        checkpoint_dir: folder of the training checkpoint, saved after each epoch. The same call
+            resumes from it, with a bit-identical result on the same CPU.
 
     Returns:
-        One row an epoch: loss on train, all metrics on val, and whether it is the best so far.
-        ``attrs`` holds ``seconds``, ``steps``, ``best_epoch`` and ``device``. Of two stages the
-        second one's epochs count on.
+        One row per epoch: training loss, validation metrics, and whether it is the best so far.
+        ``attrs`` has ``seconds``, ``steps``, ``best_epoch`` and ``device``.
 
     Raises:
-        ValueError: pictures of another task, nothing to train, an unknown group in
-            ``config.lr_multipliers``, a first stage for a tower that is frozen, a batch that the processes
-            cannot share, or a folder with another run.
-        FloatingPointError: the loss is no longer a number (says where); the model is back in the
-            best state so far.
+        ValueError: data, model and config do not match, or the checkpoint is of another run.
+        FloatingPointError: the loss or a weight is not finite; the best weights are restored.
 
     Example:
         >>> from ordlib import CoOp, load_clip, load_data
@@ -63,81 +56,69 @@ def fit(
     """
     config = config or TrainingConfig()
     _check_config(model, config)
+    folder = None if checkpoint_dir is None else Path(checkpoint_dir)
     if config.prompt_epochs:
-        return _fit_in_stages(model, train, val, config, checkpoint_dir, progress)
-    kind = RankingTrainer if isinstance(model, RankingAdapter) else OrdinalTrainer
-    run = kind(model, train, val, config, _checkpoint_path(checkpoint_dir, CHECKPOINT_NAME))
-    run.train(progress)
-    return run.history()
+        return _fit_two_stages(model, train, val, config, folder, progress)
+    trainer_class = RankingTrainer if isinstance(model, RankingAdapter) else OrdinalTrainer
+    trainer = trainer_class(model, train, val, config, folder and folder / CHECKPOINT_NAME)
+    return trainer.train(progress)
 
 
 def delete_checkpoints(folder: str | os.PathLike) -> None:
-    """Delete what is kept in a folder of an unfinished run."""
+    """Delete the training checkpoints of a folder."""
     for name in (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME):
         (Path(folder) / name).unlink(missing_ok=True)
 
 
-def _fit_in_stages(
+def _fit_two_stages(
     model: OrdinalMethod,
     train: ImageData,
     val: ImageData,
     config: TrainingConfig,
-    checkpoint_dir: str | os.PathLike | None,
+    folder: Path | None,
     progress: bool,
 ) -> pd.DataFrame:
-    """Train words on cached features, then the picture side with the words held."""
-    words = model.with_frozen_encoder()
-    early = _stage(config, config.prompt_epochs, {"image_encoder"})
-    first = OrdinalTrainer(
-        words, train, val, early, _checkpoint_path(checkpoint_dir, STAGE1_CHECKPOINT_NAME)
-    )
+    """Train prompts on cached features, then image encoder and adapter with frozen prompts."""
+    copy, path = model.with_frozen_encoder(), folder and folder / STAGE1_CHECKPOINT_NAME
+    stage_config = _stage_config(config, config.prompt_epochs, {"image_encoder"})
+    trainer = OrdinalTrainer(copy, train, val, stage_config, path)
     try:
-        first.train(progress)
+        history = trainer.train(progress)
     finally:
-        model.copy_trainable_from(words)
+        model.copy_trainable_from(copy)
+    # The second stage has to improve on the best metric of the first.
+    best, path = trainer.state.best, folder and folder / CHECKPOINT_NAME
+    state = TrainerState(best_epoch=None if best is None else 0, best=best)
+    stage_config = _stage_config(config, config.epochs - config.prompt_epochs, {"prompts", "head"})
     model.freeze("prompts", "head")
     try:
-        reached = first.state.best
-        # What the first stage reached on val is what the second has to beat.
-        start = TrainerState(best_epoch=None if reached is None else 0, best=reached)
-        last = _stage(config, config.epochs - config.prompt_epochs, {"prompts", "head"})
-        second = OrdinalTrainer(
-            model, train, val, last, _checkpoint_path(checkpoint_dir, CHECKPOINT_NAME), start
-        )
-        second.train(progress)
+        trainer = OrdinalTrainer(model, train, val, stage_config, path, state)
+        return _concat_histories(history, trainer.train(progress))
     finally:
         model.freeze()
-    return _join(first.history(), second.history())
 
 
-def _stage(config: TrainingConfig, epochs: int, without: set[str]) -> TrainingConfig:
-    rates = {name: rate for name, rate in config.lr_multipliers.items() if name not in without}
-    return replace(config, epochs=epochs, prompt_epochs=0, lr_multipliers=rates)
+def _stage_config(config: TrainingConfig, epochs: int, frozen: set[str]) -> TrainingConfig:
+    factors = {name: f for name, f in config.lr_multipliers.items() if name not in frozen}
+    return replace(config, epochs=epochs, prompt_epochs=0, lr_multipliers=factors)
 
 
-def _join(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    one, two = first.attrs, second.attrs
-    table = pd.concat([first, second.assign(epoch=second["epoch"] + len(first))])
-    table = table.reset_index(drop=True)
-    best = len(first) + two["best_epoch"] if two["best_epoch"] else one["best_epoch"]
-    sums = {name: one[name] + two[name] for name in ("seconds", "steps")}
-    table.attrs.update(two | sums | {"best_epoch": best})
-    return table
+def _concat_histories(stage1: pd.DataFrame, stage2: pd.DataFrame) -> pd.DataFrame:
+    a, b, shifted = stage1.attrs, stage2.attrs, stage2.assign(epoch=stage2["epoch"] + len(stage1))
+    history = pd.concat([stage1, shifted], ignore_index=True)
+    best = len(stage1) + b["best_epoch"] if b["best_epoch"] else a["best_epoch"]
+    history.attrs = b | {name: a[name] + b[name] for name in ("seconds", "steps")}
+    history.attrs["best_epoch"] = best
+    return history
 
 
-def _checkpoint_path(checkpoint_dir: str | os.PathLike | None, name: str) -> Path | None:
-    return None if checkpoint_dir is None else Path(checkpoint_dir) / name
-
-
-def _check_config(model: OrdinalMethod, config: TrainingConfig) -> None:
-    groups = model.parameter_groups()
+def _check_config(model: OrdinalMethod | RankingAdapter, config: TrainingConfig) -> None:
+    groups = [*model.parameter_groups()]
     for name in config.lr_multipliers:
         if name not in groups:
-            raise ValueError(
-                f"lr_multipliers: no group {name!r} is trained here; there are {[*groups]}"
-            )
+            raise ValueError(f"lr_multipliers: no group {name!r} is trained here; use {groups}")
     if config.prompt_epochs and "image_encoder" not in groups:
         raise ValueError(
-            f"prompt_epochs = {config.prompt_epochs}: the picture tower is frozen, so there is no second "
-            "stage; say prompt_epochs=0, or image_encoder='lora'"
+            f"prompt_epochs = {config.prompt_epochs}: a frozen image encoder has no second stage; "
+            "set prompt_epochs=0, or image_encoder='lora' or 'full'"
         )

@@ -1,9 +1,10 @@
-"""Training a ranking adapter: batches of one sentence each, several tasks in turn."""
+"""Trainer of the ranking adapter."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.optim import AdamW
@@ -13,52 +14,55 @@ from ..metrics import compute_metrics, pairwise_accuracy, pearson, spearman
 from .sampling import RankBatch, rank_batches
 from .trainer import Trainer
 
-# As released.
+# As in the released code.
 WEIGHT_DECAY = 0.01
 
 
 class RankingTrainer(Trainer):
-    """One training of a :class:`~ordlib.RankingAdapter`.
+    """Trainer of a :class:`~ordlib.RankingAdapter`, with AdamW (AMSGrad).
 
-    Its metrics are means over tasks, and errors are in standard deviations of each task's labels.
+    Metrics are means over tasks; MAE is in standard deviations of each task's labels.
     """
 
-    def train(self, progress: bool) -> None:
-        """Train to the end of the config, then calibrate and remember what was seen."""
-        super().train(progress)
-        self.model.calibrate(self.val.values())
-        self.model.fit_ood_detectors(self.train_data.values(), self.val.values())
+    def train(self, progress: bool) -> pd.DataFrame:
+        """Train, then calibrate the scores and fit the OOD detectors."""
+        history = super().train(progress)
+        self.model.calibrate(self.val_data.values())
+        self.model.fit_ood_detectors(self.train_data.values(), self.val_data.values())
+        return history
 
-    def _check(self) -> None:
-        sets = {}
-        for name, data in (("train", self.train_data), ("val", self.val)):
-            sets[name] = group_by_task(data)
-            if sets[name].keys() != self.model.tasks.keys():
-                raise ValueError(
-                    f"{name} has pictures of {', '.join(sets[name])}; the adapter learns "
-                    f"{', '.join(self.model.tasks)}: give one set for each"
-                )
-        # In the adapter's own order, whatever the caller's: it decides the draw.
-        self.train_data, self.val = (
-            {task: sets[name][task] for task in self.model.tasks} for name in ("train", "val")
-        )
+    def _setup(self) -> None:
+        self.train_data = self._sort_by_task("train", self.train_data)
+        self.val_data = self._sort_by_task("val", self.val_data)
+        self.task_name = ", ".join(self.model.tasks)
+        self.num_samples = sum(map(len, self.train_data.values()))
         for data in self.train_data.values():
             if np.ptp(data.values) == 0:
                 raise ValueError(f"all labels of {data!r} are equal: there is no order to learn")
-            self.model.prompts(data)  # complains of missing columns
+            self.model.prompts(data)  # raises if a column is missing
         self.model.fit_label_scalers(self.train_data.values())
 
-    def _num_samples(self) -> int:
-        return sum(map(len, self.train_data.values()))
+    def _sort_by_task(
+        self, name: str, data: ImageData | Sequence[ImageData]
+    ) -> dict[str, ImageData]:
+        """Return one data set per task, in the order of the model, on which sampling depends."""
+        datasets = [data] if isinstance(data, ImageData) else list(data)
+        by_task = {dataset.task.name: dataset for dataset in datasets}
+        if len(by_task) < len(datasets) or by_task.keys() != self.model.tasks.keys():
+            raise ValueError(
+                f"{name} = data of {', '.join(d.task.name for d in datasets)}: must be one data "
+                f"set for each task of the adapter: {', '.join(self.model.tasks)}"
+            )
+        return {task: by_task[task] for task in self.model.tasks}
 
-    def _setup_data(self) -> None:
+    def _load_data(self) -> None:
         self.tokens = {
             name: self.model.image_tokens(data) for name, data in self.train_data.items()
         }
 
     def _batches(self, epoch: int) -> list[RankBatch]:
-        steps = self.steps // self.config.epochs
-        return rank_batches(self.model, self.train_data, steps, self.batch, self.config.seed, epoch)
+        steps, size, seed = self.steps_per_epoch, self.batch_size, self.config.seed
+        return rank_batches(self.model, self.train_data, steps, size, seed, epoch)
 
     def _collate(self, batch: RankBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
         device = self.model.clip.device
@@ -68,49 +72,34 @@ class RankingTrainer(Trainer):
 
     def _describe_batch(self, batch: RankBatch) -> str:
         rows = ", ".join(map(str, batch.rows[:8].tolist()))
-        return f"{batch.task}, {batch.prompt!r}, pictures {rows}"
+        return f"{batch.task}, {batch.prompt!r}, images {rows}"
+
+    def _make_optimizer(self) -> AdamW:
+        lr = self.config.learning_rate * self.config.lr_multipliers.get("adapter", 1.0)
+        groups = [{"params": p, "lr": lr} for p in self.model.parameter_groups().values()]
+        return AdamW(groups, weight_decay=WEIGHT_DECAY, amsgrad=True)
 
     def _validate(self) -> dict[str, float]:
-        model, rows = self.model, []
-        model.calibrate(self.val.values())
-        for name, data in self.val.items():
-            scores = model.predict_scores(data, model.prompts(data))
-            found = compute_metrics(
-                data.task, data.values, model.predict_from_scores(data.task, scores)
-            )
-            # Of the scores themselves: where the line is flat, predictions have no order.
-            found |= {"spearman": spearman(data.values, scores)}
-            found |= {"pearson": pearson(data.values, scores)}
-            found |= {"pairwise": pairwise_accuracy(data.ranks, scores)}
-            rows.append(found | {"mae": found["mae"] / model.label_scalers[name].std})
+        self.model.calibrate(self.val_data.values())
+        rows = [self._task_metrics(data) for data in self.val_data.values()]
         return {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
 
-    def _optimizer(self) -> AdamW:
-        rate = self.config.learning_rate * self.config.lr_multipliers.get("adapter", 1.0)
-        groups = self.model.parameter_groups().values()
-        params = [{"params": group, "lr": rate} for group in groups]
-        return AdamW(params, weight_decay=WEIGHT_DECAY, amsgrad=True)
-
-    def _task_name(self) -> str:
-        return ", ".join(self.model.tasks)
+    def _task_metrics(self, data: ImageData) -> dict[str, float]:
+        scores = self.model.predict_scores(data, self.model.prompts(data))
+        predictions = self.model.predict_from_scores(data.task, scores)
+        metrics = compute_metrics(data.task, data.values, predictions)
+        # Order metrics use the scores, since predictions are tied where calibration is flat.
+        return metrics | {
+            "mae": metrics["mae"] / self.model.label_scalers[data.task.name].std,
+            "spearman": spearman(data.values, scores),
+            "pearson": pearson(data.values, scores),
+            "pairwise": pairwise_accuracy(data.ranks, scores),
+        }
 
     def _data_fingerprint(self) -> dict:
         return {
             "tasks": {name: asdict(task) for name, task in self.model.tasks.items()},
             "prompt_templates": self.model.prompt_templates,
             "train": {name: data.fingerprint for name, data in self.train_data.items()},
-            "val": {name: data.fingerprint for name, data in self.val.items()},
+            "val": {name: data.fingerprint for name, data in self.val_data.items()},
         }
-
-
-def group_by_task(data: ImageData | Sequence[ImageData]) -> dict[str, ImageData]:
-    """Return one set, or several of different tasks, by name of the task.
-
-    Raises:
-        ValueError: two of one task.
-    """
-    sets = [data] if isinstance(data, ImageData) else list(data)
-    found = {each.task.name: each for each in sets}
-    if len(found) < len(sets):
-        raise ValueError(f"two sets are of one task: {', '.join(e.task.name for e in sets)}")
-    return found

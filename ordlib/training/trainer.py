@@ -1,9 +1,10 @@
-"""The one loop that trains every method."""
+"""Training loop on accelerate: steps, validation, early stopping, checkpoints, resume."""
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -28,59 +29,38 @@ from .sampling import epoch_batches, prefetch
 
 @dataclass
 class TrainerState:
-    """How far a run has come, and what it has seen: all that JSON can hold of it.
+    """Trainer state, JSON-serializable."""
 
-    Attributes:
-        epoch: epochs done.
-        best_epoch: the one whose metric was best; 0 if what it started from is; None if the metric
-            was never defined.
-        best: that metric.
-        seconds: spent.
-        history: a dict an epoch.
-    """
-
-    epoch: int = 0
-    best_epoch: int | None = None
-    best: float | None = None
+    epoch: int = 0  # epochs done
+    best_epoch: int | None = None  # 0: the initial state; None: the metric was never defined
+    best: float | None = None  # best value of the monitored metric
     seconds: float = 0.0
-    history: list[dict] = field(default_factory=list)
+    history: list[dict] = field(default_factory=list)  # one row per epoch
 
 
 class _LossModule(nn.Module):
-    """A method's loss as a module's forward, so that several processes can share it."""
+    """Loss as a forward pass, for DistributedDataParallel; it sees the batch of all processes."""
 
-    def __init__(self, method: TrainableModule) -> None:
+    def __init__(self, model: TrainableModule) -> None:
         super().__init__()
-        self.method = method
+        self.model = model
 
-    def forward(self, inputs: tuple[Tensor, ...], values: Tensor) -> Tensor:
-        return self.method.loss(
-            all_gather_with_grad(self.method.encode(*inputs)), all_gather_with_grad(values)
-        )
+    def forward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        features = self.model.encode(*inputs)
+        return self.model.loss(all_gather_with_grad(features), all_gather_with_grad(targets))
 
 
-class Trainer:
-    """One training of one model by one config; :func:`~ordlib.training.fit` says what it does.
-
-    What a step, and a look at val, are made of is said by its children.
+class Trainer(ABC):
+    """Base trainer; subclasses define data, optimizer and validation metrics.
 
     Args:
-        model, train, val, config: as for ``fit``.
-        state: file that keeps the unfinished run, or None.
-        start: what the run starts from, if not from nothing.
+        model, train, val, config: as for :func:`~ordlib.training.fit`.
+        checkpoint_path: training checkpoint to resume from and to save to, or None.
+        state: initial state if there is no checkpoint.
     """
 
-    # What a child says: of which data, which batches, and how it is evaluated.
-    _check: Callable[[], None]  # raise for a model and data that do not go together
-    _num_samples: Callable[[], int]  # number of training images
-    _setup_data: Callable[[], None]  # make ready to read them
-    _batches: Callable[[int], Sequence]  # of an epoch; the seed and the epoch alone decide them
-    _collate: Callable[..., tuple[tuple[Tensor, ...], Tensor]]  # a batch: inputs and labels
-    _describe_batch: Callable[..., str]  # which images are in a batch
-    _validate: Callable[[], dict[str, float]]  # all metrics on val
-    _optimizer: Callable[[], Optimizer]
-    _task_name: Callable[[], str]  # what is learned
-    _data_fingerprint: Callable[[], dict]  # names tasks and data
+    num_samples: int
+    task_name: str
 
     def __init__(
         self,
@@ -88,240 +68,235 @@ class Trainer:
         train: ImageData | Sequence[ImageData],
         val: ImageData | Sequence[ImageData],
         config: TrainingConfig,
-        state: Path | None,
-        start: TrainerState | None = None,
+        checkpoint_path: Path | None,
+        state: TrainerState | None = None,
     ) -> None:
-        self.model, self.train_data, self.val, self.config = model, train, val, config
-        self._check()
-        self.accelerator = _accelerator(model)
-        self.batch = min(config.batch_size, self._num_samples())
-        if self.batch % self.accelerator.num_processes:
+        self.model, self.train_data, self.val_data, self.config = model, train, val, config
+        self.checkpoint_path = checkpoint_path
+        self._setup()
+        self.accelerator = _make_accelerator(model)
+        self.batch_size = min(config.batch_size, self.num_samples)
+        if self.batch_size % (count := self.accelerator.num_processes):
             raise ValueError(
-                f"batch_size = {self.batch}: must divide by {self.accelerator.num_processes}, the "
-                "number of processes"
+                f"batch_size = {self.batch_size}: must be divisible by {count} processes"
             )
-        self.steps = config.epochs * (self._num_samples() // self.batch)
-        self.checkpoint_path = state
-        optimizer = self._optimizer()
-        self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.best = _copy(model.trainable_state_dict())
-        self.state = self._resume(optimizer) or start or TrainerState()
-        self.step, self.optimizer = self.accelerator.prepare(_LossModule(model), optimizer)
+        self.steps_per_epoch = self.num_samples // self.batch_size
+        optimizer = self._make_optimizer()
+        self.base_lrs = [group["lr"] for group in optimizer.param_groups]
+        self.best_weights = _clone(model.trainable_state_dict())
+        self.state = self._load_checkpoint(optimizer) or state or TrainerState()
+        self.loss_module, self.optimizer = self.accelerator.prepare(_LossModule(model), optimizer)
 
-    def _shard(self, rows: np.ndarray) -> np.ndarray:
-        """Return this process's part of a batch; parts are equal, and what is over is left out."""
-        share = len(rows) // self.accelerator.num_processes
-        start = self.accelerator.process_index * share
-        return rows[start : start + share]
+    @abstractmethod
+    def _setup(self) -> None: ...  # validate the data; set num_samples and task_name
+    @abstractmethod
+    def _load_data(self) -> None: ...  # called once, before the first epoch
+    @abstractmethod
+    def _batches(self, epoch: int) -> Sequence: ...  # determined by seed and epoch
+    @abstractmethod
+    def _collate(self, batch: object) -> tuple[tuple[Tensor, ...], Tensor]: ...  # inputs, targets
+    @abstractmethod
+    def _describe_batch(self, batch: object) -> str: ...  # for error messages
+    @abstractmethod
+    def _make_optimizer(self) -> Optimizer: ...
+    @abstractmethod
+    def _validate(self) -> dict[str, float]: ...  # all metrics on the validation split
+    @abstractmethod
+    def _data_fingerprint(self) -> dict: ...  # identifies tasks and data
 
-    def train(self, progress: bool) -> None:
-        """Train to the end of the config, and put the best state into the model."""
-        self._setup_data()
-        line = tqdm(
-            total=self.config.epochs,
-            initial=self.state.epoch,
-            desc=f"{type(self.model).__name__} on {self._task_name()}",
-            unit="epoch",
-            disable=not (progress and self.accelerator.is_main_process),
-            leave=False,
-        )
-        with line:
-            while self.state.epoch < self.config.epochs and not self._should_stop_early():
-                began = time.perf_counter()
-                loss = self._epoch()
-                self._validation_step(loss)
-                self.state.seconds += time.perf_counter() - began
-                self._save()
-                seen = self.state.history[-1]
-                line.set_postfix({n: f"{seen[n]:.3f}" for n in ("loss", self.config.monitor)})
-                line.update()
-        if self.state.best_epoch is None:
+    def train(self, progress: bool) -> pd.DataFrame:
+        """Train the remaining epochs, load the best weights, and return the history."""
+        self._load_data()
+        name, state = f"{type(self.model).__name__} on {self.task_name}", self.state
+        epochs, disable = self.config.epochs, not (progress and self.accelerator.is_main_process)
+        with tqdm(
+            desc=name, total=epochs, initial=state.epoch, unit="epoch", disable=disable, leave=False
+        ) as bar:
+            while state.epoch < epochs and not self._should_stop_early():
+                start = time.perf_counter()
+                loss = self._train_epoch()
+                self._end_epoch(loss, self._validate())
+                state.seconds += time.perf_counter() - start
+                self._save_checkpoint()
+                row = state.history[-1]
+                bar.set_postfix({n: f"{row[n]:.3f}" for n in ("loss", self.config.monitor)})
+                bar.update()
+        if state.best_epoch is None:
             warnings.warn(
-                f"{self.config.monitor} on val was undefined in every epoch: the model is in its last "
-                "state; watch another metric",
+                f"{self.config.monitor} on val was undefined in every epoch: the model keeps its "
+                "last weights; choose another monitor",
                 stacklevel=3,
             )
         else:
-            self.model.load_trainable_state_dict(self.best)
-
-    def history(self) -> pd.DataFrame:
-        """Return a row an epoch, as ``fit`` describes it."""
-        table = pd.DataFrame(self.state.history)
-        table.attrs.update(
-            seconds=round(self.state.seconds, 2),
-            steps=self.state.epoch * (self.steps // self.config.epochs),
-            best_epoch=self.state.best_epoch,
+            self.model.load_trainable_state_dict(self.best_weights)
+        history = pd.DataFrame(state.history)
+        history.attrs.update(
+            seconds=round(state.seconds, 2),
+            steps=state.epoch * self.steps_per_epoch,
+            best_epoch=state.best_epoch,
             device=str(self.model.clip.device),
         )
-        return table
+        return history
 
-    def _epoch(self) -> float:
-        epoch = self.state.epoch
+    def _train_epoch(self) -> float:
+        """Train for one epoch and return the mean loss."""
+        epoch, losses = self.state.epoch, []
         batches = self._batches(epoch)
         torch.manual_seed(int(np.random.default_rng([self.config.seed, epoch, 1]).integers(2**31)))
-        losses: list[Tensor] = []
         self.model.train()
-        for place, (_, (inputs, values)) in enumerate(prefetch(self._collate, batches)):
-            self._set_learning_rates(epoch * len(batches) + place)
-            loss = self.step(inputs, values)
+        for i, (inputs, targets) in enumerate(prefetch(self._collate, batches)):
+            self._set_learning_rates(epoch * len(batches) + i)
+            loss = self.loss_module(inputs, targets)
             self.accelerator.backward(loss)
-            self.accelerator.clip_grad_norm_(self.step.parameters(), self.config.max_grad_norm)
+            parameters = self.loss_module.parameters()
+            self.accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.model.on_after_step()
             losses.append(loss.detach())
-            # One step late: a look at the present loss would make a GPU wait for it.
-            self._check_finite(losses, batches, place - 1)
+            if i:  # one step late, so that the host does not wait for the current GPU step
+                self._check_loss(losses, batches, i - 1)
         self.model.eval()
-        self._check_finite(losses, batches, len(losses) - 1)
-        self._check_weights(batches)
+        self._check_loss(losses, batches, len(losses) - 1)
+        # The last update may break the weights without another loss that would show it.
+        if not all(t.isfinite().all() for t in self.model.trainable_state_dict().values()):
+            self._raise_diverged("weights are not finite after", batches, len(batches) - 1)
         return torch.stack(losses).mean().item()
 
-    def _check_finite(self, losses: list[Tensor], batches: Sequence, place: int) -> None:
-        if place >= 0 and not math.isfinite(losses[place].item()):
-            self._raise_diverged(f"the loss is {losses[place].item()} at", batches, place)
+    def _set_learning_rates(self, step: int) -> None:
+        factor = self.config.lr_factor(step, self.config.epochs * self.steps_per_epoch)
+        for group, lr in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * factor
 
-    def _check_weights(self, batches: Sequence) -> None:
-        """A last step may break them with no loss after it that would tell."""
-        if not all(
-            tensor.isfinite().all() for tensor in self.model.trainable_state_dict().values()
-        ):
-            self._raise_diverged("weights are no longer numbers after", batches, len(batches) - 1)
+    def _check_loss(self, losses: list[Tensor], batches: Sequence, i: int) -> None:
+        if not math.isfinite(loss := losses[i].item()):
+            self._raise_diverged(f"the loss is {loss} at", batches, i)
 
-    def _raise_diverged(self, what: str, batches: Sequence, place: int) -> NoReturn:
-        self.model.load_trainable_state_dict(self.best)
-        where = self._describe_batch(batches[place])
-        kept = "its first state" if self.state.best_epoch is None else "the best state so far"
+    def _raise_diverged(self, problem: str, batches: Sequence, i: int) -> NoReturn:
+        self.model.load_trainable_state_dict(self.best_weights)
+        restored = "initial weights" if self.state.best_epoch is None else "best weights so far"
         raise FloatingPointError(
-            f"{what} step {self.state.epoch * len(batches) + place + 1} (epoch "
-            f"{self.state.epoch + 1}, batch {place + 1} of {len(batches)}, {where}, "
-            f"...). The model is back in {kept}; lower the learning rate "
-            f"({self.config.learning_rate:g}), or look at these pictures"
+            f"{problem} step {self.state.epoch * len(batches) + i + 1} (epoch "
+            f"{self.state.epoch + 1}, batch {i + 1} of {len(batches)}, "
+            f"{self._describe_batch(batches[i])}, ...); the model is reset to its {restored}; "
+            f"lower learning_rate = {self.config.learning_rate:g}, or check these images"
         )
 
-    def _set_learning_rates(self, step: int) -> None:
-        factor = self.config.lr_factor(step, self.steps)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
-
-    def _validation_step(self, loss: float) -> None:
-        """Measure on val, and keep the state if it is the best so far."""
-        state = self.state
+    def _end_epoch(self, loss: float, metrics: dict[str, float]) -> None:
+        """Record an epoch, and keep the weights if the monitored metric improved."""
+        state, value = self.state, metrics[self.config.monitor]
         state.epoch += 1
-        found = self._validate()
-        better = self.config.is_better(found[self.config.monitor], state.best)
-        if better:
-            state.best, state.best_epoch = found[self.config.monitor], state.epoch
-            self.best = _copy(self.model.trainable_state_dict())
-        state.history.append({"epoch": state.epoch, "loss": loss, **found, "best": better})
+        if better := self.config.is_better(value, state.best):
+            state.best, state.best_epoch = value, state.epoch
+            self.best_weights = _clone(self.model.trainable_state_dict())
+        state.history.append({"epoch": state.epoch, "loss": loss, **metrics, "best": better})
 
     def _should_stop_early(self) -> bool:
         if self.config.patience is None:
             return False
         return self.state.epoch - (self.state.best_epoch or 0) >= self.config.patience
 
+    def _shard(self, rows: np.ndarray) -> np.ndarray:
+        """Return this process's part of a batch; parts are equal, and a remainder is dropped."""
+        size = len(rows) // self.accelerator.num_processes
+        start = self.accelerator.process_index * size
+        return rows[start : start + size]
+
     def _run_fingerprint(self) -> dict:
         """Return everything that determines the result."""
-        model = self.model
         return {
-            "method": type(model).__name__,
-            "options": asdict(model.options),
-            "backbone": model.clip.weights_hash,
+            "method": type(self.model).__name__,
+            "options": asdict(self.model.options),
+            "backbone": self.model.clip.weights_hash,
             **self._data_fingerprint(),
             "config": asdict(self.config),
-            "trains": [*model.parameter_groups()],
+            "trained_groups": [*self.model.parameter_groups()],
             "processes": self.accelerator.num_processes,
         }
 
-    def _save(self) -> None:
+    def _save_checkpoint(self) -> None:
         if self.checkpoint_path is None:
             return
         if self.accelerator.is_main_process:
-            states = {"model": self.model.trainable_state_dict(), "best": self.best}
-            progress = asdict(self.state)
-            save_training_state(
-                self.checkpoint_path, self._run_fingerprint(), states, [self.optimizer], progress
-            )
-        # Another process that read the folder too soon would go on from another epoch.
+            states = {"model": self.model.trainable_state_dict(), "best": self.best_weights}
+            run, progress = self._run_fingerprint(), asdict(self.state)
+            save_training_state(self.checkpoint_path, run, states, [self.optimizer], progress)
+        # Another process must not read the checkpoint before it is complete.
         self.accelerator.wait_for_everyone()
 
-    def _resume(self, optimizer: Optimizer) -> TrainerState | None:
-        found = self.checkpoint_path and load_training_state(
+    def _load_checkpoint(self, optimizer: Optimizer) -> TrainerState | None:
+        checkpoint = self.checkpoint_path and load_training_state(
             self.checkpoint_path, self._run_fingerprint(), [optimizer]
         )
-        if not found:
+        if not checkpoint:
             return None
-        states, progress = found
+        states, progress = checkpoint
         self.model.load_trainable_state_dict(states["model"])
-        self.best = states["best"]
+        self.best_weights = states["best"]
         return TrainerState(**progress)
 
 
-def _accelerator(model: TrainableModule) -> Accelerator:
-    device = model.clip.device
-    # accelerate holds one device and precision for a whole Python process; models may differ. It
-    # would also choose the device; a model, and all that it computes, stays where its CLIP is.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    if device.type != "cuda":
-        return Accelerator(device_placement=False, cpu=device.type == "cpu", mixed_precision="no")
-    # A frozen half in float16 passes gradients on only if the loss is scaled, as "fp16" does.
-    half = model.clip.dtype == torch.float16 or not torch.cuda.is_bf16_supported(False)
-    return Accelerator(device_placement=False, mixed_precision="fp16" if half else "bf16")
-
-
-def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in state.items()}
-
-
 class OrdinalTrainer(Trainer):
-    """One training of a :class:`~ordlib.methods.base.OrdinalMethod`."""
+    """Trainer of a :class:`~ordlib.methods.base.OrdinalMethod`, with Adam."""
 
-    def _check(self) -> None:
-        for data in (self.train_data, self.val):
-            if data.task.name != self.model.task.name:
+    def _setup(self) -> None:
+        self.task_name, self.num_samples = self.model.task.name, len(self.train_data)
+        for data in (self.train_data, self.val_data):
+            if data.task.name != self.task_name:
                 raise ValueError(
-                    f"the model learns {self.model.task.name!r}, the pictures of {data.split!r} "
-                    f"are labelled with {data.task.name!r}: give pictures of the model's task"
+                    f"task = {data.task.name!r}: these are the labels of the {data.split} images, "
+                    f"but the model learns {self.task_name!r}"
                 )
         if not self.model.trainable_state_dict():
             raise ValueError(
-                f"this {type(self.model).__name__} has nothing to train: take adapter=True, "
-                "image_encoder='lora', or words that are tuned"
+                f"this {type(self.model).__name__} has nothing to train: set adapter=True, "
+                "image_encoder='lora', or learned prompts"
             )
         self.model.check_training_data(self.train_data)
 
-    def _num_samples(self) -> int:
-        return len(self.train_data)
-
-    def _setup_data(self) -> None:
-        values = torch.as_tensor(self.train_data.values, dtype=torch.float32)
-        self.values = values.to(self.model.clip.device)
-        self.inputs = self.model.make_loader(self.train_data)
+    def _load_data(self) -> None:
+        targets = torch.as_tensor(self.train_data.values, dtype=torch.float32)
+        self.targets = targets.to(self.model.clip.device)
+        self.loader = self.model.make_loader(self.train_data)
 
     def _batches(self, epoch: int) -> np.ndarray:
-        return epoch_batches(self._num_samples(), self.batch, self.config.seed, epoch)
+        return epoch_batches(self.num_samples, self.batch_size, self.config.seed, epoch)
 
     def _collate(self, batch: np.ndarray) -> tuple[tuple[Tensor], Tensor]:
         rows = self._shard(batch)
-        return (self.inputs(rows),), self.values[torch.as_tensor(rows, device=self.values.device)]
+        return (self.loader(rows),), self.targets[torch.as_tensor(rows, device=self.targets.device)]
 
     def _describe_batch(self, batch: np.ndarray) -> str:
-        return f"pictures {', '.join(map(str, batch[:8].tolist()))}"
+        return f"images {', '.join(map(str, batch[:8].tolist()))}"
+
+    def _make_optimizer(self) -> Adam:
+        lr, factors = self.config.learning_rate, self.config.lr_multipliers
+        groups = self.model.parameter_groups().items()
+        return Adam([{"params": p, "lr": lr * factors.get(name, 1.0)} for name, p in groups])
 
     def _validate(self) -> dict[str, float]:
-        return compute_metrics(self.model.task, self.val.values, self.model.predict(self.val))
-
-    def _optimizer(self) -> Adam:
-        rate, factors = self.config.learning_rate, self.config.lr_multipliers
-        groups = self.model.parameter_groups().items()
-        return Adam([{"params": p, "lr": rate * factors.get(name, 1.0)} for name, p in groups])
-
-    def _task_name(self) -> str:
-        return self.model.task.name
+        predictions = self.model.predict(self.val_data)
+        return compute_metrics(self.model.task, self.val_data.values, predictions)
 
     def _data_fingerprint(self) -> dict:
         return {
             "task": asdict(self.model.task),
             "train": self.train_data.fingerprint,
-            "val": self.val.fingerprint,
+            "val": self.val_data.fingerprint,
         }
+
+
+def _make_accelerator(model: TrainableModule) -> Accelerator:
+    device = model.clip.device
+    # accelerate keeps one device and precision per process, but models may differ. It must not
+    # choose the device either: a model stays on the device of its CLIP.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if device.type != "cuda":
+        return Accelerator(device_placement=False, cpu=device.type == "cpu", mixed_precision="no")
+    # Gradients through a frozen float16 backbone need loss scaling, which "fp16" enables.
+    half = model.clip.dtype == torch.float16 or not torch.cuda.is_bf16_supported(False)
+    return Accelerator(device_placement=False, mixed_precision="fp16" if half else "bf16")
+
+
+def _clone(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state.items()}

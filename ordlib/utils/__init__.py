@@ -1,1 +1,1 @@
-"""What every layer needs: whole files or none, errors worded alike, and the device."""
+"""Helpers of every layer: cache and atomic writes, option errors, device selection."""

@@ -1,4 +1,4 @@
-"""Where ordlib keeps what it can make again, and how it writes without leaving half a file."""
+"""Cache folder, atomic writes and content hashes."""
 
 import hashlib
 import os
@@ -16,16 +16,16 @@ def cache_dir() -> Path:
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Atomic write: a temporary path beside ``path``, renamed when the block ends well.
+    """Atomic write: a temporary path beside ``path``, renamed if the block succeeds.
 
-    A reader sees either nothing or the whole result. Of two processes that write the same path
-    at once the last rename wins (for a folder the first, since both hold the same content).
+    Other processes see either nothing or the complete result. If two processes write the same
+    file, the last rename wins; for a folder the first, since both hold the same content.
 
     Args:
-        path: final file or folder. Its parent is made if missing.
+        path: final file or folder. Missing parents are created.
 
     Yields:
-        A fresh path in the same folder: write a file there, or make a folder of it.
+        An unused path in the same folder, to be written as a file or created as a folder.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
@@ -36,8 +36,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary = holder / path.name
+    temporary_folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = temporary_folder / path.name
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
@@ -45,24 +45,24 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         try:
             os.replace(temporary, path)
         except OSError:
-            # A folder cannot replace a full one: another process was faster.
+            # A folder cannot replace a non-empty folder: another process finished first.
             if not path.is_dir():
                 raise
     finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        shutil.rmtree(temporary_folder, ignore_errors=True)
 
 
 def content_hash(*parts: object) -> str:
-    """Cache key: 16 hexadecimal digits of strings, numbers, bytes, or the content at a Path.
+    """SHA-256 cache key, 16 hexadecimal digits, of strings, numbers, bytes or files (Path).
 
     Example:
         >>> content_hash("counting", 96) == content_hash("counting", 9, 6)
         False
     """
-    total = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
-        content = part if isinstance(part, bytes) else str(part).encode()
         if isinstance(part, Path):
-            content = part.read_bytes()
-        total.update(len(content).to_bytes(8, "little") + content)
-    return total.hexdigest()[:16]
+            part = part.read_bytes()
+        content = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What the commands have in common. Heavy imports wait inside commands, so that help is quick."""
+"""Shared settings and error handling of the command line; heavy imports stay in the commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,19 +16,19 @@ COURSE_TOOLS = {"papermill", "jupytext", "nbformat", "nbconvert", "nbclient", "n
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what a user can mend into one clear line and exit code 1."""
+    """Print user errors as one red line and exit with code 1."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in COURSE_TOOLS:
             raise
-        _stop(
+        _exit(
             f"This needs the course tools ({error.name} is missing): pip install 'ordlib[course]'"
         )
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        _stop(str(error))
+        _exit(str(error))
 
 
-def _stop(message: str) -> None:
+def _exit(message: str) -> None:
     typer.secho(message, fg="red", err=True)
     raise typer.Exit(1)

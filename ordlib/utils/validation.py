@@ -1,15 +1,15 @@
-"""Errors that every layer words alike: an unknown choice, and a long list of faults."""
+"""Shared error messages: invalid options and long lists of errors."""
 
 from collections.abc import Iterable, Sequence
 
-MOST_TOLD = 10
+MAX_ERRORS_SHOWN = 10
 
 
-def check_choice(name: str, value: object, known: Iterable) -> None:
-    """Check an option that takes one of a few values; None is one where ``known`` holds it.
+def check_choice(name: str, value: object, choices: Iterable) -> None:
+    """Validate an option that takes one of a few values (None only if ``choices`` has it).
 
     Raises:
-        ValueError: names the option, its value, and those it may have.
+        ValueError: names the option, its value and the choices.
 
     Example:
         >>> check_choice("ties", "skip", ("keep", "skip"))
@@ -17,21 +17,21 @@ def check_choice(name: str, value: object, known: Iterable) -> None:
         Traceback (most recent call last):
         ValueError: positions = 'odd': must be one of learned, fixed, or None
     """
-    known = tuple(known)
-    if value not in known:
-        names = ", ".join(str(choice) for choice in known if choice is not None)
-        end = ", or None" if None in known else ""
+    choices = tuple(choices)
+    if value not in choices:
+        names = ", ".join(str(choice) for choice in choices if choice is not None)
+        end = ", or None" if None in choices else ""
         raise ValueError(f"{name} = {value!r}: must be one of {names}{end}")
 
 
-def listed(faults: Sequence[str]) -> str:
-    """List the first ten faults, a line each, and count the rest.
+def listed(errors: Sequence[str]) -> str:
+    """The first ten errors, one per line, and the number of the others.
 
     Example:
         >>> print(listed(["a.png is missing"]))
         <BLANKLINE>
           a.png is missing
     """
-    more = len(faults) - MOST_TOLD
-    lines = [*faults[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])]
+    more = len(errors) - MAX_ERRORS_SHOWN
+    lines = [*errors[:MAX_ERRORS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
     return "".join(f"\n  {line}" for line in lines)

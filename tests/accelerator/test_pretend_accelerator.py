@@ -1,4 +1,4 @@
-"""Every method on an accelerator that refuses CPU tensors and counts what it tells the host."""
+"""Every method on an accelerator that refuses CPU tensors and counts copies to the host."""
 
 import json
 import os
@@ -6,14 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pretend_accelerator
 import pytest
 import torch
 
-if missing := __import__("pretend_accelerator").missing():
+if missing := pretend_accelerator.missing():
     pytest.skip(missing, allow_module_level=True)
 import accelerator_cases as cases
 
-# Every method, encoder, precision and number of stages once; together they take half a minute.
+# Every method, encoder, precision and number of stages once.
 QUICK = [
     "CoOp, frozen, float16, one stage",
     "OrdinalCLIP, full, float16, two stages",
@@ -24,48 +25,48 @@ QUICK = [
     "RankingAdapter, frozen, float16, one stage",
     "ZeroShot and LinearProbe, frozen, float32",
 ]
-# Half precision is rounded at every step, by other kernels than the CPU's.
-NEAR = {"float32": 1e-4, "float16": 0.05}
+# Half precision is rounded at every step, by other kernels than those of the CPU.
+TOLERANCE = {"float32": 1e-4, "float16": 0.05}
 
 
 @pytest.fixture(scope="module")
 def run_cases(tiny_clip_folder, tmp_path_factory):
-    """Run cases in one process, the first time that one of them is asked for."""
-    known = {}
+    """Run quick or slow cases together in one process, and return the result of one."""
+    results = {}
 
     def run(name: str) -> dict:
-        if name not in known:
+        if name not in results:
             folder = tmp_path_factory.mktemp("pretend")
-            names = QUICK if name in QUICK else [each for each in cases.CASES if each not in QUICK]
+            names = QUICK if name in QUICK else [n for n in cases.CASES if n not in QUICK]
             environment = {**os.environ, "ORDLIB_CACHE": str(folder / "cache")}
             command = [sys.executable, cases.__file__, tiny_clip_folder, folder / "out.json"]
             subprocess.run([*command, *names], env=environment, check=True)
-            known.update(json.loads((folder / "out.json").read_text()))
-        return known[name]
+            results.update(json.loads((folder / "out.json").read_text()))
+        return results[name]
 
     return run
 
 
-def check(name: str, found: dict) -> None:
-    assert "error" not in found, found["error"]
-    for what in ("resumed", "reloaded", "ranked", "out_of_distribution"):
-        assert found.get(what, True), f"{what}: {found}"
+def check_result(name: str, result: dict) -> None:
+    assert "error" not in result, result["error"]
+    for key in ("resumed", "reloaded", "ranked", "ood_scores_finite"):
+        assert result.get(key, True), f"{key}: {result}"
     dtype = "float16" if "float16" in name else "float32"
-    assert found.get("apart_from_cpu", 0) <= NEAR[dtype]
+    assert result.get("error_vs_cpu", 0) <= TOLERANCE[dtype]
     # The loss, and nothing else.
-    assert found.get("copies_per_step", {}).keys() <= {"_local_scalar_dense"}
-    assert sum(found.get("copies_per_step", {}).values()) <= 1
+    assert result.get("copies_per_step", {}).keys() <= {"_local_scalar_dense"}
+    assert sum(result.get("copies_per_step", {}).values()) <= 1
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_it_runs_on_an_accelerator(name, run_cases):
-    check(name, run_cases(name))
+def test_method_runs_on_accelerator(name, run_cases):
+    check_result(name, run_cases(name))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in cases.CASES if name not in QUICK])
-def test_every_mode_runs_on_an_accelerator(name, run_cases):
-    check(name, run_cases(name))
+def test_all_modes_run_on_accelerator(name, run_cases):
+    check_result(name, run_cases(name))
 
 
 DEVICE = """
@@ -75,8 +76,8 @@ sys.path.insert(0, {folder!r})
 import torch
 from pretend_accelerator import copies, pretend_accelerator
 with pretend_accelerator() as device:
-    one, other = torch.ones(2, 2), torch.ones(2, 2, device=device)
-    for mixed in (lambda: one + other, lambda: other @ one, lambda: one[other.long()]):
+    a, b = torch.ones(2, 2), torch.ones(2, 2, device=device)
+    for mixed in (lambda: a + b, lambda: b @ a, lambda: a[b.long()]):
         try:
             mixed()
         except RuntimeError as error:
@@ -84,26 +85,23 @@ with pretend_accelerator() as device:
         else:
             raise AssertionError("devices were mixed")
     assert not copies
-    (other + 1)[[0, 1]], other[torch.tensor([0])], other * torch.tensor(2.0)
+    (b + 1)[[0, 1]], b[torch.tensor([0])], b * torch.tensor(2.0)
     assert not copies
-    other.cpu(), other.sum().item(), other[other > 0], other.tolist(), torch.equal(other, other)
+    b.cpu(), b.sum().item(), b[b > 0], b.tolist(), torch.equal(b, b)
     assert sum(copies.values()) == 5, copies
     weight = torch.ones(2, 2, device=device, requires_grad=True)
-    (weight @ other).sum().backward()
+    (weight @ b).sum().backward()
     assert weight.grad.device == device and weight.grad.cpu().tolist() == [[2.0, 2.0]] * 2
-os._exit(0)  # as in cases.py
+os._exit(0)  # as in accelerator_cases.py
 """
 
 
-def test_the_device_refuses_what_a_gpu_refuses_and_counts_what_it_waits_for():
+def test_pretend_accelerator_refuses_mixed_devices_and_counts_copies():
     code = DEVICE.format(folder=str(Path(cases.__file__).parent))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_this_process_has_no_such_device():
-    assert not torch.accelerator.is_available() or torch.accelerator.current_accelerator().type in (
-        "cuda",
-        "mps",
-        "xpu",
-    )
+def test_pretend_accelerator_is_not_installed_on_import():
+    available = torch.accelerator.is_available()
+    assert not available or torch.accelerator.current_accelerator().type != pretend_accelerator.NAME

@@ -1,5 +1,3 @@
-"""Every way in which a checkpoint can be missing or wrong, and what the message says."""
-
 import hashlib
 import json
 import shutil
@@ -11,16 +9,16 @@ from safetensors.torch import load_file, save_file
 from ordlib.clip import checkpoints, load_clip
 from ordlib.clip.checkpoints import find_checkpoint, hash_weights
 
+REVISION = "c237dc49a33fc61debc9276459120b7eac67e7ef"
+
 
 @pytest.fixture
 def folder(tiny_clip_folder, tmp_path):
-    """A copy to break."""
+    """A copy that a test may damage."""
     return shutil.copytree(tiny_clip_folder, tmp_path / "copy")
 
 
-def test_finds_a_bundled_checkpoint_before_a_folder_of_that_name(
-    tiny_clip_folder, tmp_path, monkeypatch
-):
+def test_find_checkpoint_prefers_bundled_name_to_folder(tiny_clip_folder, tmp_path, monkeypatch):
     shutil.copytree(tiny_clip_folder, tmp_path / "weights" / "my-clip")
     (tmp_path / "my-clip").mkdir()
     monkeypatch.setattr(checkpoints, "BUNDLED", tmp_path / "weights")
@@ -32,16 +30,24 @@ def test_finds_a_bundled_checkpoint_before_a_folder_of_that_name(
 
 
 @pytest.mark.parametrize("name", ["no-such-clip", "./no/such", "/no/such", "a/b/c"])
-def test_a_name_that_is_nowhere(name):
+def test_load_clip_unknown_name(name):
     with pytest.raises(FileNotFoundError, match=f"no checkpoint '{name}'.*bundled:"):
         load_clip(name)
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def pickle_only(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
 def siglip(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "siglip"}))
 
 
-def cut(folder):
+def truncate(folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
 
@@ -53,100 +59,85 @@ def change_weights(folder, change):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def lack(folder):
+def remove_tensor(folder):
     change_weights(folder, lambda weights: weights.pop("visual_projection.weight"))
 
 
-def resize(folder):
+def resize_tensor(folder):
     change_weights(folder, lambda w: w.update({"text_projection.weight": torch.zeros(5, 32)}))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error", "says"),
+    ("damage", "error", "message"),
     [
-        (
-            lambda f: (f / "config.json").unlink(),
-            FileNotFoundError,
-            r"lacks config.json \(found: m",
-        ),
-        (siglip, ValueError, r"copy/config.json .* 'siglip'"),
-        (
-            lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
-            FileNotFoundError,
-            r"no model.safetensors.*pytorch_model.bin.*run code",
-        ),
-        (lambda f: (f / "tokenizer.json").unlink(), FileNotFoundError, "no tokenizer"),
-        (cut, ValueError, "copy are damaged"),
-        (lack, ValueError, "visual_projection.weight"),
-        (resize, ValueError, "do not fit its config.json"),
+        (remove("config.json"), FileNotFoundError, r"config.json is missing \(found: m"),
+        (siglip, ValueError, r"copy/config.json: model_type = 'siglip'"),
+        (pickle_only, FileNotFoundError, r"no model.safetensors.*pytorch_model.bin.*run code"),
+        (remove("tokenizer.json"), FileNotFoundError, "no tokenizer"),
+        (truncate, ValueError, "copy: the weights are damaged"),
+        (remove_tensor, ValueError, "visual_projection.weight"),
+        (resize_tensor, ValueError, "do not match config.json"),
     ],
 )
-def test_what_is_no_whole_checkpoint(folder, spoil, error, says):
-    spoil(folder)
-    with pytest.raises(error, match=says):
+def test_load_clip_damaged_checkpoint(folder, damage, error, message):
+    damage(folder)
+    with pytest.raises(error, match=message):
         load_clip(folder)
 
 
-def test_a_tokenizer_of_another_checkpoint(folder, vit_b_32_folder):
+def test_load_clip_tokenizer_of_another_checkpoint(folder, vit_b_32_folder):
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
         shutil.copy(vit_b_32_folder / name, folder)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ValueError, match="49408 tokens, the model embeds 600"):
+    with pytest.raises(ValueError, match="49408 tokens, the model 600"):
         load_clip(folder)
 
 
-def test_hash_is_the_sha256_of_the_file(folder):
+def test_hash_weights_equals_sha256_of_file_and_is_cached(folder, tmp_path, monkeypatch):
     weights = folder / "model.safetensors"
     first = hash_weights(folder)
     assert first == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert load_clip(folder, device="cpu").weights_hash == first
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_sha256", lambda path: pytest.fail("the cache was not used"))
+        assert hash_weights(folder) == first
     change_weights(folder, lambda weights: weights["logit_scale"].add_(1))
     assert hash_weights(folder) == hashlib.sha256(weights.read_bytes()).hexdigest() != first
 
-
-def test_hash_is_remembered(folder, monkeypatch):
-    first = hash_weights(folder)
-    monkeypatch.setattr(checkpoints, "_sha256", lambda path: pytest.fail("hashed again"))
-    assert hash_weights(folder) == first
-
-
-def test_hash_needs_no_writable_cache(folder, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "file"))
     assert len(hash_weights(folder)) == 64
 
 
-def test_weights_in_parts(folder, tiny_clip_folder):
+def test_load_clip_sharded_weights(folder, tiny_clip_folder):
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
-    names = sorted(weights)
-    parts = {"model-00001-of-00002.safetensors": names[:9]}
-    parts["model-00002-of-00002.safetensors"] = names[9:]
-    for file, chosen in parts.items():
-        save_file({name: weights[name] for name in chosen}, folder / file, {"format": "pt"})
-    index = {name: file for file, chosen in parts.items() for name in chosen}
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": index})
-    )
+    files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    index = {name: files[i % 2] for i, name in enumerate(weights)}
+    for file in files:
+        shard = {name: tensor for name, tensor in weights.items() if index[name] == file}
+        save_file(shard, folder / file, {"format": "pt"})
+    content = json.dumps({"metadata": {}, "weight_map": index})
+    (folder / "model.safetensors.index.json").write_text(content)
     clip, whole = load_clip(folder, device="cpu"), load_clip(tiny_clip_folder, device="cpu")
     assert torch.equal(clip.text_features(["a star"]), whole.text_features(["a star"]))
     assert clip.weights_hash != whole.weights_hash
 
 
-def test_a_device_that_is_not_there(tiny_clip_folder, monkeypatch):
+def test_load_clip_unavailable_device(tiny_clip_folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=r"'cuda' was asked for.*sees 0 CUDA.*Colab"):
+    with pytest.raises(ValueError, match=r"device = 'cuda': .*finds 0 CUDA.*Colab"):
         load_clip(tiny_clip_folder, device="cuda")
 
 
 class TestHub:
-    """The hub's client is replaced by one that says what the real one would."""
+    """The hub's client is replaced by a fake."""
 
-    def answer(self, monkeypatch, folder=None, error=None, have=()):
-        asked = []
+    def fake_hub(self, monkeypatch, folder=None, error=None, have=()):
+        requests = []
 
         def snapshot_download(name, revision, local_files_only=False, allow_patterns=None):
-            asked.append((revision, local_files_only, allow_patterns))
+            requests.append((revision, local_files_only, allow_patterns))
             if local_files_only and not have:
                 raise FileNotFoundError("not cached")
             if error and not local_files_only:
@@ -154,74 +145,72 @@ class TestHub:
             return str(folder)
 
         monkeypatch.setattr(checkpoints, "snapshot_download", snapshot_download)
-        return asked
+        return requests
 
-    def test_a_cached_copy_is_used_without_asking(self, monkeypatch, tiny_clip_folder):
-        asked = self.answer(monkeypatch, tiny_clip_folder, have=True)
-        assert find_checkpoint("openai/clip") == tiny_clip_folder
-        assert [local for _, local, _ in asked] == [True]
+    def test_cached_copy_needs_no_request(self, monkeypatch, tiny_clip_folder):
+        requests = self.fake_hub(monkeypatch, tiny_clip_folder, have=True)
+        assert find_checkpoint("openai/clip-vit-base-patch32") == tiny_clip_folder
+        # OpenAI's ViT-B/32 is pinned to its safetensors commit.
+        assert [request[:2] for request in requests] == [(REVISION, True)]
 
-    def test_the_config_is_fetched_and_checked_before_the_weights(self, monkeypatch, folder):
-        asked = self.answer(monkeypatch, folder)
+    def test_config_is_validated_before_weights_are_downloaded(self, monkeypatch, folder):
+        requests = self.fake_hub(monkeypatch, folder)
         find_checkpoint("openai/clip", revision="abc")
-        assert [ask[:2] for ask in asked] == [("abc", True), ("abc", False), ("abc", False)]
-        assert asked[1][2] == ["config.json"]
-        assert not any(pattern.endswith(".bin") for pattern in asked[2][2])
+        assert [request[:2] for request in requests] == [
+            ("abc", True),
+            ("abc", False),
+            ("abc", False),
+        ]
+        assert requests[1][2] == ["config.json"]
+        assert not any(pattern.endswith(".bin") for pattern in requests[2][2])
         siglip(folder)
-        del asked[:]
+        requests.clear()
         with pytest.raises(ValueError, match="siglip"):
             find_checkpoint("openai/clip")
-        assert len(asked) == 2
+        assert len(requests) == 2
 
-    def test_a_copy_that_is_not_whole_is_fetched_again(self, monkeypatch, folder):
+    def test_incomplete_copy_is_downloaded_again(self, monkeypatch, folder):
         (folder / "tokenizer.json").unlink()
-        asked = self.answer(monkeypatch, folder, have=True)
+        requests = self.fake_hub(monkeypatch, folder, have=True)
         with pytest.raises(FileNotFoundError, match="no tokenizer"):
             find_checkpoint("openai/clip")
-        assert [local for _, local, _ in asked] == [True, False, False]
+        assert [local for _, local, _ in requests] == [True, False, False]
 
-    def test_openai_vit_b_32_is_pinned_to_its_safetensors(self, monkeypatch, tiny_clip_folder):
-        asked = self.answer(monkeypatch, tiny_clip_folder, have=True)
-        find_checkpoint("openai/clip-vit-base-patch32")
-        assert asked[0][0] == "c237dc49a33fc61debc9276459120b7eac67e7ef"
-
-    def test_offline(self):
-        way_out = r"hf download nobody/no-such --revision abc .*load_clip\('path/to/no-such'\)"
-        with pytest.raises(FileNotFoundError, match=rf"nobody/no-such \(revision abc\).*{way_out}"):
+    def test_offline_message_gives_download_command(self):
+        with pytest.raises(FileNotFoundError, match=r"'a b/c' is neither a folder nor a hub id"):
+            find_checkpoint("a b/c")
+        remedy = r"hf download nobody/no-such --revision abc .*load_clip\('path/to/no-such'\)"
+        with pytest.raises(FileNotFoundError, match=rf"nobody/no-such \(revision abc\).*{remedy}"):
             load_clip("nobody/no-such", revision="abc")
 
     @pytest.mark.parametrize(
         ("status", "message"),
         [
-            (429, r"\(429\).*a/b .*wait five minutes.*hf download"),
+            (429, r"a/b .*\(429\).*Wait five minutes.*hf download"),
             (404, r"a/b \(revision main\).*\(404\)"),
             (503, r"a/b .*\(HTTPError\).*hf download"),
         ],
     )
-    def test_what_the_hub_answered_is_told_apart(self, monkeypatch, status, message):
+    def test_http_status_selects_message(self, monkeypatch, status, message):
         class HTTPError(Exception):
             response = type("Response", (), {"status_code": status})
 
-        # As the client does: an entry not found, because of an HTTP error.
+        # As in the client: entry not found, caused by an HTTP error.
         error = FileNotFoundError("cannot find an appropriate snapshot")
-        error.__cause__ = HTTPError("the hub said no")
-        self.answer(monkeypatch, error=error)
+        error.__cause__ = HTTPError("refused")
+        self.fake_hub(monkeypatch, error=error)
         with pytest.raises(FileNotFoundError, match=message):
             find_checkpoint("a/b")
 
     @pytest.mark.parametrize(
-        ("error", "kind", "says"),
+        ("error", "error_type", "message"),
         [
-            (RuntimeError("407 proxy"), FileNotFoundError, r"out of reach \(RuntimeError\)"),
-            # A full disk is not blamed on the hub.
+            (RuntimeError("407 proxy"), FileNotFoundError, r"unreachable \(RuntimeError\)"),
+            # A full disk is not an error of the hub.
             (OSError(28, "No space left on device"), OSError, "No space left"),
         ],
     )
-    def test_other_errors_of_the_client(self, monkeypatch, error, kind, says):
-        self.answer(monkeypatch, error=error)
-        with pytest.raises(kind, match=says):
+    def test_other_client_errors(self, monkeypatch, error, error_type, message):
+        self.fake_hub(monkeypatch, error=error)
+        with pytest.raises(error_type, match=message):
             find_checkpoint("a/b")
-
-    def test_a_name_the_hub_would_not_take(self):
-        with pytest.raises(FileNotFoundError, match=r"'a b/c' is neither a folder nor a hub id"):
-            find_checkpoint("a b/c")

@@ -1,5 +1,3 @@
-"""Pixels against Pillow and numpy alone, and against transformers' whole processor."""
-
 import numpy as np
 import pytest
 import torch
@@ -12,13 +10,15 @@ STD = np.array([0.26862954, 0.26130258, 0.27577711])
 SIZES = [(64, 64), (96, 96), (80, 120), (50, 64), (33, 200)]
 
 
-def by_hand(image: Image.Image, side: int) -> np.ndarray:
+def preprocess_naive(image: Image.Image, size: int) -> np.ndarray:
     image = image.convert("RGB")
     short = min(image.size)
-    size = tuple(side if length == short else int(side * length / short) for length in image.size)
-    image = image.resize(size, Image.Resampling.BICUBIC)
-    left, top = (size[0] - side) // 2, (size[1] - side) // 2
-    array = np.asarray(image.crop((left, top, left + side, top + side)), dtype=np.float64) / 255
+    resized = tuple(
+        size if length == short else int(size * length / short) for length in image.size
+    )
+    image = image.resize(resized, Image.Resampling.BICUBIC)
+    x, y = (resized[0] - size) // 2, (resized[1] - size) // 2
+    array = np.asarray(image.crop((x, y, x + size, y + size)), dtype=np.float64) / 255
     return ((array - MEAN) / STD).transpose(2, 0, 1)
 
 
@@ -33,48 +33,45 @@ def images():
     return [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in SIZES]
 
 
-def test_equals_pillow_and_numpy(preprocess, images):
-    reference = np.stack([by_hand(Image.fromarray(image), 64) for image in images])
+def test_preprocessor_equals_pillow_and_transformers(preprocess, images, tiny_clip_folder):
+    reference = np.stack([preprocess_naive(Image.fromarray(image), 64) for image in images])
     pixels = preprocess(images)
     assert (pixels.dtype, pixels.shape) == (torch.float32, (5, 3, 64, 64))
     assert pixels.is_contiguous()
     assert np.abs(pixels.numpy() - reference).max() < 1e-5
-    assert torch.equal(preprocess([Image.fromarray(image) for image in images]), pixels)
-
-
-@pytest.mark.parametrize("row", range(len(SIZES)))
-def test_equals_the_whole_processor(preprocess, images, tiny_clip_folder, row):
+    pil_images = [Image.fromarray(image) for image in images]
+    assert torch.equal(preprocess(pil_images), pixels)
     processor = PROCESSOR.from_pretrained(tiny_clip_folder)
-    reference = processor(Image.fromarray(images[row]), return_tensors="pt")["pixel_values"]
-    assert torch.allclose(preprocess([images[row]]), reference, atol=1e-5)
+    reference = [processor(image, return_tensors="pt")["pixel_values"] for image in pil_images]
+    assert torch.allclose(pixels, torch.cat(reference), atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
-def test_takes_any_kind_of_picture(preprocess, images, mode):
+def test_preprocessor_accepts_image_modes(preprocess, images, mode):
     image = Image.fromarray(images[1]).convert(mode)
-    assert np.abs(preprocess([image])[0].numpy() - by_hand(image, 64)).max() < 1e-5
+    assert np.abs(preprocess([image])[0].numpy() - preprocess_naive(image, 64)).max() < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 4), (70, 64), (3, 3, 3)])
-def test_takes_grey_and_transparent_arrays(preprocess, shape):
+def test_preprocessor_accepts_array_shapes(preprocess, shape):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    reference = by_hand(Image.fromarray(array), 64)
+    reference = preprocess_naive(Image.fromarray(array), 64)
     assert np.abs(preprocess([array])[0].numpy() - reference).max() < 1e-5
 
 
-def test_a_black_picture_is_scaled_like_any_other(preprocess):
+def test_preprocessor_rescales_black_images(preprocess):
     black = preprocess([np.zeros((64, 64, 3), np.uint8), np.zeros((90, 64, 3), np.uint8)])
     assert np.allclose(black[:, :, 5, 5], -MEAN / STD, atol=1e-6)
 
 
-def test_resizes_then_crops_where_the_two_sizes_differ(tmp_path, images):
+def test_preprocessor_resize_and_crop_of_different_sizes(tmp_path, images):
     size = {"shortest_edge": 72}
     PROCESSOR(size=size, crop_size={"height": 64, "width": 64}).save_pretrained(tmp_path)
     reference = PROCESSOR.from_pretrained(tmp_path)(images[0], return_tensors="pt")["pixel_values"]
     assert torch.allclose(Preprocessor(tmp_path, 64)([images[0]]), reference, atol=1e-5)
 
 
-def test_the_key_names_the_settings(tmp_path, tiny_clip_folder, vit_b_32_folder):
+def test_preprocessor_key_depends_on_settings(tmp_path, tiny_clip_folder, vit_b_32_folder):
     openai = Preprocessor(tmp_path, 224).key
     assert Preprocessor(vit_b_32_folder, 224).key == openai
     assert Preprocessor(tiny_clip_folder, 64).key != openai
@@ -86,12 +83,12 @@ def test_the_key_names_the_settings(tmp_path, tiny_clip_folder, vit_b_32_folder)
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ([], "no pictures"),
-        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3))], r"picture 1 .* float64"),
-        ([np.zeros((3, 8, 8), np.uint8)], r"picture 0 .*\(3, 8, 8\)"),
-        ([np.zeros(8, np.uint8)], r"picture 0 .*\(8,\)"),
+        ([], r"images = \[\]"),
+        ([np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3))], r"images\[1\] .* float64"),
+        ([np.zeros((3, 8, 8), np.uint8)], r"images\[0\] .*\(3, 8, 8\)"),
+        ([np.zeros(8, np.uint8)], r"images\[0\] .*\(8,\)"),
     ],
 )
-def test_refuses_what_is_no_picture(preprocess, images, message):
+def test_preprocessor_rejects_invalid_images(preprocess, images, message):
     with pytest.raises(ValueError, match=message):
         preprocess(images)

@@ -1,15 +1,13 @@
-"""Components on disk: what was written comes back, and nothing else passes for it."""
-
 import json
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from ordlib.components import io as serialization
+from ordlib.components import io
 from ordlib.components.io import load_checkpoint, read_json, save_checkpoint
 
-# A view, to be kept as it looks.
+# The tensor is a non-contiguous view.
 OLD = ({"method": "A", "n": [1, 2]}, {"x": torch.arange(6.0).view(2, 3).T}, {"seed": 0})
 NEW = ({"method": "B", "n": [3]}, {"x": torch.arange(4.0) + 1}, {"seed": 1})
 FILES = ["model.safetensors", "card.json", "config.json"]
@@ -21,7 +19,7 @@ def folder(tmp_path):
     return tmp_path / "mine"
 
 
-def test_it_comes_back(folder):
+def test_save_checkpoint_round_trip(folder):
     config, tensors = load_checkpoint(folder)
     sha256 = config.pop("sha256")
     assert config == OLD[0]
@@ -34,41 +32,41 @@ def test_it_comes_back(folder):
     assert read_json(folder / "card.json") == OLD[2] | {"sha256": sha256}
 
 
-@pytest.mark.parametrize("place", [0, 60, -1])
-def test_a_byte_changed_is_noticed(folder, place):
+@pytest.mark.parametrize("position", [0, 60, -1])
+def test_load_checkpoint_detects_changed_byte(folder, position):
     path = folder / "model.safetensors"
     content = bytearray(path.read_bytes())
-    content[place] ^= 1
+    content[position] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model.safetensors has sha256 .*, its config says .*"):
+    with pytest.raises(ValueError, match=r"model.safetensors: sha256 = .*config.json has .*"):
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_missing_file_is_named(folder, name):
-    (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"mine is no component: it lacks {name}"):
-        load_checkpoint(folder)
+def test_load_checkpoint_missing_file(folder):
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=f"mine: not a component, {name} is missing"):
+            load_checkpoint(folder)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        *((text, "config.json is damaged") for text in ("", '{"method": ', "[1]", "null")),
-        ('{"method": "A"}', "its config says None"),
+        *((text, "config.json: damaged") for text in ("", '{"method": ', "[1]", "null")),
+        ('{"method": "A"}', "config.json has None"),
     ],
 )
-def test_a_damaged_config(folder, content, says):
+def test_load_checkpoint_damaged_config(folder, content, message):
     (folder / "config.json").write_text(content)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         load_checkpoint(folder)
 
 
-def test_no_safetensors_in_spite_of_the_right_hash(folder):
-    (folder / "model.safetensors").write_bytes(b"nothing of the kind")
-    sha256 = serialization.hashlib.sha256(b"nothing of the kind").hexdigest()
+def test_load_checkpoint_not_safetensors_despite_correct_hash(folder):
+    (folder / "model.safetensors").write_bytes(b"text")
+    sha256 = io.hashlib.sha256(b"text").hexdigest()
     (folder / "config.json").write_text(json.dumps({"sha256": sha256}))
-    with pytest.raises(ValueError, match=r"is no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         load_checkpoint(folder)
 
 
@@ -78,11 +76,11 @@ class Crash(Exception):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("when", ["before", "half", "after"])
-def test_a_crash_leaves_the_old_one_or_is_found_out(folder, monkeypatch, name, when):
-    real = serialization.atomic_write
+def test_save_checkpoint_crash_leaves_old_or_detectable_files(folder, monkeypatch, name, when):
+    real = io.atomic_write
 
     class Crashing:
-        """Writing a file that ends early: before, halfway, or right after it is in place."""
+        """Atomic write that crashes before, halfway, or right after the rename."""
 
         def __init__(self, path):
             self.path, self.inner = path, real(path)
@@ -101,7 +99,7 @@ def test_a_crash_leaves_the_old_one_or_is_found_out(folder, monkeypatch, name, w
             if self.path.name == name:
                 raise Crash
 
-    monkeypatch.setattr(serialization, "atomic_write", Crashing)
+    monkeypatch.setattr(io, "atomic_write", Crashing)
     with pytest.raises(Crash):
         save_checkpoint(folder, *NEW)
     if name == "model.safetensors" and when != "after":
@@ -118,7 +116,7 @@ def test_a_crash_leaves_the_old_one_or_is_found_out(folder, monkeypatch, name, w
             load_checkpoint(folder)
 
 
-def test_what_json_cannot_say_is_refused_before_anything_is_written(folder):
+def test_save_checkpoint_validates_json_before_writing(folder):
     for config, card in (({"n": float("nan")}, {}), ({}, {"n": float("inf")}), ({}, {"n": {1}})):
         with pytest.raises((ValueError, TypeError)):
             save_checkpoint(folder, config, NEW[1], card)

@@ -6,49 +6,43 @@ from contextlib import nullcontext
 import pytest
 
 import ordlib
-from ordlib.course import _doctor as doctor_module
+from ordlib.course import _doctor
 from ordlib.course._doctor import Check, Report, doctor
 
 
-def line(name: str, **how: bool) -> str:
-    """What a new report says about one thing, without the network if not told else."""
-    checks = doctor(**{"network": False, **how}).checks
+def line(name: str, **kwargs: bool) -> str:
+    """The line of one check, by default without network."""
+    checks = doctor(**{"network": False, **kwargs}).checks
     return next(str(check) for check in checks if check.name == name)
 
 
-def test_the_public_name_can_be_called_although_the_module_has_it_too():
-    assert ordlib.doctor(network=False, paths=False).ok
-    assert str(doctor_module(network=False, paths=False)) == str(doctor(False, False))
-
-
-def test_without_network_and_paths_it_reads_the_same_everywhere(monkeypatch, tmp_path):
-    before = str(doctor(network=False, paths=False))
+def test_doctor_without_network_and_paths_is_the_same_everywhere(monkeypatch, tmp_path):
+    before = str(ordlib.doctor(network=False, paths=False))
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
     monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
-    real = doctor_module.version
-    monkeypatch.setattr(doctor_module, "version", lambda name: real(name) + ".post1")
+    version = _doctor.version
+    monkeypatch.setattr(_doctor, "version", lambda name: version(name) + ".post1")
     assert str(doctor(network=False, paths=False)) == before
     assert not re.search(r"/|\bcpu\b|cuda|GB", before)
     assert set(re.findall(r"\[\w+\]", before)) == {"[OK]"}
 
 
-def test_it_prints_as_text_in_a_notebook():
+def test_report_prints_as_text():
     report = Report((Check("disk", "full", "empty it"), Check("torch", ">=2.9")))
     assert repr(report) == "[FIX] disk: full\n      -> empty it\n[OK]  torch: >=2.9"
     assert not report.ok
 
 
-def test_versions_missing_and_too_old(monkeypatch):
+def test_doctor_reports_missing_and_old_versions(monkeypatch):
     def version(name):
         if name == "peft":
-            raise doctor_module.PackageNotFoundError(name)
+            raise _doctor.PackageNotFoundError(name)
         return {"torch": "1.13", "numpy": "2.1rc1"}.get(name, "99")
 
-    monkeypatch.setattr(doctor_module, "version", version)
-    monkeypatch.setattr(doctor_module.platform, "python_version", lambda: "3.10.4")
-    python, torch, peft, numpy = (
-        line(name, paths=False) for name in ("Python", "torch", "peft", "numpy")
-    )
+    monkeypatch.setattr(_doctor, "version", version)
+    monkeypatch.setattr(_doctor.platform, "python_version", lambda: "3.10.4")
+    names = ("Python", "torch", "peft", "numpy")
+    python, torch, peft, numpy = (line(name, paths=False) for name in names)
     fix = "\n      -> "
     assert python == f"[FIX] Python: >=3.11,<3.14{fix}install a Python that is >=3.11,<3.14"
     assert torch == f'[FIX] torch: 1.13, >=2.9 is needed{fix}pip install "torch>=2.9"'
@@ -58,7 +52,7 @@ def test_versions_missing_and_too_old(monkeypatch):
     assert '%pip install "torch>=2.9", then Runtime' in line("torch", paths=False)
 
 
-def test_no_gpu_is_no_fault(monkeypatch):
+def test_doctor_accepts_a_cpu(monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -68,24 +62,24 @@ def test_no_gpu_is_no_fault(monkeypatch):
     assert "Runtime > Change runtime type > T4" in line("device")
 
 
-def test_full_and_locked_disks(monkeypatch, tmp_path):
+def test_doctor_reports_full_and_read_only_disks(monkeypatch, tmp_path):
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "not" / "yet"))
     assert line("cache of ordlib").startswith("[OK]")
     assert not (tmp_path / "not").exists()
     usage = namedtuple("usage", "free")(1e9)
-    monkeypatch.setattr(doctor_module.shutil, "disk_usage", lambda path: usage)
-    says = "1 GB free\n      -> free 2 GB there, or set the environment variable ORDLIB_CACHE"
-    assert says in line("cache of ordlib")
+    monkeypatch.setattr(_doctor.shutil, "disk_usage", lambda path: usage)
+    message = "1 GB free\n      -> free 2 GB there, or set the environment variable ORDLIB_CACHE"
+    assert message in line("cache of ordlib")
     assert "HF_HOME" in line("cache of the hub")
 
-    def locked(dir):
+    def read_only(dir):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(doctor_module.tempfile, "TemporaryFile", locked)
+    monkeypatch.setattr(_doctor.tempfile, "TemporaryFile", read_only)
     assert "cannot be written (Permission denied)" in line("cache of ordlib")
 
 
-def test_the_hub(monkeypatch):
+def test_doctor_does_not_need_the_hub(monkeypatch):
     from huggingface_hub import constants
 
     def hub():
@@ -97,15 +91,14 @@ def test_the_hub(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "switched off by HF_HUB_OFFLINE=1" in hub()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(doctor_module.urllib.request, "urlopen", unreachable)
-    # The course needs no hub.
-    assert re.match(r"\[OK\].* does not answer .*needed only to fetch a real CLIP", hub())
-    monkeypatch.setattr(doctor_module.urllib.request, "urlopen", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(_doctor.urllib.request, "urlopen", unreachable)
+    assert re.match(r"\[OK\].* is not reachable .*needed only to fetch a real CLIP", hub())
+    monkeypatch.setattr(_doctor.urllib.request, "urlopen", lambda *_, **__: nullcontext())
     assert hub() == "[OK]  Hugging Face hub: reachable"
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_little_memory(monkeypatch, ok):
+def test_doctor_reports_low_memory(monkeypatch, ok):
     memory = namedtuple("memory", "available")(3e9 if ok else 1e9)
     monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     assert line("memory").startswith("[OK]" if ok else "[FIX]")

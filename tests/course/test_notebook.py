@@ -8,20 +8,20 @@ import torch
 from ordlib.course import notebook
 
 
-def draws(seed):
-    notebook.start(seed=seed)
+def draw(seed):
+    notebook.setup(seed=seed)
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
-def test_start_seeds_everything():
-    assert draws(3) == draws(3)
-    assert all(a != b for a, b in zip(draws(3), draws(4), strict=True))
+def test_setup_seeds_all_generators():
+    assert draw(3) == draw(3)
+    assert all(a != b for a, b in zip(draw(3), draw(4), strict=True))
 
 
-def test_results_go_where_the_course_says_else_to_the_cache(tmp_path, monkeypatch):
+def test_results_log_saves_to_the_results_folder_or_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ORDLIB_RESULTS", str(tmp_path / "out"))
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
-    results = notebook.Results("demo")
+    results = notebook.ResultsLog("demo")
     results["b"], results["a"], results["name"] = np.float32(0.5), np.int64(3), "ridge"
     results.save()
     text = (tmp_path / "out" / "demo.json").read_text()
@@ -32,6 +32,6 @@ def test_results_go_where_the_course_says_else_to_the_cache(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("value", [[1, 2], float("nan"), np.inf])
-def test_results_refuse_what_is_no_number_or_has_no_value(value):
-    with pytest.raises((TypeError, ValueError), match="'mae' is "):
-        notebook.Results("demo")["mae"] = value
+def test_results_log_rejects_other_values(value):
+    with pytest.raises((TypeError, ValueError), match="mae = "):
+        notebook.ResultsLog("demo")["mae"] = value

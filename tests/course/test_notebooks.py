@@ -17,6 +17,6 @@ def test_there_is_a_notebook_for_each_source_and_lab():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("rule", documents.RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", documents.LINT_RULES, ids=lambda rule: rule.__name__)
 def test_a_notebook_keeps_the_rule(name, rule):
-    assert list(rule(documents.Page(HOME / f"{name}.ipynb"))) == []
+    assert list(rule(documents.NotebookFiles(HOME / f"{name}.ipynb"))) == []

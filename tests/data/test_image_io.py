@@ -7,9 +7,9 @@ from ordlib.data.image_io import load_image, to_rgb, validate_image
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
-def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
+def test_load_image_scales_16_bit_gray(tmp_path):
     values = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
-    for name in ("grey.png", "grey.tif"):
+    for name in ("gray.png", "gray.tif"):
         Image.fromarray(values).save(tmp_path / name)
         assert np.asarray(load_image(tmp_path / name))[0, :, 0].tolist() == [0, 100, 255]
 
@@ -29,49 +29,48 @@ def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
         ("I", 257 * 30, (30, 30, 30)),
     ],
 )
-def test_modes_become_rgb(mode, given, expected):
+def test_to_rgb_converts_modes(mode, given, expected):
     image = to_rgb(Image.new(mode, (3, 2), given))
     assert image.mode == "RGB"
     assert image.getpixel((1, 1)) == expected
 
 
-def test_palette_with_a_transparent_colour(tmp_path):
+def test_load_image_palette_transparency_is_white(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([0, 0, 0, 200, 10, 10])
     image.putpixel((1, 0), 1)
     image.save(tmp_path / "palette.png", transparency=0)
-    picture = load_image(tmp_path / "palette.png")
-    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (200, 10, 10)]
+    image = load_image(tmp_path / "palette.png")
+    assert [image.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (200, 10, 10)]
 
 
-def test_exif_orientation_is_applied(tmp_path):
+def test_load_image_applies_exif_orientation(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rows are columns
-    Image.fromarray(NOISE).save(tmp_path / "turned.png", exif=exif)
-    picture = np.asarray(load_image(tmp_path / "turned.png"))
-    assert np.array_equal(picture, np.rot90(NOISE, -1))
+    exif[0x0112] = 6  # rotated by 90 degrees
+    Image.fromarray(NOISE).save(tmp_path / "rotated.png", exif=exif)
+    assert np.array_equal(load_image(tmp_path / "rotated.png"), np.rot90(NOISE, -1))
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp", "ppm"])
-def test_sound_files_have_no_fault_and_cut_ones_do(tmp_path, suffix):
-    path = tmp_path / f"picture.{suffix}"
+def test_validate_image_detects_truncated_files(tmp_path, suffix):
+    path = tmp_path / f"image.{suffix}"
     Image.fromarray(NOISE).save(path)
     assert validate_image(path) == 40 * 60
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3])
-    assert "cannot be read" in validate_image(path)
-    with pytest.raises(OSError, match="picture"):
+    assert "cannot be decoded" in validate_image(path)
+    with pytest.raises(OSError, match=str(path)):
         load_image(path)
 
 
-def test_a_jpeg_without_end_marker_is_sound_if_it_decodes(tmp_path):
-    path = tmp_path / "picture.jpg"
+def test_validate_image_accepts_jpeg_without_end_marker(tmp_path):
+    path = tmp_path / "image.jpg"
     Image.fromarray(NOISE).save(path)
     path.write_bytes(path.read_bytes() + b"\0" * 70_000)
     assert validate_image(path) == 40 * 60
 
 
-def test_other_faults_are_told_apart(tmp_path, monkeypatch):
+def test_validate_image_describes_errors(tmp_path, monkeypatch):
     (tmp_path / "empty.png").touch()
     (tmp_path / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
     Image.new("F", (4, 4)).save(tmp_path / "floats.tif")
@@ -80,15 +79,15 @@ def test_other_faults_are_told_apart(tmp_path, monkeypatch):
     assert validate_image(tmp_path / "line.png", longest=100) == 3600
     assert "600 by 6 pixels" in validate_image(tmp_path / "line.png", longest=99)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
-    for name, says in {
+    for name, message in {
         "empty.png": "is an empty file",
-        "script.png": "of a kind that is not read",
-        "floats.tif": "kind 'F'",
+        "script.png": "unsupported format",
+        "floats.tif": "mode 'F'",
         "bomb.png": "more than 8,000 pixels",
     }.items():
-        assert says in validate_image(tmp_path / name)
+        assert message in validate_image(tmp_path / name)
 
 
-def test_a_missing_file_says_so(tmp_path):
+def test_load_image_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
         load_image(tmp_path / "gone.png")

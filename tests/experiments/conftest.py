@@ -1,4 +1,4 @@
-"""Fixtures for the experiments: a cache of their own, a random CLIP, small rendered splits."""
+"""Fixtures for the experiments: a separate cache, a random CLIP, small synthetic splits."""
 
 import pytest
 
@@ -26,10 +26,10 @@ def clip(tiny_clip_folder):
 
 @pytest.fixture
 def small_world(monkeypatch):
-    """Rendered splits of a few pictures, for what trains and tests ranking adapters."""
+    """Shrink the synthetic splits on which ranking adapters are trained and tested."""
     for split, size in {"train": 20, "val": 24, "test": 20, "distractors": 10}.items():
         monkeypatch.setitem(rendering.SPLIT_SIZES, split, size)
-    for task in adapter_data.SIZES:
-        monkeypatch.setitem(adapter_data.SIZES, task, 30)
-    monkeypatch.setattr(adapter_data, "TEST_SIZE", 40)
-    monkeypatch.setattr(adapter_data, "DAMAGED_EACH", 12)
+    for task in adapter_data.NUM_TRAIN_IMAGES:
+        monkeypatch.setitem(adapter_data.NUM_TRAIN_IMAGES, task, 30)
+    monkeypatch.setattr(adapter_data, "NUM_TEST_IMAGES", 40)
+    monkeypatch.setattr(adapter_data, "NUM_DISTORTED", 12)

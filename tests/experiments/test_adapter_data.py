@@ -1,156 +1,150 @@
-"""What ranking adapters are trained and tested on: nothing that is held back is ever shown."""
+"""Training and evaluation sets of ranking adapters: held-out objects stay held out."""
 
 import numpy as np
 import pytest
 
-from ordlib.experiments import adapter_data as ranking_data
+from ordlib.experiments import adapter_data as module
 from ordlib.experiments.adapter_data import HELD_OUT_OBJECTS, eval_sets, training_data
 from ordlib.synthetic.load import load_data
 from ordlib.synthetic.vocabulary import OBJECTS
 
 PLURALS = [noun.plural for noun in OBJECTS]
-WORDINGS = {"seen": ("{plural}?", "No."), "held_out": ("How many {plural}?", "No.")}
+TEMPLATES = {"seen": ("{plural}?", "No."), "held_out": ("How many {plural}?", "No.")}
 PLAIN = {"seen": ("By age.", "No."), "held_out": ("Oldest?", "No.")}
 
 pytestmark = pytest.mark.usefixtures("small_world")
 
 
-def pictures(data) -> list[bytes]:
+def image_bytes(data) -> list[bytes]:
     return [image.tobytes() for image in data.images]
 
 
 @pytest.fixture
 def counting(clip):
-    return {each.name: each for each in eval_sets(clip, "counting", WORDINGS)}
+    return {eval_set.name: eval_set for eval_set in eval_sets(clip, "counting", TEMPLATES)}
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_training_never_shows_them(clip, split):
-    usual = load_data("counting", split, clip.image_size, 30 if split == "train" else 24)
+def test_training_data_excludes_held_out_objects(clip, split):
+    default = load_data("counting", split, clip.image_size, 30 if split == "train" else 24)
     data = training_data(clip, "counting", split)
-    kept = [i for i, name in enumerate(usual.metadata["plural"]) if name not in HELD_OUT_OBJECTS]
-    assert 0 < len(kept) < len(usual)
+    kept = [i for i, name in enumerate(default.metadata["plural"]) if name not in HELD_OUT_OBJECTS]
+    assert 0 < len(kept) < len(default)
     assert len(set(HELD_OUT_OBJECTS)) == pytest.approx(len(PLURALS) / 8, abs=1)
     assert set(HELD_OUT_OBJECTS) < set(PLURALS)
-    assert pictures(data) == [usual.images[i].tobytes() for i in kept]
-    assert data.values.tolist() == usual.values[kept].tolist()
-    assert data.metadata["plural"].tolist() == usual.metadata["plural"][kept].tolist()
+    assert image_bytes(data) == [default.images[i].tobytes() for i in kept]
+    assert data.values.tolist() == default.values[kept].tolist()
+    assert data.metadata["plural"].tolist() == default.metadata["plural"][kept].tolist()
     assert data.split == split
 
 
 @pytest.mark.parametrize("task", ["counting", "ageing"])
-def test_a_larger_train_split_begins_with_the_usual_one(clip, task):
-    data, usual = training_data(clip, task, "train"), load_data(task, "train", clip.image_size)
-    known = (
-        usual.metadata["plural"].isin(HELD_OUT_OBJECTS)
-        if task == "counting"
-        else [False] * len(usual)
-    )
-    expected = [image.tobytes() for image, no in zip(usual.images, known, strict=True) if not no]
-    assert pictures(data)[: len(expected)] == expected
+def test_training_data_starts_with_the_default_split(clip, task):
+    data, default = training_data(clip, task, "train"), load_data(task, "train", clip.image_size)
+    expected = image_bytes(default)
+    if task == "counting":
+        held_out = default.metadata["plural"].isin(HELD_OUT_OBJECTS)
+        expected = [image for image, skip in zip(expected, held_out, strict=True) if not skip]
+    assert image_bytes(data)[: len(expected)] == expected
     assert len(data) > len(expected)
-    assert len(usual) == 20
+    assert len(default) == 20
 
 
-def test_quality_is_learned_from_damaged_drawings_too(clip, monkeypatch):
-    """Undamaged, they are training pictures: no photograph of val, no unseen object."""
-    monkeypatch.setattr(ranking_data, "_damaged", lambda picture, rng: (picture, 2.0))
+def test_training_data_augments_quality_with_training_drawings(clip, monkeypatch):
+    """No photograph of val, no held-out object."""
+    monkeypatch.setattr(module, "_distort_drawing", lambda image, rng: (image, 2.0))
     drawings = [training_data(clip, task, "train") for task in ("counting", "ageing")]
-    each = len(drawings[0])
-    monkeypatch.setattr(ranking_data, "DAMAGED_EACH", each)
+    count = len(drawings[0])
+    monkeypatch.setattr(module, "NUM_DISTORTED", count)
     data = training_data(clip, "quality", "train")
     photographs = load_data("quality", "train", clip.image_size, 30)
-    assert pictures(data) == [
-        *pictures(photographs),
-        *pictures(drawings[0])[:each],
-        *pictures(drawings[1])[:each],
-    ]
-    assert data.values.tolist() == [*photographs.values, *[2.0] * 2 * each]
+    augmented = [image for part in drawings for image in image_bytes(part)[:count]]
+    assert image_bytes(data) == image_bytes(photographs) + augmented
+    assert data.values.tolist() == [*photographs.values, *[2.0] * 2 * count]
     assert data.metadata["scene_id"].tolist() == data.groups.tolist()
-    assert data.groups.tolist() == [*photographs.groups, *["drawing"] * 2 * each]
-    assert data.fingerprint not in {each.fingerprint for each in (photographs, *drawings)}
+    assert data.groups.tolist() == [*photographs.groups, *["drawing"] * 2 * count]
+    assert data.fingerprint not in {part.fingerprint for part in (photographs, *drawings)}
     val = training_data(clip, "quality", "val")
-    assert pictures(val) == pictures(load_data("quality", "val", clip.image_size))
+    assert image_bytes(val) == image_bytes(load_data("quality", "val", clip.image_size))
 
 
-def test_a_drawing_is_damaged_as_its_score_says(clip):
+def test_add_distorted_drawings_distorts_by_score(clip):
     drawings = load_data("ageing", "train", clip.image_size, 30)
     photographs = load_data("quality", "val", clip.image_size, 2)
-    data, again = (
-        ranking_data.add_distorted_drawings(photographs, [drawings], 30) for _ in range(2)
-    )
-    assert pictures(data) == pictures(again)
+    data, again = (module.add_distorted_drawings(photographs, [drawings], 30) for _ in range(2))
+    assert image_bytes(data) == image_bytes(again)
     scores = data.values[2:]
     assert 1 <= scores.min() < 2 < 4 < scores.max() <= 5
-    off = np.abs(np.float64(data.images[2:]) - drawings.images).mean(axis=(1, 2, 3))
-    # Kinds of damage differ in how far they move pixels: only the ends are sure.
-    assert off[scores > 4].mean() < off[scores < 3].mean() / 2
+    error = np.abs(np.float64(data.images[2:]) - drawings.images).mean(axis=(1, 2, 3))
+    # Kinds of distortion differ in their pixel errors, so that only the extremes are ordered.
+    assert error[scores > 4].mean() < error[scores < 3].mean() / 2
 
 
-def test_counting_is_tested_in_four_ways(counting, clip):
+def test_eval_sets_of_counting(counting, clip):
     assert [*counting] == ["test", "held-out objects", "distractors", "absent objects"]
     test = load_data("counting", "test", clip.image_size)
-    assert pictures(counting["test"].data) == pictures(test)
+    assert image_bytes(counting["test"].data) == image_bytes(test)
     assert len(test) == 20
-    many = load_data("counting", "test", clip.image_size, 40)
-    unseen = [i for i, name in enumerate(many.metadata["plural"]) if name in HELD_OUT_OBJECTS]
-    assert unseen
-    assert pictures(counting["held-out objects"].data) == [many.images[i].tobytes() for i in unseen]
-    crowded = load_data("counting", "distractors", clip.image_size)
-    assert pictures(counting["distractors"].data) == pictures(crowded)
+    extended = load_data("counting", "test", clip.image_size, 40)
+    held_out = [i for i, name in enumerate(extended.metadata["plural"]) if name in HELD_OUT_OBJECTS]
+    assert held_out
+    assert image_bytes(counting["held-out objects"].data) == [
+        extended.images[i].tobytes() for i in held_out
+    ]
+    distractors = load_data("counting", "distractors", clip.image_size)
+    assert image_bytes(counting["distractors"].data) == image_bytes(distractors)
 
 
-def test_every_picture_is_asked_for_its_own_objects(counting):
+def test_eval_sets_prompt_for_the_object_in_the_image(counting):
     for name in ("test", "held-out objects", "distractors"):
-        judged = counting[name]
-        assert judged.truth.tolist() == judged.data.values.tolist()
-        plurals = judged.data.metadata["plural"].tolist()
-        assert judged.prompts["seen"] == [f"{plural}?" for plural in plurals]
-        assert judged.prompts["held_out"] == [f"How many {plural}?" for plural in plurals]
+        eval_set = counting[name]
+        assert eval_set.y_true.tolist() == eval_set.data.values.tolist()
+        plurals = eval_set.data.metadata["plural"].tolist()
+        assert eval_set.prompts["seen"] == [f"{plural}?" for plural in plurals]
+        assert eval_set.prompts["held_out"] == [f"How many {plural}?" for plural in plurals]
 
 
-def test_absent_objects_are_others_and_there_are_none_of_them(counting):
+def test_eval_sets_absent_objects_have_target_0(counting):
     absent, test = counting["absent objects"], counting["test"].data
     count = len(test)
-    assert len(absent.data) == len(absent.truth) == 2 * count
-    assert pictures(absent.data) == pictures(test) * 2
-    assert absent.truth.tolist() == [*test.values, *[0.0] * count]
+    assert len(absent.data) == len(absent.y_true) == 2 * count
+    assert image_bytes(absent.data) == image_bytes(test) * 2
+    assert absent.y_true.tolist() == [*test.values, *[0.0] * count]
     assert [*absent.prompts] == ["seen"]
-    asked = [prompt.removesuffix("?") for prompt in absent.prompts["seen"]]
-    own = test.metadata["plural"].tolist()
-    assert asked[:count] == own
-    for other, shown in zip(asked[count:], own, strict=True):
-        assert other != shown
-        assert other in PLURALS
-    assert absent.data.metadata["plural"].tolist() == asked
-    # By chance, but the same every time; and not one for all.
-    assert len(set(asked[count:])) > count / 2
+    prompted = [prompt.removesuffix("?") for prompt in absent.prompts["seen"]]
+    present = test.metadata["plural"].tolist()
+    assert prompted[:count] == present
+    assert all(a != b for a, b in zip(prompted[count:], present, strict=True))
+    assert set(prompted) <= set(PLURALS)
+    assert absent.data.metadata["plural"].tolist() == prompted
+    # Sampled, not one for all.
+    assert len(set(prompted[count:])) > count / 2
 
 
-def test_other_tasks_have_their_test_split_alone(clip):
-    (judged,) = eval_sets(clip, "ageing", PLAIN)
-    assert judged.name == "test"
-    assert pictures(judged.data) == pictures(load_data("ageing", "test", clip.image_size))
-    assert judged.truth.tolist() == judged.data.values.tolist()
-    assert judged.prompts == {"seen": ["By age."] * 20, "held_out": ["Oldest?"] * 20}
+def test_eval_sets_of_other_tasks_are_the_test_split(clip):
+    (eval_set,) = eval_sets(clip, "ageing", PLAIN)
+    assert eval_set.name == "test"
+    assert image_bytes(eval_set.data) == image_bytes(load_data("ageing", "test", clip.image_size))
+    assert eval_set.y_true.tolist() == eval_set.data.values.tolist()
+    assert eval_set.prompts == {"seen": ["By age."] * 20, "held_out": ["Oldest?"] * 20}
 
 
 @pytest.mark.parametrize("task", ["counting", "ageing"])
-def test_no_picture_that_is_tested_was_trained_on(clip, task):
-    seen = set()
+def test_eval_sets_are_disjoint_from_training_data(clip, task):
+    trained = set()
     for split in ("train", "val"):
-        seen |= set(pictures(training_data(clip, task, split)))
-    prompt_templates = WORDINGS if task == "counting" else PLAIN
-    for judged in eval_sets(clip, task, prompt_templates):
-        assert seen.isdisjoint(pictures(judged.data))
+        trained |= set(image_bytes(training_data(clip, task, split)))
+    prompt_templates = TEMPLATES if task == "counting" else PLAIN
+    for eval_set in eval_sets(clip, task, prompt_templates):
+        assert trained.isdisjoint(image_bytes(eval_set.data))
 
 
-def test_an_absent_object_is_never_the_pictures_own(clip, monkeypatch):
-    """With three objects chance alone would hit the own one in a third of the pictures."""
+def test_eval_sets_absent_objects_are_never_in_the_image(clip, monkeypatch):
+    """With three objects, random ones would be in a third of the images."""
     test = load_data("counting", "test", clip.image_size)
     names = test.metadata["plural"].tolist()
     few = [noun for noun in OBJECTS if noun.plural in names[:3]]
-    monkeypatch.setattr(ranking_data, "OBJECTS", few)
-    judged = eval_sets(clip, "counting", WORDINGS)[-1]
-    others = [prompt.removesuffix("?") for prompt in judged.prompts["seen"][len(names) :]]
+    monkeypatch.setattr(module, "OBJECTS", few)
+    eval_set = eval_sets(clip, "counting", TEMPLATES)[-1]
+    others = [prompt.removesuffix("?") for prompt in eval_set.prompts["seen"][len(names) :]]
     assert all(other != name for other, name in zip(others, names, strict=True))

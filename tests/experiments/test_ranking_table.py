@@ -1,4 +1,4 @@
-"""The table of the ranking adapter: which models it has, their rows, and the command."""
+"""The results table of the ranking adapter."""
 
 import json
 from collections import Counter
@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from ordlib import load_component
 from ordlib.cli import app
 from ordlib.experiments import ranking_table as module
-from ordlib.experiments import results as evidence
+from ordlib.experiments import results
 from ordlib.experiments.adapter_data import TASKS
-from ordlib.experiments.ranking_table import MULTI_TASK, SINGLE_TASK, Entry, entries, run
+from ordlib.experiments.ranking_table import MULTI_TASK, SINGLE_TASK, Entry, entries, run_entry
 from ordlib.experiments.results import load_results
 from ordlib.experiments.train_adapter import CONFIG
 from ordlib.metrics import mae
@@ -30,101 +30,88 @@ def tiny(clip, small_world, monkeypatch):
     monkeypatch.setattr(module, "load_clip", lambda name: clip)
 
 
-def test_every_model_is_there_for_every_task_and_seed():
-    found = entries(3)
-    cells = Counter((entry.method, entry.task) for entry in found)
+def test_entries_have_every_method_task_and_seed():
+    models = entries(3)
+    cells = Counter((entry.method, entry.task) for entry in models)
     expected = {(MULTI_TASK, "all"): 3}
     for task in TASKS:
         expected |= {(SINGLE_TASK, task): 3, ("zero-shot", task): 1, ("linear probe", task): 1}
         expected |= {("NumCLIP", task): 3, ("L2RCLIP", task): 3}
     assert cells == expected
     for method, task in expected:
-        seeds = [e.seed for e in found if (e.method, e.task) == (method, task)]
+        seeds = [e.seed for e in models if (e.method, e.task) == (method, task)]
         assert seeds == [*range(len(seeds))]
-    # The longest first, or the last core would wait for it alone.
-    assert [entry.method for entry in found[:3]] == [MULTI_TASK] * 3
+    # The longest first, to balance the load of the cores.
+    assert [entry.method for entry in models[:3]] == [MULTI_TASK] * 3
 
 
-def test_adapters_have_one_plan_and_rivals_the_rates_of_their_own_table():
-    known = load_results("methods").query("image_encoder == 'frozen'")
+def test_entries_use_selected_learning_rates():
+    tuned = load_results("methods").query("image_encoder == 'frozen'")
     for entry in entries(1):
         if entry.method in (MULTI_TASK, SINGLE_TASK):
             assert entry.config == CONFIG
         elif entry.method in ("zero-shot", "linear probe"):
             assert entry.config is None
         else:
-            rates = {
-                row.learning_rate
-                for row in known.itertuples()
-                if (row.method, row.task) == (entry.method, entry.task)
-            }
-            assert rates == {entry.config.learning_rate}
+            cell = tuned[(tuned["method"] == entry.method) & (tuned["task"] == entry.task)]
+            assert set(cell["learning_rate"]) == {entry.config.learning_rate}
             assert entry.config.epochs == module.BASELINE_EPOCHS
 
 
-def test_an_adapter_is_trained_once_and_kept(clip, tmp_path, monkeypatch):
+def test_run_entry_trains_and_caches_an_adapter(clip, tmp_path, monkeypatch):
     entry = Entry(SINGLE_TASK, "ageing", 4, SHORT)
-    rows = run(entry, tmp_path)
-    assert [(r["task"], r["split"], r["prompts"]) for r in rows] == [
-        ("ageing", "test", "seen"),
-        ("ageing", "test", "held_out"),
-    ]
+    rows = run_entry(entry, tmp_path)
+    assert [(r["split"], r["prompts"]) for r in rows] == [("test", "seen"), ("test", "held_out")]
     for row in rows:
+        assert row["task"] == "ageing"
         assert (row["method"], row["seed"], row["prompt_conditioned"]) == (SINGLE_TASK, 4, True)
         assert {*METRICS, "steps", "seconds", "device"} < row.keys()
         assert row["steps"] == 3
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "card.json",
-        "config.json",
-        "model.safetensors",
-    ]
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"card.json", "config.json", "model.safetensors"}
     model = load_component(folder, clip)
     assert model.card["seed"] == model.options.seed == 4
     assert model.card["results"][0]["mae"] == rows[0]["mae"]
     monkeypatch.setattr(module, "train_ranking_adapter", None)
-    assert run(entry, tmp_path) == rows
-    # Another config or seed is another model.
-    for other in (entry._replace(seed=5), entry._replace(config=replace(SHORT, batch_size=5))):
+    assert run_entry(entry, tmp_path) == rows
+    # Another config or seed is not cached.
+    for changed in (entry._replace(seed=5), entry._replace(config=replace(SHORT, batch_size=5))):
         with pytest.raises(TypeError):
-            run(other, tmp_path)
+            run_entry(changed, tmp_path)
 
 
-def test_one_for_all_learns_all(tmp_path, monkeypatch):
-    asked = []
+def test_run_entry_trains_the_multi_task_adapter_on_all_tasks(tmp_path, monkeypatch):
+    calls = []
 
     def train_ranking_adapter(clip, tasks, config, folder, progress):
-        asked.append((tasks, config.seed))
+        calls.append((tasks, config.seed))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "train_ranking_adapter", train_ranking_adapter)
     with pytest.raises(KeyboardInterrupt):
-        run(Entry(MULTI_TASK, "all", 2, SHORT), tmp_path)
-    assert asked == [(TASKS, 2)]
+        run_entry(Entry(MULTI_TASK, "all", 2, SHORT), tmp_path)
+    assert calls == [(TASKS, 2)]
     assert not [*tmp_path.iterdir()]
 
 
-def test_rivals_are_judged_on_the_same_sets(tmp_path):
-    rows = run(Entry("zero-shot", "counting", 0, None), tmp_path)
+def test_run_entry_evaluates_baselines_on_the_same_sets(tmp_path):
+    rows = run_entry(Entry("zero-shot", "counting", 0, None), tmp_path)
     assert [row["split"] for row in rows] == COUNTING_SETS
     for row in rows:
         assert (row["task"], row["prompts"], row["prompt_conditioned"]) == ("counting", None, True)
         assert (row["method"], row["seed"], row["steps"]) == ("zero-shot", 0, 0)
     assert [*(tmp_path.glob("ranking-zero-shot-counting-0-*.json"))]
-    rows = run(Entry("linear probe", "counting", 0, None), tmp_path)
+    rows = run_entry(Entry("linear probe", "counting", 0, None), tmp_path)
     assert [row["prompt_conditioned"] for row in rows] == [False] * 4
     assert all(row["seconds"] > 0 for row in rows)
-    (row,) = run(Entry("NumCLIP", "ageing", 1, replace(SHORT, epochs=2)), tmp_path)
-    assert (row["split"], row["prompt_conditioned"], row["seed"], row["steps"]) == (
-        "test",
-        False,
-        1,
-        6,
-    )
+    (row,) = run_entry(Entry("NumCLIP", "ageing", 1, replace(SHORT, epochs=2)), tmp_path)
+    assert row.items() >= {"split": "test", "prompt_conditioned": False, "seed": 1}.items()
+    assert row["steps"] == 6
 
 
-class Backwards:
-    """Says more where there is less."""
+class Reversed:
+    """Predicts in reverse order."""
 
     def __init__(self, clip, task, **_):
         self.task = task
@@ -133,50 +120,50 @@ class Backwards:
         return self.task.decode_values(5 - data.values)
 
 
-def test_a_rivals_order_is_its_own_and_is_not_turned_around(clip, tmp_path, monkeypatch):
-    """As for an adapter: where a falling line fits best, all get the mean of val."""
-    monkeypatch.setattr(module, "ZeroShot", Backwards)
-    (row,) = run(Entry("zero-shot", "ageing", 0, None), tmp_path)
+def test_run_entry_does_not_reverse_a_baseline(clip, tmp_path, monkeypatch):
+    """As for an adapter: instead of a negative slope, all values are the mean of val."""
+    monkeypatch.setattr(module, "ZeroShot", Reversed)
+    (row,) = run_entry(Entry("zero-shot", "ageing", 0, None), tmp_path)
     assert [row[name] for name in METRICS[:3]] == [-1, -1, 0]
     mean = module.training_data(clip, "ageing", "val").values.mean()
-    truth = module.eval_sets(clip, "ageing", {"seen": ("",)})[0].truth
-    assert row["mae"] == pytest.approx(mae(truth, np.full(len(truth), mean)), abs=1e-6)
+    y_true = module.eval_sets(clip, "ageing", {"seen": ("",)})[0].y_true
+    assert row["mae"] == pytest.approx(mae(y_true, np.full(len(y_true), mean)), abs=1e-6)
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[Entry]:
-    """Which models the command wants; each has a row of None and one of numbers."""
-    seen = []
+def requested(monkeypatch) -> list[Entry]:
+    """Record the requested entries; each has a row of None and one of numbers."""
+    order = []
 
     def fake(entry, work):
-        seen.append(entry)
+        order.append(entry)
         row = {"method": entry.method, "task": entry.task, "seed": entry.seed}
         return [row | {"mae": 1.5, "spearman": None}, row | {"mae": 0.5, "spearman": 0.25}]
 
-    monkeypatch.setattr(module, "run", fake)
-    return seen
+    monkeypatch.setattr(module, "run_entry", fake)
+    return order
 
 
-def test_the_command_writes_the_table_and_names_itself(asked, tmp_path, monkeypatch):
+def test_make_writes_the_table(requested, tmp_path, monkeypatch):
     path = tmp_path / "ranking_adapter.json"
     words = ["results", "make", "ranking_adapter", "--output", str(path), "--seeds", "2"]
     words += ["--work-dir", str(tmp_path / "work")]
-    found = CliRunner().invoke(app, words)
-    assert found.exit_code == 0, found.output
-    assert asked == entries(2)
-    assert f"wrote {path}\n" in found.stdout
-    monkeypatch.setattr(evidence, "RESULTS", tmp_path)
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert requested == entries(2)
+    assert f"wrote {path}\n" in result.stdout
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     table = load_results("ranking_adapter")
-    assert len(table) == 2 * len(asked)
-    assert table["method"].tolist()[::2] == [entry.method for entry in asked]
-    assert table["spearman"].isna().tolist() == [True, False] * len(asked)
+    assert len(table) == 2 * len(requested)
+    assert table["method"].tolist()[::2] == [entry.method for entry in requested]
+    assert table["spearman"].isna().tolist() == [True, False] * len(requested)
     assert table.attrs["command"] == "ordlib results make ranking_adapter --seeds 2"
     assert table.attrs["backbone"] == "pico-clip"
-    assert json.loads(path.read_text())["description"].startswith("Order of pictures by a sentence")
+    assert json.loads(path.read_text())["description"].startswith("Ranking of images by a prompt")
 
 
-def test_a_rivals_values_are_put_on_a_line_fitted_on_val(tmp_path, monkeypatch):
-    monkeypatch.setattr(Backwards, "predict", lambda self, d: self.task.decode_values(d.values / 9))
-    monkeypatch.setattr(module, "ZeroShot", Backwards)
-    (row,) = run(Entry("zero-shot", "ageing", 0, None), tmp_path)
+def test_run_entry_calibrates_a_baseline_on_val(tmp_path, monkeypatch):
+    monkeypatch.setattr(Reversed, "predict", lambda self, d: self.task.decode_values(d.values / 9))
+    monkeypatch.setattr(module, "ZeroShot", Reversed)
+    (row,) = run_entry(Entry("zero-shot", "ageing", 0, None), tmp_path)
     assert row["mae"] == pytest.approx(0, abs=1e-6)

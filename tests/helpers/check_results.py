@@ -1,28 +1,36 @@
-"""What tests say about verdicts, and tables of answers as their cases."""
+"""Assertions on check results, and the two tests of a table of answers."""
 
 import pytest
+import torch
 
 
-def wrong(verdict, diagnosis):
-    assert verdict.state == "not yet", verdict
-    assert diagnosis in verdict.message
+def assert_wrong(result, diagnosis):
+    assert result.state == "not yet", result
+    assert diagnosis in result.message
 
 
-def passed(verdict):
-    assert verdict.state == "passed", verdict
+def assert_passed(result, *parts):
+    assert result.state == "passed", result
+    for part in parts:
+        assert part in result.message
 
 
-def right_answers(table):
-    """Cases (check, answer) of ``{check: answers}``."""
-    cases = [(judge, answer) for judge, answers in table.items() for answer in answers]
-    return pytest.mark.parametrize(("judge", "answer"), cases)
-
-
-def wrong_answers(table):
-    """Cases (check, diagnosis, answer) of ``{check: {diagnosis: answer}}``."""
-    cases = [
-        pytest.param(judge, told, answer, id=f"{judge.__name__}: {told}")
-        for judge, answers in table.items()
-        for told, answer in answers.items()
+def table_tests(right, wrong):
+    """Return tests of ``{check: right answers}`` and of ``{check: {diagnosis: wrong answer}}``."""
+    accepted = [(check, answer) for check, answers in right.items() for answer in answers]
+    diagnosed = [
+        pytest.param(check, diagnosis, answer, id=f"{check.__name__}: {diagnosis}")
+        for check, answers in wrong.items()
+        for diagnosis, answer in answers.items()
     ]
-    return pytest.mark.parametrize(("judge", "diagnosis", "answer"), cases)
+
+    @pytest.mark.parametrize(("check", "answer"), accepted)
+    def test_right_answers(check, answer):
+        assert_passed(check(answer))
+
+    @pytest.mark.parametrize(("check", "diagnosis", "answer"), diagnosed)
+    def test_wrong_answers(check, diagnosis, answer):
+        torch.manual_seed(0)  # for answers that draw at random
+        assert_wrong(check(answer), diagnosis)
+
+    return test_right_answers, test_wrong_answers

@@ -1,4 +1,4 @@
-"""Small CLIP checkpoints with random weights, made on the spot."""
+"""Small CLIP checkpoints with random weights."""
 
 import json
 from collections.abc import Iterable
@@ -16,10 +16,7 @@ WORDS = ("star", "photo", "of", "one", "two", "three")
 
 
 def byte_tokenizer(size: int, words: Iterable[str] = WORDS) -> CLIPTokenizer:
-    """A tokenizer that knows every byte, some words, and placeholders up to ``size`` tokens.
-
-    As in OpenAI's, the end token has the largest number.
-    """
+    """Tokenizer with all bytes, some words, and fillers up to ``size`` tokens; EOS is the last."""
     letters = list(bytes_to_unicode().values())
     tokens, merges = letters + [letter + "</w>" for letter in letters], []
     for word in words:
@@ -29,21 +26,21 @@ def byte_tokenizer(size: int, words: Iterable[str] = WORDS) -> CLIPTokenizer:
             tokens.append("".join(parts[: i + 1]))
     tokens = list(dict.fromkeys(tokens))
     tokens += [f"<filler{i}>" for i in range(size - len(tokens) - 2)]
-    numbers = {token: i for i, token in enumerate([*tokens, START, END])}
-    return CLIPTokenizer(vocab=numbers, merges=list(dict.fromkeys(merges)), model_max_length=77)
+    vocabulary = {token: i for i, token in enumerate([*tokens, START, END])}
+    return CLIPTokenizer(vocab=vocabulary, merges=list(dict.fromkeys(merges)), model_max_length=77)
 
 
 @torch.no_grad()
-def randomise(model: CLIPModel) -> CLIPModel:
-    """Fill a model of the meta device, in half precision: quicker to make and to save."""
+def initialize(model: CLIPModel) -> CLIPModel:
+    """Random float16 weights for a model on the meta device, which is fast to create and save."""
     model = model.half().to_empty(device="cpu")
-    # One pool for all: its length is a prime, so that no two rows of a matrix are alike.
+    # One pool for all tensors: its length is prime, so that the rows of a matrix differ.
     pool = torch.randn(1_000_003, generator=torch.Generator().manual_seed(0)).half()
     for i, (name, parameter) in enumerate(model.named_parameters()):
         if parameter.ndim < 2 and name != "vision_model.embeddings.class_embedding":
             parameter.fill_(2.6592 if name == "logit_scale" else float(name.endswith("weight")))
             continue
-        # Wide enough that a random tower tells one input from another.
+        # Large enough that random encoders separate different inputs.
         scale = 1.0 if "token_embedding" in name else 1.5 * parameter[0].numel() ** -0.5
         scaled = pool.roll(7919 * i) * scale
         for piece in parameter.view(-1).split(len(pool)):
@@ -59,7 +56,7 @@ def build_clip(
     width: int,
     end: int | None = None,
 ) -> Path:
-    """Save a random CLIP with processor and tokenizer; ``end`` fakes the config's end token."""
+    """Save a random CLIP with processor and tokenizer; ``end`` overrides the config's EOS id."""
     text = {
         **text,
         "vocab_size": len(tokenizer),
@@ -71,17 +68,18 @@ def build_clip(
     with torch.device("meta"):
         model = CLIPModel(config)
     logging.disable_progress_bar()
-    randomise(model).save_pretrained(folder)
+    initialize(model).save_pretrained(folder)
     logging.enable_progress_bar()
     tokenizer.save_pretrained(folder)
-    side = vision["image_size"]
-    size = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
-    PROCESSOR(**size).save_pretrained(folder)
+    size = vision["image_size"]
+    PROCESSOR(
+        size={"shortest_edge": size}, crop_size={"height": size, "width": size}
+    ).save_pretrained(folder)
     return folder
 
 
 def build_tiny_clip(folder: Path, end: int | None = None) -> Path:
-    """Two layers a tower; every width is another number, so that mix-ups show."""
+    """Two layers per encoder; all widths differ, so that tests detect mix-ups."""
     layers = {"num_hidden_layers": 2, "num_attention_heads": 4}
     text = {"hidden_size": 32, "intermediate_size": 64, **layers}
     vision = {"hidden_size": 40, "intermediate_size": 80, "image_size": 64, "patch_size": 16}
@@ -89,7 +87,7 @@ def build_tiny_clip(folder: Path, end: int | None = None) -> Path:
 
 
 def build_vit_b_32(folder: Path, words: Iterable[str] = WORDS) -> Path:
-    """OpenAI's ViT-B/32 as its page has it: the wrong end token, files in the old formats."""
+    """OpenAI's ViT-B/32 as on the hub: wrong EOS id in the config, old file formats."""
     vision = {"image_size": 224, "patch_size": 32}
     build_clip(folder, byte_tokenizer(49408, words), {}, vision, width=512, end=2)
     settings = {"crop_size": 224, "size": 224, "resample": 3, "do_resize": True}

@@ -1,18 +1,18 @@
-"""A small project with a good notebook, for the tests of the course's machinery."""
+"""A small project with a valid notebook, for the tests of ``course.runner``."""
 
 import json
 from pathlib import Path
 
 from nbformat.v4 import new_output
 
-from ordlib.course.runner import build as sources
-from ordlib.course.runner import inline_results as numbers
-from ordlib.course.runner import labs
+from ordlib.course.runner.build import build, strip_metadata, write_notebook
+from ordlib.course.runner.inline_results import update_inline_results
+from ordlib.course.runner.labs import make_lab
 
 REPOSITORY = "https://github.com/OWNER/ordlib"
 NAME = "00_demo"
 
-# The set-up cell, the same in every notebook; jupytext makes the magic live.
+# The set-up cell of all notebooks; jupytext uncomments the magic.
 SETUP = f"""\
 # Set-up, the same in every notebook: on Colab it installs ordlib first.
 try:
@@ -24,8 +24,8 @@ except ModuleNotFoundError:
 
 def badge(repository: str, name: str) -> str:
     """Return the Markdown of the Colab badge of ``notebooks/NAME.ipynb``."""
-    colab, place = "https://colab.research.google.com", repository.removeprefix("https://")
-    link = f"{colab}/{place.replace('.com', '')}/blob/main/notebooks/{name}.ipynb"
+    colab, path = "https://colab.research.google.com", repository.removeprefix("https://")
+    link = f"{colab}/{path.replace('.com', '')}/blob/main/notebooks/{name}.ipynb"
     return f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({link})"
 
 
@@ -53,9 +53,9 @@ budget: str = "quick"  # or "full"
 {_CHECKED}
 # %%
 from IPython.display import Image, display
-from PIL import Image as Picture
+from PIL import Image as PILImage
 
-display(Picture.new("RGB", (1280, 320), (11, 110, 153)))
+display(PILImage.new("RGB", (1280, 320), (11, 110, 153)))
 
 # %%
 from ipywidgets import interact
@@ -63,7 +63,7 @@ from ipywidgets import interact
 _ = interact(lambda x: None, x=3)
 
 # %%
-results = notebook.Results("{NAME}")
+results = notebook.ResultsLog("{NAME}")
 results["mae"] = 0.1234567
 results["accuracy.of all"] = 0.456
 results["seed"] = seed
@@ -72,7 +72,7 @@ results.save()
 # %% [markdown]
 # The MAE is 9.99<!--=mae--> stars, the accuracy 7<!--=accuracy.of all--> %.
 #
-# ![a star](pictures/star.png) and [the source](source/{NAME}.py), [here](#here).
+# ![a star](images/star.png) and [the source](source/{NAME}.py), [here](#here).
 #
 # <details><summary>Hint</summary>
 #
@@ -114,30 +114,29 @@ halve(2)
 """
 
 
-def make_project(root: Path, **sources: str) -> Path:
-    """Write a project with text sources and return its notebooks folder."""
-    home = root / "notebooks"
-    for folder in ("source", "pictures"):
-        (home / folder).mkdir(parents=True, exist_ok=True)
-    (home / "pictures" / "star.png").write_bytes(b"")
+def make_project(root: Path) -> Path:
+    """Write a project with one source and return its notebooks folder."""
+    folder = root / "notebooks"
+    for name in ("source", "images"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "images" / "star.png").write_bytes(b"")
     (root / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{REPOSITORY}"\n')
-    for name, text in (sources or {NAME: GOOD}).items():
-        (home / "source" / f"{name}.py").write_text(text, encoding="utf-8")
-    return home
+    (folder / "source" / f"{NAME}.py").write_text(GOOD, encoding="utf-8")
+    return folder
 
 
-def pretend_executed(home: Path, name: str = NAME) -> Path:
-    """Make what `ordlib course build` would make, without waiting for a kernel."""
-    source = home / "source" / f"{name}.py"
+def pretend_executed(folder: Path) -> Path:
+    """Write what `ordlib course build` would write, without executing a kernel."""
+    source = folder / "source" / f"{NAME}.py"
     results = {"accuracy.of all": 0.456, "mae": 0.123457, "seed": 0}
-    (home / "results").mkdir(exist_ok=True)
-    (home / "results" / f"{name}.json").write_text(json.dumps(results))
-    source.write_text(numbers.refresh(source.read_text(), results))
-    notebook = sources.clean(sources.build(source))
+    (folder / "results").mkdir(exist_ok=True)
+    (folder / "results" / f"{NAME}.json").write_text(json.dumps(results))
+    source.write_text(update_inline_results(source.read_text(), results))
+    notebook = strip_metadata(build(source))
     for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
         cell.execution_count = count
         if "NBVAL" in cell.source:
             data = {"text/plain": "2"}
             cell.outputs = [new_output("execute_result", data, execution_count=count)]
-    sources.write_notebook(home / "labs" / f"{name}.ipynb", labs.make_lab(notebook, name))
-    return sources.write_notebook(home / f"{name}.ipynb", notebook)
+    write_notebook(folder / "labs" / f"{NAME}.ipynb", make_lab(notebook, NAME))
+    return write_notebook(folder / f"{NAME}.ipynb", notebook)

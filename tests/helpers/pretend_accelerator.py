@@ -1,9 +1,9 @@
-"""A pretend accelerator: its tensors say "pretend", compute on the CPU, and refuse CPU tensors.
+"""A pretend accelerator, which computes on the CPU but behaves like a GPU towards tensors.
 
-What a GPU would refuse (tensors of two devices in one operation) is refused here, and what makes
-the host wait for a GPU (copies to it, reads of a number, results whose size only the device knows)
-is counted. torch calls the backend of such a device "PrivateUse1"; all of its operations fall back
-to one function here, whatever thread they come from.
+As on a GPU, operations with tensors of two devices raise an error. Operations that make the host
+wait for a GPU are counted: copies to the host, reads of a number, and results whose size depends on
+data. torch calls the backend of such a device "PrivateUse1"; all its operations fall back to
+:func:`_run`, in any thread.
 """
 
 from collections import Counter
@@ -16,32 +16,32 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "pretend"
-# Their result has as many elements as the device finds, so that the host waits to hear how many.
+# The size of their results depends on data, so the host waits for it.
 SIZE_FROM_DATA = {"nonzero", "masked_select", "_unique2", "unique_dim", "bincount"}
-# Made by torch as an empty tensor that then grows, which these tensors cannot.
+# torch resizes an empty tensor for them, which these tensors do not support.
 GROWING = ("arange", "arange.start", "arange.start_step", "linspace", "randperm", "eye", "eye.m")
-ANSWERS_HOST = {"_local_scalar_dense", "equal", "is_nonzero"}
+READ_BY_HOST = {"_local_scalar_dense", "equal", "is_nonzero"}
 copies: Counter[str] = Counter()
-# Gone, they would take back what they registered.
+# Deleting a library would unregister its operations.
 _libraries: list[torch.library.Library] = []
 
 
 class PretendTensor(torch.Tensor):
-    """A tensor of the device; ``held`` is the CPU tensor that has its numbers."""
+    """A tensor of the device, stored in the CPU tensor ``data_on_cpu``."""
 
-    held: Tensor
+    data_on_cpu: Tensor
 
     @staticmethod
-    def __new__(cls, held: Tensor) -> "PretendTensor":
-        layout = {"strides": held.stride(), "storage_offset": held.storage_offset()}
+    def __new__(cls, data: Tensor) -> "PretendTensor":
+        layout = {"strides": data.stride(), "storage_offset": data.storage_offset()}
         tensor = torch.Tensor._make_wrapper_subclass(
-            cls, held.shape, **layout, dtype=held.dtype, device=torch.device(NAME, 0)
+            cls, data.shape, **layout, dtype=data.dtype, device=torch.device(NAME, 0)
         )
-        tensor.held = held
+        tensor.data_on_cpu = data
         return tensor
 
     def __repr__(self) -> str:
-        return f"PretendTensor({self.held!r})"
+        return f"PretendTensor({self.data_on_cpu!r})"
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -49,74 +49,74 @@ class PretendTensor(torch.Tensor):
 
     def tolist(self):
         copies["tolist"] += 1
-        return self.held.tolist()
+        return self.data_on_cpu.tolist()
 
     def untyped_storage(self):
-        """Where the numbers are; who saves tensors asks whether two share them."""
-        return self.held.untyped_storage()
+        """Return the CPU storage; safetensors compares storages to find shared tensors."""
+        return self.data_on_cpu.untyped_storage()
 
 
 def _run(func, *args, **kwargs):
-    """Compute on the CPU, and return what is of the device wrapped again."""
+    """Compute on the CPU, and wrap the result if it is on the device."""
     name = func._schema.name.removeprefix("aten::")
-    ours = [t for t in tree_leaves((args, kwargs)) if isinstance(t, PretendTensor)]
-    _refuse_mixtures(name, args, kwargs, bool(ours))
+    on_device = [t for t in tree_leaves((args, kwargs)) if isinstance(t, PretendTensor)]
+    _check_devices(name, args, kwargs, bool(on_device))
     target = torch.device(kwargs["device"]).type if kwargs.get("device") is not None else None
     if name == "copy_":
         target = args[0].device.type
-    _count(name, args, ours, target)
-    held, named = tree_map(_held, args), tree_map(_held, kwargs)
+    _count(name, args, on_device, target)
+    cpu_args, cpu_kwargs = tree_map(_to_cpu, args), tree_map(_to_cpu, kwargs)
     if kwargs.get("device") is not None:
-        named["device"] = torch.device("cpu")
-    result = func(*held, **named)
-    if target != NAME and not (target is None and ours):
+        cpu_kwargs["device"] = torch.device("cpu")
+    result = func(*cpu_args, **cpu_kwargs)
+    if target != NAME and not (target is None and on_device):
         return args[0] if name == "copy_" else result
     if name.endswith("_"):
         return args[0]
     if "out" in kwargs:
         assert kwargs["out"].shape == result.shape, f"{func} resizes its output"
         return kwargs["out"]
-    return tree_map(_wrapped, result)
+    return tree_map(_to_pretend, result)
 
 
-def _held(value):
-    return value.held if isinstance(value, PretendTensor) else value
+def _to_cpu(value):
+    return value.data_on_cpu if isinstance(value, PretendTensor) else value
 
 
-def _wrapped(value):
+def _to_pretend(value):
     plain = isinstance(value, Tensor) and not isinstance(value, PretendTensor)
     return PretendTensor(value) if plain else value
 
 
-def _refuse_mixtures(name: str, args, kwargs, ours: bool) -> None:
-    """As CUDA does: single numbers, copies, and indices may come from the CPU, all else may not."""
-    if not ours or name in ("copy_", "_to_copy"):
+def _check_devices(name: str, args, kwargs, on_device: bool) -> None:
+    """As in CUDA, only 0-d tensors, copies and indices may be on the CPU."""
+    if not on_device or name in ("copy_", "_to_copy"):
         return
     if name in ("index", "index_put_", "index_put") and isinstance(args[0], PretendTensor):
         args = (args[0], *args[2:])
-    elsewhere = [
+    on_cpu = [
         tuple(t.shape)
         for t in tree_leaves((args, kwargs))
         if isinstance(t, Tensor) and not isinstance(t, PretendTensor) and t.dim() > 0
     ]
-    if elsewhere:
+    if on_cpu:
         raise RuntimeError(
-            f"{name}: expected all tensors to be on {NAME}:0, but tensors of {elsewhere} are on cpu"
+            f"{name}: expected all tensors to be on {NAME}:0, but tensors of {on_cpu} are on cpu"
         )
 
 
-def _count(name: str, args, ours: list, target: str | None) -> None:
-    if not ours:
+def _count(name: str, args, on_device: list, target: str | None) -> None:
+    if not on_device:
         return
     by_mask = name.startswith("index") and any(
         isinstance(t, PretendTensor) and t.dtype == torch.bool for t in tree_leaves(args[1])
     )
-    if name in SIZE_FROM_DATA | ANSWERS_HOST or target == "cpu" or by_mask:
+    if name in SIZE_FROM_DATA | READ_BY_HOST or target == "cpu" or by_mask:
         copies[f"{name} by mask" if by_mask else name] += 1
 
 
 class _Module:
-    """What torch asks of the module that stands for a device."""
+    """The interface of ``torch.cuda``, as far as torch needs it."""
 
     in_use = False
 
@@ -142,7 +142,7 @@ class _Module:
         pass
 
     def manual_seed(self, seed: int) -> None:
-        """Random numbers come from the CPU, whose seed torch has set already."""
+        """Random numbers come from the CPU generator, which torch seeds as well."""
 
     manual_seed_all = manual_seed
 
@@ -154,19 +154,19 @@ MODULE = _Module()
 
 
 def missing() -> str | None:
-    """Say what this torch lacks to play a device; None if nothing."""
+    """Return what this version of torch lacks for a device in Python, or None."""
     try:
         from torch.utils import backend_registration
 
         backend_registration._setup_privateuseone_for_python_backend  # noqa: B018
         torch._C._set_only_lift_cpu_tensors  # noqa: B018
     except (ImportError, AttributeError) as error:
-        return f"torch {torch.__version__} takes no device written in Python: {error}"
+        return f"torch {torch.__version__} does not support a device written in Python: {error}"
     return None
 
 
 def _install() -> None:
-    """Tell torch of the device; that cannot be taken back, but until it is in use it has none."""
+    """Register the device with torch, once per process; it counts 0 devices while not in use."""
     if _libraries:
         return
     from torch.utils import backend_registration as registration
@@ -197,11 +197,11 @@ def _replace_growing(library: torch.library.Library) -> None:
 
 @contextmanager
 def pretend_accelerator() -> Iterator[torch.device]:
-    """Have a device, for as long as the block lasts."""
+    """Make the device available within the block."""
     _install()
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
-    # Numbers of Python are put together on the CPU and copied then, as for every device in C++.
+    # Tensors of Python numbers are built on the CPU and then copied, as for devices in C++.
     torch._C._set_only_lift_cpu_tensors(True)
     MODULE.in_use = True
     try:

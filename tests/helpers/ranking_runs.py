@@ -1,4 +1,4 @@
-"""Small trainings of a ranking adapter, here and, by ``python ranking_runs.py``, on two processes.
+"""Short training runs of a ranking adapter; as a script, it runs them on two processes.
 
 ``ranking_runs.py CLIP FOLDER`` forks two processes that share every batch.
 """
@@ -8,33 +8,33 @@ import os
 import socket
 import sys
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from training_runs import fork
 
 from ordlib import ImageData, OrdinalTask, load_clip
-from ordlib.methods.ranking_adapter import network as ranking_net
+from ordlib.methods.ranking_adapter import network
 from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.training import TrainingConfig, fit
 
 LIGHT = OrdinalTask(name="light", unit="steps", values=(0, 1, 2, 3, 4, 5))
 SPOTS = OrdinalTask(name="spots", unit="spots", values=(1, 2, 3))
-WORDINGS = {"spots": ["How many {plural}?", "Which shows the most?"]}
-# Of 24 and 10 pictures: two steps an epoch, and those of spots are of 10.
+TEMPLATES = {"spots": ["How many {plural}?", "Which shows the most?"]}
+# 24 and 10 images: two steps per epoch; a batch of spots has 10 images.
 CONFIG = TrainingConfig(epochs=3, batch_size=12, learning_rate=3e-3, seed=5)
 
 
 def light(split: str, count: int) -> ImageData:
-    """Flat grey squares; their label is how bright they are."""
+    """Uniform grey squares, labelled by brightness."""
     ranks = np.arange(count) % 6
     greys = 30 + 35 * ranks + np.random.default_rng(count).integers(-8, 9, count)
     images = np.broadcast_to(greys[:, None, None, None], (count, 64, 64, 3)).astype(np.uint8)
-    records = pd.DataFrame(index=range(count))
-    return ImageData(LIGHT, images, LIGHT.rank_values[ranks], records, f"light-{count}", split)
+    metadata = pd.DataFrame(index=range(count))
+    return ImageData(LIGHT, images, LIGHT.rank_values[ranks], metadata, f"light-{count}", split)
 
 
 def spots(split: str, count: int) -> ImageData:
@@ -44,15 +44,14 @@ def spots(split: str, count: int) -> ImageData:
     for image, rank, kind in zip(images, ranks, kinds, strict=True):
         for spot in range(rank + 1):
             image[:16, 16 * spot : 16 * (spot + 1)] = (255, 0, 0) if kind else (0, 0, 255)
-    records = pd.DataFrame({"plural": np.where(kinds, "reds", "blues")})
-    return ImageData(SPOTS, images, SPOTS.rank_values[ranks], records, f"spots-{count}", split)
+    metadata = pd.DataFrame({"plural": np.where(kinds, "reds", "blues")})
+    return ImageData(SPOTS, images, SPOTS.rank_values[ranks], metadata, f"spots-{count}", split)
 
 
-def make(folder: str | Path, **options) -> RankingAdapter:
+def make_adapter(folder: str | Path, **options) -> RankingAdapter:
     """One adapter for both tasks."""
-    return RankingAdapter(
-        load_clip(folder, "cpu"), [LIGHT, SPOTS], prompt_templates=WORDINGS, **options
-    )
+    clip = load_clip(folder, "cpu")
+    return RankingAdapter(clip, [LIGHT, SPOTS], prompt_templates=TEMPLATES, **options)
 
 
 def train(model: RankingAdapter, folder: Path | None = None, **changes) -> pd.DataFrame:
@@ -61,30 +60,29 @@ def train(model: RankingAdapter, folder: Path | None = None, **changes) -> pd.Da
     return fit(model, train, val, config, checkpoint_dir=folder, progress=False)
 
 
-def without_dropout(make_model):
-    """Make a model that drops nothing: processes draw what they drop each for itself."""
-    kept = ranking_net.DROPOUT
-    ranking_net.DROPOUT = 0.0
+def make_without_dropout(folder: str | Path) -> RankingAdapter:
+    """An adapter without dropout, whose random numbers differ between processes."""
+    dropout, network.DROPOUT = network.DROPOUT, 0.0
     try:
-        return make_model()
+        return make_adapter(folder)
     finally:
-        ranking_net.DROPOUT = kept
+        network.DROPOUT = dropout
 
 
-def share(rank: int, port: int, clip: str, folder: Path) -> None:
+def run_distributed(rank: int, port: int, clip: str, folder: Path) -> None:
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "ACCELERATE_USE_CPU": "true"})
-    model = without_dropout(lambda: make(clip))
+    model = make_without_dropout(clip)
     history = train(model, folder)
-    told = {
+    report = {
         "processes": torch.distributed.get_world_size(),
         "backend": torch.distributed.get_backend(),
         "history": history.to_dict("list"),
         "scores": model.predict_scores(light("val", 12), "Rank by light.").tolist(),
     }
     save_file(model.trainable_state_dict(), folder / f"{rank}.safetensors")
-    (folder / f"{rank}.json").write_text(json.dumps(told))
+    (folder / f"{rank}.json").write_text(json.dumps(report))
     torch.distributed.destroy_process_group()
 
 
@@ -94,11 +92,4 @@ if __name__ == "__main__":
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Nothing was computed yet, so that forks are safe, and spare a second import.
-    fork = get_context("fork")
-    processes = [fork.Process(target=share, args=(i, port, clip, folder)) for i in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    sys.exit(max(abs(process.exitcode) for process in processes))
+    sys.exit(max(map(abs, fork(run_distributed, [(i, port, clip, folder) for i in range(2)]))))

@@ -1,4 +1,4 @@
-"""An adapter on the tiny CLIP that knows its scales and what its pictures look like."""
+"""An untrained adapter on the tiny CLIP, with label scalers and OOD detectors."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from ordlib import ImageData, RankingAdapter, load_clip, load_task
 
 
 def noise(task: str, split: str, count: int = 40) -> ImageData:
-    """Pictures of coarse noise, with labels all over the number line."""
+    """Images of coarse noise, with labels spread evenly over the range."""
     rng = np.random.default_rng(len(task) + len(split))
-    pictures = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return ImageData(
         task=load_task(task),
-        images=pictures.repeat(8, axis=1).repeat(8, axis=2),
+        images=images.repeat(8, axis=1).repeat(8, axis=2),
         values=np.linspace(*load_task(task).range, count),
         metadata=pd.DataFrame({"plural": ["stars"] * count}),
         fingerprint=f"noise-{task}-{split}-{count}",
@@ -23,7 +23,7 @@ def noise(task: str, split: str, count: int = 40) -> ImageData:
 
 
 def small_adapter(clip_folder: Path) -> RankingAdapter:
-    """Two tasks; nothing was learned but scales and likeness."""
+    """An adapter of two tasks."""
     train, val = ([noise(t, split) for t in ("counting", "dating")] for split in ("train", "val"))
     adapter = RankingAdapter(load_clip(clip_folder, "cpu"), [data.task for data in train])
     adapter.fit_label_scalers(train)

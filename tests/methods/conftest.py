@@ -1,4 +1,4 @@
-"""What the methods are tested on: a random CLIP, a task with uneven ranks, seven pictures."""
+"""Fixtures of the methods: a random CLIP, a task with uneven ranks, seven images."""
 
 import numpy as np
 import pandas as pd
@@ -29,8 +29,8 @@ def uneven() -> OrdinalTask:
 
 
 @pytest.fixture
-def seven(uneven, pictures, tmp_path, monkeypatch) -> ImageData:
+def seven(uneven, noise_images, tmp_path, monkeypatch) -> ImageData:
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "cache"))
     values = np.array([1.0, 2.0, 3.0, 5.0, 9.0, 2.4, 4.0])
-    records = pd.DataFrame({"place": range(7)})
-    return ImageData(uneven, pictures, values, records, "seven", "train")
+    metadata = pd.DataFrame({"row": range(7)})
+    return ImageData(uneven, noise_images, values, metadata, "seven", "train")

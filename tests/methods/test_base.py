@@ -1,4 +1,4 @@
-"""What holds for every method: seeds, groups, gradients, and a clip that stays as it was."""
+"""Properties of all methods: initialization, groups, gradients, frozen backbone, checkpoints."""
 
 from dataclasses import replace
 
@@ -6,67 +6,94 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalCLIP
+from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalCLIP, OrdinalTask, load_task
+from ordlib.methods.base import bin_targets, rank_targets
 from ordlib.methods.l2rclip import L2RCLIP
 
 METHODS = [CoOp, OrdinalCLIP, FineTuned, CORN, NumCLIP, L2RCLIP]
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
-every_tower = pytest.mark.parametrize("image_encoder", ["frozen", "lora", "full"])
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+every_encoder = pytest.mark.parametrize("image_encoder", ["frozen", "lora", "full"])
+# Midpoints between these ranks have no exact binary representation.
+TENTHS = OrdinalTask(
+    name="tenths",
+    unit="units",
+    values=tuple(k / 10 for k in range(1, 40, 3)),
+    bin_edges=(0.05, 0.3, 0.7, 1.1, 2.3),
+    bin_phrases=("a", "b", "c", "d", "e"),
+)
+NAMED = OrdinalTask(name="named", unit="u", values=("x", "y", "z"), positions=(-1, 0.1, 7.3))
+TASKS = [*map(load_task, ("counting", "dating", "ageing", "quality")), TENTHS, NAMED]
+
+
+def copies(model):
+    return {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
+
+
+def assert_same(state, expected):
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_targets_equal_the_task_s_indices(task):
+    rank_values, edges = task.rank_values, np.array(task.bin_edges)
+    low, high = task.range
+    random = np.random.default_rng(0).uniform(low - 1, high + 1, 500).astype(np.float32)
+    midpoints = (rank_values[:-1] + rank_values[1:]) / 2
+    for values in (random, rank_values, edges, midpoints, np.array([low - 9, high + 9])):
+        tensor = torch.tensor(values, dtype=torch.float32)
+        assert rank_targets(task, tensor).tolist() == task.rank_index(values).tolist()
+        assert bin_targets(task, tensor).tolist() == task.bin_index(values).tolist()
 
 
 @every_method
 @pytest.mark.parametrize("image_encoder", ["frozen", "lora"])
-def test_predictions_are_of_the_task_whatever_the_batch(tiny_clip, seven, method, image_encoder):
+def test_predict_is_valid_and_independent_of_batch_size(tiny_clip, seven, method, image_encoder):
     model = method(tiny_clip, seven.task, image_encoder=image_encoder)
-    whole, parts = model.predict(seven), model.predict(seven, batch_size=3)
-    np.testing.assert_allclose(whole.value, parts.value, atol=1e-4)
-    assert np.isin(whole.label, seven.task.rank_values).all()
-    assert ((whole.value >= 1) & (whole.value <= 9)).all()
-    if whole.probabilities is not None:
-        assert whole.probabilities.shape == (7, 5)
-        np.testing.assert_allclose(whole.probabilities.sum(1), 1)
+    prediction, batched = model.predict(seven), model.predict(seven, batch_size=3)
+    np.testing.assert_allclose(prediction.value, batched.value, atol=1e-4)
+    assert np.isin(prediction.label, seven.task.rank_values).all()
+    assert ((prediction.value >= 1) & (prediction.value <= 9)).all()
+    if prediction.probabilities is not None:
+        assert prediction.probabilities.shape == (7, 5)
+        np.testing.assert_allclose(prediction.probabilities.sum(1), 1)
 
 
 @every_method
-def test_first_weights_are_of_the_seed_alone(tiny_clip, uneven, method):
+def test_init_depends_on_seed_only_and_keeps_global_rng(tiny_clip, uneven, method):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    states = [
-        method(tiny_clip, uneven, image_encoder="lora", seed=s).trainable_state_dict()
-        for s in (0, 0, 1)
-    ]
+    first, second, other_seed = (
+        method(tiny_clip, uneven, image_encoder="lora", seed=seed).trainable_state_dict()
+        for seed in (0, 0, 1)
+    )
     assert torch.equal(torch.rand(3), expected)
-    assert states[0].keys() == states[1].keys() == states[2].keys()
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert first.keys() == second.keys() == other_seed.keys()
+    assert_same(first, second)
     name = "image_encoder.adapter.layers.0.weight"
-    assert not torch.equal(states[0][name], states[2][name])
+    assert not torch.equal(first[name], other_seed[name])
 
 
 @every_method
-@every_tower
-def test_groups_hold_everything_that_is_trained_once(tiny_clip, uneven, method, image_encoder):
-    model = method(tiny_clip, uneven, image_encoder=image_encoder)
+@every_encoder
+def test_parameter_groups_partition_trainable_parameters(tiny_clip, uneven, method, image_encoder):
+    options = {"image_encoder": image_encoder}
+    model = method(tiny_clip, uneven, **options)
     groups = model.parameter_groups()
-    found = [id(p) for group in groups.values() for p in group]
-    assert len(found) == len(set(found)) == len(model.trainable_state_dict())
+    ids = [id(p) for group in groups.values() for p in group]
+    assert len(ids) == len(set(ids)) == len(model.trainable_state_dict())
     assert ("image_encoder" in groups) == (image_encoder != "frozen")
     assert len(groups["adapter"]) == 2
     assert ("prompts" in groups) == (method not in (FineTuned, CORN))
     assert ("head" in groups) == (method in (CORN, NumCLIP))
-    assert (
-        "adapter"
-        not in method(
-            tiny_clip, uneven, image_encoder=image_encoder, adapter=False
-        ).parameter_groups()
-    )
+    assert "adapter" not in method(tiny_clip, uneven, adapter=False, **options).parameter_groups()
 
 
 @every_method
-@every_tower
-def test_a_step_moves_what_is_trained_and_lowers_the_loss(tiny_clip, seven, method, image_encoder):
+@every_encoder
+def test_training_step_updates_trainable_parameters_only(tiny_clip, seven, method, image_encoder):
     model = method(tiny_clip, seven.task, image_encoder=image_encoder)
-    before = {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
+    before = copies(model)
     values, inputs = torch.tensor(seven.values).float(), model.make_loader(seven)(range(7))
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=3e-4)
     losses = []
@@ -78,43 +105,34 @@ def test_a_step_moves_what_is_trained_and_lowers_the_loss(tiny_clip, seven, meth
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     after = model.trainable_state_dict()
-    # A key's bias moves all logits of an attention alike: it has no gradient but rounding's.
-    still = {name for name in before if torch.equal(before[name], after[name])}
-    assert all("k_proj.bias" in name for name in still)
+    # Softmax is invariant to the bias of the keys: its gradient is rounding error.
+    unchanged = {name for name in before if torch.equal(before[name], after[name])}
+    assert all("k_proj.bias" in name for name in unchanged)
     assert tiny_clip.weights_unchanged
     assert all(p.grad is None for p in tiny_clip.model.parameters())
 
 
-def test_trained_tensors_can_be_put_back(tiny_clip, uneven):
-    one, other = (CoOp(tiny_clip, uneven, seed=seed) for seed in (0, 1))
-    other.load_trainable_state_dict(one.trainable_state_dict())
-    state = other.trainable_state_dict()
-    assert all(
-        torch.equal(state[name], tensor) for name, tensor in one.trainable_state_dict().items()
-    )
-
-
-def test_tensors_of_another_method_are_refused_before_any_is_loaded(tiny_clip, uneven):
+def test_load_trainable_state_dict_loads_all_tensors_or_none(tiny_clip, uneven):
     model = CoOp(tiny_clip, uneven)
-    state = {name: tensor + 1 for name, tensor in model.trainable_state_dict().items()}
-    before = {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
-    context = state.pop("prompt_learner.context")
-    with pytest.raises(
-        ValueError, match=r"prompt_learner.context is missing there and \(\d+, 32\) in"
+    before = copies(model)
+    state = {name: tensor + 1 for name, tensor in before.items()}
+    name = "prompt_learner.context"
+    context = state.pop(name)
+    for extra, message in (
+        ({}, rf"{name} is missing in .* \(\d+, 32\) in the model"),
+        ({name: context[:1]}, rf"{name} is \(1, 32\) in"),
+        ({name: context, "head.bias": torch.zeros(4)}, r"head.bias is \(4,\) .* missing in the"),
     ):
-        model.load_trainable_state_dict(state)
-    with pytest.raises(ValueError, match=r"prompt_learner.context is \(1, 32\) there"):
-        model.load_trainable_state_dict(state | {"prompt_learner.context": context[:1]})
-    with pytest.raises(ValueError, match=r"head.bias is \(4,\) there and missing in"):
-        model.load_trainable_state_dict(
-            state | {"prompt_learner.context": context, "head.bias": torch.zeros(4)}
-        )
-    after = model.trainable_state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+        with pytest.raises(ValueError, match=message):
+            model.load_trainable_state_dict(state | extra)
+    assert_same(model.trainable_state_dict(), before)
+    state[name] = context
+    model.load_trainable_state_dict(state)
+    assert_same(model.trainable_state_dict(), state)
 
 
 @every_method
-def test_options_that_are_none(tiny_clip, uneven, method):
+def test_init_rejects_invalid_options(tiny_clip, uneven, method):
     with pytest.raises(TypeError, match="temperature"):
         method(tiny_clip, uneven, temperature=1.0)
     with pytest.raises(ValueError, match="image_encoder = 'half'"):
@@ -122,43 +140,39 @@ def test_options_that_are_none(tiny_clip, uneven, method):
 
 
 @every_method
-def test_what_is_held_is_no_group_but_stays_in_the_state(tiny_clip, uneven, method):
+def test_freeze_removes_groups_but_keeps_state(tiny_clip, uneven, method):
     model = method(tiny_clip, uneven, image_encoder="lora")
     names, groups = set(model.trainable_state_dict()), set(model.parameter_groups())
-    for held in (("prompts",), ("image_encoder", "adapter"), ("image_encoder",), ()):
-        model.freeze(*held)
-        assert set(model.parameter_groups()) == groups - set(held)
+    for frozen in (("prompts",), ("image_encoder", "adapter"), ("image_encoder",), ()):
+        model.freeze(*frozen)
+        assert set(model.parameter_groups()) == groups - set(frozen)
         assert set(model.trainable_state_dict()) == names
     assert not any(p.requires_grad for p in tiny_clip.model.parameters())
 
 
 @every_method
-def test_without_its_tower_it_is_the_same_with_copies(tiny_clip, seven, method):
+def test_with_frozen_encoder_copies_all_other_parameters(tiny_clip, seven, method):
     model = method(tiny_clip, seven.task, image_encoder="lora", seed=3)
     with torch.no_grad():
         for name, tensor in model.trainable_state_dict().items():
             if "image_encoder" not in name:
                 tensor.add_(0.1)
-    other = model.with_frozen_encoder()
-    assert other.options == replace(model.options, image_encoder="frozen")
-    whole, part = model.trainable_state_dict(), other.trainable_state_dict()
-    assert part.keys() == {name for name in whole if not name.startswith("image_encoder.encoder.")}
-    for name, tensor in part.items():
-        assert torch.equal(tensor, whole[name])
+    frozen = model.with_frozen_encoder()
+    assert frozen.options == replace(model.options, image_encoder="frozen")
+    state, copied = model.trainable_state_dict(), frozen.trainable_state_dict()
+    assert copied.keys() == {n for n in state if not n.startswith("image_encoder.encoder.")}
+    for name, tensor in copied.items():
+        assert torch.equal(tensor, state[name])
         tensor.zero_()
-        assert whole[name].any()
-    # LoRA starts as the backbone's own tower.
-    model.copy_trainable_from(other)
-    expected = other.predict(seven).value
-    np.testing.assert_allclose(model.predict(seven).value, expected, atol=1e-3)
+        assert state[name].any()
+    # An untrained LoRA encoder equals the backbone's.
+    model.copy_trainable_from(frozen)
+    np.testing.assert_allclose(model.predict(seven).value, frozen.predict(seven).value, atol=1e-3)
 
 
-def test_taking_leaves_what_the_other_does_not_have(tiny_clip, uneven):
-    one, other = CoOp(tiny_clip, uneven, image_encoder="lora"), CoOp(tiny_clip, uneven, seed=1)
-    image_encoder = {
-        n: t.clone() for n, t in one.trainable_state_dict().items() if ".encoder." in n
-    }
-    one.copy_trainable_from(other)
-    state = one.trainable_state_dict()
-    assert all(torch.equal(state[name], tensor) for name, tensor in image_encoder.items())
-    assert all(torch.equal(state[name], t) for name, t in other.trainable_state_dict().items())
+def test_copy_trainable_from_keeps_parameters_missing_in_source(tiny_clip, uneven):
+    model = CoOp(tiny_clip, uneven, image_encoder="lora")
+    source = CoOp(tiny_clip, uneven, seed=1)
+    encoder = {name: t for name, t in copies(model).items() if ".encoder." in name}
+    model.copy_trainable_from(source)
+    assert_same(model.trainable_state_dict(), encoder | source.trainable_state_dict())

@@ -1,4 +1,4 @@
-"""The adapter by hand; a tower that is frozen, low-rank or whole."""
+"""The adapter against its formula; frozen, LoRA and full tuning of the image encoder."""
 
 import numpy as np
 import pytest
@@ -8,102 +8,86 @@ from ordlib.clip.feature_cache import cached_image_features
 from ordlib.methods.image_encoder import Adapter, ImageEncoder, ImageEncoderConfig
 
 
-def side_of(clip, **options):
+def make_encoder(clip, **options):
     torch.manual_seed(0)
     return ImageEncoder(clip, ImageEncoderConfig(**options))
 
 
-def own_features(clip, data):
+def clip_features(clip, data):
     return clip.encode_images([data[i] for i in range(len(data))])
 
 
-def test_the_adapter_is_the_formula():
+def test_adapter_equals_formula():
     torch.manual_seed(1)
     adapter, features = Adapter(12), torch.randn(5, 12)
-    narrow, wide = (p.detach().numpy().astype(float) for p in adapter.parameters())
-    assert (narrow.shape, wide.shape) == ((3, 12), (12, 3))
-    for row, found in zip(features.numpy().astype(float), adapter(features), strict=True):
-        new = np.maximum(wide @ np.maximum(narrow @ row, 0), 0)
-        np.testing.assert_allclose(found.detach(), 0.8 * new + 0.2 * row, atol=1e-6)
+    down, up = (p.detach().numpy().astype(float) for p in adapter.parameters())
+    assert (down.shape, up.shape) == ((3, 12), (12, 3))
+    for row, adapted in zip(features.numpy().astype(float), adapter(features), strict=True):
+        new = np.maximum(up @ np.maximum(down @ row, 0), 0)
+        np.testing.assert_allclose(adapted.detach(), 0.8 * new + 0.2 * row, atol=1e-6)
 
 
-def test_a_frozen_side_takes_cached_features(tiny_clip, seven):
-    side = side_of(tiny_clip, adapter=False)
+def test_frozen_encoder_uses_cached_features(tiny_clip, seven):
+    encoder = make_encoder(tiny_clip, adapter=False)
     cached = cached_image_features(tiny_clip, seven)
     rows = np.array([4, 0, 4])
-    assert torch.equal(side(side.make_loader(seven)(rows)), cached[rows])
-    assert torch.equal(side.make_loader(seven)(range(7)), cached)
-    assert not list(side.parameters())
-
-
-def test_the_adapter_sees_features_that_are_not_normalised(tiny_clip, seven):
-    side, own = side_of(tiny_clip), own_features(tiny_clip, seven)
-    assert (own.norm(dim=1) - 1).abs().min() > 0.1
-    assert torch.equal(side(side.make_loader(seven)(range(7))), side.adapter(own))
+    assert torch.equal(encoder(encoder.make_loader(seven)(rows)), cached[rows])
+    assert torch.equal(encoder.make_loader(seven)(range(7)), cached)
+    assert not list(encoder.parameters())
+    assert (cached.norm(dim=1) - 1).abs().min() > 0.1  # the adapter takes unnormalized features
+    encoder = make_encoder(tiny_clip)
+    assert torch.equal(encoder(encoder.make_loader(seven)(range(7))), encoder.adapter(cached))
 
 
 @pytest.mark.parametrize("image_encoder", ["lora", "full"])
-def test_a_fresh_tower_gives_the_backbone_s_features(tiny_clip, seven, image_encoder):
-    side = side_of(tiny_clip, image_encoder=image_encoder, adapter=False)
+def test_untrained_encoder_equals_backbone(tiny_clip, seven, image_encoder):
+    encoder = make_encoder(tiny_clip, image_encoder=image_encoder, adapter=False)
     with torch.no_grad():
-        found = side(side.make_loader(seven)(range(7)))
-    assert torch.equal(found, own_features(tiny_clip, seven))
+        features = encoder(encoder.make_loader(seven)(range(7)))
+    assert torch.equal(features, clip_features(tiny_clip, seven))
 
 
-def trained_step(side, data):
-    """Move everything that can be tuned; return the names that moved."""
-    before = {name: p.detach().clone() for name, p in side.named_parameters()}
-    tuned = [p for p in side.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(tuned, lr=1.0)
-    for _ in range(2):  # The first step of LoRA moves B alone: A's gradient passes through B.
+def changed_by_training(encoder, data):
+    """Take two large steps and return the names of the changed parameters."""
+    before = {name: p.detach().clone() for name, p in encoder.named_parameters()}
+    trainable = [p for p in encoder.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trainable, lr=1.0)
+    for _ in range(2):  # B starts at 0, so that A has no gradient in LoRA's first step.
         optimizer.zero_grad()
-        side(side.make_loader(data)(range(4))).square().sum().backward()
+        encoder(encoder.make_loader(data)(range(4))).square().sum().backward()
         optimizer.step()
-    return {name for name, p in side.named_parameters() if not torch.equal(p, before[name])}
+    return {name for name, p in encoder.named_parameters() if not torch.equal(p, before[name])}
 
 
-def test_lora_trains_its_own_tensors_only(tiny_clip, seven):
-    own = own_features(tiny_clip, seven)
-    side = side_of(tiny_clip, image_encoder="lora", adapter=False, lora_r=3)
-    names = {name for name, p in side.named_parameters() if p.requires_grad}
-    # Two layers; query and value; A and B.
-    assert len(names) == 8
-    assert all("lora_" in name for name in names)
-    assert {min(p.shape) for p in side.parameters() if p.requires_grad} == {3}
-    assert trained_step(side, seven) == names
+@pytest.mark.parametrize("image_encoder", ["lora", "full"])
+def test_training_changes_tuned_parameters_and_not_the_backbone(tiny_clip, seven, image_encoder):
+    before = clip_features(tiny_clip, seven)
+    encoder = make_encoder(tiny_clip, image_encoder=image_encoder, adapter=False, lora_r=3)
+    trainable = {name: p for name, p in encoder.named_parameters() if p.requires_grad}
+    changed = changed_by_training(encoder, seven)
+    if image_encoder == "lora":
+        assert len(trainable) == 8  # two layers; query and value; A and B
+        assert all("lora_" in name for name in trainable)
+        assert {min(p.shape) for p in trainable.values()} == {3}
+        assert changed == set(trainable)
+    else:
+        assert len(trainable) == len(list(encoder.parameters()))
+        names = {"encoder.projection.weight", "encoder.vision.embeddings.class_embedding"}
+        assert names <= changed
     assert tiny_clip.weights_unchanged
-    assert torch.equal(own_features(tiny_clip, seven), own)
+    assert torch.equal(clip_features(tiny_clip, seven), before)
 
 
-def test_full_trains_the_whole_tower_and_not_the_clip(tiny_clip, seven):
-    own = own_features(tiny_clip, seven)
-    side = side_of(tiny_clip, image_encoder="full", adapter=False)
-    assert all(p.requires_grad for p in side.parameters())
-    moved = trained_step(side, seven)
-    assert {"encoder.projection.weight", "encoder.vision.embeddings.class_embedding"} <= moved
-    assert tiny_clip.weights_unchanged
-    assert torch.equal(own_features(tiny_clip, seven), own)
-
-
-def test_lora_reaches_the_layers_it_is_told(tiny_clip):
-    side = side_of(tiny_clip, image_encoder="lora", lora_target_modules=r".*\.fc1", adapter=False)
-    names = [name for name, p in side.named_parameters() if p.requires_grad]
+def test_lora_target_modules_select_layers(tiny_clip):
+    options = {"image_encoder": "lora", "lora_target_modules": r".*\.fc1", "adapter": False}
+    encoder = make_encoder(tiny_clip, **options)
+    names = [name for name, p in encoder.named_parameters() if p.requires_grad]
     assert len(names) == 4
     assert all(".fc1." in name for name in names)
+    with pytest.raises(ValueError, match=r"lora_target_modules = 'query'.* available .*q_proj"):
+        make_encoder(tiny_clip, **options | {"lora_target_modules": "query"})
 
 
-def test_a_target_that_is_not_there(tiny_clip):
-    with pytest.raises(ValueError, match=r"'query': matches no linear .* there are .*q_proj"):
-        side_of(tiny_clip, image_encoder="lora", lora_target_modules="query")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"image_encoder": "half"}, "image_encoder = 'half': must be one of frozen, lora, full"),
-        ({"lora_r": 0}, "lora_r = 0: must be 1 or more"),
-    ],
-)
-def test_options_out_of_range(options, message):
-    with pytest.raises(ValueError, match=message):
-        ImageEncoderConfig(**options)
+def test_config_rejects_lora_r_below_1():
+    with pytest.raises(ValueError, match="lora_r = 0: must be 1 or more"):
+        ImageEncoderConfig(lora_r=0)

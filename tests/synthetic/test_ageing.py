@@ -1,4 +1,4 @@
-"""Portraits: readable from many cues together, from none alone, and the same at every size."""
+"""The ageing task: many cues together predict age, none alone; equal at every size."""
 
 import re
 from dataclasses import replace
@@ -12,7 +12,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
 from ordlib.synthetic import render, render_split
-from ordlib.synthetic.ageing import draw
 from ordlib.synthetic.backdrops import paint_backdrop
 from ordlib.synthetic.canvas import canvas_size, finish
 from ordlib.synthetic.cues import CUES, cues_at, stage
@@ -34,7 +33,7 @@ def ages(train):
 
 
 @pytest.fixture(scope="module")
-def records(train):
+def metadata(train):
     return train.metadata
 
 
@@ -42,43 +41,43 @@ def people(count, start=0):
     return [draw_individual(np.random.default_rng(seed)) for seed in range(start, start + count)]
 
 
-def test_every_age_occurs_about_equally_often(ages):
+def test_ages_are_uniform(ages):
     counts = np.bincount(ages.astype(int), minlength=91)[1:]
     assert counts.min() >= 8
     assert counts.max() <= 42
     assert set(np.unique(ages)) == set(range(1, 91))
 
 
-def test_no_recorded_number_orders_the_ages(records, ages):
-    numbers = records.select_dtypes("number")
+def test_no_number_predicts_age(metadata, ages):
+    numbers = metadata.select_dtypes("number")
     assert len(numbers.columns) >= 30
     leaks = numbers.apply(lambda column: abs(spearmanr(column, ages).statistic))
     assert leaks.max() < 0.55, leaks.sort_values().tail(5).to_dict()
 
 
-def test_no_recorded_word_orders_the_ages(records, ages):
-    words = records.select_dtypes(exclude="number")
+def test_no_word_predicts_age(metadata, ages):
+    words = metadata.select_dtypes(exclude="number")
     for name in words:
         means = pd.Series(ages).groupby(words[name].to_numpy()).mean()
         assert abs(spearmanr(words[name].map(means), ages).statistic) < 0.6, name
 
 
-def test_all_cues_together_tell_the_age(records, ages):
-    numbers = records[list(CUES)].to_numpy()
+def test_all_cues_together_predict_age(metadata, ages):
+    numbers = metadata[list(CUES)].to_numpy()
     model = HistGradientBoostingRegressor(max_iter=60, random_state=0)
     model.fit(numbers[:1400], ages[:1400])
     assert spearmanr(model.predict(numbers[1400:]), ages[1400:]).statistic > 0.85
 
 
-def test_thumbnails_alone_do_not(train, ages):
+def test_thumbnails_do_not_predict_age(train, ages):
     small = [Image.fromarray(p).resize((12, 12), Image.Resampling.BOX) for p in train.images]
-    pixels = np.stack([np.asarray(picture) for picture in small]).reshape(len(small), -1) / 255
+    pixels = np.stack([np.asarray(image) for image in small]).reshape(len(small), -1) / 255
     model = Ridge(alpha=30).fit(pixels[:1400], ages[:1400])
     assert spearmanr(model.predict(pixels[1400:]), ages[1400:]).statistic < 0.75
 
 
-def test_words_are_plain_and_state_no_age(records):
-    words = records.select_dtypes(exclude="number")
+def test_words_do_not_state_the_age(metadata):
+    words = metadata.select_dtypes(exclude="number")
     for name in ("person", "hair", "hairstyle", "accessory", "clothes", "mood", "garment"):
         assert name in words
     for entry in pd.unique(words.to_numpy().ravel()):
@@ -86,7 +85,7 @@ def test_words_are_plain_and_state_no_age(records):
         assert "year" not in entry
 
 
-def test_same_picture_at_every_side():
+def test_render_is_equal_at_every_size():
     for index in range(8):
         small, large = (render("ageing", "val", index, side) for side in (64, 256))
         assert small.value == large.value
@@ -97,13 +96,7 @@ def test_same_picture_at_every_side():
             assert large.record[name] == pytest.approx(value, abs=0.02) or value == ""
 
 
-def test_same_generator_same_picture():
-    first, second = (draw(np.random.default_rng(7), "train", 96) for _ in range(2))
-    assert np.array_equal(first.image, second.image)
-    assert first.record == second.record
-
-
-def test_children_have_neither_lines_nor_grey_hair_nor_beards():
+def test_look_at_children_have_no_signs_of_age():
     for who in people(300):
         for age in (1, 6, 12):
             look = look_at(who, age)
@@ -113,7 +106,7 @@ def test_children_have_neither_lines_nor_grey_hair_nor_beards():
                 assert look.cues[name] == 0, (name, age)
 
 
-def test_on_average_the_years_do_what_they_do():
+def test_cues_follow_age_on_average():
     means = {
         age: pd.DataFrame([look_at(who, age).cues for who in people(200)]).mean()
         for age in (2, 12, 30, 60, 88)
@@ -126,14 +119,14 @@ def test_on_average_the_years_do_what_they_do():
         assert means[2][name] < means[12][name] < means[30][name], name
 
 
-def test_the_signs_of_age_are_independent_of_each_other():
+def test_signs_of_age_are_independent():
     lines = pd.DataFrame([look_at(who, 80).cues for who in people(600)])[WRITTEN_BY_YEARS]
     lines = lines.drop(columns="recession")  # differs between women and men
     correlations = lines.corr().to_numpy()[~np.eye(lines.shape[1], dtype=bool)]
     assert np.abs(correlations).max() < 0.2
 
 
-def test_cues_stay_inside_their_bounds_for_the_most_unusual_people():
+def test_cues_at_stays_within_bounds():
     for age in (1, 20, 55, 90):
         for extreme in (-2.2, 2.2):
             values = cues_at(age, np.full((len(CUES), 3), extreme), sex=1.0)
@@ -141,13 +134,13 @@ def test_cues_stay_inside_their_bounds_for_the_most_unusual_people():
                 assert CUES[name].floor <= value <= CUES[name].ceiling
 
 
-def test_stage_rises_all_life_long_and_slows_down():
+def test_stage_is_increasing_and_concave():
     steps = np.diff(stage(np.arange(1, 91)))
     assert (steps > 0).all()
     assert steps[:10].min() > steps[-30:].max()
 
 
-def test_choices_come_as_often_as_they_weigh():
+def test_choose_follows_weights():
     rng = np.random.default_rng(0)
     now, sex = 0.7, 1.0
     drawn = [choose(BEARDS, rng.gumbel(size=len(BEARDS)), now, sex) for _ in range(4000)]
@@ -157,7 +150,7 @@ def test_choices_come_as_often_as_they_weigh():
         assert drawn.count(name) / len(drawn) == pytest.approx(expected, abs=0.025)
 
 
-def test_a_person_changes_only_now_and_then():
+def test_look_at_changes_rarely():
     changes = []
     for who in people(30):
         styles = [look_at(who, age).words["hairstyle"] for age in range(1, 91, 2)]
@@ -166,7 +159,7 @@ def test_a_person_changes_only_now_and_then():
 
 
 @pytest.mark.parametrize("accessory", [choice.name for choice in TABLES["accessory"]])
-def test_every_accessory_shows_and_nothing_is_cut_off_at_the_top(accessory):
+def test_paint_shows_every_accessory_in_full(accessory):
     position = [choice.name for choice in TABLES["accessory"]].index(accessory)
     choice = TABLES["accessory"][position]
     for who in people(12, start=50):
@@ -178,14 +171,14 @@ def test_every_accessory_shows_and_nothing_is_cut_off_at_the_top(accessory):
         age = float(np.interp(min(choice.peak, 0.96), stage(np.arange(1, 91)), np.arange(1, 91)))
         look = look_at(who, age)
         assert look.words["accessory"] == accessory
-        picture = paint(look, 64)[0]
+        image = paint(look, 64)[0]
         empty = finish(paint_backdrop(canvas_size(64), who), 64)
-        assert np.array_equal(picture[0], empty[0])
+        assert np.array_equal(image[0], empty[0])
         if accessory and accessory != "a headscarf":
             bare = replace(look, words=look.words | {"accessory": ""})
-            assert (paint(bare, 64)[0] != picture).any(2).sum() > 8
+            assert (paint(bare, 64)[0] != image).any(2).sum() > 8
 
 
-def test_every_hairstyle_is_drawn():
+def test_every_hairstyle_has_a_painter():
     drawn = set(STYLES) | {"a tuft of hair", "a bald head", "covered hair"}
     assert {choice.name for choice in TABLES["hairstyle"]} <= drawn

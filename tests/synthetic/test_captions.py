@@ -13,7 +13,7 @@ from ordlib.tasks.builtin import number_words
 
 MANY = 8_000
 SPELLED = {number_words(n): n for n in range(1, 100)}
-# Longest first, so that "twenty one" is not read as "twenty".
+# Longest first, so that "twenty one" does not match as "twenty".
 NUMERAL = re.compile(
     r"\b(\d+|" + "|".join(sorted(SPELLED, key=len, reverse=True)) + r")\b(?!s)", re.ASCII
 )
@@ -25,91 +25,83 @@ def numerals(text: str) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
-    """Records and labels of real pictures, each many times over; every object in every colour."""
-    world = {}
+def samples() -> dict[str, tuple[pd.DataFrame, np.ndarray]]:
+    """Metadata and labels of rendered samples, repeated; every object in every colour."""
+    tasks = {}
     for task in TASKS:
         _, values, records = render_many(task, "pretrain", range(80), 64, workers=1)
         rows = np.arange(MANY) % len(records)
-        world[task] = records.iloc[rows].reset_index(drop=True), values[rows]
-    records, values = world["counting"]
+        tasks[task] = records.iloc[rows].reset_index(drop=True), values[rows]
+    records, values = tasks["counting"]
     nouns = [OBJECTS[i % len(OBJECTS)] for i in range(MANY)]
     records["object"] = [noun.singular for noun in nouns]
     records["plural"] = [noun.plural for noun in nouns]
     records["colour"] = [list(COLOURS)[i // len(OBJECTS) % len(COLOURS)] for i in range(MANY)]
-    return world
+    return tasks
 
 
 @pytest.fixture(scope="module")
-def said(pictures) -> dict[str, list[str]]:
-    return {task: captions(*pictures[task], task) for task in TASKS}
+def default(samples) -> dict[str, list[str]]:
+    return {task: captions(*samples[task], task) for task in TASKS}
 
 
 @pytest.fixture(scope="module")
-def bare(pictures) -> dict[str, list[str]]:
-    """The same captions without asides."""
-    return {task: captions(*pictures[task], task, distractor_number_fraction=0.0) for task in TASKS}
+def plain(samples) -> dict[str, list[str]]:
+    """The captions without asides."""
+    return {task: captions(*samples[task], task, distractor_number_fraction=0.0) for task in TASKS}
 
 
-def test_dose_is_the_share_of_true_counts(pictures):
-    records, values = pictures["counting"]
-    without = captions(records, values, "counting", distractor_number_fraction=0)
-    for dose in (0.003, 0.1, 0.5, 1.0):
-        with_dose = captions(
-            records, values, "counting", count_caption_fraction=dose, distractor_number_fraction=0
-        )
-        true = [numerals(text) == [value] for text, value in zip(with_dose, values, strict=True)]
-        assert np.mean(true) == pytest.approx(
-            dose, abs=3 * np.sqrt(dose * (1 - dose) / MANY) + 1e-9
-        )
-        kept = [a == b for a, b in zip(with_dose, without, strict=True)]
-        assert kept == [not t for t in true]
+def counting_captions(samples, fraction: float, distractors: float | None = None) -> list[str]:
+    fractions = {"count_caption_fraction": fraction, "distractor_number_fraction": distractors}
+    return captions(*samples["counting"], "counting", **fractions)
 
 
-def test_larger_dose_keeps_what_smaller_dose_replaced(pictures):
-    doses = [
-        captions(*pictures["counting"], "counting", count_caption_fraction=d)
-        for d in (0, 0.03, 0.3, 1)
-    ]
-    for none, small, large, all_ in zip(*doses, strict=True):
+def test_count_caption_fraction_is_the_fraction_of_true_counts(samples, plain):
+    values = samples["counting"][1]
+    for fraction in (0.003, 0.1, 0.5, 1.0):
+        texts = counting_captions(samples, fraction, 0)
+        is_true = [numerals(text) == [value] for text, value in zip(texts, values, strict=True)]
+        tolerance = 3 * np.sqrt(fraction * (1 - fraction) / MANY) + 1e-9
+        assert np.mean(is_true) == pytest.approx(fraction, abs=tolerance)
+        is_equal = [a == b for a, b in zip(texts, plain["counting"], strict=True)]
+        assert is_equal == [not t for t in is_true]
+
+
+def test_count_caption_fraction_is_nested(samples):
+    texts = [counting_captions(samples, fraction) for fraction in (0, 0.03, 0.3, 1)]
+    for none, small, large, all_ in zip(*texts, strict=True):
         assert small in (none, all_)
         assert large in (none, all_)
         assert small == none or large == small
 
 
-def test_dose_leaves_other_families_alone(pictures, said):
+def test_count_caption_fraction_changes_only_counting(samples, default):
     for task in set(TASKS) - {"counting"}:
-        assert captions(*pictures[task], task, count_caption_fraction=1.0) == said[task]
+        assert captions(*samples[task], task, count_caption_fraction=1.0) == default[task]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_without_asides_nothing_exact_is_said(bare, task):
-    assert [t for t in bare[task] if numerals(t) or DECADE.search(t) or re.search(r"\d", t)] == []
+def test_captions_without_asides_have_no_numbers(plain, task):
+    assert [t for t in plain[task] if numerals(t) or DECADE.search(t) or re.search(r"\d", t)] == []
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("rate", [None, 0.05, 0.6])
-def test_spurious_numerals_come_at_their_rate_and_change_nothing_else(pictures, bare, task, rate):
-    texts = captions(*pictures[task], task, distractor_number_fraction=rate)
-    expected = table()["all"]["distractor_number_fraction"] if rate is None else rate
+@pytest.mark.parametrize("fraction", [None, 0.05, 0.6])
+def test_distractor_numbers_have_their_fraction_and_change_nothing_else(
+    samples, plain, task, fraction
+):
+    texts = captions(*samples[task], task, distractor_number_fraction=fraction)
+    expected = table()["all"]["distractor_number_fraction"] if fraction is None else fraction
     aside = [bool(numerals(text) or DECADE.search(text)) for text in texts]
     assert np.mean(aside) == pytest.approx(expected, abs=0.015)
-    for text, body, longer in zip(texts, bare[task], aside, strict=True):
+    for text, body, longer in zip(texts, plain[task], aside, strict=True):
         assert (body in text and body != text) if longer else body == text
 
 
-def test_asides_are_the_same_at_every_dose(pictures):
+def test_asides_do_not_depend_on_count_caption_fraction(samples):
     asides, bodies = [], []
-    for dose in (0, 0.5, 1):
-        with_, without = (
-            captions(
-                *pictures["counting"],
-                "counting",
-                count_caption_fraction=dose,
-                distractor_number_fraction=rate,
-            )
-            for rate in (None, 0.0)
-        )
+    for fraction in (0, 0.5, 1):
+        with_, without = (counting_captions(samples, fraction, d) for d in (None, 0.0))
         asides.append([a.replace(b, "...") for a, b in zip(with_, without, strict=True)])
         bodies.append(np.array(without))
     assert asides[0] == asides[1] == asides[2]
@@ -120,9 +112,9 @@ def test_asides_are_the_same_at_every_dose(pictures):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_spurious_numerals_do_not_depend_on_the_label(pictures, said, task):
-    values = pictures[task][1]
-    found = [(values[i], n) for i, text in enumerate(said[task]) for n in numerals(text)]
+def test_distractor_numbers_do_not_depend_on_the_label(samples, default, task):
+    values = samples[task][1]
+    found = [(values[i], n) for i, text in enumerate(default[task]) for n in numerals(text)]
     assert len(found) > 1000
     labels, numbers = np.array(found).T
     assert abs(spearmanr(labels, numbers).statistic) < 0.07
@@ -133,10 +125,10 @@ def test_spurious_numerals_do_not_depend_on_the_label(pictures, said, task):
     assert set(numbers) == set(range(1, 91))
 
 
-def test_decade_words_do_not_depend_on_the_decade(pictures, said):
-    values = pictures["dating"][1]
+def test_distractor_decades_do_not_depend_on_the_label(samples, default):
+    values = samples["dating"][1]
     found = [
-        (v, d[1]) for v, t in zip(values, said["dating"], strict=True) if (d := DECADE.search(t))
+        (v, d[1]) for v, t in zip(values, default["dating"], strict=True) if (d := DECADE.search(t))
     ]
     counts = pd.crosstab(*zip(*[(d, v) for v, d in found], strict=True))
     assert counts.to_numpy().sum() > 150
@@ -144,27 +136,19 @@ def test_decade_words_do_not_depend_on_the_decade(pictures, said):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_grammar(said, task):
-    text = "\n".join(said[task])
-    for wrong in (
-        r"\ba (?!euro|one|uni)[aeiou]",
-        r"\ban [^aeiou\n]",
-        "  ",
-        "[{}_]",
-        r" [,:]",
-        ",,",
-    ):
-        assert re.findall(f".*{wrong}.*", text) == []
-    assert all(caption_ == caption_.strip(" ,:") for caption_ in said[task])
-    assert all(len(caption_.split()) < 40 for caption_ in said[task])
+def test_captions_are_grammatical(default, task):
+    joined = "\n".join(default[task])
+    articles = (r"\ba (?!euro|one|uni)[aeiou]", r"\ban [^aeiou\n]")
+    for wrong in (*articles, "  ", "[{}_]", r" [,:]", ",,"):
+        assert re.findall(f".*{wrong}.*", joined) == []
+    assert all(text == text.strip(" ,:") for text in default[task])
+    assert all(len(text.split()) < 40 for text in default[task])
 
 
-def test_one_object_is_singular_and_more_are_plural(pictures):
-    records, values = pictures["counting"]
-    for dose in (0.0, 1.0):
-        texts = captions(
-            records, values, "counting", count_caption_fraction=dose, distractor_number_fraction=0
-        )
+def test_captions_use_singular_and_plural(samples):
+    records, values = samples["counting"]
+    for fraction in (0.0, 1.0):
+        texts = counting_captions(samples, fraction, 0)
         vague = re.compile("|".join(w for ws in amounts()["words"] for w in ws))
         for text, value, row in zip(texts, values, records.itertuples(), strict=True):
             if not vague.search(text):
@@ -176,13 +160,13 @@ def amounts() -> dict:
     return table()["counting"]["slots"]["amount"]
 
 
-def test_half_of_counting_captions_are_loose_and_mostly_in_the_right_bin(pictures, bare):
-    task, values = load_task("counting"), pictures["counting"][1]
+def test_counting_captions_have_vague_quantities(samples, plain):
+    task, values = load_task("counting"), samples["counting"][1]
     bins = [
         (re.compile(rf"\b(?:{'|'.join(words)})\b"), i) for i, words in enumerate(amounts()["words"])
     ]
     off = []
-    for text, value in zip(bare["counting"], values, strict=True):
+    for text, value in zip(plain["counting"], values, strict=True):
         # "quite a few" before "a few": the longest match is the phrase that was meant.
         matches = [(len(m[0]), i) for pattern, i in bins if (m := pattern.search(text))]
         if matches:
@@ -193,13 +177,13 @@ def test_half_of_counting_captions_are_loose_and_mostly_in_the_right_bin(picture
 
 
 @pytest.mark.parametrize("task", ["dating", "quality"])
-def test_words_that_are_ranks_are_wrong_a_third_of_the_time(pictures, bare, task):
+def test_rank_words_are_wrong_in_a_third_of_captions(samples, plain, task):
     known = load_task(task)
     phrases = known.bin_phrases
-    ranks = known.rank_index(pictures[task][1])
+    ranks = known.rank_index(samples[task][1])
     named = [
         (rank, phrases.index(found[0]))
-        for rank, text in zip(ranks, bare[task], strict=True)
+        for rank, text in zip(ranks, plain[task], strict=True)
         if (found := re.findall(rf"\b({'|'.join(phrases)})\b", text))
     ]
     assert len(named) > 0.2 * MANY
@@ -212,7 +196,7 @@ def test_words_that_are_ranks_are_wrong_a_third_of_the_time(pictures, bare, task
     ("task", "slot"),
     [("counting", "amount"), ("ageing", "age"), ("dating", "era"), ("quality", "quality")],
 )
-def test_table_and_tasks_use_the_same_bins(task, slot):
+def test_table_has_the_bins_of_the_tasks(task, slot):
     known, entry = load_task(task), table()[task]["slots"][slot]
     assert [words[0] for words in entry["words"]] == list(known.bin_phrases)
     grid = np.linspace(*table()[task]["range"], 1000)
@@ -226,60 +210,58 @@ def words_of(texts: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_word_of_the_task_occurs_in_its_own_captions(said, task):
+def test_captions_contain_every_word_of_the_prompts(default, task):
     known = load_task(task)
     prompts = [text for t in range(len(known.templates)) for text in known.prompts(t)]
     prompts += [text for t in range(len(known.bin_templates)) for text in known.bin_prompts(t)]
     prompts += [word for words in known.placeholders.values() for word in words]
-    missing = words_of(prompts) - words_of(said[task])
-    assert not missing, f"captions.toml never says {sorted(missing)} for {task}"
+    missing = words_of(prompts) - words_of(default[task])
+    assert not missing, f"captions.toml lacks {sorted(missing)} for {task}"
 
 
-def test_deterministic_and_independent_of_what_follows(pictures, said):
-    records, values = pictures["ageing"]
-    assert captions(records, values, "ageing") == said["ageing"]
-    assert captions(records[:700], values[:700], "ageing") == said["ageing"][:700]
-    assert captions(records, values, "ageing", seed=1) != said["ageing"]
+def test_captions_are_deterministic_and_do_not_depend_on_later_rows(samples, default):
+    records, values = samples["ageing"]
+    assert captions(records, values, "ageing") == default["ageing"]
+    assert captions(records[:700], values[:700], "ageing") == default["ageing"][:700]
+    assert captions(records, values, "ageing", seed=1) != default["ageing"]
 
 
-def test_one_by_one_equals_all_at_once_with_mixed_tasks(pictures):
+def test_captions_equal_caption_for_mixed_tasks(samples):
     tasks = [TASKS[i % 4] for i in range(400)]
-    records = pd.concat([pictures[t][0].iloc[[i]] for i, t in enumerate(tasks)], ignore_index=True)
-    values = [pictures[t][1][i] for i, t in enumerate(tasks)]
+    records = pd.concat([samples[t][0].iloc[[i]] for i, t in enumerate(tasks)], ignore_index=True)
+    values = [samples[t][1][i] for i, t in enumerate(tasks)]
     rng = np.random.default_rng(5)
     single = [
-        caption(t, pictures[t][0].iloc[i].to_dict(), v, rng, count_caption_fraction=0.4)
+        caption(t, samples[t][0].iloc[i].to_dict(), v, rng, count_caption_fraction=0.4)
         for i, (t, v) in enumerate(zip(tasks, values, strict=True))
     ]
     assert captions(records, values, tasks, count_caption_fraction=0.4, seed=5) == single
 
 
-def test_nothing_to_say():
+def test_captions_of_no_samples():
     assert captions(pd.DataFrame(), [], "counting") == []
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tasks": "cooking"}, "no captions for the task 'cooking'; there are counting, "),
-        ({"count_caption_fraction": 1.5}, "dose 1.5 is a share of captions: 0 to 1"),
-        ({"distractor_number_fraction": float("nan")}, "spurious nan is a share"),
-        ({"values": [1.0] * 98 + [21.0] * 2}, "value 21.0 in row 98 is outside 1 to 20, the lab"),
-        ({"values": [1.0] * 99 + [float("nan")]}, "value nan in row 99"),
-        ({"values": [2.0]}, "100 records, 1 values and 100 tasks"),
+        ({"tasks": "cooking"}, "task = 'cooking': .* choose from counting, "),
+        ({"count_caption_fraction": 1.5}, "count_caption_fraction = 1.5: "),
+        ({"distractor_number_fraction": float("nan")}, "distractor_number_fraction = nan: "),
+        ({"values": [1.0] * 98 + [21.0] * 2}, r"values\[98\] = 21.0: .* between 1 and 20, the lab"),
+        ({"values": [1.0] * 99 + [float("nan")]}, r"values\[99\] = nan"),
+        ({"values": [2.0]}, "lengths 100, 1 and 100"),
     ],
 )
-def test_bad_arguments_are_named(pictures, change, message):
-    records = pictures["counting"][0][:100]
+def test_captions_reject_invalid_arguments(samples, change, message):
+    records = samples["counting"][0][:100]
     with pytest.raises(ValueError, match=message):
         captions(**{"records": records, "values": [1.0] * 100, "tasks": "counting", **change})
 
 
-def test_bad_records_are_named(pictures):
-    records, values = pictures["counting"][0][:100], pictures["counting"][1][:100]
-    with pytest.raises(
-        ValueError, match=r"row \d+ of records: template '.*' needs the text field 'pl"
-    ):
+def test_captions_reject_missing_fields(samples):
+    records, values = samples["counting"][0][:100], samples["counting"][1][:100]
+    with pytest.raises(ValueError, match=r"row \d+ of records: .* needs the text field 'pl"):
         captions(records.drop(columns="plural"), values, "counting")
     with pytest.raises(ValueError, match=r"template '.*' needs the text field 'scene'; the record"):
         caption("quality", {}, 3.0, np.random.default_rng(4))

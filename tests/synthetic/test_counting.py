@@ -1,4 +1,4 @@
-"""Counting pictures: what is drawn is what is said, all of it visible, and nothing leaks."""
+"""The counting task: images show the labelled number of objects, without shortcuts."""
 
 import unicodedata
 
@@ -32,7 +32,7 @@ def train():
     return rendered.values, rendered.metadata
 
 
-def test_no_recorded_number_orders_the_labels(train):
+def test_no_number_predicts_the_label(train):
     values, records = train
     numbers = records.select_dtypes("number")
     assert numbers.shape[1] >= 5
@@ -44,11 +44,11 @@ def test_labels_are_uniform(train):
     values, _ = train
     counts = np.bincount(values.astype(int), minlength=21)[1:]
     assert set(values) == set(range(1, 21))
-    # 100 are expected of each; five standard deviations.
+    # Expectation 100; five standard deviations.
     assert np.abs(counts - 100).max() < 49
 
 
-def test_every_object_colour_layout_and_background_occurs(train):
+def test_split_has_every_object_colour_layout_and_background(train):
     _, records = train
     assert set(records["plural"]) == {noun.plural for noun in OBJECTS}
     assert set(records["colour"]) == set(COLOURS)
@@ -56,42 +56,42 @@ def test_every_object_colour_layout_and_background_occurs(train):
     assert "photo" in set(records["background"])
     kinds = records.groupby("background")["background_colour"]
     assert all((words == "").all() == (kind == "photo") for kind, words in kinds)
-    pictured = set(records["background_scene"]) - {""}
-    assert pictured <= {scene.words for scene in photos.scenes("train")}
+    scene_words = set(records["background_scene"]) - {""}
+    assert scene_words <= {scene.words for scene in photos.scenes("train")}
     assert (records["glyph_scale"] * 64 >= 6).all()
 
 
 @pytest.mark.parametrize("split", ["val", "test", "distractors"])
-def test_backgrounds_are_train_photographs_in_every_split(split):
+def test_backgrounds_are_training_photographs_in_every_split(split):
     _, _, records = render_many("counting", split, range(120), 64)
-    pictured = set(records["background_scene"]) - {""}
-    assert pictured
-    assert "old coins" not in pictured
-    assert pictured <= {scene.words for scene in photos.scenes("train")}
+    scene_words = set(records["background_scene"]) - {""}
+    assert scene_words
+    assert "old coins" not in scene_words
+    assert scene_words <= {scene.words for scene in photos.scenes("train")}
 
 
 @pytest.mark.parametrize("index", range(12))
-def test_pictures_hold_as_many_objects_as_they_say(index, monkeypatch):
-    """Stamp discs instead of glyphs, each in one piece, and count the pieces."""
+def test_render_draws_the_labelled_number_of_objects(index, monkeypatch):
+    """Draw discs instead of glyphs, and count the connected components."""
     disc = next(noun for noun in OBJECTS if noun.plural == "circles")
     monkeypatch.setattr(counting, "OBJECTS", [disc, disc])
-    seen = {}
+    masks_of = {}
     paint = counting._paint
 
     def spy(field, masks, *rest):
-        seen["pieces"] = ndimage.label(np.asarray(masks)[..., 1] > 200)[1]
-        seen["border"] = np.asarray(masks)[[0, -1], :, 1].max()
+        masks_of["components"] = ndimage.label(np.asarray(masks)[..., 1] > 200)[1]
+        masks_of["border"] = np.asarray(masks)[[0, -1], :, 1].max()
         return paint(field, masks, *rest)
 
     monkeypatch.setattr(counting, "_paint", spy)
-    picture = render("counting", "test", index, side=224)
-    assert seen["pieces"] == picture.value
-    assert seen["border"] == 0
+    sample = render("counting", "test", index, side=224)
+    assert masks_of["components"] == sample.value
+    assert masks_of["border"] == 0
 
 
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 @pytest.mark.parametrize("n", [1, 2, 7, 20, 25])
-def test_objects_neither_overlap_nor_leave_the_picture(layout, n):
+def test_place_avoids_overlaps_and_borders(layout, n):
     rng = np.random.default_rng(n)
     for _ in range(10):
         sizes = np.full(n, np.sqrt(4 / np.pi * counting.PACKING / n)) * rng.uniform(0.7, 1, n)
@@ -105,24 +105,24 @@ def test_objects_neither_overlap_nor_leave_the_picture(layout, n):
 
 
 @pytest.mark.parametrize("index", range(0, 60, 5))
-def test_objects_stand_out_from_what_lies_behind(index):
-    """Lightness on the drawn picture: the objects' ink against the background alone."""
-    picture = render("counting", "train", index, side=96)
-    colour = np.uint8([[COLOURS[picture.record["colour"]]]])
-    near = np.abs(picture.image.astype(int) - colour).sum(-1) < 60
-    lightness = np.asarray(Image.fromarray(picture.image).convert("L"), dtype=float)
+def test_objects_contrast_with_the_background(index):
+    """Compare the lightness of objects and background."""
+    sample = render("counting", "train", index, side=96)
+    colour = np.uint8([[COLOURS[sample.record["colour"]]]])
+    near = np.abs(sample.image.astype(int) - colour).sum(-1) < 60
+    lightness = np.asarray(Image.fromarray(sample.image).convert("L"), dtype=float)
     far = ~ndimage.binary_dilation(near, iterations=4)
     assert near.any()
     assert far.any()
     assert abs(np.median(lightness[near]) - np.median(lightness[far])) > 35
 
 
-def test_every_colour_has_grounds_of_its_own():
+def test_every_colour_has_fitting_grounds():
     for colour in COLOURS:
         assert len(backgrounds.fitting_grounds((colour,))) >= 4, colour
 
 
-def test_distractors_are_of_another_kind_and_do_not_count():
+def test_distractors_are_other_objects_and_not_counted():
     _, values, records = render_many("counting", "distractors", range(150), 64)
     assert (records["distractor"] != records["object"]).all()
     assert records["distractor_count"].between(1, counting.MOST_DISTRACTORS).all()
@@ -132,13 +132,12 @@ def test_distractors_are_of_another_kind_and_do_not_count():
     assert abs(spearmanr(records["distractor_count"], values)[0]) < 0.3
 
 
-def test_vocabulary_is_nameable():
+def test_vocabulary_is_unambiguous():
     charmap = FT2Font(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf").get_charmap()
     assert len(OBJECTS) >= 60
     assert len(COLOURS) == 10
-    assert len({noun.singular for noun in OBJECTS}) == len({noun.plural for noun in OBJECTS})
-    assert len({noun.plural for noun in OBJECTS}) == len({noun.character for noun in OBJECTS})
-    assert len({noun.plural for noun in OBJECTS}) == len(OBJECTS)
+    for field in ("singular", "plural", "character"):
+        assert len({getattr(noun, field) for noun in OBJECTS}) == len(OBJECTS)
     numbers = {word for n in range(121) for word in number_words(n).split()} - {"and"}
     for noun in OBJECTS:
         assert ord(noun.character) in charmap, noun
@@ -148,7 +147,7 @@ def test_vocabulary_is_nameable():
 
 
 @pytest.mark.parametrize("noun", OBJECTS, ids=lambda noun: noun.plural)
-def test_glyphs_fill_their_circle_and_stay_in_it(noun):
+def test_glyphs_fill_their_circle(noun):
     tile = np.asarray(glyphs.glyph(noun).tiles[0])[..., 1]
     rows, columns = np.nonzero(tile > 127)
     middle = (glyphs.TILE - 1) / 2
@@ -157,30 +156,18 @@ def test_glyphs_fill_their_circle_and_stay_in_it(noun):
     assert 0.1 < glyphs.glyph(noun).fullness <= 1.01
 
 
-def test_numbers_in_words():
-    said = [number_words(n) for n in range(1000)]
-    assert len(set(said)) == 1000
-    assert said[:3] == ["zero", "one", "two"]
-    assert said[20] == "twenty"
-    assert said[45] == "forty five"
-    assert said[100] == "one hundred"
-    assert said[999] == "nine hundred and ninety nine"
+def test_number_words():
+    words = [number_words(n) for n in range(1000)]
+    assert len(set(words)) == 1000
+    assert words[:3] == ["zero", "one", "two"]
+    assert (words[20], words[45], words[100]) == ("twenty", "forty five", "one hundred")
+    assert words[999] == "nine hundred and ninety nine"
     for n in (-1, 1000):
         with pytest.raises(ValueError, match=str(n)):
             number_words(n)
 
 
-def test_articles_are_right():
-    an = {noun.singular for noun in OBJECTS if with_article(noun.singular).startswith("an ")}
-    assert an == {
-        "umbrella",
-        "anchor",
-        "aeroplane",
-        "arrow",
-        "envelope",
-        "atom",
-        "ampersand",
-        "at sign",
-        "asterisk",
-        "arrowhead",
-    }
+def test_with_article():
+    an = sorted(o.singular for o in OBJECTS if with_article(o.singular).startswith("an "))
+    expected = "aeroplane ampersand anchor arrow arrowhead asterisk at-sign atom envelope umbrella"
+    assert " ".join(noun.replace(" ", "-") for noun in an) == expected

@@ -8,11 +8,11 @@ def fixed(*numbers: float):
     return iter(numbers).__next__
 
 
-def test_nested_slots_and_record_fields():
+def test_grammar_fills_nested_slots_and_record_fields():
     grammar = Grammar({"pet": ["{size} cat", "{size} dog"], "size": ["small", "big"]})
-    say = grammar.one_of(["a {pet} on {place}", "{place}"])
-    assert say({"place": "Mars"}, 0.0, fixed(0.0, 0.9, 0.1)) == "a small dog on Mars"
-    assert say({"place": "Mars"}, 0.0, fixed(0.5)) == "Mars"
+    generate = grammar.one_of(["a {pet} on {place}", "{place}"])
+    assert generate({"place": "Mars"}, 0.0, fixed(0.0, 0.9, 0.1)) == "a small dog on Mars"
+    assert generate({"place": "Mars"}, 0.0, fixed(0.5)) == "Mars"
     assert grammar.fields == {"place"}
 
 
@@ -29,34 +29,34 @@ def test_nested_slots_and_record_fields():
         (7, (0.1, 0), "middle"),
     ],
 )
-def test_words_of_a_bin_and_of_its_neighbours_by_mistake(value, draws, expected):
+def test_slot_by_label_bin_with_noise(value, draws, expected):
     entry = {"edges": [0, 2, 5], "noise": 0.25, "words": [["low"], ["middle"], ["high"]]}
-    say = Grammar({"level": entry}).one_of(["{level}"])
-    assert say({}, value, fixed(0.0, *draws)) == expected
+    generate = Grammar({"level": entry}).one_of(["{level}"])
+    assert generate({}, value, fixed(0.0, *draws)) == expected
 
 
-def test_words_under_a_field():
+def test_slot_by_record_field():
     entry = {"by": "weather", "words": {"": ["dry"], "rain": ["wet"], "*": ["odd"]}}
-    say = Grammar({"ground": entry}).one_of(["{ground}"])
+    generate = Grammar({"ground": entry}).one_of(["{ground}"])
     for weather, expected in {"": "dry", "rain": "wet", "frogs": "odd"}.items():
-        assert say({"weather": weather}, 0, fixed(0.0, 0.0)) == expected
+        assert generate({"weather": weather}, 0, fixed(0.0, 0.0)) == expected
 
 
-def test_numbers_about_nothing_cover_their_range_evenly_in_digits_and_words():
-    say = Grammar({"n": {"from": 2, "to": 5, "digits": 0.25}}).one_of(["{n}"])
+def test_slot_of_random_numbers():
+    generate = Grammar({"n": {"from": 2, "to": 5, "digits": 0.25}}).one_of(["{n}"])
     draw = np.random.default_rng(0).random
-    said = [say({}, 99, draw) for _ in range(8000)]
-    words, counts = np.unique(said, return_counts=True)
+    texts = [generate({}, 99, draw) for _ in range(8000)]
+    words, counts = np.unique(texts, return_counts=True)
     expected = dict.fromkeys("2345", 500) | dict.fromkeys(("two", "three", "four", "five"), 1500)
     assert set(words) == set(expected)
     for word, count in zip(words, counts, strict=True):
         assert count == pytest.approx(expected[str(word)], abs=4 * expected[str(word)] ** 0.5)
 
 
-def test_the_count():
-    say = Grammar({"n": {"count": True, "digits": 0.5}}).one_of(["{n}"])
-    assert say({}, 17.0, fixed(0.0, 0.9)) == "seventeen"
-    assert say({}, 17.0, fixed(0.0, 0.1)) == "17"
+def test_slot_of_the_true_count():
+    generate = Grammar({"n": {"count": True, "digits": 0.5}}).one_of(["{n}"])
+    assert generate({}, 17.0, fixed(0.0, 0.9)) == "seventeen"
+    assert generate({}, 17.0, fixed(0.0, 0.1)) == "17"
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_the_count():
         ("an old photo", "an old photo"),
     ],
 )
-def test_articles(text, expected):
+def test_mend_articles(text, expected):
     assert mend_articles(text) == expected
 
 
 @pytest.mark.parametrize("word", [None, float("nan"), 3])
-def test_missing_field_is_named_with_its_template(word):
-    say = Grammar({}).one_of(["a photo of {scene}"])
+def test_grammar_rejects_missing_fields(word):
+    generate = Grammar({}).one_of(["a photo of {scene}"])
     with pytest.raises(ValueError, match=r"'a photo of \{scene\}' needs the text field 'scene'"):
-        say({"scene": word}, 0, fixed(0.0))
+        generate({"scene": word}, 0, fixed(0.0))
 
 
-def test_slot_of_no_known_form_is_named():
+def test_grammar_rejects_unknown_slots():
     with pytest.raises(ValueError, match=r"slot 'x' of template '\{x\}' has no known form: \{'z'"):
         Grammar({"x": {"z": 1}}).one_of(["{x}"])

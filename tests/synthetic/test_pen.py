@@ -1,4 +1,4 @@
-"""The pen draws what it is told to, where it is told to."""
+"""Shapes of the pen against formulas and areas."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from ordlib.synthetic.pen import CIRCLE, STEPS, Pen, fade, mix, spline_matrix
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_spline_passes_through_its_points_and_never_drifts(closed):
+def test_spline_matrix_interpolates_its_points(closed):
     points = np.random.default_rng(0).uniform(size=(6, 2))
     matrix = spline_matrix(6, closed)
     np.testing.assert_allclose(matrix.sum(1), 1)
     np.testing.assert_allclose((matrix @ points)[::STEPS], points)
 
 
-def test_spline_equals_the_textbook_formula():
+def test_spline_matrix_equals_catmull_rom_formula():
     points = np.random.default_rng(1).uniform(size=(5, 2))
     curve = spline_matrix(5, True) @ points
     for span in range(5):
@@ -31,7 +31,7 @@ def test_spline_equals_the_textbook_formula():
             np.testing.assert_allclose(curve[span * STEPS + step], expected)
 
 
-def test_turning_leaves_the_pivot_in_place_and_keeps_lengths():
+def test_place_rotates_around_the_pivot():
     canvas = Image.new("RGB", (100, 100))
     straight = Pen(canvas, 40, (50, 50))
     turned = Pen(canvas, 40, (50, 50), angle=0.3, pivot=(0.2, 0.9))
@@ -42,14 +42,14 @@ def test_turning_leaves_the_pivot_in_place_and_keeps_lengths():
     np.testing.assert_allclose(distances, expected)
 
 
-def test_ellipse_covers_its_area():
+def test_ellipse_area():
     canvas = Image.new("RGB", (200, 200))
     Pen(canvas, 100, (100, 100)).ellipse(0, 0, 0.8, 0.5, (255, 255, 255))
     covered = (np.asarray(canvas)[..., 0] > 0).sum()
     assert covered == pytest.approx(np.pi * 80 * 50, rel=0.03)
 
 
-def test_stroke_is_widest_in_the_middle():
+def test_stroke_is_tapered():
     canvas = Image.new("RGB", (200, 200))
     Pen(canvas, 100, (100, 100)).stroke([(-0.9, 0), (0, 0), (0.9, 0)], 0.2, (255, 255, 255))
     thickness = (np.asarray(canvas)[..., 0] > 0).sum(0)
@@ -57,7 +57,7 @@ def test_stroke_is_widest_in_the_middle():
     assert 0 < thickness[14] < thickness[40] < thickness[100]
 
 
-def test_colours_blend():
+def test_mix_and_fade():
     assert mix((0, 0, 0), (200, 100, 50), 0.25) == (50, 25, 13)
     assert fade((1, 2, 3), 2.0) == (1, 2, 3, 255)
     canvas = Image.new("RGB", (20, 20), (0, 0, 0))
@@ -65,7 +65,7 @@ def test_colours_blend():
     assert canvas.getpixel((10, 10))[0] == pytest.approx(100, abs=2)
 
 
-def test_soft_spot_fades_to_its_rim():
+def test_soft_fades_to_its_rim():
     canvas = Image.new("RGB", (101, 101))
     Pen(canvas, 50, (50, 50)).soft(0, 0, 0.8, 0.8, (255, 255, 255), 1.0)
     row = np.asarray(canvas)[50, :, 0].astype(int)
@@ -74,7 +74,7 @@ def test_soft_spot_fades_to_its_rim():
     assert (np.diff(row[50:90]) <= 0).all()
 
 
-def test_frame_leaves_the_hole_open():
+def test_frame_has_a_hole():
     canvas = Image.new("RGB", (100, 100))
     Pen(canvas, 50, (50, 50)).frame(CIRCLE * 0.9, CIRCLE * 0.4, (255, 255, 255))
     assert canvas.getpixel((50, 50)) == (0, 0, 0)

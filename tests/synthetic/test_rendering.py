@@ -1,4 +1,4 @@
-"""The rendered world as a whole: addresses, determinism, splits and the disk cache."""
+"""Rendering: determinism, sizes, splits and the disk cache."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ordlib.synthetic import SPLIT_SIZES, TASKS, render, render_many, render_split
 
@@ -26,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_address_names_one_picture(task):
+def test_render_is_deterministic(task):
     first, again = (render(task, "train", 7, side=64) for _ in range(2))
     np.testing.assert_array_equal(first.image, again.image)
     assert first.value == again.value
@@ -36,7 +37,7 @@ def test_address_names_one_picture(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_global_random_state_is_neither_used_nor_changed(task):
+def test_render_ignores_global_random_state(task):
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     first = render(task, "train", 3, side=64).image
@@ -47,27 +48,25 @@ def test_global_random_state_is_neither_used_nor_changed(task):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("index", [0, 5])
-def test_same_picture_at_every_side(task, index):
-    """The words, the label and, seen from afar, the pixels agree."""
-    from PIL import Image
-
+def test_render_is_similar_at_every_size(task, index):
+    """Words, labels and coarse pixels are equal."""
     small, middle, large = (render(task, "val", index, side=side) for side in (64, 96, 224))
     assert small.value == middle.value == large.value
 
-    def words(picture):
-        return {key: word for key, word in picture.record.items() if isinstance(word, str)}
+    def words(sample):
+        return {key: word for key, word in sample.record.items() if isinstance(word, str)}
 
     assert words(small) == words(middle) == words(large)
     coarse = [
-        np.asarray(Image.fromarray(picture.image).resize((16, 16), Image.Resampling.BOX), float)
-        for picture in (small, middle, large)
+        np.asarray(Image.fromarray(sample.image).resize((16, 16), Image.Resampling.BOX), float)
+        for sample in (small, middle, large)
     ]
     assert np.abs(coarse[0] - coarse[1]).mean() < 6
     assert np.abs(coarse[0] - coarse[2]).mean() < 6
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_order_does_not_matter(task):
+def test_render_many_does_not_depend_on_order(task):
     forward = render_many(task, "val", [0, 1, 2], 64, workers=1)
     backward = render_many(task, "val", [2, 1, 0], 64, workers=1)
     np.testing.assert_array_equal(forward[0], backward[0][::-1])
@@ -75,7 +74,7 @@ def test_order_does_not_matter(task):
     assert forward[2].to_dict("records") == backward[2].to_dict("records")[::-1]
 
 
-def test_number_of_workers_does_not_matter():
+def test_render_many_does_not_depend_on_workers():
     alone = render_many("counting", "train", range(120), 64, workers=1)
     together = render_many("counting", "train", range(120), 64, workers=2)
     np.testing.assert_array_equal(alone[0], together[0])
@@ -84,14 +83,14 @@ def test_number_of_workers_does_not_matter():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_splits_share_no_picture(task):
+def test_splits_share_no_images(task):
     splits = [*SPLITS, "distractors"] if task == "counting" else SPLITS
-    pictures = [render(task, split, index, 64).image for split in splits for index in range(4)]
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    images = [render(task, split, index, 64).image for split in splits for index in range(4)]
+    assert len({image.tobytes() for image in images}) == len(images)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_records_are_flat_and_keep_their_columns(task):
+def test_metadata_is_flat_and_complete(task):
     _, _, records = render_many(task, "train", range(12), 64)
     assert not records.isna().any().any()
     for row in records.to_dict("records"):
@@ -105,19 +104,19 @@ def test_records_are_flat_and_keep_their_columns(task):
         (("counting", "training", 0), "training.*val"),
         (("dating", "distractors", 0), "only counting"),
         (("counting", "train", -1), "negative"),
-        (("counting", "train", 0, 63), "63 is outside"),
-        (("counting", "train", 0, 337), "337 is outside"),
+        (("counting", "train", 0, 63), "side = 63"),
+        (("counting", "train", 0, 337), "side = 337"),
     ],
 )
-def test_bad_address_is_named(arguments, message):
+def test_render_rejects_invalid_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         render(*arguments)
 
 
-def test_bad_requests_are_named(cache):
+def test_render_split_and_render_many_reject_invalid_arguments(cache):
     with pytest.raises(ValueError, match="size="):
         render_split("counting", "pretrain")
-    with pytest.raises(ValueError, match="below one"):
+    with pytest.raises(ValueError, match="size = 0"):
         render_split("counting", "val", size=0)
     with pytest.raises(ValueError, match="one or more"):
         render_many("counting", "val", [])
@@ -126,11 +125,11 @@ def test_bad_requests_are_named(cache):
     assert not list(cache.iterdir())
 
 
-def test_split_sizes_are_the_designs():
+def test_split_sizes():
     assert SPLIT_SIZES == {"train": 2000, "val": 400, "test": 1000, "distractors": 1000}
 
 
-def test_cache_gives_back_what_was_rendered(cache, monkeypatch):
+def test_render_split_returns_the_cached_split(cache, monkeypatch):
     first = render_split("counting", "val", side=64, size=5)
     images, values, records = render_many("counting", "val", range(5), 64)
     np.testing.assert_array_equal(first.images, images)
@@ -138,7 +137,7 @@ def test_cache_gives_back_what_was_rendered(cache, monkeypatch):
     assert first.metadata.to_dict("records") == records.to_dict("records")
 
     def refuse(*_):
-        raise AssertionError("rendered again in spite of the cache")
+        raise AssertionError("rendered again")
 
     monkeypatch.setattr("ordlib.synthetic.rendering.render_many", refuse)
     again = render_split("counting", "val", side=64, size=5)
@@ -148,13 +147,13 @@ def test_cache_gives_back_what_was_rendered(cache, monkeypatch):
         render_split("counting", "val", side=64, size=6)
 
 
-def test_cached_pictures_cannot_be_changed(cache):
+def test_render_split_images_are_read_only(cache):
     images = render_split("counting", "val", side=64, size=2).images
     with pytest.raises(ValueError, match="read-only"):
         images[0] = 0
 
 
-def test_interrupted_rendering_leaves_nothing(cache, monkeypatch):
+def test_render_split_interrupted_leaves_no_files(cache, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -164,33 +163,33 @@ def test_interrupted_rendering_leaves_nothing(cache, monkeypatch):
     assert not list((cache / "world").iterdir())
 
 
-def test_two_processes_may_write_at_once(cache):
+def test_render_split_in_two_processes(cache):
     command = [sys.executable, "-c", SCRIPT]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=120)[0] for process in running]
+    outputs = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
-    assert said[0] == said[1]
+    assert outputs[0] == outputs[1]
     folders = list((cache / "world").iterdir())
-    assert [folder.name for folder in folders] == [said[0].split()[0]]
+    assert [folder.name for folder in folders] == [outputs[0].split()[0]]
     images, values, _ = render_many("counting", "val", range(60), 64)
-    assert said[0].split()[1:] == [str(images.sum(dtype="int64")), str(values.sum()), "60"]
+    assert outputs[0].split()[1:] == [str(images.sum(dtype="int64")), str(values.sum()), "60"]
 
 
 def coarse(image: np.ndarray) -> list[list[int]]:
-    """The mean of every one of 4 x 4 blocks, over colours."""
+    """Means of 4 x 4 blocks over all channels."""
     return image.reshape(4, 16, 4, 16, 3).mean((1, 3, 4)).round().astype(int).tolist()
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_pictures_are_those_that_the_version_names(task):
-    """Fails when pictures change: then rendering.DATASET_VERSION has to, and this file with it.
+def test_images_equal_those_of_dataset_version(task):
+    """If images change, change rendering.DATASET_VERSION and pictures.json.
 
-    Block means, with some room, as other versions of Pillow and other CPUs round otherwise.
+    Block means with a tolerance, since Pillow versions and CPUs round differently.
     """
     for expected in json.loads(Path(__file__).with_name("pictures.json").read_text())[task]:
-        picture = render(task, "val", expected["index"], side=64)
-        assert picture.value == pytest.approx(expected["value"], abs=0.01)
-        assert np.abs(np.subtract(coarse(picture.image), expected["blocks"])).max() <= 3
+        sample = render(task, "val", expected["index"], side=64)
+        assert sample.value == pytest.approx(expected["value"], abs=0.01)
+        assert np.abs(np.subtract(coarse(sample.image), expected["blocks"])).max() <= 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ordlib.tasks import OrdinalTask, Prediction, load_task
 
-steady = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+deterministic = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 STARS = OrdinalTask(name="stars", unit="stars", values=(1, 2, 3, 4, 5))
 PRICES = OrdinalTask(
     name="prices", unit="euros", values=(1, 2.5, 10, 100), upper_edge=200,
@@ -27,14 +27,14 @@ def tasks(draw):
     rank_values = draw(st.lists(st.integers(-1000, 1000), min_size=2, max_size=30, unique=True))
     scale = draw(st.sampled_from([1, 0.25, 7.5]))
     return OrdinalTask(
-        name="any", unit="units", values=[scale * level for level in sorted(rank_values)]
+        name="any", unit="units", values=[scale * value for value in sorted(rank_values)]
     )
 
 
 numbers = st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20)
 
 
-def test_what_is_left_out_is_filled_in():
+def test_ordinal_task_defaults():
     assert STARS.rank_names == ("1", "2", "3", "4", "5")
     assert STARS.bin_phrases == STARS.rank_names
     assert STARS.bin_edges == (1, 1.5, 2.5, 3.5, 4.5)
@@ -42,59 +42,42 @@ def test_what_is_left_out_is_filled_in():
     assert STARS.bin_templates == STARS.templates == ("{rank}",)
     named = OrdinalTask(name="size", unit="steps", values=("s", "m", "l"))
     assert (named.positions, named.rank_names) == ((0, 1, 2), ("s", "m", "l"))
-
-
-def test_levels_and_range_are_floats_on_the_number_line():
     assert STAGES.rank_values.tolist() == [0.0, 3.0, 12.0]
     assert STAGES.rank_values.dtype == np.float64
     assert STAGES.range == (0.0, 12.0)
     assert PRICES.range == (1.0, 100.0)
 
 
-def test_two_ranks_are_enough():
-    task = OrdinalTask(name="pair", unit="steps", values=("no", "yes"))
-    assert task.rank_index([0.49, 0.5, 0.51]).tolist() == [0, 1, 1]
-    assert task.decode_probabilities([[0.25, 0.75]]).value.tolist() == [0.75]
-
-
-@steady
+@deterministic
 @given(tasks(), numbers)
-def test_nearest_rank_is_the_naive_one(task, values):
+def test_rank_index_equals_naive_nearest_and_is_monotonic(task, values):
     for value, rank in zip(values, task.rank_index(values), strict=True):
-        distances = [abs(value - level) for level in task.rank_values]
+        distances = [abs(value - other) for other in task.rank_values]
         assert distances[rank] == pytest.approx(min(distances), abs=1e-9)
-
-
-@steady
-@given(tasks(), numbers)
-def test_nearest_rank_is_idempotent_and_increasing(task, values):
     ranks = task.rank_index(np.sort(values))
     assert (np.diff(ranks) >= 0).all()
     assert (task.rank_index(task.rank_values[ranks]) == ranks).all()
     assert (task.rank_index(task.rank_values) == np.arange(task.num_ranks)).all()
 
 
-@steady
+@deterministic
 @given(tasks(), numbers)
-def test_bins_of_one_rank_each_agree_with_nearest_rank(task, values):
+def test_bin_index_equals_rank_index_for_default_bins(task, values):
     assert (task.bin_index(values) == task.rank_index(values)).all()
     assert task.bin_midpoints() == pytest.approx(task.rank_values)
 
 
-def test_shapes_are_kept():
+def test_rank_index_and_bin_index_preserve_shape_and_reject_nan():
     assert STARS.rank_index(3.2).shape == ()
     assert STARS.rank_index([[1, 2], [3, 9]]).tolist() == [[0, 1], [2, 4]]
     assert STARS.bin_index(np.ones((2, 3, 4))).shape == (2, 3, 4)
     assert STARS.rank_index([1.0]).dtype == np.int64
+    for method in (STARS.rank_index, STARS.bin_index):
+        with pytest.raises(ValueError, match=r"value \[1\] is NaN"):
+            method([1.0, float("nan")])
 
 
-@pytest.mark.parametrize("method", ["rank_index", "bin_index"])
-def test_nan_belongs_to_no_rank(method):
-    with pytest.raises(ValueError, match=r"value \[1\] is NaN"):
-        getattr(STARS, method)([1.0, float("nan")])
-
-
-def test_bin_of_is_the_naive_one():
+def test_bin_index_equals_naive_loop():
     task = load_task("ageing")
     for age in task.rank_values:
         naive = max(index for index, edge in enumerate(task.bin_edges) if age >= edge)
@@ -102,13 +85,13 @@ def test_bin_of_is_the_naive_one():
     assert PRICES.bin_index([-3, 0, 4.99, 5, 1000]).tolist() == [0, 0, 0, 1, 1]
 
 
-def test_bin_midpoints_close_with_the_maximum():
+def test_bin_midpoints_use_upper_edge_and_single_ranks():
     assert PRICES.bin_midpoints().tolist() == [2.5, 102.5]
     single = dataclasses.replace(PRICES, bin_edges=(0, 50))
     assert single.bin_midpoints().tolist() == [25.0, 100.0]
 
 
-def test_prompts_use_first_words_unless_told():
+def test_prompts_use_default_placeholders():
     assert PRICES.prompts()[1] == "it costs 2.5 in the shop"
     assert PRICES.prompts(place="fair")[3] == "it costs 100 in the fair"
     assert PRICES.prompts(template=1, place="fair") == ["1", "2.5", "10", "100"]
@@ -116,67 +99,61 @@ def test_prompts_use_first_words_unless_told():
     assert wares == ["cheap wares of the market", "dear wares of the market"]
 
 
-def test_words_with_braces_are_left_alone():
+def test_prompts_keep_braces_in_rank_names():
     task = dataclasses.replace(
         PRICES, rank_names=tuple("{}[]"), templates=("{{{rank}}}", "{place}{rank}")
     )
     assert task.prompts() == ["{{}", "{}}", "{[}", "{]}"]
 
 
-def test_fillings_run_over_every_combination():
+def test_placeholder_combinations_are_complete():
     assert PRICES.placeholder_combinations() == [{"place": "shop"}, {"place": "market"}]
     assert PRICES.placeholder_combinations(template=1) == [{}]
     counting = load_task("counting")
     colourful = [index for index, text in enumerate(counting.templates) if "{colour}" in text]
     combinations = counting.placeholder_combinations(colourful[0])
-    assert len(combinations) == len(counting.placeholders["object"]) * len(
-        counting.placeholders["colour"]
-    )
-    assert len({tuple(filling.items()) for filling in combinations}) == len(combinations)
+    objects, colours = (len(counting.placeholders[name]) for name in ("object", "colour"))
+    assert len({tuple(c.items()) for c in combinations}) == len(combinations) == objects * colours
 
 
 @pytest.mark.parametrize(
-    ("write", "asked", "says"),
+    ("function", "arguments", "message"),
     [
         (PRICES.prompts, {"template": 2}, r"'prices' .* templates\[2\].* 2"),
         (PRICES.bin_prompts, {"template": 1}, r"'prices' .* bin_templates\[1\].* 1"),
-        (PRICES.prompts, {"colour": "red"}, "'prices' .* 'colour' .* 'place'"),
-        (STARS.prompts, {"colour": "red"}, "'stars' .* 'colour' .* none"),
+        (PRICES.prompts, {"colour": "red"}, "'prices' .* 'colour'.* 'place'"),
+        (STARS.prompts, {"colour": "red"}, "'stars' .* 'colour'.* none"),
     ],
 )
-def test_wrong_prompts_are_refused(write, asked, says):
-    with pytest.raises(ValueError, match=says):
-        write(**asked)
+def test_prompts_invalid_arguments(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        function(**arguments)
 
 
-def test_labels_of_ranks_read_well():
+def test_rank_label_formats_values():
     floats = OrdinalTask(name="halves", unit="points", values=(1.0, 1.5, 2.0))
     assert [floats.rank_label(rank) for rank in range(3)] == ["1", "1.5", "2"]
     assert [STAGES.rank_label(rank) for rank in range(3)] == ["early", "middle", "late"]
 
 
-def test_expectation_settles_on_the_nearest_rank():
-    prediction = PRICES.decode_probabilities([[0.5, 0.0, 0.5, 0.0]])
-    assert prediction.value.tolist() == [5.5]
-    assert prediction.label.tolist() == [2.5]
-
-
-def test_argmax_takes_a_rank():
+def test_decode_probabilities_expectation_and_argmax():
     task = dataclasses.replace(PRICES, decode="argmax")
+    for prediction in (
+        PRICES.decode_probabilities([[0.5, 0.0, 0.5, 0.0]]),
+        task.decode_probabilities([[0.5, 0.0, 0.5, 0.0]], decode="expectation"),
+    ):
+        assert (prediction.value.tolist(), prediction.label.tolist()) == ([5.5], [2.5])
     prediction = task.decode_probabilities([[0.5, 0.0, 0.4, 0.1]])
     assert prediction.value.tolist() == prediction.label.tolist() == [1.0]
-    assert task.decode_probabilities(
-        [[0.5, 0.0, 0.5, 0.0]], decode="expectation"
-    ).value.tolist() == [5.5]
 
 
 @pytest.mark.filterwarnings("error")
-@steady
+@deterministic
 @given(tasks(), st.integers(0, 1000))
-def test_read_is_the_naive_expectation(task, seed):
+def test_decode_probabilities_equals_naive_expectation(task, seed):
     rows = np.random.default_rng(seed).dirichlet(np.ones(task.num_ranks), size=4)
     prediction = task.decode_probabilities(rows.astype(np.float16))
-    naive = [sum(p * level for p, level in zip(row, task.rank_values, strict=True)) for row in rows]
+    naive = [sum(p * value for p, value in zip(row, task.rank_values, strict=True)) for row in rows]
     span = task.range[1] - task.range[0]
     assert prediction.value == pytest.approx(np.array(naive), abs=2e-3 * span)
     assert prediction.probabilities.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-12)
@@ -184,9 +161,9 @@ def test_read_is_the_naive_expectation(task, seed):
 
 
 @pytest.mark.parametrize(
-    ("rows", "decode", "says"),
+    ("rows", "decode", "message"),
     [
-        ([[0.5, 0.5]], None, r"\(N, 5\).*\(1, 2\)"),
+        ([[0.5, 0.5]], None, r"\(N, 5\)"),
         ([0.2] * 5, None, r"\(N, 5\)"),
         ([[0.2] * 5, [26.0, 25, 24, 23, 22]], None, r"probabilities\[1\].* 120.*softmax"),
         ([[1.5, -0.5, 0, 0, 0]], None, r"probabilities\[0\].* -0.5"),
@@ -194,12 +171,12 @@ def test_read_is_the_naive_expectation(task, seed):
         ([[0.2] * 5], "mode", "decode = 'mode'"),
     ],
 )
-def test_read_refuses_what_is_no_distribution_and_no_reading(rows, decode, says):
-    with pytest.raises(ValueError, match=says):
+def test_decode_probabilities_invalid_arguments(rows, decode, message):
+    with pytest.raises(ValueError, match=message):
         STARS.decode_probabilities(rows, decode)
 
 
-def test_read_values_keeps_values_and_settles_labels():
+def test_decode_values_keeps_values_and_rounds_labels():
     prediction = STARS.decode_values([0.2, 3.4, 9.0])
     assert isinstance(prediction, Prediction)
     assert prediction.value.tolist() == [0.2, 3.4, 9.0]
@@ -208,14 +185,14 @@ def test_read_values_keeps_values_and_settles_labels():
 
 
 @pytest.mark.parametrize("task", [STARS, PRICES, STAGES, load_task("counting")], ids=repr)
-def test_a_task_survives_json_and_pickle(task):
+def test_ordinal_task_json_and_pickle_round_trip(task):
     fields = json.loads(json.dumps(dataclasses.asdict(task)))
     assert OrdinalTask(**fields) == task
     assert pickle.loads(pickle.dumps(task)) == task
     assert hash(OrdinalTask(**fields)) == hash(task)
 
 
-def test_a_task_cannot_be_changed():
+def test_ordinal_task_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         STARS.name = "other"
     STARS.rank_values[0] = 99

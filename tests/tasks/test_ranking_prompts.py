@@ -1,60 +1,51 @@
-"""Sentences that ask for an order: several for each task, those for tests apart."""
-
 import pytest
 
-from ordlib.synthetic.tasks import WORDINGS
+from ordlib.synthetic.tasks import RANKING_PROMPTS
 from ordlib.tasks import OrdinalTask, load_task
-from ordlib.tasks.builtin import DEFINITIONS, RENDERED
+from ordlib.tasks.builtin import DEFINITIONS, SYNTHETIC
 from ordlib.tasks.ranking_prompts import prompt_templates_for
 from ordlib.tasks.templates import placeholder_names
 
 
-def plain(sentence: str) -> str:
-    """Leave letters and figures: what differs in a stop or a capital alone is the same."""
-    return "".join(letter for letter in sentence.lower() if letter.isalnum())
+def letters(prompt: str) -> str:
+    """Drop case and punctuation: prompts must differ in more than these."""
+    return "".join(letter for letter in prompt.lower() if letter.isalnum())
 
 
-@pytest.mark.parametrize("name", [*RENDERED, *DEFINITIONS])
-def test_all_sentences_of_a_task_differ(name):
-    found = prompt_templates_for(load_task(name))
-    sentences = [*found.train, *found.held_out]
-    assert len(found.train) >= 3
-    assert len(found.held_out) >= 1
-    assert len({plain(sentence) for sentence in sentences}) == len(sentences)
-    assert all(sentence.strip() == sentence != "" for sentence in sentences)
+@pytest.mark.parametrize("name", [*SYNTHETIC, *DEFINITIONS])
+def test_prompt_templates_for_has_distinct_prompts(name):
+    templates = prompt_templates_for(load_task(name))
+    prompts = [*templates.train, *templates.held_out]
+    assert len(templates.train) >= 3
+    assert len(templates.held_out) >= 1
+    assert len(set(map(letters, prompts))) == len(prompts)
+    assert all(prompt.strip() == prompt != "" for prompt in prompts)
 
 
-def test_ordlibs_own_tasks_have_sentences_that_no_other_task_has():
-    assert set(WORDINGS) == set(RENDERED)
-    for name, found in WORDINGS.items():
-        assert prompt_templates_for(load_task(name)) is found
-        assert len(found.held_out) >= 2
-    sentences = [plain(s) for w in WORDINGS.values() for s in (*w.train, *w.held_out)]
-    assert len(set(sentences)) == len(sentences)
-
-
-def test_only_counting_names_a_thing_and_not_in_every_sentence():
-    for name, found in WORDINGS.items():
-        named = [placeholder_names(s) for s in (*found.train, *found.held_out)]
-        if name == "counting":
-            assert {"plural"} in named
-            assert set() in named
-            assert (
-                placeholder_names(found.train[0])
-                == placeholder_names(found.held_out[0])
-                == {"plural"}
-            )
-        assert all(fields <= ({"plural"} if name == "counting" else set()) for fields in named)
-
-
-def test_another_task_is_asked_for_by_its_name():
-    task = OrdinalTask(name="state_of_decay", unit="steps", values=("fresh", "rotten"))
-    found = prompt_templates_for(task)
-    for sentence in (*found.train, *found.held_out):
-        assert "state of decay" in sentence
-        assert not placeholder_names(sentence)
-
-
-def test_the_list_cannot_be_changed_by_accident():
+def test_synthetic_templates_are_distinct_across_tasks_and_immutable():
+    assert set(RANKING_PROMPTS) == set(SYNTHETIC)
+    for name, templates in RANKING_PROMPTS.items():
+        assert prompt_templates_for(load_task(name)) is templates
+        assert len(templates.held_out) >= 2
+    prompts = [letters(s) for t in RANKING_PROMPTS.values() for s in (*t.train, *t.held_out)]
+    assert len(set(prompts)) == len(prompts)
     with pytest.raises(TypeError):
-        WORDINGS["dating"] = WORDINGS["ageing"]
+        RANKING_PROMPTS["dating"] = RANKING_PROMPTS["ageing"]
+
+
+def test_only_counting_templates_have_a_placeholder():
+    for name, templates in RANKING_PROMPTS.items():
+        placeholders = [placeholder_names(s) for s in (*templates.train, *templates.held_out)]
+        if name == "counting":
+            assert set() in placeholders
+            for first in (templates.train[0], templates.held_out[0]):
+                assert placeholder_names(first) == {"plural"}
+        assert set().union(*placeholders) == ({"plural"} if name == "counting" else set())
+
+
+def test_prompt_templates_for_other_task_contain_its_name():
+    task = OrdinalTask(name="state_of_decay", unit="steps", values=("fresh", "rotten"))
+    templates = prompt_templates_for(task)
+    for prompt in (*templates.train, *templates.held_out):
+        assert "state of decay" in prompt
+        assert not placeholder_names(prompt)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import training_runs
 
 from ordlib import load_clip
 
@@ -28,12 +27,12 @@ def clip(tiny_clip_folder):
 
 
 @pytest.fixture(scope="module")
-def other_process(training_cache):
-    """Run the script of the trainings, in processes with as many threads as here."""
+def run_script(training_cache):
+    """Run a script in processes with as many threads as here."""
 
-    def run(*command: str | Path, launcher: tuple[str, ...] = ()) -> None:
+    def run(script: str, *arguments: str | Path, launcher: tuple[str, ...] = ()) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-        line = [sys.executable, *launcher, training_runs.__file__, *map(str, command)]
+        line = [sys.executable, *launcher, script, *map(str, arguments)]
         done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr[-3000:]
 

@@ -9,7 +9,7 @@ from ordlib.training.checkpoint import load_training_state, save_training_state
 RUN = {"method": "NumCLIP", "config": {"epochs": 3, "lr_multipliers": {}}, "ranks": (1, 2)}
 
 
-def learner(seed: int) -> tuple[nn.Linear, Adam, SGD]:
+def make_learner(seed: int) -> tuple[nn.Linear, Adam, SGD]:
     torch.manual_seed(seed)
     layer = nn.Linear(3, 2)
     return layer, Adam([layer.weight], lr=0.1), SGD([layer.bias], lr=0.1, momentum=0.9)
@@ -24,20 +24,23 @@ def step(layer: nn.Linear, *optimizers) -> None:
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "deeper" / "unfinished.safetensors"
+    return tmp_path / "deeper" / "checkpoint.safetensors"
 
 
-def test_a_run_goes_on_in_the_same_bits(path):
-    layer, *optimizers = learner(0)
+def test_load_training_state_resumes_bit_equal(path):
+    layer, *optimizers = make_learner(0)
     for _ in range(3):
         step(layer, *optimizers)
-    save_training_state(
-        path, RUN, {"model": layer.state_dict()}, optimizers, {"epoch": 3, "x": [0.1]}
-    )
-    other, *fresh = learner(1)
+    # The learning rate of the new optimizer counts, not that of the checkpoint.
+    optimizers[0].param_groups[0]["lr"] = 1e-9
+    states = {"model": layer.state_dict()}
+    save_training_state(path, RUN, states, optimizers, {"epoch": 3, "x": [0.1]})
+    optimizers[0].param_groups[0]["lr"] = 0.1
+    other, *fresh = make_learner(1)
     states, progress = load_training_state(path, RUN, fresh)
     other.load_state_dict(states["model"])
     assert progress == {"epoch": 3, "x": [0.1]}
+    assert fresh[0].param_groups[0]["lr"] == 0.1
     for _ in range(2):
         step(layer, *optimizers)
         step(other, *fresh)
@@ -45,66 +48,45 @@ def test_a_run_goes_on_in_the_same_bits(path):
     assert torch.equal(layer.bias, other.bias)
 
 
-def test_parts_may_share_a_tensor_and_have_names_with_strokes(path):
+def test_save_training_state_accepts_shared_tensors_and_slashes(path):
     shared = torch.arange(4.0)
     states = {"model": {"a/b.c": shared}, "best": {"a/b.c": shared, "d": shared.view(2, 2).T}}
     save_training_state(path, RUN, states, [], {})
-    found, _ = load_training_state(path, RUN, [])
-    assert {part: sorted(state) for part, state in found.items()} == {
-        "model": ["a/b.c"],
-        "best": ["a/b.c", "d"],
-    }
-    assert torch.equal(found["best"]["d"], shared.view(2, 2).T)
+    loaded, _ = load_training_state(path, RUN, [])
+    names = {part: sorted(state) for part, state in loaded.items()}
+    assert names == {"model": ["a/b.c"], "best": ["a/b.c", "d"]}
+    assert torch.equal(loaded["best"]["d"], shared.view(2, 2).T)
 
 
-def test_rates_stay_those_of_the_new_optimizer(path):
-    layer, *optimizers = learner(0)
-    step(layer, *optimizers)
-    optimizers[0].param_groups[0]["lr"] = 1e-9
-    save_training_state(path, RUN, {}, optimizers, {})
-    _, *fresh = learner(0)
-    load_training_state(path, RUN, fresh)
-    assert fresh[0].param_groups[0]["lr"] == 0.1
-
-
-def test_without_a_file_there_is_nothing(path):
+def test_load_training_state_returns_none_without_file(path):
     assert load_training_state(path, RUN, []) is None
 
 
+MULTIPLIED = {"config": {"epochs": 3, "lr_multipliers": {"image_encoder": 0.1}}}
+
+
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("saved", "current", "message"),
     [
-        ({"method": "CoOp"}, "method was 'NumCLIP' there and is 'CoOp' now"),
-        ({"config": {"epochs": 9, "lr_multipliers": {}}}, "config.epochs was 3 there and is 9 now"),
-        (
-            {"config": {"epochs": 3, "lr_multipliers": {"image_encoder": 0.1}}},
-            "config.lr_multipliers.image_encoder was None there",
-        ),
-        ({"ranks": (1, 3)}, r"ranks was \[1, 2\] there and is \[1, 3\] now"),
+        ({}, {"method": "CoOp"}, "method was 'NumCLIP' there and is 'CoOp' now"),
+        ({}, {"config": {"epochs": 9}}, "config.epochs was 3 there and is 9 now"),
+        ({}, MULTIPLIED, "config.lr_multipliers.image_encoder was None there and is 0.1"),
+        (MULTIPLIED, {}, "config.lr_multipliers.image_encoder was 0.1 there and is None"),
+        ({}, {"ranks": (1, 3)}, r"ranks was \[1, 2\] there and is \[1, 3\] now"),
     ],
 )
-def test_another_run_is_refused_and_what_differs_is_named(path, changed, told):
-    save_training_state(path, RUN, {}, [], {})
-    with pytest.raises(ValueError, match=told) as caught:
-        load_training_state(path, RUN | changed, [])
+def test_load_training_state_refuses_another_run(path, saved, current, message):
+    save_training_state(path, RUN | saved, {}, [], {})
+    with pytest.raises(ValueError, match=message) as caught:
+        load_training_state(path, RUN | current, [])
     assert str(path) in str(caught.value)
-    assert "Finish that run, delete the file, or give another folder" in str(caught.value)
+    assert "delete the file" in str(caught.value)
 
 
-def test_a_field_that_only_the_file_knows_is_refused_too(path):
-    save_training_state(
-        path, RUN | {"config": {"epochs": 3, "lr_multipliers": {"image_encoder": 0.1}}}, {}, [], {}
-    )
-    with pytest.raises(
-        ValueError, match=r"config.lr_multipliers.image_encoder was 0.1 there and is None now"
-    ):
-        load_training_state(path, RUN, [])
-
-
-def test_a_save_that_fails_leaves_the_last_one(path, monkeypatch):
+def test_save_training_state_keeps_last_checkpoint_on_failure(path, monkeypatch):
     save_training_state(path, RUN, {"model": {"a": torch.ones(1)}}, [], {"epoch": 1})
 
-    def broken(tensors, file, notes):
+    def broken(tensors, file, metadata):
         file.write_bytes(b"half")
         raise OSError("disk full")
 

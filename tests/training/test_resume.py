@@ -1,4 +1,4 @@
-"""A run that was killed goes on, and ends as if nothing had happened."""
+"""A killed run resumes from its checkpoint and ends bit-equal to an uninterrupted run."""
 
 import json
 import signal
@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-import torch
+import training_runs as runs
 from safetensors import safe_open
-from training_runs import CONFIG, CONFIGS, KILLED_AT, KINDS, TASK, make, pictures_of, train
 
 from ordlib import CoOp, NumCLIP
 from ordlib.training import fit
@@ -16,92 +15,68 @@ from ordlib.training.fit import CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME
 
 
 @pytest.fixture(scope="module")
-def killed(tiny_clip_folder, tmp_path_factory, other_process):
-    """A folder with an unfinished run of each kind."""
+def killed(tiny_clip_folder, tmp_path_factory, run_script):
+    """A folder with the checkpoints of a killed run of each kind."""
     folder = tmp_path_factory.mktemp("killed")
-    other_process("killed", tiny_clip_folder, folder)
+    run_script(runs.__file__, "killed", tiny_clip_folder, folder)
     codes = json.loads((folder / "codes.json").read_text())
-    assert codes == dict.fromkeys(KINDS, -signal.SIGKILL)
+    assert codes == dict.fromkeys(runs.KINDS, -signal.SIGKILL)
     return folder
 
 
-def progress_in(folder) -> dict:
-    with safe_open(folder / CHECKPOINT_NAME, "pt") as file:
-        return json.loads(file.metadata()["progress"])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_killed_amid_an_epoch_it_ends_in_the_same_bits(kind, killed, tiny_clip_folder):
-    before = (killed / kind / STAGE1_CHECKPOINT_NAME).is_file()
-    assert before is (kind == "stages")
-    assert progress_in(killed / kind)["epoch"] + before == 2 == (KILLED_AT - 1) // 3
-    straight, resumed = make(kind, tiny_clip_folder), make(kind, tiny_clip_folder)
-    expected, calls, loss = train(straight, config=CONFIGS[kind]), [], resumed.loss
+@pytest.mark.parametrize("kind", runs.KINDS)
+def test_fit_resumes_bit_equal_after_kill(kind, killed, tiny_clip_folder):
+    stage1_epochs = int((killed / kind / STAGE1_CHECKPOINT_NAME).is_file())
+    assert stage1_epochs == (kind == "stages")
+    with safe_open(killed / kind / CHECKPOINT_NAME, "pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+    assert progress["epoch"] + stage1_epochs == 2 == (runs.KILLED_AT - 1) // 3
+    straight, resumed = (runs.make_model(kind, tiny_clip_folder) for _ in range(2))
+    expected, calls, loss = runs.train(straight, config=runs.CONFIGS[kind]), [], resumed.loss
     resumed.loss = lambda *batch: calls.append(1) or loss(*batch)
-    found = train(resumed, killed / kind, CONFIGS[kind])
+    history = runs.train(resumed, killed / kind, runs.CONFIGS[kind])
     assert len(calls) == 6
-    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    pd.testing.assert_frame_equal(history, expected, check_exact=True)
     for name in ("steps", "best_epoch", "device"):
-        assert found.attrs[name] == expected.attrs[name]
-    for name, tensor in straight.trainable_state_dict().items():
-        assert torch.equal(tensor, resumed.trainable_state_dict()[name]), name
+        assert history.attrs[name] == expected.attrs[name]
+    assert runs.states_equal(runs.clone_state(straight), runs.clone_state(resumed))
 
 
-def test_a_finished_run_is_not_trained_again(tiny_clip_folder, tmp_path):
-    model, again = make("frozen", tiny_clip_folder), make("frozen", tiny_clip_folder)
-    history = train(model, tmp_path)
+GROUPS = ("adapter", "prompts", "head")
+STOPPED = replace(runs.CONFIG, epochs=9, lr_multipliers=dict.fromkeys(GROUPS, 0), patience=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "epochs"), [(runs.CONFIG, 4), (STOPPED, 2)], ids=["all epochs", "early stopping"]
+)
+def test_fit_does_not_retrain_finished_run(tiny_clip_folder, tmp_path, config, epochs):
+    model, again = (runs.make_model("frozen", tiny_clip_folder) for _ in range(2))
+    expected = runs.train(model, tmp_path, config)
     again.loss = None
-    found = train(again, tmp_path)
-    pd.testing.assert_frame_equal(found, history, check_exact=True)
-    assert found.attrs == history.attrs
-    for name, tensor in model.trainable_state_dict().items():
-        assert torch.equal(tensor, again.trainable_state_dict()[name])
-
-
-def test_a_run_out_of_patience_stays_out_of_it(tiny_clip_folder, tmp_path):
-    config = replace(CONFIG, epochs=9, lr_multipliers={"adapter": 0, "prompts": 0}, patience=1)
-    history = train(make("frozen", tiny_clip_folder), tmp_path, config)
-    assert len(history) == 2
-    again = make("frozen", tiny_clip_folder)
-    again.loss = None
-    pd.testing.assert_frame_equal(train(again, tmp_path, config), history)
+    history = runs.train(again, tmp_path, config)
+    assert len(history) == epochs
+    pd.testing.assert_frame_equal(history, expected, check_exact=True)
+    assert history.attrs == expected.attrs
+    assert runs.states_equal(runs.clone_state(model), runs.clone_state(again))
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_clip_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    train(make("frozen", tiny_clip_folder), folder, replace(CONFIG, epochs=1))
+    runs.train(runs.make_model("frozen", tiny_clip_folder), folder, replace(runs.CONFIG, epochs=1))
     return folder
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"epochs": 2}, "config.epochs was 1 there and is 2 now"),
-        ({"seed": 6}, "config.seed was 5 there and is 6 now"),
-        (
-            {"lr_multipliers": {"prompts": 0.5}},
-            "config.lr_multipliers.prompts was None there and is 0.5 now",
-        ),
-    ],
-)
-def test_the_run_of_another_plan_is_refused(tiny_clip_folder, finished, change, told):
-    with pytest.raises(ValueError, match=told):
-        train(make("frozen", tiny_clip_folder), finished, replace(CONFIG, **{"epochs": 1} | change))
-
-
-def test_the_run_of_another_method_or_of_other_pictures_is_refused(clip, finished):
-    config, data, val = replace(CONFIG, epochs=1), pictures_of("train", 24), pictures_of("val", 12)
-    with pytest.raises(ValueError, match="method was 'NumCLIP' there and is 'CoOp' now"):
-        fit(CoOp(clip, TASK), data, val, config, checkpoint_dir=finished, progress=False)
-    with pytest.raises(ValueError, match=r"options\.kl was True there and is False now"):
-        fit(
-            NumCLIP(clip, TASK, text_to_image_loss=False),
-            data,
-            val,
-            config,
-            checkpoint_dir=finished,
-            progress=False,
-        )
-    with pytest.raises(ValueError, match="val was 'brightness-val-12' there"):
-        fit(NumCLIP(clip, TASK), data, data, config, checkpoint_dir=finished, progress=False)
+def test_fit_refuses_checkpoint_of_another_run(clip, finished):
+    data, val = runs.make_data("train", 24), runs.make_data("val", 12)
+    same, other_loss = NumCLIP(clip, runs.TASK), NumCLIP(clip, runs.TASK, text_to_image_loss=False)
+    for model, val_data, changes, message in (
+        (same, val, {"epochs": 2}, "config.epochs was 1 there and is 2 now"),
+        (same, val, {"seed": 6}, "config.seed was 5 there and is 6 now"),
+        (same, data, {}, "val was 'brightness-val-12' there"),
+        (CoOp(clip, runs.TASK), val, {}, "method was 'NumCLIP' there and is 'CoOp' now"),
+        (other_loss, val, {}, r"options\.text_to_image_loss was True there and is False now"),
+    ):
+        config = replace(runs.CONFIG, **{"epochs": 1} | changes)
+        with pytest.raises(ValueError, match=message):
+            fit(model, data, val_data, config, checkpoint_dir=finished, progress=False)

@@ -1,151 +1,127 @@
-"""Two stages: words on cached features, then the picture side with the words held."""
+"""Two stages: prompts on cached features, then the image encoder with frozen prompts."""
 
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
-from training_runs import CONFIG, TASK, pictures_of, train
+from training_runs import CONFIG, TASK, clone_state, make_data, states_equal, train
 
-from ordlib import CORN, CoOp
+from ordlib import CORN
 from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.metrics import compute_metrics
-from ordlib.training import TrainingConfig, fit
+from ordlib.training import fit
 from ordlib.training.fit import CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME, delete_checkpoints
 
 STAGES = replace(CONFIG, epochs=3, prompt_epochs=2)
 
 
-def state_of(model) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
-
-
-def moved(one: dict, other: dict) -> set[str]:
-    """The groups of the tensors that differ."""
-    differing = [name for name in one if not torch.equal(one[name], other[name])]
+def changed_groups(a: dict, b: dict) -> set[str]:
+    """Groups of the tensors of ``a`` that differ in ``b``."""
+    names = [name for name in a if not torch.equal(a[name], b[name])]
     return {
-        name.split(".")[1] if name.startswith("image_encoder.") else "prompts" for name in differing
+        name.split(".")[1] if name.startswith("image_encoder.") else "prompts" for name in names
     }
 
 
-class Watched(L2RCLIP):
-    """Keeps its state after each epoch, also the copy that has no tower."""
+class Recorded(L2RCLIP):
+    """Records the state after each epoch, also of the copy that the first stage trains."""
 
-    seen: list[dict]
+    states: list[dict]
 
     def predict_from_features(self, features):
-        self.seen.append(state_of(self))
+        self.states.append(clone_state(self))
         return super().predict_from_features(features)
 
 
 class Worsening(CORN):
-    """Is perfect in the first epoch and worse in every other, of whatever stage."""
+    """Perfect in the first epoch of the first stage, and worse in all others."""
 
-    calls: list[dict]
+    states: list[dict]
 
     def predict_from_features(self, features):
-        self.calls.append(state_of(self))
-        truth = pictures_of("val", 12).values
-        return self.task.decode_values(truth if len(self.calls) == 1 else 5 - truth)
+        self.states.append(clone_state(self))
+        y_true = make_data("val", 12).values
+        return self.task.decode_values(y_true if len(self.states) == 1 else 5 - y_true)
 
 
 @pytest.fixture(scope="module")
 def staged(clip):
-    Watched.seen = []
-    model = Watched(clip, TASK, image_encoder="lora", rank_pos_embed="learned")
-    first = state_of(model)
-    return model, first, train(model, config=STAGES)
+    Recorded.states = []
+    model = Recorded(clip, TASK, image_encoder="lora", rank_pos_embed="learned")
+    return model, clone_state(model), train(model, config=STAGES)
 
 
-def test_words_stay_in_the_second_stage_and_the_tower_in_the_first(staged):
-    _, first, _ = staged
-    one, two, three = Watched.seen
-    towers = {name for name in first if name.startswith("image_encoder.encoder.")}
-    assert one.keys() == two.keys() == first.keys() - towers
-    assert three.keys() == first.keys()
-    assert moved({name: first[name] for name in two}, two) == {"adapter", "prompts"}
-    assert moved(one, {name: three[name] for name in one}) >= {"adapter"}
-    kept = [name for name in first if not name.startswith("image_encoder.")]
+def test_stages_freeze_encoder_then_prompts(staged):
+    model, initial, _ = staged
+    first, second, third = Recorded.states
+    encoder = {name for name in initial if name.startswith("image_encoder.encoder.")}
+    assert first.keys() == second.keys() == initial.keys() - encoder
+    assert third.keys() == initial.keys()
+    assert changed_groups(second, initial) == {"adapter", "prompts"}
+    assert changed_groups(first, third) >= {"adapter"}
+    prompts = [name for name in initial if not name.startswith("image_encoder.")]
     # The second stage starts from the best state of the first.
-    assert any(all(torch.equal(s[n], three[n]) for n in kept) for s in (one, two))
-    assert {n for n in towers if not torch.equal(first[n], three[n])} == towers
+    assert any(all(torch.equal(s[n], third[n]) for n in prompts) for s in (first, second))
+    assert {n for n in encoder if not torch.equal(initial[n], third[n])} == encoder
+    assert set(model.parameter_groups()) == {"image_encoder", "adapter", "prompts"}
 
 
-def test_the_history_is_of_both_stages(staged):
+def test_history_covers_both_stages(staged):
     model, _, history = staged
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history.index.tolist() == [0, 1, 2]
     assert history.attrs["steps"] == 9
     assert history.attrs["seconds"] > 0
     assert history.attrs["device"] == "cpu"
-    best, low = [], float("inf")
-    for mae in history["mae"]:
-        best.append(mae < low)
-        low = min(low, mae)
-    assert history["best"].tolist() == best
+    previous = history["mae"].cummin().shift(fill_value=float("inf"))
+    assert history["best"].tolist() == (history["mae"] < previous).tolist()
     assert history.attrs["best_epoch"] == history["epoch"][history["mae"].argmin()]
-    val = pictures_of("val", 12)
-    assert compute_metrics(TASK, val.values, model.predict(val))["mae"] == pytest.approx(
-        low, abs=1e-6
-    )
+    val = make_data("val", 12)
+    mae = compute_metrics(TASK, val.values, model.predict(val))["mae"]
+    assert mae == pytest.approx(history["mae"].min(), abs=1e-6)
 
 
-def test_afterwards_everything_is_trained_again(staged):
-    model, *_ = staged
-    assert set(model.parameter_groups()) == {"image_encoder", "adapter", "prompts"}
-
-
-def test_the_best_state_is_kept_though_the_second_stage_never_improves(clip):
-    Worsening.calls = []
+def test_best_state_of_first_stage_survives_worse_second_stage(clip):
+    Worsening.states = []
     model = Worsening(clip, TASK, image_encoder="lora")
-    first = state_of(model)
+    initial = clone_state(model)
     history = train(model, config=replace(STAGES, epochs=4))
     assert history["best"].tolist() == [True, False, False, False]
     assert (history.attrs["best_epoch"], history.attrs["steps"]) == (1, 12)
     for name, tensor in model.trainable_state_dict().items():
-        expected = first[name] if ".encoder." in name else Worsening.calls[0][name]
+        expected = initial[name] if ".encoder." in name else Worsening.states[0][name]
         assert torch.equal(tensor, expected), name
 
 
-def test_patience_counts_in_each_stage_from_its_start(clip):
-    Worsening.calls = []
+def test_patience_counts_within_each_stage(clip):
+    Worsening.states = []
     config = replace(STAGES, epochs=9, prompt_epochs=5, patience=2)
     history = train(Worsening(clip, TASK, image_encoder="lora"), config=config)
-    # One good epoch and two others, then two that are no better than what they started from.
+    # A good epoch and two worse ones, then two that do not improve on the first stage.
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5]
     assert history.attrs["best_epoch"] == 1
 
 
-def test_rates_of_tower_and_words_are_each_for_their_stage(clip):
-    Watched.seen = []
-    model = Watched(clip, TASK, image_encoder="lora")
-    first = state_of(model)
-    config = replace(
-        STAGES, epochs=2, prompt_epochs=1, lr_multipliers={"image_encoder": 0.0, "prompts": 0.0}
-    )
-    train(model, config=config)
-    one, two = Watched.seen
-    assert moved({name: first[name] for name in one}, one) == {"adapter"}
-    assert moved(first, two) == {"adapter"}
+def test_lr_multipliers_apply_to_their_stage(clip):
+    Recorded.states = []
+    model = Recorded(clip, TASK, image_encoder="lora")
+    initial, factors = clone_state(model), {"image_encoder": 0.0, "prompts": 0.0}
+    train(model, config=replace(STAGES, epochs=2, prompt_epochs=1, lr_multipliers=factors))
+    first, second = Recorded.states
+    assert changed_groups(first, initial) == {"adapter"}
+    assert changed_groups(initial, second) == {"adapter"}
 
 
-@pytest.mark.parametrize("group", ["words", "image_encoder"])
-def test_an_unknown_group_is_refused_before_anything_is_trained(clip, group):
-    model = CoOp(clip, TASK)
-    with pytest.raises(ValueError, match=f"lr_multipliers: no group '{group}' is trained here"):
-        train(model, config=replace(CONFIG, lr_multipliers={group: 0.1}))
-
-
-def test_a_frozen_tower_has_no_second_stage(clip):
-    told = "prompt_epochs = 2: the picture tower is frozen, .* prompt_epochs=0, or image_encoder='lora'"
-    with pytest.raises(ValueError, match=told):
+def test_stages_refuse_frozen_encoder(clip):
+    with pytest.raises(ValueError, match=r"prompt_epochs = 2: .* image_encoder='lora'"):
         train(L2RCLIP(clip, TASK), config=STAGES)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
-def test_a_loss_that_breaks_leaves_the_best_state(clip, stage, monkeypatch):
+def test_nan_loss_restores_best_weights(clip, stage, monkeypatch):
     model, calls = L2RCLIP(clip, TASK, image_encoder="lora"), []
-    first, loss = state_of(model), L2RCLIP.loss
+    initial, loss = clone_state(model), L2RCLIP.loss
 
     def breaking(self, *batch):
         calls.append(1)
@@ -153,25 +129,24 @@ def test_a_loss_that_breaks_leaves_the_best_state(clip, stage, monkeypatch):
         return loss(self, *batch) * (float("nan") if broken else 1.0)
 
     monkeypatch.setattr(L2RCLIP, "loss", breaking)
-    with pytest.raises(FloatingPointError, match="back in the best state so far"):
+    with pytest.raises(FloatingPointError, match="best weights so far"):
         train(model, config=STAGES)
-    assert moved(first, model.trainable_state_dict()) == {"adapter", "prompts"}
+    assert changed_groups(initial, model.trainable_state_dict()) == {"adapter", "prompts"}
     assert set(model.parameter_groups()) == {"image_encoder", "adapter", "prompts"}
 
 
-def test_a_finished_run_of_two_stages_is_not_trained_again(clip, tmp_path, monkeypatch):
+def test_finished_stages_are_not_retrained(clip, tmp_path, monkeypatch):
     model, again = (L2RCLIP(clip, TASK, image_encoder="lora") for _ in range(2))
     config = replace(STAGES, epochs=2, prompt_epochs=1)
-    history = train(model, tmp_path, config)
+    expected = train(model, tmp_path, config)
     assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME}
     monkeypatch.setattr(L2RCLIP, "loss", None)
-    found = train(again, tmp_path, config)
-    pd.testing.assert_frame_equal(found, history, check_exact=True)
-    assert found.attrs == history.attrs
-    for name, tensor in model.trainable_state_dict().items():
-        assert torch.equal(tensor, again.trainable_state_dict()[name]), name
+    history = train(again, tmp_path, config)
+    pd.testing.assert_frame_equal(history, expected, check_exact=True)
+    assert history.attrs == expected.attrs
+    assert states_equal(clone_state(model), clone_state(again))
     # One stage of as many epochs is another run.
-    with pytest.raises(ValueError, match=r"trains was .* there"):
+    with pytest.raises(ValueError, match=r"trained_groups was .* there"):
         train(again, tmp_path, replace(config, epochs=1, prompt_epochs=0))
     with pytest.raises(ValueError, match=r"config\.epochs was 1 there and is 2 now"):
         train(again, tmp_path, replace(config, epochs=3, prompt_epochs=2))
@@ -180,29 +155,22 @@ def test_a_finished_run_of_two_stages_is_not_trained_again(clip, tmp_path, monke
     delete_checkpoints(tmp_path)
 
 
-def test_pictures_of_another_task_are_refused_in_the_first_stage(clip):
-    other = replace(TASK, name="other")
-    data = pictures_of("train", 24)
+def test_stages_refuse_images_of_another_task(clip):
+    other, data = replace(TASK, name="other"), make_data("train", 24)
     with pytest.raises(ValueError, match="the model learns 'other'"):
         fit(L2RCLIP(clip, other, image_encoder="lora"), data, data, STAGES, progress=False)
 
 
-def test_words_first_is_off_by_default():
-    assert TrainingConfig().prompt_epochs == 0
-
-
-def test_after_every_step_the_model_may_put_itself_right(clip):
-    class Kept(L2RCLIP):
-        alphas: list[float]
-
+def test_on_after_step_is_called_after_each_step(clip):
+    class Clamped(L2RCLIP):
         def on_after_step(self):
-            self.alphas.append(self.rankformer.alpha.item())
+            alphas.append(self.rankformer.alpha.item())
             super().on_after_step()
 
-    # So high a rate carries alpha out of 0 to 1 at once.
-    model = Kept(clip, TASK, alpha=0.5)
-    model.alphas = []
+    alphas: list[float] = []
+    model = Clamped(clip, TASK, alpha=0.5)
+    # The learning rate is so high that alpha leaves [0, 1] at once.
     history = train(model, config=replace(CONFIG, epochs=1, learning_rate=2.0, max_grad_norm=1e6))
-    assert len(model.alphas) == history.attrs["steps"] == 3
-    assert not all(0 <= alpha <= 1 for alpha in model.alphas)
+    assert len(alphas) == history.attrs["steps"] == 3
+    assert not all(0 <= alpha <= 1 for alpha in alphas)
     assert 0 <= model.rankformer.alpha.item() <= 1

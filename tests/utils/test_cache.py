@@ -7,14 +7,14 @@ import pytest
 from ordlib.utils.cache import atomic_write, cache_dir, content_hash
 
 
-def test_cache_dir_follows_the_environment(tmp_path, monkeypatch):
+def test_cache_dir_follows_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path
     monkeypatch.delenv("ORDLIB_CACHE")
     assert cache_dir() == Path.home() / ".cache" / "ordlib"
 
 
-def test_the_target_is_untouched_until_the_block_ends_well(tmp_path):
+def test_atomic_write_keeps_target_until_block_succeeds(tmp_path):
     target = tmp_path / "deep" / "a.txt"
     with atomic_write(target) as temporary:
         temporary.write_text("old")
@@ -25,7 +25,7 @@ def test_the_target_is_untouched_until_the_block_ends_well(tmp_path):
     assert [p.name for p in target.parent.iterdir()] == ["a.txt"]
 
 
-def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path):
+def test_atomic_write_concurrent_writers_leave_one_complete_folder(tmp_path):
     target = tmp_path / "split"
 
     def write(_):
@@ -40,7 +40,7 @@ def test_many_writers_of_one_folder_leave_one_whole_folder(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["split"]
 
 
-def test_digest_depends_on_content_and_boundaries(tmp_path):
+def test_content_hash_depends_on_content_and_boundaries(tmp_path):
     file = tmp_path / "f"
     file.write_text("ab")
     assert content_hash(file) == content_hash(b"ab")

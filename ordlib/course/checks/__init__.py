@@ -1,4 +1,4 @@
-"""Checks of the exercises: one module for each notebook, one function for each exercise."""
+"""Checks of the course's exercises: one module per notebook, one function per exercise."""
 
 from .result import CheckResult, exercise_check
 

@@ -1,6 +1,6 @@
-"""Find mistakes by making them: which of them gives the learner's answer?"""
+"""Match an answer against the results of known mistakes; check its type and gradients."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -8,27 +8,45 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 
-def resembling(answer: ArrayLike, known: Iterable[tuple[str, ArrayLike]]) -> str | None:
-    """The diagnosis whose answer, a wrong one as a rule, is the learner's but for rounding.
+def find_mistake(answer: ArrayLike, known: Iterable[tuple[str, ArrayLike]]) -> str | None:
+    """Return the diagnosis of the first known result that equals the answer up to rounding.
 
     Example:
-        >>> resembling([3.0], [("that is half: double it", [1.5]), ("that is the sum", [3.0])])
+        >>> find_mistake([3.0], [("that is half: double it", [1.5]), ("that is the sum", [3.0])])
         'that is the sum'
     """
-    close = (told for told, each in known if np.allclose(answer, each, rtol=1e-4, atol=1e-5))
+    close = (text for text, result in known if np.allclose(answer, result, rtol=1e-4, atol=1e-5))
     return next(close, None)
 
 
-def furthest(answer: Tensor, right: Tensor) -> tuple[int, ...]:
-    """Where an answer is furthest from the right one."""
-    place = (answer - right).abs().nan_to_num(torch.inf).argmax()
-    return tuple(int(i) for i in torch.unravel_index(place, right.shape))
+def largest_error_index(answer: Tensor, expected: Tensor) -> tuple[int, ...]:
+    """Return the index at which an answer differs most from the expected result."""
+    flat_index = (answer - expected).abs().nan_to_num(torch.inf).argmax()
+    return tuple(int(i) for i in torch.unravel_index(flat_index, expected.shape))
 
 
-def unreached(function: Callable[..., object], **inputs: Tensor) -> str | None:
-    """To which inputs no gradient comes from a function's result, or none that one could use."""
+def check_tensor(
+    answer: object,
+    shape: tuple[int, ...],
+    hints: Mapping[tuple[int, ...], str],  # of wrong shapes
+    not_finite: str = "avoid a division by 0, and a log or root of 0",
+) -> str | None:
+    """Return a diagnosis unless an answer is a finite floating-point tensor of a shape."""
+    if not isinstance(answer, Tensor):
+        kind = type(answer).__name__
+        return f"you return a {kind}: stay in torch and return a tensor, so that gradients flow"
+    if not answer.is_floating_point():
+        return f"you return {answer.dtype}: keep the type of the input"
+    if answer.shape != shape:
+        hint = hints.get(tuple(answer.shape), f"return shape {shape}")
+        return f"you return shape {tuple(answer.shape)}: {hint}"
+    return None if answer.isfinite().all() else f"a value is not finite: {not_finite}"
+
+
+def check_gradients(function: Callable[..., object], **inputs: Tensor) -> str | None:
+    """Return a diagnosis unless a finite, non-zero gradient reaches every named input."""
     lost = "the numbers are right, but no gradient reaches the {}: leave out detach, item, no_grad"
-    leaves = [each.clone().requires_grad_() for each in inputs.values()]
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs.values()]
     result = function(*leaves)
     if not result.requires_grad:
         return lost.format(" or the ".join(inputs))
@@ -39,16 +57,6 @@ def unreached(function: Callable[..., object], **inputs: Tensor) -> str | None:
         if not gradient.isfinite().all():
             return (
                 f"the numbers are right, but the gradient to the {name} is not finite: torch.where "
-                "and nan_to_num still divide by 0 behind the scenes. Clamp before you divide"
+                "and nan_to_num hide a division by 0 from the value only. Clamp before you divide"
             )
-    return None
-
-
-def no_tensor(answer: object) -> str | None:
-    """Why an answer is no tensor of fractions."""
-    if not isinstance(answer, Tensor):
-        kind = type(answer).__name__
-        return f"you return a {kind}: stay in torch and return a tensor, so that gradients pass"
-    if not answer.is_floating_point():
-        return f"you return {answer.dtype}: keep the type of what you were given"
     return None

@@ -1,22 +1,23 @@
-"""What a check answers: passed, not yet, or not started, and always why."""
+"""Result of an exercise check."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
 from html import escape
 from typing import Literal
 
-MARKS = {"passed": "✓", "not yet": "✗", "not started": "…"}
-COLOURS = {"passed": "#009E73", "not yet": "#D55E00", "not started": "#7A7A7A"}
+SYMBOLS = {"passed": "✓", "not yet": "✗", "not started": "…"}
+COLORS = {"passed": "#009E73", "not yet": "#D55E00", "not started": "#7A7A7A"}
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The answer to an exercise's answer.
+    """Result of an exercise check, rendered as text or HTML in a notebook.
 
     Attributes:
         state: "passed", "not yet" or "not started".
-        message: one or two sentences: what is right, or what is wrong and where to look.
+        message: what is right, or what is wrong and how to correct it.
 
     Example:
         >>> CheckResult("not yet", "your loss ignores the last rank")
@@ -27,21 +28,22 @@ class CheckResult:
     message: str
 
     def __repr__(self) -> str:
-        return f"{MARKS[self.state]} {self.state}: {self.message}"
+        return f"{SYMBOLS[self.state]} {self.state}: {self.message}"
 
     def _repr_html_(self) -> str:
         return (
-            f'<div style="border-left: 4px solid {COLOURS[self.state]}; padding: .3em .8em">'
-            f"<b>{MARKS[self.state]} {self.state}</b> &nbsp; {escape(self.message)}</div>"
+            f'<div style="border-left: 4px solid {COLORS[self.state]}; padding: .3em .8em">'
+            f"<b>{SYMBOLS[self.state]} {self.state}</b> &nbsp; {escape(self.message)}</div>"
         )
 
 
 def exercise_check(check: Callable[..., str | CheckResult | None]) -> Callable[..., CheckResult]:
-    """A check, made of a function that says what is wrong with answers, or None if all is well.
+    """Decorator that turns a diagnosing function into an exercise check that never raises.
 
-    The check never raises: an unfinished answer (None or ``...``) is "not started", and an
-    error inside the learner's code is quoted. The first line of the function's docstring is what
-    a passed exercise is told, unless the function returns a whole verdict.
+    The function receives the learner's answers and returns None if they are right, a diagnosis if
+    they are wrong, or a whole :class:`CheckResult`. If it returns None, the first line of its
+    docstring becomes the message. An answer of None or ``...`` is "not started"; an exception in
+    the learner's code becomes part of the message.
 
     Example:
         >>> @exercise_check
@@ -55,46 +57,37 @@ three dots by your answer and run the cell again)
 
     @wraps(check)
     def run(*answers: object) -> CheckResult:
+        hint = "replace the three dots by your answer and run the cell again"
         if any(answer is None or answer is ... for answer in answers):
-            hint = "replace the three dots by your answer and run the cell again"
             return CheckResult("not started", hint)
         try:
-            complaint = check(*answers)
-        except Unfinished:
+            message = check(*answers)
+        except NotImplementedYet:
             return CheckResult("not started", "your function returns nothing: is a return missing?")
         except Exception as error:
             return CheckResult("not yet", f"your answer raised {type(error).__name__}: {error}")
-        if isinstance(complaint, CheckResult):
-            return complaint
-        if complaint:
-            return CheckResult("not yet", complaint)
-        return CheckResult("passed", (check.__doc__ or "").strip().splitlines()[0])
+        if isinstance(message, str):
+            return CheckResult("not yet", message)
+        return message or CheckResult("passed", (check.__doc__ or "").strip().splitlines()[0])
 
     return run
 
 
-class Unfinished(Exception):
-    """The learner's function returned nothing: the stub is still there."""
+class NotImplementedYet(Exception):
+    """Raised where the learner's function still is the stub and returns None or ``...``."""
 
 
-def called(function: Callable, *arguments: object) -> object:
-    """What the learner's function returns for copies, which it may change, of arguments.
+def call_solution(function: Callable, *arguments: object) -> object:
+    """Call the learner's function with copies of the arguments, so that it may change them.
 
     Raises:
-        Unfinished: it returned None or ``...``.
+        NotImplementedYet: the function returned None or ``...``.
 
     Example:
-        >>> called(sum, [1, 2])
+        >>> call_solution(sum, [1, 2])
         3
     """
-    result = function(*map(_copied, arguments))
+    result = function(*map(deepcopy, arguments))
     if result is None or result is ...:
-        raise Unfinished
+        raise NotImplementedYet
     return result
-
-
-def _copied(argument: object) -> object:
-    for method in ("clone", "copy"):  # torch's name and numpy's
-        if hasattr(argument, method):
-            return getattr(argument, method)()
-    return argument

@@ -1,32 +1,19 @@
 """Figures of the course.
 
-Each function draws on the Axes that it is given, or else on a figure of its own, and returns the
-Axes.
+Each function draws on the given Axes, or on a new figure, and returns the Axes. Arguments that do
+not fit their description raise a ValueError.
 """
 
 from .comparisons import few_shot_curve, method_comparison, scaling_plot
-from .doses import dose_response
-from .pictures import contact_sheet, occlusion_maps, ranking_strip
+from .dose_response import dose_response
+from .embeddings import fcrc_weight_heatmap, rank_embedding_map, similarity_heatmap
+from .images import contact_sheet, occlusion_maps, ranking_strip
 from .predictions import confusion, label_histogram, per_rank_accuracy, predicted_against_true
-from .style import METHOD_COLOURS, PALETTE, theme
-from .words import fcrc_weight_heatmap, rank_embedding_map, similarity
+from .style import METHOD_COLORS, PALETTE, set_theme
 
 __all__ = [
-    "METHOD_COLOURS",
-    "PALETTE",
-    "confusion",
-    "contact_sheet",
-    "dose_response",
-    "fcrc_weight_heatmap",
-    "few_shot_curve",
-    "label_histogram",
-    "method_comparison",
-    "occlusion_maps",
-    "per_rank_accuracy",
-    "predicted_against_true",
-    "rank_embedding_map",
-    "ranking_strip",
-    "scaling_plot",
-    "similarity",
-    "theme",
-]
+    "METHOD_COLORS", "PALETTE", "confusion", "contact_sheet", "dose_response",
+    "fcrc_weight_heatmap", "few_shot_curve", "label_histogram", "method_comparison",
+    "occlusion_maps", "per_rank_accuracy", "predicted_against_true", "rank_embedding_map",
+    "ranking_strip", "scaling_plot", "set_theme", "similarity_heatmap",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Methods, and forms of one method, side by side: what they get wrong and what they cost."""
+"""Compare methods and implementations: per-seed scores, few-shot curves, scaling curves."""
 
 from typing import Literal
 
@@ -10,29 +10,29 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ...tasks import OrdinalTask
-from .style import PALETTE, method_colours
+from .style import PALETTE, method_colors
 
-# Words under the axis, and for a smaller number.
+# Axis label, and what a smaller value means.
 QUANTITIES = {"seconds": ("seconds", "faster"), "peak_mib": ("MiB at the peak", "less memory")}
-FORMS = {"pairwise": PALETTE["red"], "shortcut": PALETTE["blue"]}
+FORM_COLORS = {"pairwise": PALETTE["red"], "shortcut": PALETTE["blue"]}
 
 
 def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
-    """Draw the mean absolute error of each method: a dot for each seed, a bar for their mean.
+    """Mean absolute error of each method: a dot per seed, a bar for the mean.
 
     Args:
-        table: with columns method, task, seed and mae (in the task's unit), a row for each
-            trained model; methods stand in their order in it, the first on top. A method
-            without randomness has one row.
-        task: which rows to draw, and their unit.
+        table: one row per trained model with columns method, task, seed and mae (in the task's
+            unit). Methods keep their order in the table, the first on top; a deterministic
+            method has one row.
+        task: selects the rows and the unit.
     """
-    rows = _of_task(table, task, ["method", "seed"])
-    colours = method_colours(rows["method"].unique())
-    ax = ax or plt.subplots(figsize=(7, 0.45 * len(colours) + 1.2))[1]
-    drawn = {"data": rows, "x": "mae", "y": "method", "hue": "method", "palette": colours, "ax": ax}
-    sns.swarmplot(**drawn, size=4.5, alpha=0.6, legend=False, warn_thresh=1)
+    rows = _select_task(table, task, ["method", "seed"])
+    colors = method_colors(rows["method"].unique())
+    ax = ax or plt.subplots(figsize=(7, 0.45 * len(colors) + 1.2))[1]
+    kwargs = {"data": rows, "x": "mae", "y": "method", "hue": "method", "palette": colors, "ax": ax}
+    sns.swarmplot(**kwargs, size=4.5, alpha=0.6, legend=False, warn_thresh=1)
     sns.pointplot(
-        **drawn, errorbar=None, marker="|", markersize=20, markeredgewidth=3, linestyle="none",
+        **kwargs, errorbar=None, marker="|", markersize=20, markeredgewidth=3, linestyle="none",
         legend=False,
     )  # fmt: skip
     ax.set(xlabel=f"mean absolute error ({task.unit})", ylabel=None)
@@ -41,26 +41,27 @@ def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = 
 
 
 def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
-    """Draw the mean absolute error over the labels for each rank, a line for each method.
+    """Few-shot learning curves: mean absolute error against the number of labels per rank.
 
-    Lines join the means over seeds; the band goes from the best seed to the worst. The legend
-    lists methods from the highest line to the lowest, at the most labels.
+    Lines join the means over seeds; bands span the best and the worst seed. The legend is
+    sorted by the error at the largest number of labels.
 
     Args:
-        table: as for :func:`method_comparison`, with one more column: shots, the labels for each
-            rank, above 0.
-        task: which rows to draw, and their unit.
+        table: as for :func:`method_comparison`, with the additional column shots > 0, the number
+            of labels per rank.
+        task: selects the rows and the unit.
     """
-    rows = _of_task(table, task, ["method", "shots", "seed"])
+    rows = _select_task(table, task, ["method", "shots", "seed"])
     if (rows["shots"] <= 0).any():
-        least = rows["shots"].min()
-        raise ValueError(f"shots = {least}: a logarithmic axis has no place for it; leave it out")
+        raise ValueError(
+            f"shots = {rows['shots'].min()}: must be > 0 for a logarithmic axis; drop these rows"
+        )
     ax = ax or plt.subplots(figsize=(6.5, 4.2))[1]
     last = rows["shots"] == rows.groupby("method")["shots"].transform("max")
-    ends = rows[last].groupby("method")["mae"].mean().sort_values(ascending=False)
+    final_mae = rows[last].groupby("method")["mae"].mean().sort_values(ascending=False)
     sns.lineplot(
-        rows, x="shots", y="mae", hue="method", hue_order=list(ends.index), marker="o",
-        palette=method_colours(rows["method"].unique()), errorbar=("pi", 100),
+        rows, x="shots", y="mae", hue="method", hue_order=list(final_mae.index), marker="o",
+        palette=method_colors(rows["method"].unique()), errorbar=("pi", 100),
         err_kws={"alpha": 0.12, "linewidth": 0}, ax=ax,
     )  # fmt: skip
     ax.set_xscale("log", base=2)
@@ -78,77 +79,76 @@ def scaling_plot(
     quantity: Literal["seconds", "peak_mib"] = "seconds",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw time or memory against the number of pictures, a line for each form and pass.
+    """Scaling curves: time or peak memory against the number of images, on logarithmic axes.
 
-    Both axes are logarithmic: a power of N is a straight line, and its slope the power. An arrow
-    spans both forms in training, at the largest N that both have.
+    An arrow marks the ratio of both forms in training, at the largest common number of images.
 
     Args:
         table: with columns form ("pairwise" or "shortcut"), pass ("forward" or
-            "forward+backward"), pictures, and the quantity; rows without a number are left out.
-        quantity: "seconds", or "peak_mib" for the peak of memory.
+            "forward+backward"), num_images, and the quantity; rows with NaN are dropped.
+        quantity: "seconds", or "peak_mib" for peak memory in MiB.
     """
     if quantity not in QUANTITIES:
         raise ValueError(f"quantity = {quantity!r}: must be one of {', '.join(QUANTITIES)}")
     keys = ["form", "pass", "num_images"]
-    require(table, [*keys, quantity])
+    check_columns(table, [*keys, quantity])
     rows = table.dropna(subset=quantity)
     if rows.empty:
-        raise ValueError(f"the table has no number of {quantity}")
-    _once(rows, keys, "keep the rows of one setting")
+        raise ValueError(f"{quantity}: the table has no value; choose another quantity")
+    _check_unique(rows, keys, "keep the rows of one setting")
     ax = ax or plt.subplots(figsize=(5, 4.2))[1]
     sns.lineplot(
-        rows, x="num_images", y=quantity, hue="form", palette=FORMS, style="pass", marker="o",
-        style_order=["forward+backward", "forward"], errorbar=None, ax=ax,
+        rows, x="num_images", y=quantity, hue="form", palette=FORM_COLORS, style="pass",
+        marker="o", style_order=["forward+backward", "forward"], errorbar=None, ax=ax,
     )  # fmt: skip
-    pictures = sorted(rows["num_images"].unique())
-    ax.set(xscale="log", yscale="log", xlabel="pictures N", ylabel=QUANTITIES[quantity][0])
-    ax.set_xticks(pictures, [f"{number:g}" for number in pictures])
+    num_images = sorted(rows["num_images"].unique())
+    ax.set(xscale="log", yscale="log", xlabel="images N", ylabel=QUANTITIES[quantity][0])
+    ax.set_xticks(num_images, [f"{number:g}" for number in num_images])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    _span(ax, rows[rows["pass"] == "forward+backward"], quantity)
-    # Below, where it hides no line.
-    look = {"ncols": 2, "fontsize": 9, "handlelength": 4}
-    sns.move_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.15), **look)
+    _annotate_ratio(ax, rows[rows["pass"] == "forward+backward"], quantity)
+    # Below the axes, where it covers no line.
+    kwargs = {"ncols": 2, "fontsize": 9, "handlelength": 4}
+    sns.move_legend(ax, "upper center", bbox_to_anchor=(0.5, -0.15), **kwargs)
     return ax
 
 
-def _span(ax: Axes, training: pd.DataFrame, quantity: str) -> None:
-    """Draw how far apart both forms are, at the largest number of pictures that both have."""
-    both = training.pivot(index="num_images", columns="form", values=quantity).dropna()
-    if both.empty or set(both) != set(FORMS):
+def _annotate_ratio(ax: Axes, rows: pd.DataFrame, quantity: str) -> None:
+    """Mark the ratio of both forms at the largest number of images that both have."""
+    both = rows.pivot(index="num_images", columns="form", values=quantity).dropna()
+    if both.empty or set(both) != set(FORM_COLORS):
         return
-    pictures, (most, least) = both.index[-1], both.iloc[-1][list(FORMS)]
-    # Beside the points, which it would hide.
-    x = 1.13 * pictures
-    look = {"arrowstyle": "<->", "color": PALETTE["black"], "shrinkA": 0, "shrinkB": 8}
-    ax.annotate("", (x, least), (x, most), arrowprops=look)
+    num_images, (high, low) = both.index[-1], both.iloc[-1][list(FORM_COLORS)]
+    # To the right of the points, so as not to cover them.
+    x = 1.13 * num_images
+    arrow = {"arrowstyle": "<->", "color": PALETTE["black"], "shrinkA": 0, "shrinkB": 8}
+    ax.annotate("", (x, low), (x, high), arrowprops=arrow)
     ax.annotate(
-        f"{most / least:.0f} times\n{QUANTITIES[quantity][1]}\nat N = {pictures:g}",
-        (x, np.sqrt(most * least)), (8, 0), textcoords="offset points", va="center",
+        f"{high / low:.0f} times\n{QUANTITIES[quantity][1]}\nat N = {num_images:g}",
+        (x, np.sqrt(high * low)), (8, 0), textcoords="offset points", va="center",
     )  # fmt: skip
 
 
-def require(table: pd.DataFrame, columns: list[str]) -> None:
-    """Complain of a table that lacks a column."""
+def check_columns(table: pd.DataFrame, columns: list[str]) -> None:
+    """Raise a ValueError if the table lacks one of the columns."""
     for name in columns:
         if name not in table:
             raise ValueError(f"the table has no column {name!r}; it has {', '.join(table)}")
 
 
-def _once(rows: pd.DataFrame, keys: list[str], advice: str) -> None:
-    twice = rows[rows.duplicated(keys)]
-    if len(twice):
-        model = ", ".join(f"{key} {twice.iloc[0][key]}" for key in keys)
-        raise ValueError(f"{model} is there twice; {advice}")
+def _check_unique(rows: pd.DataFrame, keys: list[str], remedy: str) -> None:
+    duplicates = rows[rows.duplicated(keys)]
+    if len(duplicates):
+        model = ", ".join(f"{key} {duplicates.iloc[0][key]}" for key in keys)
+        raise ValueError(f"{model}: has more than one row; {remedy}")
 
 
-def _of_task(table: pd.DataFrame, task: OrdinalTask, keys: list[str]) -> pd.DataFrame:
-    """Return the rows of a task, each model, as its keys name it, in them once."""
-    require(table, ["task", "mae", *keys])
+def _select_task(table: pd.DataFrame, task: OrdinalTask, keys: list[str]) -> pd.DataFrame:
+    """Return the rows of a task; raise a ValueError if the keys do not identify each of them."""
+    check_columns(table, ["task", "mae", *keys])
     rows = table[table["task"] == task.name]
     if rows.empty:
-        known = ", ".join(map(str, table["task"].unique())) or "no task"
-        raise ValueError(f"the table has no row of task {task.name!r}; it has {known}")
-    _once(rows, ["task", *keys], "keep the rows of one block")
+        available = ", ".join(map(str, table["task"].unique())) or "no task"
+        raise ValueError(f"the table has no row of task {task.name!r}; it has {available}")
+    _check_unique(rows, ["task", *keys], "keep the rows of one image encoder")
     return rows

@@ -1,4 +1,4 @@
-"""What figures share: colours, the look, axes along ranks, matrices."""
+"""Shared style of the figures: colors, theme, rank ticks and heatmaps."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -12,111 +12,82 @@ from matplotlib.axis import Axis
 
 from ...tasks import OrdinalTask
 
-# Okabe and Ito's palette, told apart by colour-blind readers, and darker colours and violets
-# that stay apart from it; one colour for one method, in every figure of the course.
+# The color-blind safe palette of Okabe and Ito (2008), extended by darker colors and violets that
+# stay distinguishable from it. A method has the same color in every figure.
 PALETTE = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "red": "#D55E00",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "grey": "#7A7A7A",
-    "black": "#000000",
-    "wine": "#882255",
-    "indigo": "#332288",
-    "moss": "#444411",
-    "crimson": "#AA0011",
-    "yellow": "#F0E442",
-    "olive": "#999933",
-    "rose": "#CC6677",
-    "violet": "#9600F0",
-    "lavender": "#9687FF",
-    "plum": "#550055",
-}
-METHOD_COLOURS = {
-    "middle": PALETTE["black"],
-    "pixel ridge": PALETTE["grey"],
-    "pixel trees": PALETTE["purple"],
-    "linear probe": PALETTE["sky"],
-    "zero-shot": PALETTE["red"],
-    "zero-shot (bin phrases)": PALETTE["rose"],
-    "pico-clip-counting": PALETTE["blue"],
-    "CoOp": PALETTE["orange"],
-    "CoOp (context only)": PALETTE["olive"],
-    "OrdinalCLIP": PALETTE["wine"],
-    "CORN": PALETTE["moss"],
-    "fine-tuned CLIP": PALETTE["indigo"],
-    "NumCLIP": PALETTE["green"],
-    "L2RCLIP": PALETTE["violet"],
-    "L2RCLIP (single stage)": PALETTE["lavender"],
-    # Not crimson or yellow: some eyes take them for the colours of CORN and CoOp.
-    "ranking adapter": PALETTE["plum"],
-}
-# Matrices of more rows than these have no numbers in their cells, and names stand upright under
-# them; and more letters than those do not fit under one in a row.
-FEW, MOST_LETTERS = 10, 25
+    "blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00",
+    "purple": "#CC79A7", "sky": "#56B4E9", "grey": "#7A7A7A", "black": "#000000",
+    "wine": "#882255", "indigo": "#332288", "moss": "#444411", "crimson": "#AA0011",
+    "yellow": "#F0E442", "olive": "#999933", "rose": "#CC6677", "violet": "#9600F0",
+    "lavender": "#9687FF", "plum": "#550055",
+}  # fmt: skip
+# Crimson and yellow are unused: hard to distinguish from CORN and CoOp with color blindness.
+METHOD_COLORS = {method: PALETTE[color] for method, color in {
+    "middle": "black", "pixel ridge": "grey", "pixel trees": "purple", "linear probe": "sky",
+    "zero-shot": "red", "zero-shot (bin phrases)": "rose", "pico-clip-counting": "blue",
+    "CoOp": "orange", "CoOp (context only)": "olive", "OrdinalCLIP": "wine", "CORN": "moss",
+    "fine-tuned CLIP": "indigo", "NumCLIP": "green", "L2RCLIP": "violet",
+    "L2RCLIP (single stage)": "lavender", "ranking adapter": "plum",
+}.items()}  # fmt: skip
+# Heatmaps with more rows have no cell annotations and vertical tick labels.
+MAX_ANNOTATED = 10
+# Tick labels with more characters in total are rotated.
+MAX_TICK_CHARACTERS = 25
 
 
-def theme() -> None:
-    """Set the look of every figure: white ground, light grid, readable type."""
-    look = {
-        "figure.figsize": (7, 4),
-        "figure.dpi": 72,
-        "savefig.bbox": "tight",
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.alpha": 0.4,
-    }
-    sns.set_theme("notebook", "whitegrid", palette=list(PALETTE.values()), rc=look)
+def set_theme() -> None:
+    """Set the seaborn theme of all figures: white background, light grid, notebook font sizes."""
+    rc = {
+        "figure.figsize": (7, 4), "figure.dpi": 72, "savefig.bbox": "tight", "grid.alpha": 0.4,
+        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
+    }  # fmt: skip
+    sns.set_theme("notebook", "whitegrid", palette=list(PALETTE.values()), rc=rc)
 
 
-def method_colours(methods: Sequence[str]) -> dict[str, str]:
-    """Give each method a colour: its own, or, for one that has none, a spare one.
+def method_colors(methods: Sequence[str]) -> dict[str, str]:
+    """Map methods to their colors; methods without one get an unused color of the palette.
 
     Example:
-        >>> method_colours(["NumCLIP", "mine"])
+        >>> method_colors(["NumCLIP", "mine"])
         {'NumCLIP': '#009E73', 'mine': '#AA0011'}
     """
-    spare = cycle(c for c in PALETTE.values() if c not in METHOD_COLOURS.values())
-    return {name: METHOD_COLOURS.get(name) or next(spare) for name in methods}
+    unused = cycle(c for c in PALETTE.values() if c not in METHOD_COLORS.values())
+    return {name: METHOD_COLORS.get(name) or next(unused) for name in methods}
 
 
-def rank_names(task: OrdinalTask) -> list[str]:
-    """The ranks' own names, in order."""
+def rank_labels(task: OrdinalTask) -> list[str]:
+    """Labels of all ranks, in order."""
     return [task.rank_label(rank) for rank in range(task.num_ranks)]
 
 
-def value_name(task: OrdinalTask, value: float) -> str:
-    """A rank's own name, or the number of a label that lies between ranks."""
+def value_label(task: OrdinalTask, value: float) -> str:
+    """Label of the rank with this value, or the formatted number for values between ranks."""
     rank = int(task.rank_index(value))
     return task.rank_label(rank) if task.rank_values[rank] == value else f"{value:.3g}"
 
 
-def name_ranks(axis: Axis, task: OrdinalTask, most: int, places: np.ndarray | None = None) -> None:
-    """Label an axis with at most so many ranks; without places they stand at 0, 1, ..., M - 1."""
-    places = np.arange(task.num_ranks) if places is None else places
-    shown = range(0, task.num_ranks, -(-task.num_ranks // most))
-    axis.set_ticks([places[i] for i in shown], [task.rank_label(i) for i in shown])
-
-
-def matrix(
-    cells: np.ndarray, names: Sequence[str], most: int, label: str, ax: Axes, **look: object
+def set_rank_ticks(
+    axis: Axis, task: OrdinalTask, max_ticks: int, positions: np.ndarray | None = None
 ) -> None:
-    """Draw a matrix with the same names, as many as fit, along both sides of its square.
+    """Label an axis with every k-th rank; positions default to 0, 1, ..., M - 1."""
+    positions = np.arange(task.num_ranks) if positions is None else positions
+    ranks = range(0, task.num_ranks, -(-task.num_ranks // max_ticks))
+    axis.set_ticks([positions[i] for i in ranks], [task.rank_label(i) for i in ranks])
 
-    The label is that of the colour bar; ``look`` goes to ``seaborn.heatmap``.
-    """
-    bar, step = {"label": label, **look.pop("cbar_kws", {})}, -(-len(names) // most)
+
+def heatmap(
+    values: np.ndarray, names: Sequence[str], max_ticks: int, label: str, ax: Axes, **kwargs: object
+) -> None:
+    """Draw an ``(M, M)`` matrix with M names on both axes; kwargs go to ``seaborn.heatmap``."""
+    cbar_kws, step = {"label": label, **kwargs.pop("cbar_kws", {})}, -(-len(names) // max_ticks)
     sns.heatmap(
-        pd.DataFrame(cells, list(names), list(names)), square=True, fmt=".2f", ax=ax, cbar_kws=bar,
-        xticklabels=step, yticklabels=step, **look,
+        pd.DataFrame(values, list(names), list(names)), square=True, fmt=".2f", ax=ax,
+        cbar_kws=cbar_kws, xticklabels=step, yticklabels=step, **kwargs,
     )  # fmt: skip
     ax.tick_params(axis="y", rotation=0)
-    below = ax.get_xticklabels()
-    row = sum(len(text.get_text()) for text in below) <= MOST_LETTERS
-    slanted = len(below) <= FEW and not row
-    ax.tick_params(axis="x", rotation=0 if row else 30 if slanted else 90)
+    ticks = ax.get_xticklabels()
+    horizontal = sum(len(text.get_text()) for text in ticks) <= MAX_TICK_CHARACTERS
+    slanted = len(ticks) <= MAX_ANNOTATED and not horizontal
+    ax.tick_params(axis="x", rotation=0 if horizontal else 30 if slanted else 90)
     if slanted:
-        plt.setp(below, ha="right", rotation_mode="anchor")
+        plt.setp(ticks, ha="right", rotation_mode="anchor")

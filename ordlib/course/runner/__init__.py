@@ -1,5 +1,4 @@
-"""Running, building and checking the notebooks: what stands behind ``ordlib course``.
+"""Execute, build and lint the notebooks: implementation of ``ordlib course``.
 
-Everything here needs the course tools (``pip install "ordlib[course]"``), except
-``repo_url``, which needs nothing.
+Requires the course tools (``pip install "ordlib[course]"``), except ``repo_url``.
 """

@@ -1,4 +1,4 @@
-"""From the text that people edit to the notebook that people read."""
+"""Build notebooks from py:percent sources."""
 
 import base64
 import re
@@ -12,13 +12,11 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from ordlib.course.runner import inline_results as numbers
-from ordlib.course.runner import labs
-from ordlib.course.runner.execute import Watch, execute
+from ordlib.course.runner import inline_results, labs
+from ordlib.course.runner.execute import OnCell, execute
 from ordlib.utils.cache import atomic_write, content_hash
 
-# JupyterLab folds a cell by its metadata alone. Colab folds it by "cellView" too, but only
-# if the code begins with a title, which is then what one sees of it.
+# JupyterLab folds cells by "source_hidden", Colab by "cellView" if the code starts with a title.
 SOLUTION_TITLE = "# @title Solution"
 SOLUTION_METADATA = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 METADATA = {
@@ -28,21 +26,21 @@ METADATA = {
 CELL_METADATA = ("tags", "jupyter", "cellView")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An interactive widget: run this cell in JupyterLab or Colab to use it."
-_PROGRESS = re.compile(r"\d+%\|.*\||\d+it \[")
+_PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+it \[")
 
 
 def build(source: str | Path) -> NotebookNode:
-    """Make the notebook, not yet executed, from ``notebooks/source/NAME.py``.
+    """Build a notebook, not executed, from ``notebooks/source/NAME.py``.
 
-    Magics are live, solution cells folded, and cell ids follow from the cells' content, so
-    that they stay the same from build to build.
+    Magics are uncommented and solution cells folded. Cell ids are hashes of the cells' content,
+    so that they do not change between builds.
     """
     notebook = jupytext.read(source, fmt="py:percent")
-    seen = Counter()
+    occurrences = Counter()
     for cell in notebook.cells:
-        content = numbers.QUOTE.sub("", cell.source)
-        seen[content] += 1
-        cell.id = content_hash(cell.cell_type, content, seen[content])[:8]
+        content = inline_results.INLINE_RESULT.sub("", cell.source)
+        occurrences[content] += 1
+        cell.id = content_hash(cell.cell_type, content, occurrences[content])[:8]
         if cell.cell_type == "code" and labs.BEGIN in cell.source:
             cell.metadata.update(SOLUTION_METADATA)
             if not cell.source.startswith("# @title"):
@@ -52,62 +50,72 @@ def build(source: str | Path) -> NotebookNode:
 
 
 def rebuild(
-    source: Path, *, timeout: int | None = None, watch: Watch = lambda cell, cells: None
+    source: Path, *, timeout: int | None = None, on_cell: OnCell = lambda cell, cells: None
 ) -> list[Path]:
-    """Execute a notebook with its committed defaults and refresh everything made from it.
+    """Build and execute a notebook with its default parameters, and write all derived files.
+
+    Args:
+        source: ``notebooks/source/NAME.py``.
+        timeout: cell timeout in seconds; None is no limit.
+        on_cell: called with (cell number, number of cells) before each cell.
 
     Returns:
-        What was written: the notebook, its results, its first picture, its lab, and the
-        source if a number in its prose has changed.
+        The written files: results, the source if an inline result has changed, thumbnail,
+        notebook and lab.
 
     Raises:
-        ValueError: when a cell fails (nothing is written then), or when prose quotes a
-            number that the notebook does not save.
+        ValueError: a cell fails (then nothing is written), or Markdown quotes an unknown result.
     """
-    name, home = source.stem, source.parent.parent
-    with tempfile.TemporaryDirectory() as holder:
-        folder = Path(holder)
-        plain = write_notebook(folder / "plain.ipynb", build(source))
-        done, saved = folder / "done.ipynb", folder / "results" / f"{name}.json"
-        how = {"results": saved.parent, "folder": folder, "timeout": timeout, "watch": watch}
-        _, failure = execute(plain, done, **how)
-        if failure:
-            raise ValueError(
-                f"{source.name}, {failure}. Nothing was written; mend it and run again."
-            )
-        executed = nbformat.read(done, as_version=4)
-        results = saved.read_bytes() if saved.is_file() else b"{}\n"
-    paths = [_write(home / "results" / f"{name}.json", results)]
-    quoted = numbers.load_results(paths[0])
-    before = source.read_text(encoding="utf-8")
-    if wrong := numbers.unknown(before, quoted):
-        raise ValueError(f"{source.name}: " + "; ".join(wrong) + ".")
-    if (after := numbers.refresh(before, quoted)) != before:
-        paths.append(_write(source, after.encode()))
-    if picture := first_picture(executed):
-        paths.append(_write(home / "results" / f"{name}.png", picture))
+    name, folder = source.stem, source.parent.parent
+    executed, results = _execute(source, timeout, on_cell)
+    paths = [write_file(folder / "results" / f"{name}.json", results)]
+    numbers = inline_results.load_notebook_results(paths[0])
+    text = source.read_text(encoding="utf-8")
+    if messages := inline_results.check_inline_results(text, numbers):
+        raise ValueError(f"{source.name}: " + "; ".join(messages) + ".")
+    if (updated := inline_results.update_inline_results(text, numbers)) != text:
+        paths.append(write_file(source, updated.encode()))
+    if image := first_image(executed):
+        paths.append(write_file(folder / "results" / f"{name}.png", image))
     notebook = build(source)
     for cell, ran in zip(notebook.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
-    paths.append(write_notebook(home / f"{name}.ipynb", clean(notebook)))
-    paths.append(write_notebook(home / "labs" / f"{name}.ipynb", labs.make_lab(notebook, name)))
+    paths.append(write_notebook(folder / f"{name}.ipynb", strip_metadata(notebook)))
+    paths.append(write_notebook(folder / "labs" / f"{name}.ipynb", labs.make_lab(notebook, name)))
     return paths
 
 
+def _execute(source: Path, timeout: int | None, on_cell: OnCell) -> tuple[NotebookNode, bytes]:
+    """Return the executed notebook and the content of its results file."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        notebook = write_notebook(folder / "notebook.ipynb", build(source))
+        output, results = folder / "executed.ipynb", folder / "results" / f"{source.stem}.json"
+        options = {"results": results.parent, "folder": folder, "timeout": timeout}
+        _, failure = execute(notebook, output, on_cell=on_cell, **options)
+        if failure:
+            raise ValueError(
+                f"{source.name}, {failure}. No file was written; fix the cell and build again."
+            )
+        executed = nbformat.read(output, as_version=4)
+        return executed, results.read_bytes() if results.is_file() else b"{}\n"
+
+
 def write_notebook(path: Path, notebook: NotebookNode) -> Path:
-    """Write a notebook whole or not at all, after checking that it is a valid one."""
+    """Validate a notebook and write it atomically."""
     nbformat.validate(notebook)
-    return _write(path, (nbformat.writes(notebook) + "\n").encode())
+    return write_file(path, (nbformat.writes(notebook) + "\n").encode())
 
 
-def _write(path: Path, content: bytes) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return path
 
 
-def first_picture(notebook: NotebookNode) -> bytes | None:
+def first_image(notebook: NotebookNode) -> bytes | None:
     """Return the first PNG among the outputs of a notebook, or None."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -116,36 +124,33 @@ def first_picture(notebook: NotebookNode) -> bytes | None:
     return None
 
 
-def clean(notebook: NotebookNode) -> NotebookNode:
-    """Take out, in place, what changes from run to run and tells nobody anything.
+def strip_metadata(notebook: NotebookNode) -> NotebookNode:
+    """Strip run metadata, progress bars and widgets from a notebook, in place.
 
-    Outputs and counts stay, without what papermill, timers or progress bars left. Widgets
-    are replaced by a line that says so: their state would be as large as the notebook, named
-    anew in each run, and without it GitHub refuses the page.
+    Outputs and execution counts are kept. Widgets are replaced by a note: their state is large
+    and differs in each run, and GitHub does not render notebooks without it.
     """
-    _keep(notebook.metadata, {*METADATA, "jupytext"})
-    notebook.metadata.update(METADATA)
+    notebook.metadata = _select(notebook.metadata, ("jupytext",)) | nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        _keep(cell.metadata, CELL_METADATA)
+        cell.metadata = _select(cell.metadata, CELL_METADATA)
         if cell.cell_type == "code":
-            cell.outputs = [_calm(output) for output in cell.outputs if not _is_progress(output)]
+            outputs = [output for output in cell.outputs if not _is_progress_bar(output)]
+            cell.outputs = [_replace_widget(output) for output in outputs]
     return notebook
 
 
-def _keep(metadata: NotebookNode, fields: Container[str]) -> None:
-    for field in set(metadata):
-        if field not in fields:
-            del metadata[field]
+def _select(metadata: NotebookNode, fields: Container[str]) -> NotebookNode:
+    return NotebookNode({key: value for key, value in metadata.items() if key in fields})
 
 
-def _calm(output: NotebookNode) -> NotebookNode:
+def _replace_widget(output: NotebookNode) -> NotebookNode:
     if WIDGET not in output.get("data", {}):
         return output
     note = {"text/plain": WIDGET_NOTE, "text/markdown": f"*{WIDGET_NOTE}*"}
     return new_output("display_data", data=note)
 
 
-def _is_progress(output: NotebookNode) -> bool:
+def _is_progress_bar(output: NotebookNode) -> bool:
     text = output.get("text") or output.get("data", {}).get("text/plain", "")
-    bar = output.get("name") == "stderr" or WIDGET in output.get("data", {})
-    return bar and bool(_PROGRESS.search(text))
+    may_be_bar = output.get("name") == "stderr" or WIDGET in output.get("data", {})
+    return may_be_bar and bool(_PROGRESS_BAR.search(text))

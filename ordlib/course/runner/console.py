@@ -1,4 +1,4 @@
-"""What a run says on the terminal: a live line per notebook, or plain lines in a log."""
+"""Console output of a course run: progress bars in a terminal, plain lines in a log."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,101 +9,104 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ordlib.course.runner.index_page import write_index
-from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome, run
+from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun, run
 
-Watch = Callable[[str, int, int], None]
+OnNotebookCell = Callable[[str, int, int], None]
 _STYLE = {"ok": "green", "failed": "bold red", "not run": "dim"}
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Watch]:
-    """Show where a run is: on a terminal by a line that ticks for each notebook that runs.
+def progress(console: Console) -> Iterator[OnNotebookCell]:
+    """Progress bars of the running notebooks; without a terminal one line per notebook.
 
-    Anything else gets one line as a notebook begins. The watcher is called with (name, number
-    of the cell, number of cells); a number beyond the last says that the notebook has ended.
+    Yields a callback for (name, cell number, number of cells), see ``on_cell`` of ``run``.
     """
-    lines = {}
+    bars = {}
 
-    def begin(name: str, cell: int, cells: int) -> None:
+    def print_start(name: str, cell: int, cells: int) -> None:
         if cell == 1:
-            say(console, f"{name}: running {cells} cells")
+            _print(console, f"{name}: running {cells} cells")
 
-    def tick(name: str, cell: int, cells: int) -> None:
+    def update_bar(name: str, cell: int, cells: int) -> None:
         if cell > cells:
-            shown.remove_task(lines.pop(name))
+            progress_bars.remove_task(bars.pop(name))
             return
-        if name not in lines:
-            lines[name] = shown.add_task(name)
-        shown.update(lines[name], completed=cell, total=cells)
+        if name not in bars:
+            bars[name] = progress_bars.add_task(name)
+        progress_bars.update(bars[name], completed=cell, total=cells)
 
     if not console.is_terminal:
-        yield begin
+        yield print_start
         return
-    where = TextColumn("cell {task.completed} of {task.total}")
-    columns = "{task.description}", BarColumn(bar_width=24), where, TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as shown:
-        yield tick
+    position = TextColumn("cell {task.completed} of {task.total}")
+    columns = "{task.description}", BarColumn(bar_width=24), position, TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress_bars:
+        yield update_bar
 
 
-def show_run(notebooks: Sequence[Path], output: Path, how: Mapping[str, object]) -> list[Outcome]:
-    """Run notebooks (how: see ``run``), say what becomes of each, and write the index page."""
-    console, outcomes, began = Console(), [], time.perf_counter()
-    with progress(console) as watch:
-        each = run(notebooks, output, watch=watch, **how)
+def show_run(
+    notebooks: Sequence[Path], output: Path, options: Mapping[str, object]
+) -> list[NotebookRun]:
+    """Run notebooks with the options of ``run``, print the outcomes, and write the index page."""
+    console, runs, start = Console(), [], time.perf_counter()
+    with progress(console) as on_cell:
+        outcomes = run(notebooks, output, on_cell=on_cell, **options)
         try:
-            for outcome in each:
-                outcomes.append(outcome)
-                tell(console, outcome)
+            for outcome in outcomes:
+                runs.append(outcome)
+                print_outcome(console, outcome)
         finally:
-            outcomes.sort(key=lambda outcome: notebooks.index(outcome.source))
-            seconds = time.perf_counter() - began
-            index = write_index(outcomes, seconds, output)
-    summary(console, outcomes, seconds, index)
-    return outcomes
+            runs.sort(key=lambda outcome: notebooks.index(outcome.source))
+            seconds = time.perf_counter() - start
+            index = write_index(runs, seconds, output)
+    print_summary(console, runs, seconds, index)
+    return runs
 
 
 def show_build(rebuild: Callable[..., list[Path]], source: Path, timeout: int) -> None:
-    """Build a notebook from its source, and say what was written."""
+    """Build a notebook from its source, and print the written files."""
     console = Console()
-    with progress(console) as watch:
-        written = rebuild(source, timeout=timeout, watch=lambda *at: watch(source.stem, *at))
-    for path in written:
-        say(console, f"wrote {path}")
+    with progress(console) as on_cell:
+        paths = rebuild(source, timeout=timeout, on_cell=lambda *args: on_cell(source.stem, *args))
+    for path in paths:
+        _print(console, f"wrote {path}")
 
 
-def tell(console: Console, outcome: Outcome) -> None:
-    """Say what became of a notebook, and if it failed, where and why."""
+def print_outcome(console: Console, outcome: NotebookRun) -> None:
+    """Print status and time of a notebook, and its failure."""
     seconds = "" if outcome.seconds is None else f"{outcome.seconds:6.1f} s"
     line = f"{outcome.name}: {outcome.status:8}{seconds}"
-    say(console, line.rstrip(), _STYLE[outcome.status])
+    _print(console, line.rstrip(), _STYLE[outcome.status])
     if outcome.failure:
-        say(console, f"  {outcome.failure}", "red")
+        _print(console, f"  {outcome.failure}", "red")
 
 
-def summary(console: Console, outcomes: Sequence[Outcome], seconds: float, index: Path) -> None:
-    """Print the table of a run, what it cost against the budgets, and where to look."""
-    width = max([len(outcome.name) for outcome in outcomes] + [len("notebook")])
-    say(console, f"\n{'notebook':{width}}  status    cells  seconds")
-    for outcome in outcomes:
-        took = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
-        line = f"{outcome.name:{width}}  {outcome.status:8}  {outcome.cells:5}  {took:>7}"
-        say(console, line, _STYLE[outcome.status])
-    for line in budget_lines(outcomes, seconds):
-        say(console, line)
-    say(console, f"\nOpen {index.resolve()}")
+def print_summary(
+    console: Console, runs: Sequence[NotebookRun], seconds: float, index: Path
+) -> None:
+    """Print the table of a run, its time against the budgets, and the path of the index page."""
+    width = max([len(outcome.name) for outcome in runs] + [len("notebook")])
+    _print(console, f"\n{'notebook':{width}}  status    cells  seconds")
+    for outcome in runs:
+        seconds_ = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
+        line = f"{outcome.name:{width}}  {outcome.status:8}  {outcome.cells:5}  {seconds_:>7}"
+        _print(console, line, _STYLE[outcome.status])
+    for line in budget_lines(runs, seconds):
+        _print(console, line)
+    _print(console, f"\nOpen {index.resolve()}")
 
 
-def budget_lines(outcomes: Sequence[Outcome], seconds: float) -> list[str]:
-    """Compare the times with the course's budgets; this informs and never fails a run.
+def budget_lines(runs: Sequence[NotebookRun], seconds: float) -> list[str]:
+    """Compare times with the budgets of the course; exceeding them never fails a run.
 
     Example:
-        >>> done = [Outcome(Path("00_start_here.ipynb"), 30, seconds=42.0)]
-        >>> for line in budget_lines(done, seconds=43.0):
+        >>> runs = [NotebookRun(Path("00_start_here.ipynb"), 30, seconds=42.0)]
+        >>> for line in budget_lines(runs, seconds=43.0):
         ...     print(line)
         Budget per notebook, 60 s: within it; the slowest is 00_start_here with 42 s.
         Budget of the course, 240 s: within it, with 43 s.
     """
-    timed = [outcome for outcome in outcomes if outcome.seconds is not None]
+    timed = [outcome for outcome in runs if outcome.seconds is not None]
     if not timed:
         return []
     slowest = max(timed, key=lambda outcome: outcome.seconds)
@@ -121,6 +124,6 @@ def _verdict(seconds: float, budget: float) -> str:
     return "within it" if seconds <= budget else "OVER IT"
 
 
-def say(console: Console, text: str, style: str | None = None) -> None:
-    """Print text as it is: no markup, no colours guessed, no lines broken."""
+def _print(console: Console, text: str, style: str | None = None) -> None:
+    """Print text verbatim: without markup, highlighting or line breaks."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

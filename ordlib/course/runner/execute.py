@@ -1,4 +1,4 @@
-"""Executing one notebook with papermill: watched, with a time limit, on this very Python."""
+"""Execute a notebook with papermill, in a kernel of the running interpreter."""
 
 import math
 import sys
@@ -17,66 +17,65 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-Watch = Callable[[int, int], None]
-# Seconds after which a message that nobody was told of is found.
-PATIENCE = 1.0
+OnCell = Callable[[int, int], None]
+POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Where and why a notebook stopped."""
+    """Where and why the execution of a notebook stopped."""
 
-    cell: int  # its number in the notebook as written, counted from 1
+    cell: int  # number in the notebook as written, counted from 1
     first_line: str
-    error: str  # kind and message, such as "ValueError: rank 21 is not in 1..20"
+    error: str  # type and message, such as "ValueError: rank 21 is not in 1..20"
 
     def __str__(self) -> str:
         return f"cell {self.cell} ({self.first_line}): {self.error}"
 
 
 class PollingChannel(AsyncZMQSocketChannel):
-    """A channel to a kernel that cannot miss a message: it looks every second.
+    """Kernel channel that polls every second (work-around for nbclient#312).
 
-    While a cell with widgets runs, nbclient sends on the very socket on which the cell's reply
-    is awaited. A send takes in the news that something has arrived, and asyncio is never told:
-    the notebook waits for a reply that is already there, for as long as a cell may take.
+    While a cell with widgets runs, nbclient sends on the socket on which it awaits the cell's
+    reply. Sending consumes the socket's read event, so that asyncio never wakes up for a reply
+    that has already arrived, and the notebook waits until the cell timeout.
     """
 
     async def get_msg(self, timeout: float | None = None) -> dict:
-        """Return the next message, or raise Empty after so many seconds; None waits forever."""
+        """Return the next message, or raise Empty after the timeout in seconds."""
         end = time.monotonic() + (math.inf if timeout is None else timeout)
         while True:
-            left = max(end - time.monotonic(), 0)
+            remaining = max(end - time.monotonic(), 0)
             try:
-                return await super().get_msg(min(left, PATIENCE))
+                return await super().get_msg(min(remaining, POLL_SECONDS))
             except Empty:
-                if left <= PATIENCE:
+                if remaining <= POLL_SECONDS:
                     raise
 
 
-class AskingClient(AsyncKernelClient):
-    """A kernel's client whose replies come by an :class:`PollingChannel`."""
+class PollingClient(AsyncKernelClient):
+    """Kernel client with a :class:`PollingChannel` as shell channel."""
 
     shell_channel_class = PollingChannel
 
 
 class CurrentInterpreterKernel(AsyncKernelManager):
-    """Starts kernels with the running interpreter.
+    """Kernel manager that starts kernels with the running interpreter.
 
     A kernelspec named python3 in the user's home folder may belong to another Python.
     """
 
-    client_factory = AskingClient
-    results = ""  # the folder for the numbers that the notebook saves
+    client_factory = PollingClient
+    results = ""  # folder of the results that the notebook saves
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        """The kernelspec of the running Python, whatever is registered elsewhere."""
-        launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        # What it would log is about networks, but it listens to this machine only.
-        launch.append("--log-level=CRITICAL")
-        variables = {"ORDLIB_RESULTS": self.results}
-        return KernelSpec(argv=launch, env=variables, display_name="Python 3", language="python")
+        """Kernelspec of the running Python, regardless of the registered ones."""
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # Its warnings concern network access, but it listens to this machine only.
+        argv.append("--log-level=CRITICAL")
+        env = {"ORDLIB_RESULTS": self.results}
+        return KernelSpec(argv=argv, env=env, display_name="Python 3", language="python")
 
 
 def execute(
@@ -87,54 +86,50 @@ def execute(
     folder: Path,
     parameters: Mapping[str, object] | None = None,
     timeout: int | None = None,
-    watch: Watch = lambda cell, cells: None,
+    on_cell: OnCell = lambda cell, cells: None,
 ) -> tuple[float, Failure | None]:
-    """Execute a notebook into another file; the notebook itself stays as it is.
+    """Execute a notebook with papermill.
 
     Args:
-        notebook: what to execute.
-        output: where the executed notebook goes, saved after each cell.
-        results: folder for the numbers that the notebook saves.
-        folder: the notebook's current folder while it runs.
-        parameters: replace the values of its cell tagged ``parameters``.
-        timeout: seconds that one cell may take; none means no limit.
-        watch: called with (number of the cell, number of cells) before each cell.
+        notebook: not modified.
+        output: executed notebook, saved after each cell.
+        results: folder of the results that the notebook saves.
+        folder: working directory of the kernel.
+        parameters: override the defaults of the cell tagged ``parameters``.
+        timeout: cell timeout in seconds; None is no limit.
+        on_cell: called with (cell number, number of cells) before each cell.
 
     Returns:
-        Seconds it took, and the failure, or None if it ran to its end.
+        Wall-clock seconds, and the failure or None.
     """
-    begun, cells = [], len(nbformat.read(notebook, as_version=4).cells) + bool(parameters)
+    started, num_cells = [], len(nbformat.read(notebook, as_version=4).cells) + bool(parameters)
 
-    def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
-        begun.append(cell)
-        watch(len(begun), cells)
+    def on_cell_start(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        started.append(cell)
+        on_cell(len(started), num_cells)
 
-    started, error = time.perf_counter(), None
+    start, error = time.perf_counter(), None
     try:
         papermill.execute_notebook(
-            notebook.resolve(),
-            output.resolve(),
-            parameters=dict(parameters or {}),
-            kernel_name="python3",
-            kernel_manager_class=type(
+            notebook.resolve(), output.resolve(), parameters=dict(parameters or {}),
+            kernel_name="python3", kernel_manager_class=type(
                 "Kernel", (CurrentInterpreterKernel,), {"results": str(results.resolve())}
             ),
-            cwd=folder.resolve(),
-            progress_bar=False,
-            execution_timeout=timeout,
-            coalesce_streams=True,
-            on_cell_start=begin,
-        )
+            cwd=folder.resolve(), progress_bar=False, execution_timeout=timeout,
+            coalesce_streams=True, on_cell_start=on_cell_start,
+        )  # fmt: skip
     except PapermillExecutionError as raised:
         error = f"{raised.ename}: {raised.evalue}" if raised.evalue else raised.ename
     except CellTimeoutError:
-        error = f"took longer than the limit of {timeout} s; raise it with --timeout SECONDS"
+        error = f"exceeded the cell timeout of {timeout} s; raise it with --timeout SECONDS"
     except DeadKernelError:
-        error = "the Python behind the notebook died, often for lack of memory"
-    seconds = time.perf_counter() - started
+        error = "the kernel died, often for lack of memory"
+    seconds = time.perf_counter() - start
     if error is None:
         return seconds, None
-    # papermill adds a cell of its own: it has no number in the notebook that people edit.
-    own = [cell for cell in begun if "injected-parameters" not in cell.metadata.get("tags", [])]
-    first_line = begun[-1].source.strip().partition("\n")[0]
-    return seconds, Failure(len(own), first_line, error)
+    # papermill's injected cell has no number in the notebook as written.
+    numbered = [
+        cell for cell in started if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    first_line = started[-1].source.strip().partition("\n")[0]
+    return seconds, Failure(len(numbered), first_line, error)

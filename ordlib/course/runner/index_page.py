@@ -1,4 +1,4 @@
-"""The pages one looks at after a run: a card for each notebook, and the notebook behind it."""
+"""HTML index of a course run, and the export of notebooks to standalone HTML."""
 
 import base64
 import io
@@ -18,27 +18,26 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from ordlib.course.runner import inline_results as numbers
-from ordlib.course.runner.build import clean, first_picture
-from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, Outcome
-from ordlib.utils.cache import atomic_write
+from ordlib.course.runner.build import first_image, strip_metadata, write_file
+from ordlib.course.runner.inline_results import INLINE_RESULT, update_inline_results
+from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun
 
-HEADLINES = 4
-THUMBNAIL = (640, 360)  # pixels, at twice the size it is shown
+MAX_HEADLINES = 4
+THUMBNAIL_SIZE = (640, 360)  # pixels, twice the displayed size
 _BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 # A relative link, in Markdown or HTML.
 _LINK = re.compile(r"(?P<before>\]\(|\b(?:src|href)=\")(?!\w[\w+.-]*:|#|/)(?P<target>[^)\"\s]+)")
 
 
-def write_index(outcomes: Sequence[Outcome], seconds: float, output: Path) -> Path:
-    """Write ``index.html`` into a run's folder, and beside it a page for each notebook that ran.
+def write_index(runs: Sequence[NotebookRun], seconds: float, output: Path) -> Path:
+    """Write ``index.html`` and a page per executed notebook to the output folder of a run.
 
-    The seconds are those that all notebooks took together.
+    ``seconds`` is the wall-clock time of the whole run.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     html = environment.from_string(_template("index.html")).render(
-        cards=[_card(outcome, output) for outcome in outcomes],
-        passed=sum(outcome.status == "ok" for outcome in outcomes),
+        cards=[_card(run, output) for run in runs],
+        passed=sum(run.status == "ok" for run in runs),
         seconds=seconds,
         notebook_budget=NOTEBOOK_BUDGET,
         course_budget=COURSE_BUDGET,
@@ -46,57 +45,51 @@ def write_index(outcomes: Sequence[Outcome], seconds: float, output: Path) -> Pa
         machine=f"Python {platform.python_version()}, torch {version('torch')}, "
         f"{platform.system()}, {os.cpu_count()} CPU cores",
     )
-    return _write(Path(output) / "index.html", html)
+    return write_file(Path(output) / "index.html", html.encode())
 
 
 def _template(name: str) -> str:
     return files("ordlib.course.runner").joinpath(name).read_text(encoding="utf-8")
 
 
-def _write(page: Path, html: str) -> Path:
-    with atomic_write(page) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return page
-
-
-def _card(outcome: Outcome, output: Path) -> dict[str, object]:
-    card = {"outcome": outcome, "title": outcome.name, "number": "", "headlines": []}
-    notebook = nbformat.read(outcome.executed or outcome.source, as_version=4)
-    if outcome.executed is not None:
-        page, home = Path(output) / f"{outcome.name}.html", outcome.source.parent
-        card["page"] = write_page(outcome.executed, page, home, outcome.results).name
+def _card(run: NotebookRun, output: Path) -> dict[str, object]:
+    card = {"outcome": run, "title": run.name, "number": "", "headlines": []}
+    notebook = nbformat.read(run.executed or run.source, as_version=4)
+    if run.executed is not None:
+        page, folder = Path(output) / f"{run.name}.html", run.source.parent
+        card["page"] = write_page(run.executed, page, folder, run.results).name
         card["thumbnail"] = thumbnail(notebook)
-        card["headlines"] = headlines(notebook, outcome.results)
+        card["headlines"] = headlines(notebook, run.results)
     return card | _heading(notebook)
 
 
 def _heading(notebook: NotebookNode) -> dict[str, str]:
-    """Read number, title and purpose from the first cell that has a title."""
+    """Return number, title and learning goal from the first cell with a title."""
     for cell in notebook.cells:
         title = re.search(r"^# (?:(\d+)\W+)?(.+)$", cell.source, re.M)
         if cell.cell_type == "markdown" and title:
-            can = re.search(r"(?si)after this you can(.+?)(?:\n\n|\Z)", cell.source)
-            plain = " ".join(re.sub(r"[`*]", "", can[1]).split()) if can else ""
+            goal = re.search(r"(?si)after this you can(.+?)(?:\n\n|\Z)", cell.source)
+            plain = " ".join(re.sub(r"[`*]", "", goal[1]).split()) if goal else ""
             return {"number": title[1] or "", "title": title[2], "purpose": plain.strip(" :")}
     return {}
 
 
 def thumbnail(notebook: NotebookNode) -> str:
-    """Shrink the first picture that a notebook shows to a data address; empty without one."""
-    content = first_picture(notebook)
+    """Return the first image of a notebook, downscaled, as a data URL; empty without one."""
+    content = first_image(notebook)
     if content is None:
         return ""
-    picture = Image.open(io.BytesIO(content))
-    picture.thumbnail(THUMBNAIL)
-    small = io.BytesIO()
-    picture.save(small, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+    image = Image.open(io.BytesIO(content))
+    image.thumbnail(THUMBNAIL_SIZE)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def headlines(notebook: NotebookNode, results: dict[str, float]) -> list[tuple[str, str]]:
-    """Choose at most four numbers for a card: those that the last text with numbers quotes.
+def headlines(notebook: NotebookNode, results: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return up to four headline results: those quoted in the last cell with inline results.
 
-    That is the notebook's own summary, where it has one; else the first results.
+    Without inline results, the first results.
 
     Example:
         >>> cell = nbformat.v4.new_markdown_cell("An MAE of 9.9<!--=ridge.mae--> stars.")
@@ -104,47 +97,48 @@ def headlines(notebook: NotebookNode, results: dict[str, float]) -> list[tuple[s
         [('ridge mae', '2.3')]
     """
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    prose = next((text for text in reversed(texts) if numbers.QUOTE.search(text)), "")
+    text = next((text for text in reversed(texts) if INLINE_RESULT.search(text)), "")
     quoted = {}
-    for match in numbers.QUOTE.finditer(numbers.refresh(prose, results)):
+    for match in INLINE_RESULT.finditer(update_inline_results(text, results)):
         if match["key"] in results:
-            shown = match["number"] + (match["percent"] or match["after"] or "")
-            quoted.setdefault(match["key"], shown)
+            number = match["number"] + (match["percent"] or match["after"] or "")
+            quoted.setdefault(match["key"], number)
     quoted = quoted or {key: f"{results[key]:.3g}" for key in results}
-    named = [(re.sub(r"[._]+", " ", key), shown) for key, shown in quoted.items()]
-    return named[:HEADLINES]
+    named = [(re.sub(r"[._]+", " ", key), number) for key, number in quoted.items()]
+    return named[:MAX_HEADLINES]
 
 
-def write_page(executed: Path, page: Path, home: Path, results: Mapping[str, float]) -> Path:
-    """Write a notebook as a self-contained page; only formulas need the net, for MathJax.
+def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, float]) -> Path:
+    """Export a notebook to standalone HTML; only MathJax is loaded from the network.
 
-    Its text quotes the numbers of this run, and its links lead from its home in the project.
+    Inline results are updated to those of this run; relative links are resolved against
+    ``folder``, the notebook's folder in the project.
     """
-    notebook = clean(nbformat.read(executed, as_version=4))
-    prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
-    for cell in prose:
-        text = _BADGE.sub(r"[Open in Colab](\1)", numbers.refresh(cell.source, results))
-        cell.source = _LINK.sub(lambda link: _from_page(link, home, page), text)
+    notebook = strip_metadata(nbformat.read(executed, as_version=4))
+    markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in markdown:
+        text = _BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))
+        cell.source = _LINK.sub(lambda link: _relink(link, folder, page), text)
     resources = {
-        "has_formulas": any("$" in cell.source for cell in prose),
+        "has_formulas": any("$" in cell.source for cell in markdown),
         "metadata": {"name": executed.stem},
     }
     html, _ = HTMLExporter(raw_template=_template("page.html")).from_notebook_node(
         notebook, resources
     )
-    return _write(page, html)
+    return write_file(page, html.encode())
 
 
-def _from_page(link: re.Match, home: Path, page: Path) -> str:
-    """Embed a picture, lead to another notebook's page, or lead back into the project.
+def _relink(link: re.Match, folder: Path, page: Path) -> str:
+    """Embed an image, link to another notebook's page, or link to a file of the project.
 
-    nbconvert's own ``embed_images`` closes a ``<details>`` before what it folds.
+    nbconvert's own ``embed_images`` breaks folded ``<details>``.
     """
     target, hash_, anchor = link["target"].partition("#")
-    file = home / target
-    kind = mimetypes.guess_type(target)[0] or ""
-    if kind.startswith("image/") and file.is_file():
-        target = f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    file = folder / target
+    mime_type = mimetypes.guess_type(target)[0] or ""
+    if mime_type.startswith("image/") and file.is_file():
+        target = f"data:{mime_type};base64,{base64.b64encode(file.read_bytes()).decode()}"
     elif re.fullmatch(r"[\w-]+\.ipynb", target):
         target = target.replace(".ipynb", ".html")
     else:

@@ -1,75 +1,71 @@
-"""Numbers that prose quotes: ``0.42<!--=mae-->``, computed by the notebook, never typed."""
+"""Inline results in Markdown, ``0.42<!--=mae-->``, kept in sync with a notebook's results."""
 
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-QUOTE = re.compile(
+INLINE_RESULT = re.compile(
     r"(?P<number>[-−]?(?:\d[\d,]*)?\.?\d+)(?P<percent>\s?%)?<!--=(?P<key>[^<>]+?)-->"
     r"(?P<after>\s?%)?"
 )
-MARKER = re.compile(r"<!--=\s*(?P<key>[^>]*?)\s*-->")
+_MARKER = re.compile(r"<!--=\s*(?P<key>[^>]*?)\s*-->")
 
 
-def load_results(path: str | Path) -> dict[str, float]:
-    """Read the numbers that a notebook saved in ``results/NAME.json``, one flat table.
-
-    Results that are text are left out, and a missing file holds none.
-    """
+def load_notebook_results(path: str | Path) -> dict[str, float]:
+    """Load the numbers of ``results/NAME.json``; text is left out, a missing file is empty."""
     path = Path(path)
     results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return {key: value for key, value in results.items() if not isinstance(value, str)}
 
 
-def refresh(text: str, results: Mapping[str, float]) -> str:
-    """Print every number that a text quotes anew, in the style in which it stands.
+def update_inline_results(text: str, results: Mapping[str, float]) -> str:
+    """Replace the numbers of inline results, keeping their format.
 
-    The number of decimals, thousands commas, a leading ``.42`` without its zero and a
-    percent sign (results are fractions) are kept. Quotes of unknown names stay.
+    Decimals, thousands separators, a leading ``.42`` without zero, and a percent sign (results
+    are fractions) are kept. Inline results with an unknown key are left unchanged.
 
     Example:
-        >>> refresh("MAE 9.99<!--=mae-->, 7 %<!--=accuracy-->", {"mae": 1.234, "accuracy": 0.5})
+        >>> text = "MAE 9.99<!--=mae-->, 7 %<!--=accuracy-->"
+        >>> update_inline_results(text, {"mae": 1.234, "accuracy": 0.5})
         'MAE 1.23<!--=mae-->, 50 %<!--=accuracy-->'
     """
 
-    def printed(match: re.Match) -> str:
+    def updated(match: re.Match) -> str:
         key = match["key"]
         if key not in results:
             return match[0]
         scale = 100 if match["percent"] or match["after"] else 1
-        number = _like(match["number"], results[key] * scale)
+        number = _format_like(match["number"], results[key] * scale)
         return f"{number}{match['percent'] or ''}<!--={key}-->{match['after'] or ''}"
 
-    return QUOTE.sub(printed, text)
+    return INLINE_RESULT.sub(updated, text)
 
 
-def _like(pattern: str, value: float) -> str:
+def _format_like(pattern: str, value: float) -> str:
     decimals = len(pattern.partition(".")[2])
-    shown = f"{value:{',' if ',' in pattern else ''}.{decimals}f}"
-    if float(shown.replace(",", "")) == 0:
-        shown = shown.removeprefix("-")
+    text = f"{value:{',' if ',' in pattern else ''}.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.removeprefix("-")
     if pattern.lstrip("-−").startswith("."):
-        shown = re.sub(r"^(-?)0\.", r"\1.", shown)
-    return shown.replace("-", "−") if "−" in pattern else shown
+        text = re.sub(r"^(-?)0\.", r"\1.", text)
+    return text.replace("-", "−") if "−" in pattern else text
 
 
-def unknown(text: str, results: Mapping[str, float]) -> list[str]:
-    """Say which quotes cannot be kept up to date, and what to do about each.
-
-    Those are quotes whose name is not in the results, or which have no number right before them.
+def check_inline_results(text: str, results: Mapping[str, float]) -> list[str]:
+    """Return a message for each inline result with an unknown key or without a number.
 
     Example:
-        >>> unknown("about 0.42 <!--=mae-->", {"mae": 0.42})
+        >>> check_inline_results("about 0.42 <!--=mae-->", {"mae": 0.42})
         ["'<!--=mae-->' has no number right before it: write 0.42<!--=mae-->"]
     """
-    quotes = {match["key"] for match in QUOTE.finditer(text)}
+    keys = {match["key"] for match in INLINE_RESULT.finditer(text)}
     messages = []
-    for match in MARKER.finditer(text):
+    for match in _MARKER.finditer(text):
         key = match["key"]
         if key not in results:
-            there = ", ".join(results) or "none"
-            messages.append(f"no result is named {key!r}: save it, or quote one of {there}")
-        elif key not in quotes or not re.search(r"[\d%]$", text[: match.start()]):
+            available = ", ".join(results) or "none"
+            messages.append(f"no result is named {key!r}: save it, or quote one of {available}")
+        elif key not in keys or not re.search(r"[\d%]$", text[: match.start()]):
             messages.append(f"{match[0]!r} has no number right before it: write 0.42{match[0]}")
     return messages

@@ -1,4 +1,4 @@
-"""Student versions: the same notebook with its solutions and outputs out."""
+"""Generate lab notebooks without solutions and outputs (nbgrader)."""
 
 import copy
 import re
@@ -14,10 +14,10 @@ NOTE = (
 
 
 def solution_lines(notebook: NotebookNode) -> set[str]:
-    """Collect what students must not see.
+    """Return the stripped lines that a lab must not contain.
 
-    That is every stripped line between solution marks that says something (more than a
-    bracket or a word) and stands nowhere else in the notebook.
+    These are the lines between solution markers that are longer than eight characters and do not
+    occur elsewhere in the notebook.
     """
     inside, outside = set(), set()
     for cell in notebook.cells:
@@ -29,34 +29,31 @@ def solution_lines(notebook: NotebookNode) -> set[str]:
 
 
 def make_lab(notebook: NotebookNode, name: str) -> NotebookNode:
-    """Make the version that students start from, without solutions, outputs and counts.
+    """Return the lab version of a notebook: no solutions, outputs or execution counts.
 
-    A cell that is nothing but a solution is gone; a solution inside a cell has become a line
-    to fill in. The notebook stays as it is; its name points the Colab badge at the lab.
-
-    Raises:
-        ValueError: when a solution is not closed, naming the notebook and the line.
+    Cells that contain only a solution are removed; a solution within a cell is replaced by a
+    stub. The Colab badge of the notebook ``name`` is pointed at the lab. A solution without end
+    marker raises a ValueError.
     """
     lab = copy.deepcopy(notebook)
-    solved = [BEGIN in cell.source for cell in lab.cells]
+    has_solution = [BEGIN in cell.source for cell in lab.cells]
     try:
         lab, _ = _clear_solutions().preprocess(lab, {})
     except RuntimeError as error:
         raise ValueError(f"{name}: {error}: each '{BEGIN}' needs its '{END}'.") from error
-    lab.cells = [
-        cell for cell, was in zip(lab.cells, solved, strict=True) if not (was and _is_empty(cell))
-    ]
+    cells = zip(lab.cells, has_solution, strict=True)
+    lab.cells = [cell for cell, solved in cells if not (solved and _is_empty(cell))]
     for cell in lab.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = _one_folder_down(cell.source)
+            cell.source = _relink(cell.source)
     if lab.cells and lab.cells[0].cell_type == "markdown":
-        head = lab.cells[0]
-        text = head.source.replace(f"/notebooks/{name}.ipynb", f"/notebooks/labs/{name}.ipynb")
-        title, _, rest = text.partition("\n")
-        head.source = f"{title}\n\n{NOTE}\n{rest}"
-    lab.metadata["jupytext"] = {"formats": "ipynb"}  # a lab has no text source of its own
+        header = lab.cells[0]
+        text = header.source.replace(f"/notebooks/{name}.ipynb", f"/notebooks/labs/{name}.ipynb")
+        title, _, body = text.partition("\n")
+        header.source = f"{title}\n\n{NOTE}\n{body}"
+    lab.metadata["jupytext"] = {"formats": "ipynb"}  # a lab has no paired source
     return lab
 
 
@@ -68,14 +65,14 @@ def _clear_solutions():
 
 
 def _is_empty(cell: NotebookNode) -> bool:
-    """Tell whether nothing but comments and the stub is left."""
+    """Whether a cell contains only comments and the stub."""
     if cell.cell_type == "markdown":
         return not cell.source.strip()
     lines = [line.strip() for line in cell.source.splitlines()]
     return all(not line or line.startswith("#") or line == STUB for line in lines)
 
 
-def _one_folder_down(text: str) -> str:
-    """Let relative links, but not those to neighbouring notebooks, reach what they did above."""
-    stays = r"(?!\w+:|#|/|[\w-]+\.ipynb)"
-    return re.sub(rf"(\]\(|(?:src|href)=\"){stays}(?=[^)\"]+[)\"])", r"\1../", text)
+def _relink(text: str) -> str:
+    """Prefix relative links with ``../``, except those to other notebooks."""
+    excluded = r"(?!\w+:|#|/|[\w-]+\.ipynb)"
+    return re.sub(rf"(\]\(|(?:src|href)=\"){excluded}(?=[^)\"]+[)\"])", r"\1../", text)

@@ -1,4 +1,4 @@
-"""Running the notebooks that were meant, one or several at a time, whatever becomes of each."""
+"""Run notebooks, one or several at a time."""
 
 import os
 from collections import deque
@@ -13,20 +13,20 @@ import nbformat
 import papermill
 import psutil
 
-from ordlib.course.runner import inline_results as numbers
 from ordlib.course.runner.execute import Failure, execute
-from ordlib.course.runner.worker_processes import side_by_side
+from ordlib.course.runner.inline_results import load_notebook_results
+from ordlib.course.runner.worker_processes import run_parallel
 
 NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 4 * 60  # seconds on two CPU cores
-CELL_LIMIT = 300  # seconds
-# Two notebooks at a time want a core and, with what else runs on a machine, four gigabytes each.
-CORES, MEMORY = 2, 8e9
-_WORDS = {"True": True, "False": False, "None": None}
-_FITS = {"int": int, "float": (int, float), "bool": bool}
+CELL_TIMEOUT = 300  # seconds
+# Resources of two notebooks in parallel: a core and 4 GB each, shared with other programs.
+MIN_CORES, MIN_MEMORY = 2, 8e9
+_LITERALS = {"True": True, "False": False, "None": None}
+_TYPES = {"int": int, "float": (int, float), "bool": bool}
 
 
 def notebooks_folder(start: str | Path = ".") -> Path:
-    """Find the nearest folder ``notebooks`` in a folder or above it; raise FileNotFoundError."""
+    """Find the folder ``notebooks`` in a folder or its nearest parent."""
     start = Path(start).resolve()
     for folder in [start, *start.parents]:
         if folder.name == "notebooks":
@@ -35,51 +35,51 @@ def notebooks_folder(start: str | Path = ".") -> Path:
             return folder / "notebooks"
     raise FileNotFoundError(
         f"No folder named 'notebooks' in {start} or above it: "
-        "go to the project's folder, or name it with --notebooks FOLDER."
+        "change to the project folder, or pass --notebooks FOLDER."
     )
 
 
-def choose(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
-    """Pick the notebooks that were named, by prefix or in full, in course order, each once.
+def select_notebooks(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """Select notebooks by prefix, without duplicates, in course order.
 
     Args:
-        paths: what there is.
-        names: prefixes of file names, such as ``00`` or ``00_start_here.ipynb``; none means all.
+        paths: available notebooks.
+        names: prefixes of file names, such as ``00`` or ``00_start_here.ipynb``; none selects all.
 
     Raises:
-        ValueError: when a name fits none, or there is nothing to choose from.
+        ValueError: a name without match, or no notebook at all.
 
     Example:
-        >>> there = [Path("01_number_sense.ipynb"), Path("00_start_here.ipynb")]
-        >>> [path.name for path in choose(there, ["00"])]
+        >>> paths = [Path("01_vanilla_clip.ipynb"), Path("00_start_here.ipynb")]
+        >>> [path.name for path in select_notebooks(paths, ["00"])]
         ['00_start_here.ipynb']
     """
     paths = sorted(paths, key=lambda path: path.name)
     if not paths:
-        raise ValueError("There is no notebook there: name the folder with --notebooks FOLDER.")
+        raise ValueError("There is no notebook there: pass the folder with --notebooks FOLDER.")
     prefixes = [Path(name).name.removesuffix(".ipynb").removesuffix(".py") for name in names]
     for prefix in prefixes:
         if not any(path.stem.startswith(prefix) for path in paths):
-            there = ", ".join(path.stem for path in paths)
-            raise ValueError(f"No notebook begins with {prefix!r}; there are {there}.")
+            available = ", ".join(path.stem for path in paths)
+            raise ValueError(f"No notebook begins with {prefix!r}; there are {available}.")
     return [path for path in paths if not prefixes or path.stem.startswith(tuple(prefixes))]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one notebook."""
+class NotebookRun:
+    """Outcome of running a notebook."""
 
-    source: Path  # as it stands in the project
-    cells: int  # how many it has, as written
+    source: Path  # the notebook in the project
+    cells: int  # number of cells as written
     seconds: float | None = None  # None if it was not run
     failure: Failure | None = None
-    executed: Path | None = None  # the executed notebook; None if it was not run
-    results: Mapping[str, float] = field(default_factory=dict)  # the numbers it saved, by name
-    changed: bool = False  # whether it ran with other parameters than the committed ones
+    executed: Path | None = None  # None if it was not run
+    results: Mapping[str, float] = field(default_factory=dict)
+    changed: bool = False  # whether it ran with other than its default parameters
 
     @property
     def name(self) -> str:
-        """The notebook's file name without suffix."""
+        """File name without suffix."""
         return self.source.stem
 
     @property
@@ -96,130 +96,131 @@ def run(
     *,
     values: Mapping[str, str] | None = None,
     keep_going: bool = False,
-    timeout: int = CELL_LIMIT,
+    timeout: int = CELL_TIMEOUT,
     jobs: int | None = None,
-    watch: Callable[[str, int, int], None] = lambda name, cell, cells: None,
-) -> Iterator[Outcome]:
-    """Execute notebooks with papermill, each in a kernel and a folder of its own.
+    on_cell: Callable[[str, int, int], None] = lambda name, cell, cells: None,
+) -> Iterator[NotebookRun]:
+    """Execute notebooks with papermill, each in its own kernel and working directory.
 
     Args:
-        notebooks: what to run; they are begun in this order.
-        output: gets NAME.ipynb, results/NAME.json, and files/NAME/, the folder in which
-            the notebook runs and where whatever it writes stays.
-        values: parameters for all of them, as typed on the command line.
-        keep_going: go on after a failure; else those not begun are reported as not run.
-        timeout: seconds that one cell may take.
-        jobs: how many run at a time, on a share of the cores each; None takes 2 on a machine
-            with two cores and 8 GB of memory, else 1.
-        watch: called with (name, number of the cell, number of cells) before each cell, and, with
-            a number beyond the last, at the end.
+        notebooks: started in this order.
+        output: folder of the executed notebooks, their results (results/NAME.json) and their
+            working directories (files/NAME/).
+        values: parameters for all notebooks, as typed on the command line.
+        keep_going: continue after a failure; otherwise notebooks not started are "not run".
+        timeout: cell timeout in seconds.
+        jobs: notebooks in parallel, which share the cores; None is 2 on a machine with two cores
+            and 8 GB of memory, otherwise 1.
+        on_cell: called with (name, cell number, number of cells) before each cell, and with a
+            cell number above the number of cells at the end.
 
     Returns:
-        An iterator that runs notebooks and yields what became of each, as they end.
+        Iterator that runs the notebooks and yields outcomes as they end.
 
     Raises:
-        ValueError: unknown or ill-typed parameter, or an output folder that holds the
-            notebooks themselves or is a file; before anything runs.
+        ValueError: an unknown or wrongly typed parameter, or an output folder that is a file or
+            contains the notebooks; before any notebook runs.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
-        raise ValueError(f"--output {output} is a file; give a folder, such as build/course.")
+        raise ValueError(f"--output {output}: is a file; pass a folder, such as build/course.")
     if any(path.resolve().parent == output.resolve() for path in notebooks):
         raise ValueError(
-            f"--output {output} holds the notebooks themselves, which a run would overwrite; "
-            "give another folder, such as build/course."
+            f"--output {output}: holds the notebooks themselves, which a run would overwrite; "
+            "pass another folder, such as build/course."
         )
-    given = {path: checked(path, values or {}) for path in notebooks}
-    roomy = _cores() >= CORES and psutil.virtual_memory().total >= MEMORY
-    jobs = min(jobs or (2 if roomy else 1), max(len(notebooks), 1))
-    runs = {
-        path: partial(_run_one, path, output=output, given=given[path], timeout=timeout)
+    parameters = {path: parse_parameters(path, values or {}) for path in notebooks}
+    can_share = _num_cores() >= MIN_CORES and psutil.virtual_memory().total >= MIN_MEMORY
+    jobs = min(jobs or (2 if can_share else 1), max(len(notebooks), 1))
+    functions = {
+        path: partial(_run_one, path, output=output, parameters=parameters[path], timeout=timeout)
         for path in notebooks
     }
-    return _each(runs, jobs, keep_going, watch)
+    return _run_all(functions, jobs, keep_going, on_cell)
 
 
-def _cores() -> int:
+def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _each(runs, jobs, keep_going, watch) -> Iterator[Outcome]:
-    """Yield the outcomes of runs; after a failure those that are left are not begun."""
-    left, given_up = deque(runs), []
-    for outcome in _in_turn(runs, left, watch) if jobs == 1 else _at_once(runs, left, jobs, watch):
+def _run_all(functions, jobs, keep_going, on_cell) -> Iterator[NotebookRun]:
+    """Yield outcomes; after a failure no further notebook is started."""
+    pending, skipped = deque(functions), []
+    runner = _run_sequentially if jobs == 1 else partial(_run_in_processes, jobs=jobs)
+    for outcome in runner(functions, pending, on_cell=on_cell):
         yield outcome
         if outcome.failure and not keep_going:
-            given_up += left
-            left.clear()
-    for path in given_up:
-        yield Outcome(path, _count_cells(path))
+            skipped += pending
+            pending.clear()
+    for path in skipped:
+        yield NotebookRun(path, _count_cells(path))
 
 
-def _in_turn(runs, left, watch) -> Iterator[Outcome]:
-    while left:
-        yield runs[left.popleft()](watch=watch)
+def _run_sequentially(functions, pending, on_cell) -> Iterator[NotebookRun]:
+    while pending:
+        yield functions[pending.popleft()](on_cell=on_cell)
 
 
-def _at_once(runs, left, jobs, watch) -> Iterator[Outcome]:
-    # Threads of two notebooks that share the cores would wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(_cores() // jobs, 1)))
-    for path, outcome in side_by_side(runs, left, jobs, watch):
-        failure = Failure(1, "", "the process that ran the notebook was ended from outside")
-        yield outcome or Outcome(path, _count_cells(path), 0.0, failure)
+def _run_in_processes(functions, pending, on_cell, jobs) -> Iterator[NotebookRun]:
+    # Avoid oversubscription of the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(_num_cores() // jobs, 1)))
+    for path, outcome in run_parallel(functions, pending, jobs, on_cell):
+        failure = Failure(1, "", "the process of the notebook was killed")
+        yield outcome or NotebookRun(path, _count_cells(path), 0.0, failure)
 
 
-def _run_one(path, *, output, given, timeout, watch) -> Outcome:
+def _run_one(path, *, output, parameters, timeout, on_cell) -> NotebookRun:
     folder, results = output / "files" / path.stem, output / "results"
-    for needed in (folder, results):
-        needed.mkdir(parents=True, exist_ok=True)
+    for directory in (folder, results):
+        directory.mkdir(parents=True, exist_ok=True)
     saved = results / f"{path.stem}.json"
     saved.unlink(missing_ok=True)
-    how = {"results": results, "folder": folder, "parameters": given, "timeout": timeout}
+    options = {"results": results, "folder": folder, "parameters": parameters, "timeout": timeout}
     executed, cells = output / path.name, _count_cells(path)
-    seconds, failure = execute(path, executed, watch=partial(watch, path.stem), **how)
-    watch(path.stem, cells + 1, cells)
-    found = numbers.load_results(saved)
-    return Outcome(path, cells, seconds, failure, executed, found, bool(given))
+    seconds, failure = execute(path, executed, on_cell=partial(on_cell, path.stem), **options)
+    on_cell(path.stem, cells + 1, cells)
+    numbers = load_notebook_results(saved)
+    return NotebookRun(path, cells, seconds, failure, executed, numbers, bool(parameters))
 
 
 def _count_cells(path: Path) -> int:
     return len(nbformat.read(path, as_version=4).cells)
 
 
-def checked(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
-    """Type the parameters for a notebook as it declares them, and refuse what it does not know.
+def parse_parameters(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
+    """Parse and validate the parameters of a notebook.
 
-    papermill only logs an unknown parameter and goes on, so that a typing mistake would
-    cost a whole run. A parameter declared ``str`` stays text, also when it reads as a number.
+    Parameters declared ``str`` stay text, even if they look like a number. An unknown parameter,
+    which papermill would only log, and a value of the wrong type raise a ValueError.
     """
-    known = papermill.inspect_notebook(path) if texts else {}
+    declared = papermill.inspect_notebook(path) if texts else {}
     values = {}
     for name, text in texts.items():
-        if name not in known:
-            raise ValueError(f"{path.name} has no parameter {name!r}; {_known(name, known)}")
-        declared = known[name]["inferred_type_name"]
-        values[name] = text if declared == "str" else typed(text)
-        wrong_bool = isinstance(values[name], bool) and declared != "bool"
-        if declared in _FITS and (wrong_bool or not isinstance(values[name], _FITS[declared])):
+        if name not in declared:
+            raise ValueError(f"{path.name} has no parameter {name!r}; {_available(name, declared)}")
+        kind = declared[name]["inferred_type_name"]
+        values[name] = text if kind == "str" else _parse_value(text)
+        is_wrong_bool = isinstance(values[name], bool) and kind != "bool"
+        if kind in _TYPES and (is_wrong_bool or not isinstance(values[name], _TYPES[kind])):
             raise ValueError(
-                f"{path.name}: parameter {name!r} takes a value of type {declared} "
-                f"(its default is {known[name]['default']}), not {text!r}."
+                f"{path.name}: parameter {name!r} takes a value of type {kind} "
+                f"(its default is {declared[name]['default']}), not {text!r}."
             )
     return values
 
 
-def typed(text: str) -> object:
-    """Read a bool, None, int or float if the text reads as one, as ``papermill -p`` does."""
-    if text in _WORDS:
-        return _WORDS[text]
+def _parse_value(text: str) -> object:
+    """Parse a bool, None, int or float like ``papermill -p``; other text is unchanged."""
+    if text in _LITERALS:
+        return _LITERALS[text]
     for kind in (int, float):
         with suppress(ValueError):
             return kind(text)
     return text
 
 
-def _known(name: str, known: Mapping[str, object]) -> str:
-    if not known:
+def _available(name: str, declared: Mapping[str, object]) -> str:
+    if not declared:
         return "it has no cell tagged 'parameters'."
-    guess = get_close_matches(name, known, n=1)
-    return f"it has {', '.join(known)}." + (f" Did you mean {guess[0]!r}?" if guess else "")
+    guess = get_close_matches(name, declared, n=1)
+    return f"it has {', '.join(declared)}." + (f" Did you mean {guess[0]!r}?" if guess else "")

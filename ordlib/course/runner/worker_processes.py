@@ -1,6 +1,6 @@
-"""Several pieces of work at a time, each in a process of its own.
+"""Run functions in parallel, each in its own process.
 
-papermill changes the current folder, so threads would get in each other's way.
+papermill changes the working directory, so that threads would interfere with each other.
 """
 
 import os
@@ -11,59 +11,59 @@ from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
 Key, Result = TypeVar("Key", bound=Hashable), TypeVar("Result")
-# Processes that start anew: a copy of this one would share its sockets and threads.
+# A forked process would share the sockets and threads of this one.
 CONTEXT = get_context("spawn")
 
 
-def side_by_side(
-    work: Mapping[Key, Callable[..., Result]],
-    left: deque[Key],
+def run_parallel(
+    functions: Mapping[Key, Callable[..., Result]],
+    pending: deque[Key],
     jobs: int,
-    watch: Callable[..., None],
+    on_cell: Callable[..., None],
 ) -> Iterator[tuple[Key, Result | None]]:
-    """Yield key and result of each piece of work as it ends; None if it was ended from outside.
+    """Yield key and result of each function as it ends; None if its process was killed.
 
     Args:
-        work: by key, functions that can be pickled and take a ``watch`` to report to.
-        left: keys of what is to be begun, in order; emptied from the left, here or by the caller.
-        jobs: how many processes at a time.
-        watch: called here with whatever the functions call theirs with.
+        functions: picklable functions with the argument ``on_cell``, by key.
+        pending: keys of functions to start, in order; the caller may empty it to start no more.
+        jobs: number of processes.
+        on_cell: called in this process with the arguments of the functions' ``on_cell`` calls.
     """
-    busy: dict[connection.Connection, tuple[Key, CONTEXT.Process]] = {}
+    running: dict[connection.Connection, tuple[Key, CONTEXT.Process]] = {}
     try:
-        while left or busy:
-            while left and len(busy) < jobs:
-                key = left.popleft()
-                ours, theirs = CONTEXT.Pipe(duplex=False)
-                process = CONTEXT.Process(target=_do, args=(work[key], theirs))
+        while pending or running:
+            while pending and len(running) < jobs:
+                key = pending.popleft()
+                receiver, sender = CONTEXT.Pipe(duplex=False)
+                process = CONTEXT.Process(target=_work, args=(functions[key], sender))
                 process.start()
-                theirs.close()
-                busy[ours] = key, process
-            for pipe in connection.wait(list(busy)):
+                sender.close()
+                running[receiver] = key, process
+            for receiver in connection.wait(list(running)):
                 try:
-                    news, *what = pipe.recv()
+                    kind, *content = receiver.recv()
                 except EOFError:
-                    news, what = "end", [None]
-                if news == "watch":
-                    watch(*what)
+                    kind, content = "result", [None]
+                if kind == "cell":
+                    on_cell(*content)
                     continue
-                key, process = busy.pop(pipe)
+                key, process = running.pop(receiver)
                 process.join()
-                yield key, what[0]
+                yield key, content[0]
     finally:
-        for _, process in busy.values():
+        for _, process in running.values():
             process.terminate()
-        for _, process in busy.values():
+        for _, process in running.values():
             process.join()
 
 
-def _do(function: Callable[..., Result], pipe: connection.Connection) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    result = function(watch=lambda *what: pipe.send(("watch", *what)))
-    pipe.send(("end", result))
+def _work(function: Callable[..., Result], sender: connection.Connection) -> None:
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    result = function(on_cell=lambda *args: sender.send(("cell", *args)))
+    sender.send(("result", result))
 
 
-def _end_with_parent() -> None:
-    """Whoever ends the run ends its processes, and they their kernels."""
+def _exit_with_parent() -> None:
+    """Exit when the parent process does, and so end the kernel, too."""
     connection.wait([parent_process().sentinel])
     os._exit(1)

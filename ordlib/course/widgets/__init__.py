@@ -1,26 +1,21 @@
-"""Explorers: a plain drawing function for each, and the same function behind sliders.
+"""Interactive figures: a plain drawing function for each, and the same function behind widgets.
 
-The drawing function comes first in a notebook, so that a reader on GitHub sees the default
-state; the explorer then calls the very same function.
+Notebooks call the drawing function first, so that GitHub shows the default state. Arguments that
+do not fit their description raise a ValueError.
 """
 
-from .basics import draw_predictor, draw_rank, explore_predictor, explore_world, imperfect
+from .basics import (
+    draw_predictor,
+    draw_rank,
+    explore_datasets,
+    explore_predictor,
+    simulate_predictions,
+)
 from .methods import bins_figure, blend_figure, explore_bins, explore_blend
 from .orders import closest_first, draw_ordered, explore_prompt, explore_ranking, ranking_figure
 
 __all__ = [
-    "bins_figure",
-    "blend_figure",
-    "closest_first",
-    "draw_ordered",
-    "draw_predictor",
-    "draw_rank",
-    "explore_bins",
-    "explore_blend",
-    "explore_predictor",
-    "explore_prompt",
-    "explore_ranking",
-    "explore_world",
-    "imperfect",
-    "ranking_figure",
-]
+    "bins_figure", "blend_figure", "closest_first", "draw_ordered", "draw_predictor", "draw_rank",
+    "explore_bins", "explore_blend", "explore_datasets", "explore_predictor", "explore_prompt",
+    "explore_ranking", "ranking_figure", "simulate_predictions",
+]  # fmt: skip

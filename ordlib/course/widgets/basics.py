@@ -1,4 +1,4 @@
-"""Explorers of notebook 00: pictures by rank, and what made-up predictors do to the metrics."""
+"""Interactive figures of notebook 00: images by rank, simulated predictions and their metrics."""
 
 import numpy as np
 from ipywidgets import Dropdown, IntSlider, VBox
@@ -8,85 +8,87 @@ from ...data import ImageData
 from ...metrics import compute_metrics
 from ...tasks import OrdinalTask
 from ..plots import contact_sheet, predicted_against_true
-from .controls import NAME_WIDTH, explorer, say, slider
+from .controls import NAME_WIDTH, interactive_figure, show_message, slider
 
 
 def draw_rank(data: ImageData, rank: int) -> Axes:
-    """Draw up to eight pictures of one rank (0 to M - 1), or say that there are none."""
-    found = np.flatnonzero(data.ranks == rank)[:8]
-    name = data.task.rank_label(rank)
-    if len(found):
-        ax = contact_sheet([data[i] for i in found])
-        ax.set_title(f"{data.task.name}: {name}")
-        return ax
-    return say(f"{data.task.name}: no picture is labelled {name}")
+    """Contact sheet of up to eight images of a rank (0 to M - 1), or a message without any."""
+    rows = np.flatnonzero(data.ranks == rank)[:8]
+    label = data.task.rank_label(rank)
+    if not len(rows):
+        return show_message(f"{data.task.name}: no image is labelled {label}")
+    ax = contact_sheet([data[i] for i in rows])
+    ax.set_title(f"{data.task.name}: {label}")
+    return ax
 
 
-def explore_world(datasets: dict[str, ImageData]) -> VBox:
-    """A menu of data sets, by their names, and a slider over ranks above :func:`draw_rank`."""
+def explore_datasets(datasets: dict[str, ImageData]) -> VBox:
+    """Dataset browser: :func:`draw_rank` with a dataset menu and a rank slider."""
     names = list(datasets)
     menu = Dropdown(options=names, description="task", style=NAME_WIDTH)
     ranks = IntSlider(0, 0, datasets[names[0]].task.num_ranks - 1, description="rank")
     ranks.style = NAME_WIDTH
 
-    def follow(change: dict) -> None:
+    def reset_rank(change: dict) -> None:
         ranks.value, ranks.max = 0, datasets[change["new"]].task.num_ranks - 1
 
-    menu.observe(follow, "value")
+    menu.observe(reset_rank, "value")
 
     def draw(task: str, rank: int) -> None:
-        last = datasets[task].task.num_ranks - 1
-        draw_rank(datasets[task], min(rank, last))
+        draw_rank(datasets[task], min(rank, datasets[task].task.num_ranks - 1))
 
-    return explorer(draw, {"task": menu, "rank": ranks})
+    return interactive_figure(draw, {"task": menu, "rank": ranks})
 
 
-def imperfect(
-    truth: np.ndarray, task: OrdinalTask, bias: float, spread: float, hits: float
+def simulate_predictions(
+    y_true: np.ndarray, task: OrdinalTask, bias: float, spread: float, hits: float
 ) -> np.ndarray:
-    """Make up predictions with a known bias, spread and share of exact hits.
+    """Simulated predictions with a given bias, standard deviation and share of exact hits.
 
     Args:
-        truth: ``(N,)`` values on the task's number line.
+        y_true: ``(N,)`` values on the task's number line.
         task: its range clips the predictions.
-        bias: added to every miss, in the task's unit.
+        bias: mean error of the misses before clipping, in the task's unit.
         spread: standard deviation of the misses, in the task's unit, >= 0.
-        hits: share of predictions that are exactly right, 0 to 1.
+        hits: share of exact predictions, 0 to 1.
+
+    Returns:
+        ``(N,)`` predictions, deterministic.
 
     Example:
         >>> from ordlib.tasks import load_task
-        >>> imperfect(np.array([3.0, 18.0]), load_task("counting"), 5, 0, 0.0)
+        >>> simulate_predictions(np.array([3.0, 18.0]), load_task("counting"), 5, 0, 0.0)
         array([ 8., 20.])
     """
     rng = np.random.default_rng(0)
-    noise, lucky = rng.normal(size=len(truth)), rng.uniform(size=len(truth)) < hits
-    missed = np.clip(truth + bias + spread * noise, *task.range)
-    return np.where(lucky, truth, missed)
+    noise, is_hit = rng.normal(size=len(y_true)), rng.uniform(size=len(y_true)) < hits
+    missed = np.clip(y_true + bias + spread * noise, *task.range)
+    return np.where(is_hit, y_true, missed)
 
 
 def draw_predictor(
-    truth: np.ndarray, task: OrdinalTask, bias: float, spread: float, hits: float
+    y_true: np.ndarray, task: OrdinalTask, bias: float, spread: float, hits: float
 ) -> Axes:
-    """Draw the predictions of :func:`imperfect`, with their metrics in the title."""
-    predicted = imperfect(truth, task, bias, spread, hits)
-    ax = predicted_against_true(truth, predicted, task)
-    numbers = compute_metrics(task, truth, task.decode_values(predicted))
+    """Scatter plot of :func:`simulate_predictions` with its metrics in the title."""
+    y_pred = simulate_predictions(y_true, task, bias, spread, hits)
+    ax = predicted_against_true(y_true, y_pred, task)
+    metrics = compute_metrics(task, y_true, task.decode_values(y_pred))
     ax.set_title(
-        f"MAE {numbers['mae']:.2f} {task.unit}   accuracy {numbers['accuracy']:.2f}\n"
-        f"off by one {numbers['off_by_one']:.2f}   kappa {numbers['kappa']:.2f}   "
-        f"Spearman {numbers['spearman']:.2f}",
+        f"MAE {metrics['mae']:.2f} {task.unit}   accuracy {metrics['accuracy']:.2f}\n"
+        f"off by one {metrics['off_by_one']:.2f}   kappa {metrics['kappa']:.2f}   "
+        f"Spearman {metrics['spearman']:.2f}",
         fontsize=11,
     )
     return ax
 
 
-def explore_predictor(truth: np.ndarray, task: OrdinalTask) -> VBox:
-    """Sliders for bias, spread and exact hits above :func:`draw_predictor`."""
-    reach = (task.range[1] - task.range[0]) / 2
-    step = reach / 40
+def explore_predictor(y_true: np.ndarray, task: OrdinalTask) -> VBox:
+    """:func:`draw_predictor` with sliders for bias, spread and exact hits."""
+    half_range = (task.range[1] - task.range[0]) / 2
+    step = half_range / 40
     sliders = {
-        "bias": slider("bias", 0.0, -reach, reach, step),
-        "spread": slider("spread", 2.0, 0.0, reach, step),
+        "bias": slider("bias", 0.0, -half_range, half_range, step),
+        "spread": slider("spread", 2.0, 0.0, half_range, step),
         "hits": slider("exact hits", 0.3, 0.0, 1.0, 0.05),
     }
-    return explorer(lambda **state: draw_predictor(truth, task, **state), sliders)
+    return interactive_figure(lambda **state: draw_predictor(y_true, task, **state), sliders)

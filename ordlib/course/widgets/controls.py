@@ -1,4 +1,4 @@
-"""What explorers are put together from: sliders, a sentence, a figure drawn anew."""
+"""Widget helpers: sliders, figures redrawn on every change, messages in place of figures."""
 
 from collections.abc import Callable
 from textwrap import fill
@@ -7,30 +7,36 @@ import matplotlib.pyplot as plt
 from ipywidgets import FloatSlider, HBox, Layout, VBox, Widget, interactive_output
 from matplotlib.axes import Axes
 
-# A fixed width for the names of sliders; ipywidgets 7 and 8 both cut longer ones off.
+# Fixed width of widget descriptions; ipywidgets truncates longer ones.
 NAME_WIDTH = {"description_width": "9em"}
 
 
 def slider(name: str, value: float, low: float, high: float, step: float) -> FloatSlider:
-    """Return a slider that reports when it is let go."""
+    """Slider that updates on release."""
     return FloatSlider(
         value, min=low, max=high, step=step, description=name, style=NAME_WIDTH,
         continuous_update=False, layout=Layout(width="24em"),
     )  # fmt: skip
 
 
-def explorer(draw: Callable[..., object], controls: dict[str, Widget]) -> VBox:
-    """Join controls and a figure that is drawn anew at every change."""
+def interactive_figure(draw: Callable[..., object], controls: dict[str, Widget]) -> VBox:
+    """Row of controls above a figure that is redrawn whenever one of them changes.
+
+    ``draw`` is called with the value of each control by name; a ValueError is shown as a message.
+    """
 
     def show(**state: object) -> None:
-        draw(**state)
+        try:
+            draw(**state)
+        except ValueError as error:
+            show_message(str(error))
         plt.show()
 
     return VBox([HBox(list(controls.values())), interactive_output(show, controls)])
 
 
-def say(message: str) -> Axes:
-    """Draw a sentence instead of a figure; a pasted page is cut in the middle."""
+def show_message(message: str) -> Axes:
+    """Draw a message in place of a figure; more than 300 characters are abbreviated."""
     if len(message) > 300:
         message = f"{message[:100]} ... {message[-190:]}"
     ax = plt.subplots(figsize=(8, 0.2))[1]

@@ -1,1 +1,1 @@
-"""Side-by-side timings, run by `make bench`."""
+"""Benchmarks against slower reference implementations, run by `make bench`."""

@@ -1,4 +1,4 @@
-"""Side-by-side timings, run by `make bench`: medians over repeats, as ratios of one run."""
+"""Run all benchmarks: median times over repeats, and the speed-up over each reference."""
 
 import os
 import platform
@@ -7,16 +7,16 @@ import torch
 
 from . import l2rclip, numclip, rank_attention, speeds
 
-PARTS = {
-    speeds.pico_clip: speeds.pico_clip,
-    speeds.text_context: speeds.text_context,
-    numclip: numclip.measure,
-    l2rclip: l2rclip.measure,
-    rank_attention: rank_attention.measure,
-    speeds.ranking: speeds.ranking,
-    speeds.cached_features: speeds.cached_features,
-    speeds.rendering: speeds.rendering,
-}
+BENCHMARKS = (
+    speeds.pico_clip,
+    speeds.text_context,
+    numclip.measure,
+    l2rclip.measure,
+    rank_attention.measure,
+    speeds.ranking,
+    speeds.cached_features,
+    speeds.rendering,
+)
 
 
 def main() -> None:
@@ -24,9 +24,9 @@ def main() -> None:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     print(f"{platform.machine()}, {cores} cores{gpu}, Python {platform.python_version()}, ", end="")
     print(f"torch {torch.__version__}")
-    for told, measure in PARTS.items():
-        print(f"\n{told.__doc__.splitlines()[0]}", flush=True)
-        print(measure().to_string(index=False), flush=True)
+    for benchmark in BENCHMARKS:
+        print(f"\n{benchmark.__doc__.splitlines()[0]}", flush=True)
+        print(benchmark().to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

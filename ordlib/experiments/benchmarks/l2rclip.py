@@ -1,6 +1,7 @@
-"""L2RCLIP: a step of prompt tuning with the context cut, and evaluation with the words read once.
+"""L2RCLIP: losses, a training step on truncated prompts, evaluation with prompts encoded once.
 
-Both ways give the same. At 77 positions padding passes through RankFormer, too, masked there.
+Each is compared with a reference of equal results. Padding to 77 positions passes through
+RankFormer, too, where it is masked.
 """
 
 import numpy as np
@@ -22,10 +23,16 @@ from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.tasks import OrdinalTask, load_task
 from ordlib.tasks.builtin import number_words
 
-from .tools import contest, padded, peak, race, vit_b_32
+from .tools import (
+    max_relative_difference,
+    median_seconds,
+    padded,
+    peak_memory,
+    speedup_row,
+    vit_b_32,
+)
 
-BATCH, PICTURES = 64, 1000
-FORMS = ("both", "batch")
+BATCH_SIZE, NUM_IMAGES = 64, 1000
 AGES = OrdinalTask(
     name="ages",
     unit="years",
@@ -35,119 +42,119 @@ AGES = OrdinalTask(
 )
 
 
-class Whole(L2RCLIP):
-    """With nothing cut: RankFormer sees all positions, as the text tower does once padded."""
+class PaddedL2RCLIP(L2RCLIP):
+    """Applies RankFormer to all positions of padded prompts, not only to context and ranks."""
 
     def text_features(self) -> Tensor:
-        words = self.prompt_learner.prompt_embeddings()
-        embeddings = self.rankformer(words.embeddings, self.prompt_learner.mask)
-        return self.clip.encode_text_embeddings(embeddings, words.eos_positions)
+        prompts = self.prompt_learner.prompt_embeddings()
+        embeddings = self.rankformer(prompts.embeddings, self.prompt_learner.mask)
+        return self.clip.encode_text_embeddings(embeddings, prompts.eos_positions)
 
 
 def measure(repeats: int = 3) -> pd.DataFrame:
-    """One row a contest: seconds and MiB both ways, and how far the results differ."""
+    """L2RCLIP: training steps on padded prompts, prompts encoded per batch, losses term by term."""
     tasks = (load_task("counting"), AGES)
     large = vit_b_32(text for task in tasks for text in task.prompts())
-    # Steps of the large one are long enough to be timed once.
+    # Steps of the large model take long enough to be timed once.
     backbones = (("pico-clip", load_clip("pico-clip"), repeats), ("ViT-B/32", large, 1))
     rows = []
-    for name, clip, times in backbones:
-        rows += [{"backbone": name, **_step(clip, task, times)} for task in tasks]
-    for name, clip, times in backbones:
-        rows.append({"backbone": name, **_evaluation(L2RCLIP(clip, tasks[0]), times)})
-    rows += [{"backbone": "none, width 512", **_losses(form, 10 * repeats)} for form in FORMS]
+    for name, clip, n in backbones:
+        rows += [{"backbone": name, **_step(clip, task, n)} for task in tasks]
+    for name, clip, n in backbones:
+        rows.append({"backbone": name, **_evaluation(L2RCLIP(clip, tasks[0]), n)})
+    for pairwise_loss in ("both", "batch"):
+        rows.append({"backbone": "none, width 512", **_losses(pairwise_loss, 10 * repeats)})
     return pd.DataFrame(rows).astype(object).fillna("")
 
 
-def _losses(form: str, repeats: int) -> dict:
-    """Time the loss and its gradients: cosines anew in every term, as losses apart have it."""
+def _losses(pairwise_loss: str, repeats: int) -> dict:
+    """Time the loss and its gradients against separate terms that recompute the cosines."""
     generator = torch.Generator().manual_seed(0)
-    features, texts = (torch.randn(n, 512, generator=generator) for n in (BATCH, 101))
-    given = features.requires_grad_(), texts.requires_grad_()
-    ranks, rank_values = torch.randint(101, (BATCH,), generator=generator), torch.arange(101.0)
+    features = [torch.randn(n, 512, generator=generator) for n in (BATCH_SIZE, 101)]
+    features = [tensor.requires_grad_() for tensor in features]
+    ranks, rank_values = torch.randint(101, (BATCH_SIZE,), generator=generator), torch.arange(101.0)
     labels = ranks, rank_values[ranks], rank_values
 
-    def anew() -> list[Tensor]:
-        logits = 100 * cosine_similarity_matrix(*given)
-        own = F.one_hot(ranks, len(texts)).bool()
-        loss = F.cross_entropy(logits, ranks) + supervised_contrastive(logits, own)
-        loss = loss + supervised_contrastive((100 * cosine_similarity_matrix(*given)).T, own.T)
-        if form == "batch":
-            loss = loss + batch_ordinal_pairwise(*given, *labels[:2])
+    def separate_terms() -> list[Tensor]:
+        logits = 100 * cosine_similarity_matrix(*features)
+        positives = F.one_hot(ranks, len(rank_values)).bool()
+        loss = F.cross_entropy(logits, ranks) + supervised_contrastive(logits, positives)
+        logits = 100 * cosine_similarity_matrix(*features)
+        loss = loss + supervised_contrastive(logits.T, positives.T)
+        if pairwise_loss == "batch":
+            loss = loss + batch_ordinal_pairwise(*features, *labels[:2])
         else:
-            loss = loss + tightness(*given, ranks) + diversity(*given, *labels[1:])
-        return [loss.detach(), *torch.autograd.grad(loss, given)]
+            loss = loss + tightness(*features, ranks) + diversity(*features, *labels[1:])
+        return [loss.detach(), *torch.autograd.grad(loss, features)]
 
-    def once() -> list[Tensor]:
-        loss = l2rclip_loss(*given, *labels, scale=100.0, pairwise_loss=form)
-        return [loss.detach(), *torch.autograd.grad(loss, given)]
+    def combined() -> list[Tensor]:
+        loss = l2rclip_loss(*features, *labels, logit_scale=100.0, pairwise_loss=pairwise_loss)
+        return [loss.detach(), *torch.autograd.grad(loss, features)]
 
-    apart = max(_relative(*pair) for pair in zip(once(), anew(), strict=True))
-    seconds = race({"slow": anew, "quick": once}, repeats)
-    name = f"loss and gradients, {BATCH} images, 101 ranks, pairwise {form!r}"
-    return contest(name, seconds) | {"values differ": f"{apart:.0e}"}
+    pairs = zip(combined(), separate_terms(), strict=True)
+    difference = max(max_relative_difference(*pair) for pair in pairs)
+    seconds = median_seconds({"reference": separate_terms, "ordlib": combined}, repeats)
+    name = f"loss and gradients, {BATCH_SIZE} images, 101 ranks, pairwise_loss={pairwise_loss!r}"
+    return speedup_row(name, seconds) | {"max difference": f"{difference:.0e}"}
 
 
 def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
-    """Time loss and gradients of cached features, and watch their memory."""
-    # Made from the same seed, so of the same weights.
-    ours, plain = L2RCLIP(clip, task), Whole(clip, task)
-    features = _features(clip, BATCH)
-    values = torch.linspace(*task.range, BATCH, device=clip.device).round()
+    """Time loss and gradients on cached features, and measure their memory."""
+    # The same seed, so the same initial parameters.
+    model, reference = L2RCLIP(clip, task), PaddedL2RCLIP(clip, task)
+    features = _random_features(clip, BATCH_SIZE)
+    values = torch.linspace(*task.range, BATCH_SIZE, device=clip.device).round()
 
-    def cut() -> list[Tensor]:
-        return _gradients(ours, features, values)
+    def truncated() -> list[Tensor]:
+        return _gradients(model, features, values)
 
-    def whole() -> list[Tensor]:
-        with padded(plain.prompts):
-            return _gradients(plain, features, values)
+    def full_context() -> list[Tensor]:
+        with padded(reference.prompt_learner):
+            return _gradients(reference, features, values)
 
-    cut()
-    most, wanted = peak(whole)
-    least, found = peak(cut)
-    seconds = race({"slow": whole, "quick": cut}, repeats, warm=False)
-    far = [_relative(*pair) for pair in zip(found, wanted, strict=True)]
-    words = len(list(ours.prompt_learner.parameters()))
-    positions = int(ours.prompt_learner.eos_positions.max()) + 1
+    truncated()
+    reference_mib, expected = peak_memory(full_context)
+    mib, gradients = peak_memory(truncated)
+    functions = {"reference": full_context, "ordlib": truncated}
+    seconds = median_seconds(functions, repeats, warmup=False)
+    pairs = zip(gradients, expected, strict=True)
+    differences = [max_relative_difference(*pair) for pair in pairs]
+    num_prompt_tensors = len(list(model.prompt_learner.parameters()))
+    positions = int(model.prompt_learner.eos_positions.max()) + 1
     return {
-        **contest(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
-        "MiB slow": round(most, 1),
-        "MiB ours": round(least, 1),
-        "words' gradients differ": f"{max(far[:words]):.0e}",
-        "RankFormer's": f"{max(far[words:]):.0e}",
+        **speedup_row(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
+        "MiB reference": round(reference_mib, 1),
+        "MiB ordlib": round(mib, 1),
+        "max difference, prompt gradients": f"{max(differences[:num_prompt_tensors]):.0e}",
+        "max difference, RankFormer": f"{max(differences[num_prompt_tensors:]):.0e}",
     }
 
 
 def _gradients(model: L2RCLIP, features: Tensor, values: Tensor) -> list[Tensor]:
-    """Return those of context, rank words and RankFormer."""
-    learned = [*model.prompt_learner.parameters(), *model.rankformer.parameters()]
-    # Not into .grad: what a step before had left there would be freed unseen.
-    gradients = torch.autograd.grad(model.loss(features, values), learned)
+    """Return the gradients of context, rank embeddings and RankFormer."""
+    parameters = [*model.prompt_learner.parameters(), *model.rankformer.parameters()]
+    # Not in .grad: freeing the previous step's gradients would distort the memory measurement.
+    gradients = torch.autograd.grad(model.loss(features, values), parameters)
     return [gradient.cpu() for gradient in gradients]
 
 
 def _evaluation(model: L2RCLIP, repeats: int) -> dict:
-    """Time predictions of cached features, the words read once or for every batch."""
-    features = _features(model.clip, PICTURES)
+    """Time predictions on cached features, with prompts encoded once or for every batch."""
+    features = _random_features(model.clip, NUM_IMAGES)
 
     def once() -> np.ndarray:
         return model.predict_from_features(features).value
 
-    def anew() -> np.ndarray:
-        return np.concatenate(
-            [model.predict_from_features(batch).value for batch in features.split(BATCH)]
-        )
+    def per_batch() -> np.ndarray:
+        batches = features.split(BATCH_SIZE)
+        return np.concatenate([model.predict_from_features(batch).value for batch in batches])
 
-    seconds = race({"slow": anew, "quick": once}, repeats)
-    name = f"{PICTURES} pictures, {model.task.num_ranks} ranks, words for each {BATCH} or once"
-    return contest(name, seconds) | {"values differ": f"{abs(anew() - once()).max():.0e}"}
+    seconds = median_seconds({"reference": per_batch, "ordlib": once}, repeats)
+    difference = abs(per_batch() - once()).max()
+    name = f"{NUM_IMAGES} images, {model.task.num_ranks} ranks, prompts encoded per batch or once"
+    return speedup_row(name, seconds) | {"max difference": f"{difference:.0e}"}
 
 
-def _features(clip: ClipBackbone, count: int) -> Tensor:
+def _random_features(clip: ClipBackbone, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randn(count, clip.embed_dim, generator=generator).to(clip.device)
-
-
-def _relative(found: Tensor, wanted: Tensor) -> float:
-    """Return the largest difference, as a share of the largest number wanted."""
-    return ((found - wanted).abs().max() / wanted.abs().max()).item()

@@ -1,4 +1,4 @@
-"""NumCLIP: losses without loops against loops, and a training step with the context cut."""
+"""NumCLIP: vectorized losses against loops, and a training step on truncated prompts."""
 
 import math
 
@@ -11,86 +11,86 @@ from ordlib.methods.coop import CoOp
 from ordlib.methods.numclip import NumCLIP
 from ordlib.tasks import load_task
 
-from .tools import contest, padded, race, vit_b_32
+from .tools import max_relative_difference, median_seconds, padded, speedup_row, vit_b_32
 
-BATCHES = (32, 128, 512)
-BINS = 5
+BATCH_SIZES = (32, 128, 512)
+NUM_BINS = 5
 
 
 def measure(repeats: int = 3) -> pd.DataFrame:
-    """One row a contest: seconds both ways, the ratio, and how far the results differ."""
-    rows = [_losses(size, repeats) for size in BATCHES]
+    """NumCLIP: losses against loops, training steps against prompts padded to 77 positions."""
+    rows = [_losses(batch_size, repeats) for batch_size in BATCH_SIZES]
     task = load_task("counting")
     clip = vit_b_32([*task.prompts(), *task.bin_prompts()])
     rows += [_step(NumCLIP(clip, task), repeats), _step(CoOp(clip, task), repeats)]
     return pd.DataFrame(rows)
 
 
-def _losses(size: int, repeats: int) -> dict:
+def _losses(batch_size: int, repeats: int) -> dict:
     generator = torch.Generator().manual_seed(0)
-    logits = 5 * torch.randn(size, BINS, generator=generator, dtype=torch.float64)
-    bins = torch.randint(BINS, (size,), generator=generator)
+    logits = 5 * torch.randn(batch_size, NUM_BINS, generator=generator, dtype=torch.float64)
+    bins = torch.randint(NUM_BINS, (batch_size,), generator=generator)
 
-    def whole() -> Tensor:
-        asked = logits.clone().requires_grad_()
-        (fcrc(asked, bins) + text_to_image_kl(asked, bins)).backward()
-        return asked.grad
+    def vectorized() -> Tensor:
+        leaf = logits.clone().requires_grad_()
+        (fcrc(leaf, bins) + text_to_image_kl(leaf, bins)).backward()
+        return leaf.grad
 
     def loops() -> Tensor:
-        asked = logits.clone().requires_grad_()
-        (_fcrc_by_loops(asked, bins) + _kl_by_loops(asked, bins)).backward()
-        return asked.grad
+        leaf = logits.clone().requires_grad_()
+        (_fcrc_by_loops(leaf, bins) + _kl_by_loops(leaf, bins)).backward()
+        return leaf.grad
 
-    seconds = race({"slow": loops, "quick": whole}, repeats)
-    return _row(f"losses, batch {size}", seconds, (loops() - whole()).abs().max())
+    seconds = median_seconds({"reference": loops, "ordlib": vectorized}, repeats)
+    return _row(f"losses, batch {batch_size}", seconds, (loops() - vectorized()).abs().max())
 
 
 def _fcrc_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
     total = 0
-    for row, own in zip(logits, bins.tolist(), strict=True):
-        far = [abs(own - j) for j in range(BINS)]
-        weights = [1 if j == own else (BINS - 1) * far[j] / sum(far) for j in range(BINS)]
-        parts = [weight * torch.exp(x) for weight, x in zip(weights, row, strict=True)]
-        total = total - torch.log(parts[own] / sum(parts))
+    for row, c in zip(logits, bins.tolist(), strict=True):
+        distances = [abs(c - j) for j in range(NUM_BINS)]
+        weights = [(NUM_BINS - 1) * distance / sum(distances) for distance in distances]
+        weights[c] = 1
+        terms = [weight * torch.exp(x) for weight, x in zip(weights, row, strict=True)]
+        total = total - torch.log(terms[c] / sum(terms))
     return total / len(logits)
 
 
 def _kl_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
-    own, total = bins.tolist(), 0
-    for i in sorted(set(own)):
-        far = [abs(i - c) for c in own]
-        weights = [
-            1 if c == i else (BINS - 1) * f / sum(far) for c, f in zip(own, far, strict=True)
-        ]
-        parts = [torch.exp(w * x) for w, x in zip(weights, logits[:, i], strict=True)]
-        targets = [math.exp(10 * (c == i)) for c in own]
-        found, wanted = sum(parts), sum(targets)
-        for part, target in zip(parts, targets, strict=True):
-            total = total + target / wanted * (math.log(target / wanted) - torch.log(part / found))
-    return total / len(set(own))
+    bins, total = bins.tolist(), 0
+    for j in sorted(set(bins)):
+        distances = [abs(j - c) for c in bins]
+        weights = [(NUM_BINS - 1) * d / sum(distances) if d else 1 for d in distances]
+        terms = [torch.exp(w * x) for w, x in zip(weights, logits[:, j], strict=True)]
+        targets = [math.exp(10 * (c == j)) for c in bins]
+        term_sum, target_sum = sum(terms), sum(targets)
+        for term, target in zip(terms, targets, strict=True):
+            p, q = target / target_sum, term / term_sum
+            total = total + p * (math.log(p) - torch.log(q))
+    return total / len(set(bins))
 
 
 def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
-    """Time loss and gradients of 64 cached features, on ViT-B/32's text tower."""
+    """Time loss and gradients on 64 cached features, with the text encoder of a ViT-B/32."""
     features = torch.randn(64, model.clip.embed_dim, generator=torch.Generator().manual_seed(0))
     values = torch.linspace(1, 20, 64).round()
-    learned = model.prompt_learner.rank_embeddings.embeddings
+    embeddings = model.prompt_learner.rank_embeddings.embeddings
 
-    def step() -> Tensor:
+    def truncated() -> Tensor:
         model.zero_grad()
         model.loss(features.to(model.clip.device), values.to(model.clip.device)).backward()
-        return learned.grad.cpu()
+        return embeddings.grad.cpu()
 
-    def whole() -> Tensor:
-        with padded(model.prompts):
-            return step()
+    def full_context() -> Tensor:
+        with padded(model.prompt_learner):
+            return truncated()
 
-    seconds = race({"slow": whole, "quick": step}, repeats)
+    seconds = median_seconds({"reference": full_context, "ordlib": truncated}, repeats)
     positions = int(model.prompt_learner.eos_positions.max()) + 1
-    name = f"{type(model).__name__} step, {len(learned)} prompts, 77 or {positions}"
-    return _row(name, seconds, (whole() - step()).abs().max() / step().abs().max())
+    name = f"{type(model).__name__} step, {len(embeddings)} prompts, 77 or {positions} positions"
+    return _row(name, seconds, max_relative_difference(full_context(), truncated()))
 
 
-def _row(name: str, seconds: dict[str, float], difference: Tensor) -> dict:
-    row = contest(name, seconds, slow="s loops or 77")
-    return row | {"largest difference": f"{difference:.0e}"}
+def _row(name: str, seconds: dict[str, float], difference: Tensor | float) -> dict:
+    row = speedup_row(name, seconds, reference="s loops or 77")
+    return row | {"max difference": f"{difference:.0e}"}

@@ -1,11 +1,11 @@
-"""The rank attention: every pair of pictures as it is written down, or by the shortcut.
+"""Rank attention over all pairs of images: pairwise as defined, and factorized ("shortcut").
 
-Both give the same. Pair by pair 64 pictures take about 3 GB, and 128 would take four times that.
-``ordlib results make rank_attention`` writes the evidence table that notebook 04 draws.
+The results are equal. The pairwise form needs about 3 GB for 64 images and four times that for 128.
+``ordlib results make rank_attention`` writes the results table that notebook 04 plots.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +18,10 @@ from torch import Tensor
 from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention, rank_attention
 from ordlib.utils.device import device_description
 
-from .tools import peak, race
+from .tools import max_relative_difference, median_seconds, peak_memory
 
-PATCHES, RELATIONAL, HEADS = 100, 16, 8
-PICTURES, LARGEST_PAIRWISE = (16, 32, 64, 128, 256), 64
+NUM_PATCHES, NUM_QUERIES, NUM_HEADS = 100, 16, 8
+NUM_IMAGES, MAX_IMAGES_PAIRWISE = (16, 32, 64, 128, 256), 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMS = {"pairwise": pairwise_rank_attention, "shortcut": rank_attention}
 PASSES = ("forward", "forward+backward")
@@ -30,73 +30,79 @@ SETTING = ["num_images", "width", "pass", "dtype", "threads"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is attended to, and how: bfloat16 is autocast's, as in training."""
+    """Input size and precision; bfloat16 by autocast, as in training."""
 
-    pictures: int
-    # On a CPU. One, because of more than one the shortcut's milliseconds are mostly waiting for
-    # one another where the machine has other work.
+    num_images: int
+    # CPU threads: on a busy machine, several threads spend the few milliseconds of the shortcut
+    # waiting for each other.
     threads: int = 1
     width: int = 256
     dtype: torch.dtype = torch.float32
 
 
 def make(table: str) -> dict:
-    """Measure on one thread in float32; say, too, what else the machine did."""
+    """Compute the results table, on one thread in float32; also record the load of the machine."""
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     return {
         "description": "Seconds (median) and MiB (peak) of the rank attention, attention alone: P "
-        f"{PATCHES}, M {RELATIONAL}, H {HEADS}. The differences are shares of the pairwise form's "
-        "largest number.",
+        f"{NUM_PATCHES}, M {NUM_QUERIES}, H {NUM_HEADS}. The differences are relative to the "
+        "largest number of the pairwise form.",
         "load_average": load,
-        "records": records(map(Setting, PICTURES)),
+        "records": records(map(Setting, NUM_IMAGES)),
     }
 
 
 def measure(repeats: int = 3) -> pd.DataFrame:
-    """One row a setting and pass: seconds and MiB both ways, and how far the results differ."""
-    sweep = records(map(Setting, PICTURES), repeats)
+    """Rank attention: factorized against pairwise, seconds and peak memory."""
+    table = records(map(Setting, NUM_IMAGES), repeats)
     if DEVICE.type == "cuda":
-        more = [Setting(64, width=768, dtype=kind) for kind in (torch.float32, torch.bfloat16)]
+        more = [Setting(64, width=768, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
     else:
         more = [Setting(64, threads=torch.get_num_threads())]
-    return side_by_side(pd.DataFrame(sweep + records(more, repeats)))
+    return side_by_side(pd.DataFrame(table + records(more, repeats)))
 
 
 def records(settings: Iterable[Setting], repeats: int = 3) -> list[dict]:
-    """Return a record for each form of each setting and pass."""
-    return [one for s in settings for way in PASSES for one in _records(s, way, repeats)]
+    """Return one record per setting, pass and form."""
+    return [
+        record
+        for setting in settings
+        for pass_ in PASSES
+        for record in _records(setting, pass_, repeats)
+    ]
 
 
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each setting and pass, both forms in it, for reading."""
+    """Return one row per setting and pass, with both forms and their ratios."""
     table = table.drop(columns="device")
-    forms = [table[table["form"] == form].drop(columns="form") for form in FORMS]
-    pairwise = forms[0].drop(columns=["max_output_diff", "max_grad_diff"])
-    both = forms[1].merge(pairwise, "left", SETTING, suffixes=(" shortcut", " pairwise"))
+    shortcut, pairwise = (
+        table[table["form"] == form].drop(columns="form") for form in ("shortcut", "pairwise")
+    )
+    pairwise = pairwise.drop(columns=["max_output_diff", "max_grad_diff"])
+    both = shortcut.merge(pairwise, "left", SETTING, suffixes=(" shortcut", " pairwise"))
     both["times faster"] = (both["seconds pairwise"] / both["seconds shortcut"]).round(1)
     both["times less"] = (both["peak_mib pairwise"] / both["peak_mib shortcut"]).round(1)
     return both.astype(object).where(both.notna(), "")
 
 
-def _records(setting: Setting, way: str, repeats: int) -> list[dict]:
-    """Time the forms, and watch their memory."""
-    large = setting.pictures >= LARGEST_PAIRWISE
-    tensors = _made(setting)
-    # The quick one is run more often, being quick; the large slow one takes many seconds.
-    times = {"pairwise": 1 if large else repeats, "shortcut": 5 * repeats}
-    made, results = [], {}
-    with _threads(setting.threads):
-        for name in FORMS if setting.pictures <= LARGEST_PAIRWISE else ("shortcut",):
-            run = partial(_run, FORMS[name], setting, way, *tensors)
-            if times[name] > 1:
-                run()
-            mib, results[name] = peak(run)
-            seconds = race({name: run}, times[name], warm=False)[name]
-            made.append(
+def _records(setting: Setting, pass_: str, repeats: int) -> list[dict]:
+    """Measure time and memory of every form that fits into memory."""
+    inputs = _random_inputs(setting)
+    large = setting.num_images >= MAX_IMAGES_PAIRWISE
+    repeats_of = {"pairwise": 1 if large else repeats, "shortcut": 5 * repeats}
+    rows, results = [], {}
+    with _num_threads(setting.threads):
+        for form in FORMS if setting.num_images <= MAX_IMAGES_PAIRWISE else ("shortcut",):
+            run = partial(_run, form, setting, pass_, *inputs)
+            if repeats_of[form] > 1:
+                run()  # warm-up
+            mib, results[form] = peak_memory(run)
+            seconds = median_seconds({form: run}, repeats_of[form], warmup=False)[form]
+            rows.append(
                 {
-                    "form": name,
-                    "pass": way,
-                    "num_images": setting.pictures,
+                    "form": form,
+                    "pass": pass_,
+                    "num_images": setting.num_images,
                     "width": setting.width,
                     "seconds": round(seconds, 5),
                     "peak_mib": None if isnan(mib) else round(mib, 2),
@@ -108,54 +114,48 @@ def _records(setting: Setting, way: str, repeats: int) -> list[dict]:
                 }
             )
     if len(results) > 1:
-        made[-1] |= _differences(**results)
-    return made
+        rows[-1] |= _differences(**results)
+    return rows
 
 
-def _made(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, tokens, and the gradient that comes back to the output."""
+def _random_inputs(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries ``(M, H, W)``, tokens ``(N, P, H, W)``, output gradient ``(N, N, H, W)``."""
     generator = torch.Generator().manual_seed(0)
-    heads = (HEADS, setting.width // HEADS)
-    shapes = ((RELATIONAL,), (setting.pictures, PATCHES), (setting.pictures, setting.pictures))
-    queries, tokens, weights = (
-        torch.randn(*shape, *heads, generator=generator).to(DEVICE) for shape in shapes
+    n, heads = setting.num_images, (NUM_HEADS, setting.width // NUM_HEADS)
+    queries, tokens, output_grad = (
+        torch.randn(*shape, *heads, generator=generator).to(DEVICE)
+        for shape in ((NUM_QUERIES,), (n, NUM_PATCHES), (n, n))
     )
-    return queries.requires_grad_(), tokens.requires_grad_(), weights
+    return queries.requires_grad_(), tokens.requires_grad_(), output_grad
 
 
 def _run(
-    attend: Callable[[Tensor, Tensor], Tensor],
-    setting: Setting,
-    way: str,
-    queries: Tensor,
-    tokens: Tensor,
-    weights: Tensor,
+    form: str, setting: Setting, pass_: str, queries: Tensor, tokens: Tensor, output_grad: Tensor
 ) -> list[Tensor]:
-    """Return the output, or what a step needs: output and gradients."""
-    backward = way != "forward"
-    half = setting.dtype == torch.bfloat16
-    with torch.set_grad_enabled(backward), torch.autocast(DEVICE.type, torch.bfloat16, half):
-        found = attend(queries, tokens)
-    results = [found.detach()]
+    """Return the output and, with the backward pass, the gradients of queries and tokens."""
+    backward = pass_ != "forward"
+    autocast = setting.dtype == torch.bfloat16
+    with torch.set_grad_enabled(backward), torch.autocast(DEVICE.type, torch.bfloat16, autocast):
+        output = FORMS[form](queries, tokens)
+    results = [output.detach()]
     if backward:
-        results += torch.autograd.grad(found, (queries, tokens), weights.to(found.dtype))
+        results += torch.autograd.grad(output, (queries, tokens), output_grad.to(output.dtype))
     if DEVICE.type == "cuda":
         torch.cuda.synchronize()
     return results
 
 
 def _differences(pairwise: list[Tensor], shortcut: list[Tensor]) -> dict[str, float | None]:
-    """Return the largest differences, as shares of the largest number of the pairwise form."""
-    far = [
-        ((one.float() - other.float()).abs().max() / other.float().abs().max()).item()
-        for one, other in zip(shortcut, pairwise, strict=True)
-    ]
-    output, *gradients = (float(f"{share:.1e}") for share in far)
+    """Return the largest differences, relative to the largest number of the pairwise form."""
+    output, *gradients = (
+        float(f"{max_relative_difference(a.float(), b.float()):.1e}")
+        for a, b in zip(shortcut, pairwise, strict=True)
+    )
     return {"max_output_diff": output, "max_grad_diff": max(gradients, default=None)}
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _num_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: races, peaks of memory, an empty cache, padding, a large backbone."""
+"""Shared by the benchmarks: timing, peak memory, an empty cache, padded prompts, a ViT-B/32."""
 
 import ctypes
 import gc
@@ -15,75 +15,79 @@ from time import perf_counter
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from ordlib.clip import ClipBackbone, load_clip
-from ordlib.methods.prompt_learner import PromptLearner
+from ordlib.methods.prompt_learner import EOS_ROW, PromptLearner
 
 Result = TypeVar("Result")
-OWN = Path("/proc/self")
+PROCESS = Path("/proc/self")
 
 
-def race(
-    contestants: dict[str, Callable[[], object]], repeats: int, warm: bool = True
+def median_seconds(
+    functions: dict[str, Callable[[], object]], repeats: int, warmup: bool = True
 ) -> dict[str, float]:
-    """The median seconds of each, run in turns, so that none is favoured.
+    """Return the median seconds of each function, run alternately so that none is favored.
 
-    Each runs once before, uncounted; but not where ``warm`` is False, all having run already.
+    With ``warmup``, each function first runs once untimed.
     """
-    for run in contestants.values() if warm else ():
-        run()
-    seconds = {name: [] for name in contestants}
+    for function in functions.values() if warmup else ():
+        function()
+    seconds = {name: [] for name in functions}
     for _ in range(repeats):
-        for name, run in contestants.items():
+        for name, function in functions.items():
             start = perf_counter()
-            run()
+            function()
             seconds[name].append(perf_counter() - start)
     return {name: median(times) for name, times in seconds.items()}
 
 
-def contest(name: str, seconds: dict[str, float], slow: str = "s slow") -> dict:
-    """A row for a race of "slow" and "quick"."""
+def speedup_row(name: str, seconds: dict[str, float], reference: str = "s reference") -> dict:
+    """Return a table row for the seconds of a "reference" and of "ordlib"."""
     return {
-        "contest": name,
-        slow: round(seconds["slow"], 4),
-        "s ours": round(seconds["quick"], 4),
-        "times faster": round(seconds["slow"] / seconds["quick"], 1),
+        "benchmark": name,
+        reference: round(seconds["reference"], 4),
+        "s ordlib": round(seconds["ordlib"], 4),
+        "times faster": round(seconds["reference"] / seconds["ordlib"], 1),
     }
 
 
-def peak(run: Callable[[], Result]) -> tuple[float, Result]:
-    """Run something that has run before, so that what is loaded but once does not count.
+def max_relative_difference(result: Tensor, reference: Tensor) -> float:
+    """Return the largest difference divided by the largest reference value."""
+    return ((result - reference).abs().max() / reference.abs().max()).item()
+
+
+def peak_memory(function: Callable[[], Result]) -> tuple[float, Result]:
+    """Run a function and measure its peak memory; run it once before to exclude one-time loading.
 
     Returns:
-        MiB that torch held on a GPU, or else of the process; NaN where neither is told, which is
-        without CUDA and Linux. And what the run returned.
+        MiB on the GPU, or of the process without one (NaN if not on Linux), and the result.
     """
     gc.collect()
     if torch.cuda.is_available():
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        result = run()
+        result = function()
         return (torch.cuda.max_memory_allocated() - before) / 2**20, result
     if sys.platform != "linux":
-        return math.nan, run()
-    # What earlier runs freed goes back to the system, or else this one takes it unseen. And the
-    # peak starts anew: it would still be that of loading the model.
+        return math.nan, function()
+    # Return freed memory to the system, or reusing it would not count; then reset the peak.
     ctypes.CDLL(None).malloc_trim(0)
-    (OWN / "clear_refs").write_text("5")
-    before = _mib("VmRSS")
-    result = run()
-    return _mib("VmHWM") - before, result
+    (PROCESS / "clear_refs").write_text("5")
+    before = _process_mib("VmRSS")
+    result = function()
+    return _process_mib("VmHWM") - before, result
 
 
-def _mib(field: str) -> float:
-    lines = (OWN / "status").read_text().splitlines()
+def _process_mib(field: str) -> float:
+    lines = (PROCESS / "status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 
 
 @contextmanager
 def empty_cache() -> Iterator[Path]:
-    """A temporary folder, and ordlib's cache within it."""
+    """Yield a temporary folder that also holds ordlib's cache."""
     before = os.environ.get("ORDLIB_CACHE")
     with TemporaryDirectory() as folder:
         os.environ["ORDLIB_CACHE"] = f"{folder}/cache"
@@ -96,24 +100,23 @@ def empty_cache() -> Iterator[Path]:
 
 
 @contextmanager
-def padded(prompts: PromptLearner) -> Iterator[None]:
-    """Prompts laid out over the whole context, as most code has them: the tower reads it all."""
-    layout = prompts.layout
-    missing = prompts.clip.context_length - layout.shape[1]
-    # Row 1 is the end token, which stands behind short prompts anyway.
-    prompts.layout = pad(layout, (0, missing), value=1)
+def padded(prompt_learner: PromptLearner) -> Iterator[None]:
+    """Pad the prompts to CLIP's full context, as most implementations do."""
+    layout = prompt_learner.layout
+    missing = prompt_learner.clip.context_length - layout.shape[1]
+    prompt_learner.layout = pad(layout, (0, missing), value=EOS_ROW)
     try:
         yield
     finally:
-        prompts.layout = layout
+        prompt_learner.layout = layout
 
 
 def vit_b_32(texts: Iterable[str]) -> ClipBackbone:
-    """A backbone of ViT-B/32's geometry with random weights, for nothing is downloaded here.
+    """Build a random backbone of ViT-B/32 size, without a download.
 
-    It spends a token on each word of the texts, as OpenAI's vocabulary does.
+    Every word of the texts is one token, as in OpenAI's vocabulary.
     """
-    from tests.clips import build_vit_b_32  # Only here: the evidence table needs no tests.
+    from tests.helpers.clips import build_vit_b_32  # `make` of rank_attention needs no tests.
 
     words = sorted({word for text in texts for word in re.findall("[a-z]+", text)})
     with TemporaryDirectory() as folder:

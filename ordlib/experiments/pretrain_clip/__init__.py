@@ -1,5 +1,4 @@
-"""How pico-clip is made: contrastive pretraining on rendered pictures and their captions.
+"""Contrastive pretraining of pico-clip on synthetic image-caption pairs.
 
-``ordlib pretrain --help`` says what can be asked for. Nothing is imported here, so that the workers
-that render and caption need no torch.
+Imports nothing, so that the worker processes that render and caption need no torch.
 """

@@ -1,4 +1,4 @@
-"""The captions of an epoch as token numbers: drawn anew each time, by all cores."""
+"""Per-epoch caption sampling and tokenization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,16 @@ from ...synthetic.captions import captions
 from ...utils.cache import content_hash
 from .image_pool import ImagePool
 
-# Blocks in one job: enough that starting it costs nothing beside it.
-TOGETHER = 8
+# Enough that the overhead of starting a job is negligible.
+BLOCKS_PER_JOB = 8
 
 
 @dataclass(frozen=True)
 class CaptionGenerator:
-    """Says what is in the pool's pictures.
+    """Samples and tokenizes a caption for every image of the pool.
 
-    Attributes:
-        tokenizer: the fast tokenizer behind transformers' one.
-        dose, spurious: as in :func:`ordlib.synthetic.captions.captions`.
+    The fractions are those of :func:`ordlib.synthetic.captions.captions`; the tokenizer is the
+    ``backend_tokenizer`` of one in transformers.
     """
 
     pool: ImagePool
@@ -30,46 +29,42 @@ class CaptionGenerator:
     distractor_number_fraction: float | None
     seed: int
 
-    def epoch(self, number: int, workers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Caption every picture, in other words each epoch.
+    def epoch(self, epoch: int, num_workers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Sample new captions for all images.
 
-        Runs of the same seed say the same at every dose, but for the captions that count.
+        With the same seed, all count-caption fractions give the same captions, except for those
+        that state the true count.
 
         Returns:
-            Token numbers ``(N, T)`` uint16, padded with end tokens, and ``(N,)`` bool: whether
-            the dose made the caption state the true count.
+            Token ids ``(N, T)`` uint16, padded with the EOS token, and a mask ``(N,)`` bool of
+            the captions that state the true count.
         """
-        jobs = (delayed(self._block)(block, number) for block in self.pool.blocks)
-        done = Parallel(workers or cpu_count(), batch_size=TOGETHER)(jobs)
-        rows, counted = zip(*done, strict=True)
-        return _stack(rows), np.concatenate(counted)
+        jobs = (delayed(self._block)(block, epoch) for block in self.pool.blocks)
+        blocks = Parallel(num_workers or cpu_count(), batch_size=BLOCKS_PER_JOB)(jobs)
+        ids, is_count_caption = zip(*blocks, strict=True)
+        return _pad_and_concatenate(ids), np.concatenate(is_count_caption)
 
     def _block(self, block: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        task, values, records = self.pool.labels(block)
+        task, values, metadata = self.pool.labels(block)
         seed = int(content_hash(self.seed, epoch, block), 16)
-        texts = captions(
-            records,
-            values,
-            task,
-            self.count_caption_fraction,
-            seed,
-            self.distractor_number_fraction,
-        )
-        counted = np.zeros(len(texts), bool)
-        if self.count_caption_fraction and task == "counting":
-            # Captions of two doses agree except where the larger one states the count.
-            without = captions(records, values, task, 0.0, seed, self.distractor_number_fraction)
-            counted = np.array(texts) != np.array(without)
+        fraction, distractors = self.count_caption_fraction, self.distractor_number_fraction
+        texts = captions(metadata, values, task, fraction, seed, distractors)
+        is_count_caption = np.zeros(len(texts), bool)
+        if fraction and task == "counting":
+            # Captions of fraction 0 differ exactly where the true count is stated.
+            without = captions(metadata, values, task, 0.0, seed, distractors)
+            is_count_caption = np.array(texts) != np.array(without)
         encoded = self.tokenizer.encode_batch_fast(texts)
-        return _stack([np.array([each.ids], np.uint16) for each in encoded]), counted
+        ids = _pad_and_concatenate([np.array([text.ids], np.uint16) for text in encoded])
+        return ids, is_count_caption
 
 
-def _stack(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Join rows of different lengths, padded with the end token that stands last in each."""
-    width, end = max(part.shape[1] for part in parts), parts[0][0, -1]
-    total = np.full((sum(map(len, parts)), width), end, np.uint16)
-    at = 0
+def _pad_and_concatenate(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Concatenate token ids of different lengths, padded with the EOS token that ends each."""
+    width, eos = max(part.shape[1] for part in parts), parts[0][0, -1]
+    ids = np.full((sum(map(len, parts)), width), eos, np.uint16)
+    start = 0
     for part in parts:
-        total[at : at + len(part), : part.shape[1]] = part
-        at += len(part)
-    return total
+        ids[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return ids

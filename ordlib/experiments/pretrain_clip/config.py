@@ -1,34 +1,51 @@
-"""What a pretraining run is asked to do: everything that determines its result."""
+"""Pretraining hyperparameters and model sizes of pico-clip."""
 
 import math
 from dataclasses import dataclass, field
 from typing import get_args
 
 from ...utils.device import Precision
-from .model_sizes import PicoCLIPConfig
 
 WARMUP_RATIO = 0.05
 
 
+@dataclass(frozen=True)
+class PicoCLIPConfig:
+    """Architecture of a pico-clip; the defaults are those of the shipped checkpoints."""
+
+    name: str = "small"
+    image_size: int = 96  # pixels
+    patch: int = 12  # pixels
+    vision_width: int = 96
+    vision_layers: int = 3
+    text_width: int = 96
+    text_layers: int = 2
+    embed_dim: int = 96  # joint embedding space
+
+
+SIZES = {"small": PicoCLIPConfig()}
+
+
+def find_size(name: str) -> PicoCLIPConfig:
+    """Return a model size by name; raises ``ValueError`` for an unknown one."""
+    if name not in SIZES:
+        raise ValueError(f"size = {name!r}: must be one of {', '.join(SIZES)}")
+    return SIZES[name]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainingConfig:
-    """One pretraining run.
+    """Hyperparameters that determine the result of a pretraining run.
 
     Attributes:
-        count_caption_fraction: share, 0 to 1, of counting captions that state the true count.
-        distractor_number_fraction: share of captions with a numeral about something else; None takes the captions'
-            own table.
-        seed: of the first weights, the order of pictures, and the words of captions.
-        size: geometry of the model.
-        num_images: how many of the pool's pictures to use.
-        samples_seen: how many picture-caption pairs to see in all. Beyond ``pictures`` every picture is
-            seen again, with another caption.
-        batch_size: pairs contrasted at once, over all processes.
-        learning_rate: at its highest, after the warm-up.
-        precision: of matrix products; "auto" takes bfloat16 where the hardware has it.
-
-    Raises:
-        ValueError: names the field, its value and what it must be.
+        count_caption_fraction: fraction of counting captions that state the true count.
+        distractor_number_fraction: fraction of captions with a number about something else; None
+            for that of the caption grammar.
+        num_images: number of pool images.
+        samples_seen: total number of pairs; images are repeated with new captions.
+        batch_size: pairs per step, over all processes.
+        learning_rate: peak, after the linear warm-up.
+        precision: of matrix products; "auto" uses bfloat16 where the hardware supports it.
 
     Example:
         >>> config = PretrainingConfig(samples_seen=2000, batch_size=100)
@@ -36,7 +53,7 @@ class PretrainingConfig:
         (20, [2.0, 1.0, 0.01])
         >>> PretrainingConfig(count_caption_fraction=50)
         Traceback (most recent call last):
-        ValueError: count_caption_fraction = 50: must be a share, 0 to 1
+        ValueError: count_caption_fraction = 50: must be between 0 and 1
     """
 
     count_caption_fraction: float = 0.0
@@ -50,49 +67,39 @@ class PretrainingConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        share = "must be a share, 0 to 1"
-        self._check("count_caption_fraction", 0 <= self.count_caption_fraction <= 1, share)
+        for name in ("count_caption_fraction", "distractor_number_fraction"):
+            value = getattr(self, name)
+            is_default = name == "distractor_number_fraction" and value is None
+            self._check(name, is_default or 0 <= value <= 1, "must be between 0 and 1")
+        self._check("seed", self.seed >= 0, "must be >= 0")
         self._check(
-            "distractor_number_fraction",
-            self.distractor_number_fraction is None or 0 <= self.distractor_number_fraction <= 1,
-            share,
+            "batch_size", self.batch_size >= 2, "must be >= 2; a single pair has no contrast"
         )
-        self._check("seed", self.seed >= 0, "must not be negative")
-        self._check(
-            "batch_size", self.batch_size >= 2, "must be 2 or more: there is no contrast in one"
-        )
-        self._check(
-            "num_images",
-            self.num_images >= self.batch_size,
-            f"is below the batch of {self.batch_size}",
-        )
-        self._check(
-            "samples_seen",
-            self.samples_seen >= self.batch_size,
-            f"is below the batch of {self.batch_size}",
-        )
-        self._check("learning_rate", self.learning_rate > 0, "must be above 0")
-        known = get_args(Precision)
-        self._check("precision", self.precision in known, f"must be one of {', '.join(known)}")
+        for name in ("num_images", "samples_seen"):
+            rule = f"must be >= batch_size = {self.batch_size}"
+            self._check(name, getattr(self, name) >= self.batch_size, rule)
+        self._check("learning_rate", self.learning_rate > 0, "must be > 0")
+        choices = get_args(Precision)
+        self._check("precision", self.precision in choices, f"must be one of {', '.join(choices)}")
 
-    def _check(self, name: str, holds: bool, rule: str) -> None:
-        if not holds:
+    def _check(self, name: str, valid: bool, rule: str) -> None:
+        if not valid:
             raise ValueError(f"{name} = {getattr(self, name)}: {rule}")
 
     @property
     def steps(self) -> int:
-        """Number of batches in all."""
+        """Total number of steps."""
         return self.samples_seen // self.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of batches before pictures come again."""
+        """Number of steps before images repeat."""
         return self.num_images // self.batch_size
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step: a linear warm-up, then half a cosine towards 0."""
-        warm = max(round(WARMUP_RATIO * self.steps), 1)
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        done = (step + 1 - warm) / (self.steps + 1 - warm)
-        return self.learning_rate * (1 + math.cos(math.pi * done)) / 2
+        """Return the learning rate of a step: linear warm-up, then cosine decay towards 0."""
+        warmup_steps = max(round(WARMUP_RATIO * self.steps), 1)
+        if step < warmup_steps:
+            return self.learning_rate * (step + 1) / warmup_steps
+        progress = (step + 1 - warmup_steps) / (self.steps + 1 - warmup_steps)
+        return self.learning_rate * (1 + math.cos(math.pi * progress)) / 2

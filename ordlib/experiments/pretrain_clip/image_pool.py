@@ -1,8 +1,8 @@
-"""One pool of pictures for all pretraining runs, rendered once by all cores and kept on disk.
+"""Memory-mapped pool of pretraining images, rendered once and cached on disk.
 
-The pool has no end: blocks of one family each follow in turn, so the first pictures of a large
-pool are those of a small one, and asking for more later renders only what is missing. Images lie
-in one file of plain bytes; a block counts as done once the file of its labels is there.
+The pool is a sequence of blocks of one task each. A smaller pool is a prefix of a larger one, so
+that only missing blocks are rendered. All images are in one raw file; a block is complete once its
+label file exists.
 """
 
 import json
@@ -20,108 +20,106 @@ from ...synthetic.rendering import DATASET_VERSION, render, validate_sample_id
 from ...utils.cache import atomic_write, cache_dir, content_hash
 
 BLOCK = 500
-# Half of the pictures are of counted objects: the family with the most names to tell apart.
+# Half of the images are of counting, the task with the most classes.
 BLOCK_TASKS = ("counting", "dating", "counting", "ageing", "counting", "quality")
 IMAGES = "images.u8"
 
 
 @dataclass(frozen=True)
 class ImagePool:
-    """N rendered pictures with labels and records, in a folder whose name says which they are."""
+    """N rendered images with labels and metadata, in a folder named by their content."""
 
     folder: Path
     size: int
     image_size: int
 
     def open(self) -> np.ndarray:
-        """The images, ``(N, image_size, image_size, 3)`` uint8, read from disk as needed."""
+        """Memory-map the images, ``(N, image_size, image_size, 3)`` uint8."""
         shape = (self.size, self.image_size, self.image_size, 3)
         return np.memmap(self.folder / IMAGES, np.uint8, "r", shape=shape)
 
     @property
     def blocks(self) -> range:
-        """Numbers of the blocks; block k holds the ``BLOCK`` pictures from ``k * BLOCK`` on."""
+        """Block indices; block k holds images ``k * BLOCK`` to ``(k + 1) * BLOCK - 1``."""
         return range(self.size // BLOCK)
 
     def labels(self, block: int) -> tuple[str, list[float], pd.DataFrame]:
-        """The task, the labels and the records of a block's pictures."""
-        known = json.loads(_labels_file(self.folder, block).read_text("utf-8"))
-        return task_of(block), known["values"], pd.DataFrame(known["records"])
+        """Return the task, the labels and the metadata of a block."""
+        stored = json.loads(_label_file(self.folder, block).read_text("utf-8"))
+        return task_of(block), stored["values"], pd.DataFrame(stored["records"])
 
 
 def task_of(block: int) -> str:
-    """The family whose pictures a block holds."""
+    """Return the task of a block."""
     return BLOCK_TASKS[block % len(BLOCK_TASKS)]
 
 
-def render_pool(size: int, image_size: int, workers: int | None = None) -> ImagePool:
-    """Render the first pictures of the pool, or what is still missing of them.
+def render_pool(size: int, image_size: int, num_workers: int | None = None) -> ImagePool:
+    """Render the missing blocks of the pool's first ``size`` images.
 
-    An interrupted rendering goes on where it stopped. Several processes may render at once:
-    they write the same bytes to the same places.
+    An interrupted call resumes. Concurrent processes are safe: they write identical bytes.
 
     Raises:
-        ValueError: a size that is no multiple of ``6 * BLOCK``, or a side out of range.
-        OSError: the disk cannot hold the pictures (said before any is rendered).
+        ValueError: size is not a multiple of ``6 * BLOCK``, or image_size is out of range.
+        OSError: not enough disk space (checked before rendering).
     """
     validate_sample_id(BLOCK_TASKS[0], "pretrain", image_size)
-    share = BLOCK * len(BLOCK_TASKS)
-    if size < 1 or size % share:
-        fits = max(round(size / share), 1) * share
+    cycle = BLOCK * len(BLOCK_TASKS)
+    if size < 1 or size % cycle:
         raise ValueError(
-            f"a pool of {size} pictures does not hold whole turns of {len(BLOCK_TASKS)} blocks of "
-            f"{BLOCK}: take a multiple of {share}, such as {fits}"
+            f"num_images = {size}: must be a multiple of {cycle} ({len(BLOCK_TASKS)} blocks of "
+            f"{BLOCK}), such as {max(round(size / cycle), 1) * cycle}"
         )
-    folder = (
-        cache_dir() / "pool" / f"{image_size}-{content_hash(DATASET_VERSION, BLOCK, BLOCK_TASKS)}"
-    )
+    key = content_hash(DATASET_VERSION, BLOCK, BLOCK_TASKS)
+    folder = cache_dir() / "pool" / f"{image_size}-{key}"
     pool = ImagePool(folder, size, image_size)
-    missing = [block for block in pool.blocks if not _labels_file(folder, block).is_file()]
+    missing = [block for block in pool.blocks if not _label_file(folder, block).is_file()]
     if missing:
         _allocate(pool)
         jobs = (delayed(_render_block)(folder, block, image_size) for block in missing)
-        done = Parallel(workers or cpu_count(), return_as="generator_unordered")(jobs)
-        with tqdm(total=size, desc="rendering the pool", unit="picture", smoothing=0.01) as bar:
+        blocks = Parallel(num_workers or cpu_count(), return_as="generator_unordered")(jobs)
+        with tqdm(total=size, desc="rendering the pool", unit="image", smoothing=0.01) as bar:
             bar.initial = bar.n = size - len(missing) * BLOCK
-            for _ in done:
+            for _ in blocks:
                 bar.update(BLOCK)
     return pool
 
 
 def _allocate(pool: ImagePool) -> None:
-    """Stretch the file of images to its length, which takes no space before it is filled."""
+    """Extend the image file to its final length, sparsely."""
     pool.folder.mkdir(parents=True, exist_ok=True)
     file = pool.folder / IMAGES
     file.touch()
-    picture, done = pool.image_size**2 * 3, len(list(pool.folder.glob("*.json"))) * BLOCK
-    total, needed = pool.size * picture, (pool.size - done) * picture
+    image_bytes = pool.image_size**2 * 3
+    num_rendered = len(list(pool.folder.glob("*.json"))) * BLOCK
+    total, needed = pool.size * image_bytes, (pool.size - num_rendered) * image_bytes
     free = shutil.disk_usage(pool.folder).free
     if needed > free:
         raise OSError(
-            f"{pool.folder} has {free / 1e9:.1f} GB free; the pool of {pool.size} pictures needs "
-            f"{needed / 1e9:.1f} GB more. Ask for fewer, or name a larger disk in ORDLIB_CACHE"
+            f"num_images = {pool.size}: needs {needed / 1e9:.1f} GB more, but {pool.folder} has "
+            f"{free / 1e9:.1f} GB free; lower --num-images or set ORDLIB_CACHE to a larger disk"
         )
     if file.stat().st_size < total:
         os.truncate(file, total)
 
 
 def _render_block(folder: Path, block: int, image_size: int) -> None:
-    task, (turn, place) = task_of(block), divmod(block, len(BLOCK_TASKS))
-    before = turn * BLOCK_TASKS.count(task) + BLOCK_TASKS[:place].count(task)
-    first = before * BLOCK
-    pictures = [render(task, "pretrain", first + i, image_size) for i in range(BLOCK)]
-    images = np.stack([picture.image for picture in pictures])
-    # Written, not memory-mapped: a full disk is then an error and not a crash.
+    task, (cycle, position) = task_of(block), divmod(block, len(BLOCK_TASKS))
+    earlier_blocks = cycle * BLOCK_TASKS.count(task) + BLOCK_TASKS[:position].count(task)
+    start = earlier_blocks * BLOCK
+    samples = [render(task, "pretrain", start + i, image_size) for i in range(BLOCK)]
+    images = np.stack([sample.image for sample in samples])
+    # Written instead of memory-mapped, because a full disk would crash a memory map.
     with open(folder / IMAGES, "r+b") as file:
         file.seek(block * images.nbytes)
         file.write(images.tobytes())
         file.flush()
         os.fsync(file.fileno())
-    records = pd.DataFrame([picture.record for picture in pictures]).to_dict("list")
-    known = {"values": [float(picture.value) for picture in pictures], "records": records}
-    with atomic_write(_labels_file(folder, block)) as temporary:
-        temporary.write_text(json.dumps(known), "utf-8")
+    metadata = pd.DataFrame([sample.record for sample in samples]).to_dict("list")
+    labels = {"values": [float(sample.value) for sample in samples], "records": metadata}
+    with atomic_write(_label_file(folder, block)) as temporary:
+        temporary.write_text(json.dumps(labels), "utf-8")
 
 
-def _labels_file(folder: Path, block: int) -> Path:
+def _label_file(folder: Path, block: int) -> Path:
     return folder / f"{block:06d}.json"

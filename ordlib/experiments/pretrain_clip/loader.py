@@ -1,4 +1,4 @@
-"""PairLoader of pairs, made ready by threads while the model trains on the ones before."""
+"""Prefetching loader of image-caption batches."""
 
 import time
 from collections import deque
@@ -14,95 +14,89 @@ from torch import Tensor
 from .captioning import CaptionGenerator
 from .config import PretrainingConfig
 
-NUM_WORKERS = 4
+NUM_THREADS = 4
 PREFETCH_FACTOR = 8
 
 
 class Batch(NamedTuple):
-    """One process's share of a batch.
+    """One process's part of a batch.
 
     Attributes:
-        images: ``(n, side, side, 3)`` uint8.
-        ids: ``(n, T)`` int64, cut to the longest caption alive; the text tower is causal, so
-            what is cut cannot matter.
-        counted: how many captions of the whole batch state the true count.
+        images: ``(n, image_size, image_size, 3)`` uint8.
+        ids: ``(n, T)`` int64, truncated to the longest caption; the causal text encoder ignores
+            the padding anyway.
+        num_count_captions: captions of the whole batch that state the true count.
     """
 
     images: Tensor
     ids: Tensor
-    counted: int
+    num_count_captions: int
 
 
 class PairLoader:
-    """The batches of a run, each a function of the config and the step alone.
+    """Batches of image-caption pairs; each depends on the config and the step alone.
 
     Args:
         config, captioner: of the run.
-        rank, processes: which share of each batch is wanted.
-        workers: processes that caption; None takes every core.
-        pin: whether to put batches where a GPU fetches them quickest.
+        rank, world_size: index and number of processes that share each batch.
+        num_workers: captioning processes; None for all cores.
+        pin_memory: whether to pin batches for faster transfer to a GPU.
     """
 
     def __init__(
-        self,
-        config: PretrainingConfig,
-        captioner: CaptionGenerator,
-        rank: int = 0,
-        processes: int = 1,
-        workers: int | None = None,
-        pin: bool = False,
-    ) -> None:
-        self.config, self.captioner, self.workers, self.pin = config, captioner, workers, pin
+        self, config: PretrainingConfig, captioner: CaptionGenerator, rank: int = 0,
+        world_size: int = 1, num_workers: int | None = None, pin_memory: bool = False,
+    ) -> None:  # fmt: skip
+        self.config, self.captioner = config, captioner
+        self.num_workers, self.pin_memory = num_workers, pin_memory
         self.images = captioner.pool.open()
-        self.share = slice(
-            rank * config.batch_size // processes, (rank + 1) * config.batch_size // processes
-        )
-        self.data_wait_seconds = 0.0  # Seconds that the training waited for data.
+        bounds = (i * config.batch_size // world_size for i in (rank, rank + 1))
+        self.rank_slice = slice(*bounds)
+        self.data_wait_seconds = 0.0
 
     def start(self, step: int) -> Iterator[Batch]:
         """Yield the batches from a step to the last one."""
-        # Apart, so that no reader waits for captions that wait for a reader.
-        readers, caption_executor = ThreadPoolExecutor(NUM_WORKERS), ThreadPoolExecutor(1)
-        epoch = lru_cache(2)(lambda number: caption_executor.submit(self._prepare, number))
+        # Separate executors: batches that wait for captions must not block captioning.
+        batch_executor, caption_executor = ThreadPoolExecutor(NUM_THREADS), ThreadPoolExecutor(1)
+        epoch = lru_cache(2)(lambda epoch: caption_executor.submit(self._prepare_epoch, epoch))
         length, last = self.config.steps_per_epoch, self.config.steps - 1
-        waiting: deque[Future] = deque()
+        queue: deque[Future] = deque()
         try:
-            for ahead in range(step, last + 1):
-                now = epoch(ahead // length)
-                if ahead // length < last // length:
-                    epoch(ahead // length + 1)  # Begun at once.
-                waiting.append(readers.submit(self._read, ahead, now))
-                if len(waiting) == PREFETCH_FACTOR:
-                    yield self._next(waiting)
-            while waiting:
-                yield self._next(waiting)
+            for next_step in range(step, last + 1):
+                current = epoch(next_step // length)
+                if next_step // length < last // length:
+                    epoch(next_step // length + 1)  # prefetched
+                queue.append(batch_executor.submit(self._load_batch, next_step, current))
+                if len(queue) == PREFETCH_FACTOR:
+                    yield self._wait_for_batch(queue)
+            while queue:
+                yield self._wait_for_batch(queue)
         finally:
-            readers.shutdown(cancel_futures=True)
+            batch_executor.shutdown(cancel_futures=True)
             caption_executor.shutdown(cancel_futures=True)
 
-    def _next(self, waiting: deque[Future]) -> Batch:
-        began = time.perf_counter()
-        batch = waiting.popleft().result()
-        self.data_wait_seconds += time.perf_counter() - began
+    def _wait_for_batch(self, queue: deque[Future]) -> Batch:
+        start = time.perf_counter()
+        batch = queue.popleft().result()
+        self.data_wait_seconds += time.perf_counter() - start
         return batch
 
-    def _prepare(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        ids, counted = self.captioner.epoch(epoch, self.workers)
+    def _prepare_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        ids, is_count_caption = self.captioner.epoch(epoch, self.num_workers)
         order = np.random.default_rng([self.config.seed, epoch]).permutation(self.config.num_images)
-        return order, ids, counted
+        return order, ids, is_count_caption
 
-    def _read(self, step: int, epoch: Future) -> Batch:
-        order, ids, counted = epoch.result()
-        at = step % self.config.steps_per_epoch * self.config.batch_size
-        rows = order[at : at + self.config.batch_size]
-        own = rows[self.share]
-        texts = ids[own]
-        # A caption's end token is followed by more of them; one must stay.
-        alive = (texts != texts[:, -1:]).sum(1).max() + 1
-        # In order, so that a disk can read ahead; pairs within a batch have no order.
-        own, texts = own[np.argsort(own)], texts[np.argsort(own), :alive]
-        images = torch.from_numpy(np.take(self.images, own, axis=0))
-        texts = torch.from_numpy(texts.astype(np.int64))
-        if self.pin:
+    def _load_batch(self, step: int, epoch: Future) -> Batch:
+        order, ids, is_count_caption = epoch.result()
+        start = step % self.config.steps_per_epoch * self.config.batch_size
+        batch_rows = order[start : start + self.config.batch_size]
+        # Sorted for sequential reads; the order within a batch does not matter.
+        rows = np.sort(batch_rows[self.rank_slice])
+        texts = ids[rows]
+        # Padding consists of EOS tokens, of which the first is part of the caption.
+        length = (texts != texts[:, -1:]).sum(1).max() + 1
+        images = torch.from_numpy(np.take(self.images, rows, axis=0))
+        texts = torch.from_numpy(texts[:, :length].astype(np.int64))
+        if self.pin_memory:
             images, texts = images.pin_memory(), texts.pin_memory()
-        return Batch(images, texts, int(counted[rows].sum()))
+        return Batch(images, texts, int(is_count_caption[batch_rows].sum()))

@@ -1,5 +1,7 @@
-"""A pretraining run, from the pool of pictures to the finished checkpoint."""
+"""Pretrain a pico-clip, from the image pool to the final checkpoint."""
 
+import hashlib
+import json
 import os
 from dataclasses import asdict
 from datetime import timedelta
@@ -7,90 +9,92 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from transformers import CLIPModel
+from transformers import CLIPModel, CLIPTokenizer
+from transformers.utils import logging
 
-from ...utils.device import device_description, pick_dtype
+from ...clip.preprocessing import PROCESSOR
+from ...utils.cache import atomic_write
+from ...utils.device import device_description, pick_dtype, versions
 from ..runs import command_line
 from .captioning import CaptionGenerator
-from .checkpoint import require_new_dir, save_checkpoint
 from .config import PretrainingConfig
 from .image_pool import ImagePool, render_pool
 from .loader import PairLoader
 from .model import build_model
 from .tokenizer import build_tokenizer
-from .trainer import Trainer, Watch
+from .trainer import StepCallback, Trainer
 
-# One process renders the pool; the others wait for it.
+# One process renders the pool while the others wait.
 RENDER_TIMEOUT = timedelta(hours=12)
+DESCRIPTION = (
+    "A small CLIP pretrained on rendered images with captions that imitate alt text; {:.1%} of the "
+    "counting captions state the true count."
+)
+DATA_DESCRIPTION = "half of it counting, the rest dating, ageing and quality, split 'pretrain'"
 
 
 def pretrain(
     config: PretrainingConfig,
     output: str | os.PathLike,
     *,
-    save_minutes: float = 2.0,
-    workers: int | None = None,
-    watch: Watch | None = None,
+    checkpoint_minutes: float = 2.0,
+    num_workers: int | None = None,
+    on_step: StepCallback | None = None,
 ) -> Path:
-    """Pretrain a pico-clip and store it as a checkpoint.
+    """Pretrain a pico-clip and save it as a checkpoint.
 
-    The unfinished run lies beside ``output``, in a file of that name that ends in
-    ``.state.safetensors``. Asked for again, it goes on from there and, on a CPU, ends in the same
-    bits as an uninterrupted one. Started by ``accelerate launch`` in several processes, these
-    share each batch.
+    The training state is kept in ``OUTPUT.state.safetensors``. After an interruption the same call
+    resumes from it and, on a CPU, gives the same bits as an uninterrupted run. Under ``accelerate
+    launch`` several processes share each batch.
 
     Args:
-        config: of the run.
-        output: folder of the checkpoint, which is returned; it must not exist.
-        save_minutes: time between two states.
-        workers: processes that render and caption; None takes every core.
-        watch: called after each step with the run's progress, by the main process.
+        config: hyperparameters.
+        output: folder of the checkpoint, which is returned; must not exist.
+        checkpoint_minutes: time between saved training states.
+        num_workers: processes that render and caption; None for all cores.
+        on_step: called with the training state after each step, in the main process.
 
     Raises:
-        FileExistsError: there is such a folder.
-        ValueError: a batch that the processes cannot share, a pool of no whole blocks, or the
-            unfinished run of another config beside ``output``.
-        OSError: the disk cannot hold the pool.
+        FileExistsError: ``output`` exists.
+        ValueError: batch size not divisible by the number of processes, invalid pool size, or a
+            training state of another config.
+        OSError: not enough disk space for the pool.
         FloatingPointError: the training diverged.
     """
     output = Path(output)
     require_new_dir(output)
-    accelerator = Accelerator(
-        mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=RENDER_TIMEOUT)]
-    )
-    processes = accelerator.num_processes
-    if config.batch_size % processes:
+    timeout = InitProcessGroupKwargs(timeout=RENDER_TIMEOUT)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[timeout])
+    world_size = accelerator.num_processes
+    if config.batch_size % world_size:
         raise ValueError(
-            f"{processes} processes cannot share batches of {config.batch_size} evenly"
+            f"batch_size = {config.batch_size}: must be a multiple of the {world_size} processes"
         )
     with accelerator.local_main_process_first():
-        pool = render_pool(config.num_images, config.size.image_size, workers)
+        pool = render_pool(config.num_images, config.size.image_size, num_workers)
     tokenizer = build_tokenizer(pool)
     model = build_model(config.size, tokenizer, config.seed)
-    state = output.with_name(f"{output.name}.state.safetensors")
+    state_file = output.with_name(f"{output.name}.state.safetensors")
     run = asdict(config) | {"pool": pool.folder.name}
-    trainer = Trainer(config, model, accelerator, state, run)
+    trainer = Trainer(config, model, accelerator, state_file, run)
     captioner = CaptionGenerator(
-        pool,
-        tokenizer.backend_tokenizer,
-        config.count_caption_fraction,
-        config.distractor_number_fraction,
-        config.seed,
-    )
-    share = {"rank": accelerator.process_index, "processes": processes}
-    pin = accelerator.device.type == "cuda"
-    batches = PairLoader(config, captioner, **share, workers=workers, pin=pin)
-    trainer.fit(batches, save_minutes, watch if accelerator.is_main_process else None)
+        pool, tokenizer.backend_tokenizer, config.count_caption_fraction,
+        config.distractor_number_fraction, config.seed,
+    )  # fmt: skip
+    pin_memory = accelerator.device.type == "cuda"
+    rank = accelerator.process_index
+    loader = PairLoader(config, captioner, rank, world_size, num_workers, pin_memory)
+    trainer.fit(loader, checkpoint_minutes, on_step if accelerator.is_main_process else None)
     if accelerator.is_main_process:
         card = _card(config, output.name, pool, trainer, model)
         save_checkpoint(output, model, tokenizer, card)
-        state.unlink(missing_ok=True)
+        state_file.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
     return output
 
 
 def reproduce_command(config: PretrainingConfig, output: str) -> str:
-    """The command that makes a checkpoint.
+    """Return the shell command that pretrains a checkpoint again.
 
     Example:
         >>> reproduce_command(PretrainingConfig(count_caption_fraction=0.5), "pico-clip-counts")
@@ -103,34 +107,65 @@ def reproduce_command(config: PretrainingConfig, output: str) -> str:
 def _card(
     config: PretrainingConfig, name: str, pool: ImagePool, trainer: Trainer, model: CLIPModel
 ) -> dict:
-    progress, device = trainer.progress, trainer.accelerator.device
-    pairs = progress.step * config.batch_size
+    state, device = trainer.state, trainer.accelerator.device
+    samples_seen = state.step * config.batch_size
+    count = state.num_count_captions
     return {
         "name": name,
-        "description": "A small CLIP trained by contrast on rendered pictures and captions in the "
-        f"manner of alt text, of which {config.count_caption_fraction:.1%} of those of counted objects state the "
-        "true count.",
+        "description": DESCRIPTION.format(config.count_caption_fraction),
         "command": reproduce_command(config, name),
         "data": {
-            "description": "half of it counting, the rest dating, ageing and quality, split 'pretrain'",
-            "pool_id": pool.folder.name,
-            "num_images": pool.size,
-            "image_size": pool.image_size,
+            "description": DATA_DESCRIPTION,
+            "pool_id": pool.folder.name, "num_images": pool.size, "image_size": pool.image_size,
         },
         "count_caption_fraction": config.count_caption_fraction,
-        "count_captions": {"count": progress.counted, "fraction": progress.counted / pairs},
+        "count_captions": {"count": count, "fraction": count / samples_seen},
         "distractor_number_fraction": config.distractor_number_fraction,
-        "seed": config.seed,
-        "steps": progress.step,
-        "samples_seen": pairs,
+        "seed": config.seed, "steps": state.step, "samples_seen": samples_seen,
         "batch_size": config.batch_size,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "logit_scale": round(model.logit_scale.exp().item(), 2),
-        "train_loss": progress.losses[:: max(len(progress.losses) // 20, 1)],
+        "train_loss": state.losses[:: max(len(state.losses) // 20, 1)],
         "precision": str(pick_dtype(config.precision, device)).removeprefix("torch."),
-        "device": device_description(device),
-        "world_size": trainer.accelerator.num_processes,
-        "train_seconds": round(progress.seconds, 1),
-        "samples_per_second": round(pairs / progress.seconds, 1),
-        "data_wait_fraction": round(progress.data_wait_seconds / progress.seconds, 4),
-    }
+        "device": device_description(device), "world_size": trainer.accelerator.num_processes,
+        "train_seconds": round(state.seconds, 1),
+        "samples_per_second": round(samples_seen / state.seconds, 1),
+        "data_wait_fraction": round(state.data_wait_seconds / state.seconds, 4),
+    }  # fmt: skip
+
+
+def save_checkpoint(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer, card: dict) -> None:
+    """Save a half-precision checkpoint that ``load_clip`` and transformers load.
+
+    The model is rounded in place, except for ``logit_scale``. Library versions and the sha256 of
+    the weights are added to the card.
+    """
+    require_new_dir(folder)
+    image_size = model.config.vision_config.image_size
+    model = model.eval().half()
+    # Rounding would be visible: exp(4.605) in half precision is not 100.
+    model.logit_scale.data = model.logit_scale.data.float()
+    with atomic_write(folder) as temporary:
+        _save_without_progress_bar(model, temporary)
+        tokenizer.save_pretrained(temporary)
+        crop = {"height": image_size, "width": image_size}
+        PROCESSOR(size={"shortest_edge": image_size}, crop_size=crop).save_pretrained(temporary)
+        weights = (temporary / "model.safetensors").read_bytes()
+        card = card | {"versions": versions(), "sha256": hashlib.sha256(weights).hexdigest()}
+        (temporary / "card.json").write_text(json.dumps(card, indent=1) + "\n", "utf-8")
+
+
+def require_new_dir(folder: Path) -> None:
+    """Raise ``FileExistsError`` if the folder exists: checkpoints are never overwritten."""
+    if folder.exists():
+        raise FileExistsError(f"output = {folder}: exists already; give another folder or move it")
+
+
+def _save_without_progress_bar(model: CLIPModel, folder: Path) -> None:
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        if enabled:
+            logging.enable_progress_bar()

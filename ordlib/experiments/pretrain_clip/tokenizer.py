@@ -1,4 +1,4 @@
-"""pico-clip's tokenizer: CLIP's own kind, its vocabulary trained on what captions can say."""
+"""CLIP tokenizer with a vocabulary trained on the captions."""
 
 import json
 from collections.abc import Iterator
@@ -15,31 +15,31 @@ from ...tasks import load_task
 from .image_pool import ImagePool
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-CONTEXT = 77
-# The pool's first blocks, two of them of counted objects and none of quality, whose words the
-# table holds anyway. Another number gives another vocabulary, and so other checkpoints.
-SAMPLED = 4
+CONTEXT_LENGTH = 77
+# The first blocks of the pool, two of them of counting, none of quality, whose words are all in
+# the caption grammar. Changing it changes the vocabulary, and so invalidates all checkpoints.
+NUM_BLOCKS = 4
 WORD_END = "</w>"
-# Seeds of captions to count words in: a dose of one half, so that numbers count as well.
+# Captions are sampled with count_caption_fraction 0.5, so that number words are included.
 CAPTION_SEEDS = range(8)
-# Far above what the captions need: each of their words becomes one token, as in CLIP's.
+# Far above the size that the captions need: as in CLIP, each of their words is one token.
 VOCAB_SIZE_LIMIT = 4096
 
 
 def build_tokenizer(pool: ImagePool) -> CLIPTokenizer:
-    """A tokenizer trained on captions of the pool's first pictures and on every word of the tasks.
+    """Train a tokenizer on captions of the first pool images and on all words of the tasks.
 
-    It depends on the world alone, neither on dose, seed nor the pool's size, so that all runs
-    share it. Every byte has a token: text of any kind can be tokenized, if not understood.
+    It depends neither on the config nor on the size of the pool, so that all runs share it. Every
+    byte has a token, so that any text can be tokenized.
     """
-    return train_tokenizer([*_captions(pool), *_words()])
+    return train_tokenizer([*_sample_captions(pool), *_task_vocabulary()])
 
 
 def train_tokenizer(texts: list[str]) -> CLIPTokenizer:
-    """A byte-pair encoding in CLIP's format, trained on texts.
+    """Train a byte-pair encoding in CLIP's format, independent of the order of the texts.
 
-    Numbers are given as in OpenAI's tokenizer: bytes, bytes that end a word, merges in the order
-    of training, start, end. The order of the texts makes no difference.
+    Token ids are ordered as in OpenAI's tokenizer: bytes, word-final bytes, merges in the order
+    of training, start, end.
 
     Example:
         >>> tokenizer = train_tokenizer(["a red star", "a red anchor", "stars"])
@@ -48,44 +48,43 @@ def train_tokenizer(texts: list[str]) -> CLIPTokenizer:
         >>> tokenizer.decode(tokenizer("an ant")["input_ids"], skip_special_tokens=True)
         'an ant'
     """
-    letters = sorted(ByteLevel.alphabet())
-    singles = [*letters, *(letter + WORD_END for letter in letters)]
-    # Told as special tokens, the single bytes come first in the order given. Left to itself the
-    # trainer numbers those that end a word at random, and lets ties hang on the numbers.
+    alphabet = sorted(ByteLevel.alphabet())
+    single_bytes = [*alphabet, *(byte + WORD_END for byte in alphabet)]
+    # As special tokens, the bytes get the first ids in this order. Otherwise the trainer orders
+    # the word-final ones randomly, and breaks ties between merges by these ids.
     trainer = BpeTrainer(
-        vocab_size=VOCAB_SIZE_LIMIT,
-        special_tokens=singles,
-        end_of_word_suffix=WORD_END,
+        vocab_size=VOCAB_SIZE_LIMIT, special_tokens=single_bytes, end_of_word_suffix=WORD_END,
         show_progress=False,
-    )
-    learner = CLIPTokenizer(vocab={START: 0, END: 1}, merges=[]).backend_tokenizer
-    learner.train_from_iterator(texts, trainer)
-    tokens = sorted(numbers := learner.get_vocab(with_added_tokens=False), key=numbers.get)
-    vocabulary = {token: i for i, token in enumerate([*tokens, START, END])}
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT)
+    )  # fmt: skip
+    backend = CLIPTokenizer(vocab={START: 0, END: 1}, merges=[]).backend_tokenizer
+    backend.train_from_iterator(texts, trainer)
+    ids = backend.get_vocab(with_added_tokens=False)
+    tokens = [*sorted(ids, key=ids.get), START, END]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    merges = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=CONTEXT_LENGTH)
 
 
-def _captions(pool: ImagePool) -> Iterator[str]:
-    for block in pool.blocks[:SAMPLED]:
-        task, values, records = pool.labels(block)
+def _sample_captions(pool: ImagePool) -> Iterator[str]:
+    for block in pool.blocks[:NUM_BLOCKS]:
+        task, values, metadata = pool.labels(block)
         for seed in CAPTION_SEEDS:
-            yield from captions(records, values, task, count_caption_fraction=0.5, seed=seed)
+            yield from captions(metadata, values, task, count_caption_fraction=0.5, seed=seed)
 
 
-def _words() -> Iterator[str]:
-    """Yield all that captions and prompts may say, were it ever so rarely."""
+def _task_vocabulary() -> Iterator[str]:
+    """Yield everything that captions and prompts can contain, including rare words."""
     for noun in OBJECTS:
         yield from (noun.singular, noun.plural)
     for task in map(load_task, TASKS):
         yield from (*task.prompts(), *task.bin_prompts(), *COLOURS)
-    for text in _texts(table()):
+    for text in _strings(table()):
         yield SLOT.sub(" ", text)
 
 
-def _texts(entry: object) -> Iterator[str]:
+def _strings(entry: object) -> Iterator[str]:
     if isinstance(entry, str):
         yield entry
     elif isinstance(entry, list | dict):
         for part in entry.values() if isinstance(entry, dict) else entry:
-            yield from _texts(part)
+            yield from _strings(part)

@@ -1,4 +1,4 @@
-"""The ranking-aware adapter (Yu et al., 2025): images in order by any of its sentences."""
+"""Ranking-aware adapter (Yu et al., 2025): text-conditioned image ranking."""
 
 from .model import RankingAdapter, RankingAdapterConfig
 

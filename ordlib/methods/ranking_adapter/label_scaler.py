@@ -1,4 +1,4 @@
-"""What scores mean on a task's number line."""
+"""Label standardization and score calibration."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -10,15 +10,15 @@ from ...tasks import OrdinalTask
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScaler:
-    """Between labels and standardised targets, and between scores and labels.
+    """Standardize labels, and map scores back to labels by a calibrated line.
 
     Attributes:
-        mean, std: of the training labels; targets are in units of the deviation.
-        slope, intercept: of the line from scores to labels.
+        mean, std: of the training labels; ``target = (label - mean) / std``.
+        slope, intercept: ``label = slope * score + intercept``.
 
     Example:
-        >>> scale = LabelScaler.fit(np.array([2.0, 4.0]))
-        >>> scale.transform(np.array([4.0])), scale.inverse_transform(np.array([0.0]))
+        >>> scaler = LabelScaler.fit(np.array([2.0, 4.0]))
+        >>> scaler.transform(np.array([4.0])), scaler.inverse_transform(np.array([0.0]))
         (array([1.]), array([3.]))
     """
 
@@ -29,30 +29,27 @@ class LabelScaler:
 
     @classmethod
     def fit(cls, labels: np.ndarray) -> Self:
-        """Standardise ``(N,)`` training labels; scores are taken for targets."""
+        """Fit mean and std to ``(N,)`` training labels; scores are taken as standardized labels."""
         mean, std = float(labels.mean()), float(labels.std())
         return cls(mean=mean, std=std, slope=std, intercept=mean)
 
     @classmethod
     def from_task_range(cls, task: OrdinalTask) -> Self:
-        """Guess from a task's range, as if labels were even over it."""
+        """Return the scaler of labels that are uniform over the range of a task."""
         low, high = task.range
         mean, std = (low + high) / 2, (high - low) / 12**0.5
         return cls(mean=mean, std=std, slope=std, intercept=mean)
 
     def calibrated(self, scores: np.ndarray, labels: np.ndarray) -> Self:
-        """Return the same with the line that fits ``(N,)`` labels best without falling.
-
-        A line that falls would turn the order around: where that fits best, all get the mean.
-        """
-        varies = scores.std() > 0
-        slope = max(float(np.polyfit(scores, labels, 1)[0]), 0.0) if varies else 0.0
+        """Return a copy with the least-squares line from ``(N,)`` scores to ``(N,)`` labels."""
+        # A negative slope would invert the order, so it is set to 0.
+        slope = max(float(np.polyfit(scores, labels, 1)[0]), 0.0) if scores.std() > 0 else 0.0
         return replace(self, slope=slope, intercept=float(labels.mean() - slope * scores.mean()))
 
     def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return ``(N,)`` standardised labels."""
+        """Return ``(N,)`` standardized labels."""
         return (labels - self.mean) / self.std
 
     def inverse_transform(self, scores: np.ndarray) -> np.ndarray:
-        """Return ``(N,)`` places on the number line, within its range or not."""
+        """Return ``(N,)`` labels of scores, not clipped to the range of the task."""
         return self.slope * scores + self.intercept

@@ -1,4 +1,4 @@
-"""Which patches of a picture decided its score."""
+"""Occlusion maps: contribution of each patch token to the score."""
 
 from collections.abc import Sequence
 from math import isqrt
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...data import ImageData
 from ..base import eval_mode
-from .model import RankingAdapter
+from .model import RankingAdapter, broadcast_prompts
 
 
 @torch.no_grad()
@@ -19,33 +19,21 @@ def occlusion_map(
     prompts: str | Sequence[str],
     batch_size: int = 64,
 ) -> np.ndarray:
-    """Say what each patch adds to a picture's score: how much it falls without that patch.
+    """Occlusion map: the drop of the score when one patch token is replaced by the mean patch.
 
-    A patch is taken out by putting the mean of the picture's patches in its place, and the picture
-    is scored anew; so the number is what it says, not an estimate. It is of one patch at a time:
-    two that show the same may each look dispensable, and the numbers do not add up to the score.
-    And patch tokens are what CLIP's tower made of patches after each had looked at all others:
-    taken out is what stands in that place, not all that is known of it. The class token, where the
-    adapter looks at it, stays.
-
-    The weights of the cross-attention would be no answer: they say which words a patch reads,
-    and say nothing of what the networks behind them make of it.
+    Values do not add up to the score, and redundant patches may all have small ones. Patch tokens
+    come from CLIP's image encoder, so each carries context from others. The class token is kept.
 
     Args:
-        adapter: trained, or its numbers mean little.
-        data: N pictures; choose a few, for each costs as much as scoring one for every patch.
-        prompts: one sentence for all, or one for each.
-        batch_size: pictures in memory at once.
+        data: N images; each costs as much as scoring one image per patch.
+        prompts: one prompt for all images, or N prompts.
+        batch_size: occluded images per forward pass.
 
     Returns:
-        ``(N, g, g)`` float64 of g patches along each side, in the units of the score; above 0 the
-        patch raises it.
+        ``(N, g, g)`` float64 for g x g patches; above 0, the patch raises the score.
 
-    Raises:
-        ValueError: as many sentences as neither one nor N.
-
-    Source:
-        Occlusion: Zeiler and Fergus (2014), arXiv 1311.2901; on tokens instead of pixels.
+    References:
+        Zeiler and Fergus (2014), arXiv:1311.2901; here on tokens instead of pixels.
 
     Example:
         >>> from ordlib import load_clip, load_data
@@ -54,26 +42,21 @@ def occlusion_map(
         >>> occlusion_map(adapter, data, "the number of stars").shape
         (2, 8, 8)
     """
-    prompts = [prompts] * len(data) if isinstance(prompts, str) else list(prompts)
-    if len(prompts) != len(data):
-        raise ValueError(f"{len(prompts)} sentences for {len(data)} pictures: give one or each")
+    prompts = broadcast_prompts(prompts, len(data))
     with eval_mode(adapter):
-        maps = [
-            _map_of(adapter, tokens, prompt, batch_size)
-            for tokens, prompt in zip(adapter.image_tokens(data), prompts, strict=True)
-        ]
-    return np.stack(maps)
+        pairs = zip(adapter.image_tokens(data), prompts, strict=True)
+        return np.stack([_single_map(adapter, *pair, batch_size) for pair in pairs])
 
 
-def _map_of(adapter: RankingAdapter, tokens: Tensor, prompt: str, batch_size: int) -> np.ndarray:
-    # Patches stand behind the class token.
-    first = int(adapter.options.use_cls_token)
+def _single_map(
+    adapter: RankingAdapter, tokens: Tensor, prompt: str, batch_size: int
+) -> np.ndarray:
+    first = int(adapter.options.use_cls_token)  # index of the first patch token
     tokens = tokens.to(adapter.clip.device).float()
     patches = torch.arange(first, len(tokens), device=tokens.device)
-    without = tokens.repeat(len(patches) + 1, 1, 1)
-    without[patches - first, patches] = tokens[first:].mean(0)
-    words = adapter.encode_prompt(prompt)
-    chunks = [adapter.net.scores(adapter.encode(c, words)) for c in without.split(batch_size)]
-    # The last is the image with all of its patches.
-    *removed, whole = torch.cat(chunks).double().cpu().numpy()
-    return (whole - np.array(removed)).reshape(isqrt(len(patches)), -1)
+    occluded = tokens.repeat(len(patches) + 1, 1, 1)  # the last row stays complete
+    occluded[patches - first, patches] = tokens[first:].mean(0)
+    text = adapter.encode_prompt(prompt)
+    scores = [adapter.net.scores(adapter.encode(c, text)) for c in occluded.split(batch_size)]
+    *without, complete = torch.cat(scores).double().cpu().numpy()
+    return (complete - np.array(without)).reshape(isqrt(len(patches)), -1)

@@ -1,28 +1,30 @@
-"""Whether a picture looks like those that something was trained on."""
+"""Mahalanobis out-of-distribution detection."""
+
+from typing import Self
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
 
-# Of held-out pictures of the same kind, the share that is still called alike.
+# Share of held-out in-distribution images below the threshold.
 IN_DIST_QUANTILE = 0.995
 
 
 class MahalanobisOOD:
-    """Distances from the pictures of a training set, in units that their own spread gives.
+    """Mahalanobis OOD detector with Ledoit-Wolf shrinkage (Lee et al., 2018).
 
     Args:
-        mean: ``(D,)`` mean feature.
-        precision: ``(D, D)`` inverse covariance.
-        threshold: largest squared Mahalanobis distance of what is called alike.
+        mean: ``(D,)`` mean of the training features.
+        precision: ``(D, D)`` inverse of their covariance.
+        threshold: largest squared Mahalanobis distance that counts as in-distribution.
 
-    Source:
-        Lee et al. (2018), A simple unified framework for detecting out-of-distribution samples,
-        arXiv 1807.03888; shrinkage by Ledoit and Wolf (2004).
+    References:
+        Lee et al. (2018), arXiv:1807.03888; shrinkage of Ledoit and Wolf (2004). The threshold from
+        held-out images is ours.
 
     Example:
         >>> rng = np.random.default_rng(0)
-        >>> seen = MahalanobisOOD.fit(rng.normal(size=(200, 4)), rng.normal(size=(100, 4)))
-        >>> bool(seen.distances(np.full((1, 4), 9.0))[0] > 1)
+        >>> detector = MahalanobisOOD.fit(rng.normal(size=(200, 4)), rng.normal(size=(100, 4)))
+        >>> bool(detector.distances(np.full((1, 4), 9.0))[0] > 1)
         True
     """
 
@@ -30,21 +32,16 @@ class MahalanobisOOD:
         self.mean, self.precision, self.threshold = mean, precision, threshold
 
     @classmethod
-    def fit(cls, train: np.ndarray, held_out: np.ndarray) -> "MahalanobisOOD":
-        """Measure what is usual.
+    def fit(cls, train: np.ndarray, held_out: np.ndarray) -> Self:
+        """Fit mean and shrunk covariance to ``(N, D)`` training features.
 
-        Args:
-            train: ``(N, D)`` features of the training pictures.
-            held_out: ``(V, D)`` of others of the same kind, which set the limit.
-
-        Returns:
-            The likeness to them.
+        The threshold is the 99.5 % quantile of the ``(V, D)`` held-out in-distribution features.
         """
-        fitted = LedoitWolf().fit(train)
-        threshold = np.quantile(fitted.mahalanobis(held_out), IN_DIST_QUANTILE)
-        return cls(fitted.location_, fitted.precision_, float(threshold))
+        estimator = LedoitWolf().fit(train)
+        threshold = np.quantile(estimator.mahalanobis(held_out), IN_DIST_QUANTILE)
+        return cls(estimator.location_, estimator.precision_, float(threshold))
 
     def distances(self, features: np.ndarray) -> np.ndarray:
-        """Return ``(N,)`` squared distances of ``(N, D)`` features, 1 being the limit."""
-        off = features - self.mean
-        return np.einsum("nd,de,ne->n", off, self.precision, off) / self.threshold
+        """Return ``(N,)`` squared distances of ``(N, D)`` features, divided by the threshold."""
+        centered = features - self.mean
+        return np.einsum("nd,de,ne->n", centered, self.precision, centered) / self.threshold

@@ -1,9 +1,7 @@
-"""The rank attention: what tells each picture of a batch from each other one.
+"""Rank attention of the ranking-aware adapter: relational queries attend to pairs of images.
 
-For an ordered pair of pictures a query attends to the patches of both at once, with one softmax
-over all of them; what it finds in the first is set against what it finds in the second. Since the
-queries know nothing of the pair, every picture can be summed up once, and a pair costs no more
-than a comparison of two summaries: :func:`rank_attention` is exact, and linear in what is dear.
+For an ordered pair of images, a query attends to the patches of both images with one softmax; the
+output is the attended value of the first image minus that of the second.
 """
 
 import math
@@ -13,68 +11,57 @@ from torch import Tensor
 
 
 def pairwise_rank_attention(queries: Tensor, tokens: Tensor) -> Tensor:
-    """Attend to every pair of pictures as it is written down: slow, large, easy to read.
+    """Rank attention over all pairs of images, as defined in the paper: O(N^2 M P) reference.
 
     Args:
-        queries: ``(M, H, W)`` of M relational tokens, H heads of width W.
-        tokens: ``(N, P, H, W)`` of N pictures of P patches: keys and values in one.
+        queries: ``(M, H, W)`` M relational tokens, H heads of width W.
+        tokens: ``(N, P, H, W)`` P patch tokens of each of N images, used as keys and values.
 
     Returns:
-        ``(N, N, H, W)``; entry i, j is what was found in i less what was found in j, summed over
-        the relational tokens.
+        ``(N, N, H, W)``; entry i, j is the attended value of image i minus that of image j, summed
+        over the M queries.
 
-    Source:
-        Yu et al. (2025), Ranking-aware adapter, arXiv 2412.06760, and the released code.
+    References:
+        Yu et al. (2025), Ranking-aware adapter, arXiv:2412.06760, and the released code.
 
     Example:
-        >>> found = pairwise_rank_attention(torch.randn(3, 2, 4), torch.randn(5, 7, 2, 4))
-        >>> found.shape
+        >>> pairwise_rank_attention(torch.randn(3, 2, 4), torch.randn(5, 7, 2, 4)).shape
         torch.Size([5, 5, 2, 4])
     """
-    pictures, patches = tokens.shape[:2]
-    first = tokens[:, None].expand(-1, pictures, -1, -1, -1)
-    second = tokens[None].expand(pictures, -1, -1, -1, -1)
-    both = torch.cat([first, second], dim=2)
+    n, p = tokens.shape[:2]
+    first = tokens[:, None].expand(-1, n, -1, -1, -1)  # (N, N, P, H, W): i, j -> tokens of i
+    second = tokens[None].expand(n, -1, -1, -1, -1)  # (N, N, P, H, W): i, j -> tokens of j
+    both = torch.cat([first, second], dim=2)  # (N, N, 2P, H, W)
     scores = torch.einsum("mhw,ijphw->ijhmp", queries, both) / math.sqrt(queries.shape[-1])
-    share = scores.softmax(-1)
-    one = torch.einsum("ijhmp,ijphw->ijhw", share[..., :patches], first)
-    other = torch.einsum("ijhmp,ijphw->ijhw", share[..., patches:], second)
-    return one - other
+    weights = scores.softmax(-1)  # (N, N, H, M, 2P)
+    value_i = torch.einsum("ijhmp,ijphw->ijhw", weights[..., :p], first)
+    value_j = torch.einsum("ijhmp,ijphw->ijhw", weights[..., p:], second)
+    return value_i - value_j
 
 
 def rank_attention(queries: Tensor, tokens: Tensor) -> Tensor:
-    """Attend to every pair of pictures by way of a summary of each: the same, exactly.
+    """Rank attention over all pairs of images, exact, in O(N M P + N^2 M) time and memory.
 
-    Of each picture, for each query, two things suffice: the log of the sum of its exponentiated
-    scores, and the mean of its tokens by the softmax of its own scores. In a pair the first
-    picture's mean then counts by the sigmoid of the difference of the two logs.
-
-    Args:
-        queries: ``(M, H, W)`` of M relational tokens, H heads of width W.
-        tokens: ``(N, P, H, W)`` of N pictures of P patches: keys and values in one.
-
-    Returns:
-        ``(N, N, H, W)``, as :func:`pairwise_rank_attention` returns; entry j, i is minus entry i,
-        j, and entry i, i is 0. Time and memory grow as N M P + N^2 M instead of N^2 M P.
-
-    Source:
-        The result is that of Yu et al. (2025), arXiv 2412.06760; the shortcut is ours.
+    Arguments and result are those of :func:`pairwise_rank_attention`. Per image and query, the
+    logsumexp of the attention scores and the softmax-weighted mean of the tokens suffice: in a
+    pair, the sigmoid of the difference of the two logsumexps weights the mean of the first image.
+    The factorization is ours. Derived in notebook 04.
 
     Example:
         >>> queries, tokens = torch.randn(3, 2, 4), torch.randn(5, 7, 2, 4)
-        >>> slow = pairwise_rank_attention(queries, tokens)
-        >>> torch.allclose(rank_attention(queries, tokens), slow, atol=1e-5)
+        >>> reference = pairwise_rank_attention(queries, tokens)
+        >>> torch.allclose(rank_attention(queries, tokens), reference, atol=1e-5)
         True
     """
-    logs, means = _per_image_statistics(queries, tokens)
-    # Not exp(one) / (exp(one) + exp(other)), which is no number where scores are large.
-    share = (logs[:, None] - logs).sigmoid().to(means.dtype)
-    one = torch.einsum("ijhm,ihmw->ijhw", share, means)
-    return one - one.transpose(0, 1)
+    logsumexp, means = _per_image_statistics(queries, tokens)
+    # exp(a) / (exp(a) + exp(b)) would overflow for large scores; sigmoid(a - b) does not.
+    gate = (logsumexp[:, None] - logsumexp).sigmoid().to(means.dtype)  # (N, N, H, M)
+    value_i = torch.einsum("ijhm,ihmw->ijhw", gate, means)
+    return value_i - value_i.transpose(0, 1)
 
 
 def _per_image_statistics(queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logs ``(N, H, M)`` and the means ``(N, H, M, W)`` of every picture."""
+    """Return the logsumexp ``(N, H, M)`` and the mean token ``(N, H, M, W)`` of every image."""
     scores = torch.einsum("mhw,nphw->nhmp", queries, tokens) / math.sqrt(queries.shape[-1])
     means = torch.einsum("nhmp,nphw->nhmw", scores.softmax(-1), tokens)
     return scores.logsumexp(-1), means

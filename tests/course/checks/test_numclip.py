@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from check_results import passed, right_answers, wrong, wrong_answers
+from check_results import assert_passed, assert_wrong, table_tests
 
 from ordlib import losses
 from ordlib.course.checks import numclip as check
@@ -15,18 +15,18 @@ def distances(bins, d):
     return (bins[:, None] - torch.arange(d)).abs().float()
 
 
-def normed(raw, bins, d, apart=0):
-    """Norm to d - 1 and put 1 in the own bin, which counts with what is set apart."""
-    weights = (d - 1) * raw / (raw.sum(1, keepdim=True) - apart)
+def normalized(raw, bins, d, own=0):
+    """Normalize to d - 1 without the own bin, whose raw weight is given, and put 1 there."""
+    weights = (d - 1) * raw / (raw.sum(1, keepdim=True) - own)
     weights[torch.arange(len(bins)), bins] = 1
     return weights
 
 
 def mean_one(bins, d):
-    return normed(distances(bins, d), bins, d)
+    return normalized(distances(bins, d), bins, d)
 
 
-def looped(bins, d):
+def mean_one_by_loops(bins, d):
     rows = []
     for own in bins.tolist():
         total = sum(abs(own - j) for j in range(d))
@@ -34,65 +34,60 @@ def looped(bins, d):
     return rows
 
 
-def own_set(value):
+def with_own(value):
     return lambda bins, d: torch.where(distances(bins, d) == 0, value, mean_one(bins, d))
 
 
 WEIGHTS = {
-    "own bin weighs 0": own_set(0),
-    "own bin weighs 0.3: put 1": own_set(0.3),
-    "norm sum_to_one": lambda b, d: mean_one(b, d) / (d - 1),
+    "own bin of an image has weight 0, which removes the right answer": with_own(0),
+    "own bin of an image has weight 0.3: put 1": with_own(0.3),
+    "as in sum_to_one": lambda b, d: mean_one(b, d) / (d - 1),
     "bare distances": distances,
-    "have a sign": lambda b, d: normed((torch.arange(d) - b[:, None]).float(), b, d),
-    "turn it round, the further": lambda b, d: normed(d - distances(b, d), b, d, apart=d),
-    "the further the heavier": lambda b, d: normed(1 / distances(b, d).clamp(min=1), b, d, apart=1),
-    "3 weights for 4 bins: is the last bin forgotten": lambda b, d: mean_one(b, int(b.max()) + 1),
+    "take the absolute": lambda b, d: normalized((torch.arange(d) - b[:, None]).float(), b, d),
+    "near bins weigh more": lambda b, d: normalized(d - distances(b, d), b, d, own=d),
+    "the further a bin,": lambda b, d: normalized(1 / distances(b, d).clamp(min=1), b, d, own=1),
+    "is the last bin missing": lambda b, d: mean_one(b, int(b.max()) + 1),
     "transpose it": lambda b, d: mean_one(b, d).T,
     "give (B, d)": lambda b, d: mean_one(b, d).sum(1),
     "do not divide by it": lambda b, d: 1 / distances(b, d),
-    "over the pictures": lambda b, d: (d - 1) * distances(b, d) / distances(b, d).sum(0),
-    "for a picture of bin 1, bin 0 weighs 0.571; yours is 1.071": lambda b, d: mean_one(b, d) + 0.5,
-}
+    "over the images": lambda b, d: (d - 1) * distances(b, d) / distances(b, d).sum(0),
+    "image of bin 1, bin 0 has weight 0.571; yours is 1.071": lambda b, d: mean_one(b, d) + 0.5,
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------- skewed_bins
 COUNTING = load_task("counting")
 # Of a hundred: 30 ones, 20 twos, 15 threes, 15 fours, 8 sevens, 7 elevens, 5 twenties.
 COUNTS = np.repeat([1, 2, 3, 4, 7, 11, 20], [30, 20, 15, 15, 8, 7, 5])
-WORDS = ("hardly any", "a few", "several", "many", "a crowd of")
+PHRASES = ("hardly any", "a few", "several", "many", "a crowd of")
 
 
-def bins(*edges, phrases=WORDS):
+def bins(*edges, phrases=PHRASES):
     return replace(COUNTING, bin_edges=edges, bin_phrases=phrases[: len(edges)])
 
 
-def test_good_bins_pass_with_their_numbers():
-    verdict = check.skewed_bins(bins(1, 3, 5, 11), COUNTS)
-    passed(verdict)
-    assert "rarest of your 4 bins has 8% of the pictures" in verdict.message
-    assert "widest spans 9 of 19 objects" in verdict.message
-    # Exactly 5 % is enough.
-    passed(check.skewed_bins(bins(1, 2, 4, 11, 14), COUNTS))
+def test_skewed_bins_accepts_good_bins():
+    parts = ("rarest of your 4 bins has 8% of the images", "widest spans 9 of 19 objects")
+    assert_passed(check.skewed_bins(bins(1, 3, 5, 11), COUNTS), *parts)
+    assert_passed(check.skewed_bins(bins(1, 2, 4, 11, 14), COUNTS), "has 5%")  # exactly enough
+    # Number words inside of other words.
+    phrases = ("someone", "often", "weighty", "tension")
+    assert_passed(check.skewed_bins(bins(1, 3, 5, 11, phrases=phrases), COUNTS))
 
 
 @pytest.mark.parametrize(
     ("task", "diagnosis"),
     [
         ({"edges": 3}, "that is a dict"),
-        (bins(1, 3, 5, 14, 19), "'many' (from 14 on) has 0.0% of the pictures"),
+        (bins(1, 3, 5, 14, 19), "'many' (from 14 on) has 0.0% of the images"),
         (bins(1, 3, 5, 14, 19), "or join it with 'a crowd of'"),
         (bins(1, 2, 3, 4, 5), "'a crowd of' (from 5 on) spans 15 of the 19 objects"),
-        (bins(1, 3, 5, 11, phrases=("1 or 2", *WORDS)), "'1 or 2' holds a digit"),
-        (bins(1, 3, 5, 11, phrases=("up to Twenty-one", *WORDS)), "the number word 'twenty'"),
+        (bins(1, 3, 5, 11, phrases=("1 or 2", *PHRASES)), "'1 or 2' has a digit"),
+        (bins(1, 3, 5, 11, phrases=("up to Twenty-one", *PHRASES)), "the number word 'twenty'"),
     ],
 )
-def test_bins_are_diagnosed(task, diagnosis):
-    wrong(check.skewed_bins(task, COUNTS), diagnosis)
-
-
-def test_words_that_hold_numbers_inside_are_words():
-    phrases = ("someone", "often", "weighty", "tension")
-    passed(check.skewed_bins(bins(1, 3, 5, 11, phrases=phrases), COUNTS))
+def test_skewed_bins_diagnoses(task, diagnosis):
+    assert_wrong(check.skewed_bins(task, COUNTS), diagnosis)
 
 
 # ---------------------------------------------------------------- broken_regressor
@@ -100,32 +95,27 @@ def value(logits, anchors, moves, low=0.5, high=2.0):
     return (logits.softmax(1) * anchors / (1 + moves).clamp(low, high)).sum(1)
 
 
-def by_where(logits, anchors, moves):
+def value_by_where(logits, anchors, moves):
     safe = torch.where(moves > -0.5, 1 / (1 + moves), 2.0)
     return (logits.softmax(1) * anchors * safe).sum(1)
 
 
-def value_of_products(logits, anchors, moves):
+def value_by_einsum(logits, anchors, moves):
     return torch.einsum("bd,d->b", logits.softmax(1) / (1 + moves).clamp(min=0.5), anchors)
 
 
-def share(logits):
-    return logits.softmax(1)
-
-
 REGRESSORS = {
-    "value is not finite": lambda s, b, m: (share(s) * b / (1 + m)).sum(1),
-    "not the divisor 1 + move": lambda s, b, m: (share(s) * b / (1 + m.clamp(0.5, 2))).sum(1),
-    "no probabilities yet": lambda s, b, m: (s * b / (1 + m).clamp(0.5, 2)).sum(1),
-    "softmax runs over the pictures": lambda s, b, m: (
-        s.softmax(0) * b / (1 + m).clamp(0.5, 2)).sum(1),
+    "value is not finite": lambda s, b, m: (s.softmax(1) * b / (1 + m)).sum(1),
+    "you clamp the moves": lambda s, b, m: (s.softmax(1) * b / (1 + m.clamp(0.5, 2))).sum(1),
+    "not probabilities": lambda s, b, m: (s * b / (1 + m).clamp(0.5, 2)).sum(1),
+    "softmax over the images": lambda s, b, m: (s.softmax(0) * b / (1 + m).clamp(0.5, 2)).sum(1),
     "you clamp the value": lambda s, b, m: value(s, b, m, 1e-30, 9).clamp(0, 1),
-    "your divisor is 1e-06": lambda s, b, m: (share(s) * b / (1 + m + 1e-6)).sum(1),
-    "sum over the bins, dim=1": lambda s, b, m: (share(s) * b / (1 + m).clamp(0.5, 2)).sum(0),
-    "a value for each bin is left": lambda s, b, m: share(s) * b / (1 + m).clamp(0.5, 2),
-    "shape (5, 1)": lambda s, b, m: value(s, b, m)[:, None],
+    "your divisor is 1e-06": lambda s, b, m: (s.softmax(1) * b / (1 + m + 1e-6)).sum(1),
+    "sum over the bins, dim=1": lambda s, b, m: (s.softmax(1) * b / (1 + m).clamp(0.5)).sum(0),
+    "(5, 3): 5 images, 3 bins": lambda s, b, m: s.softmax(1) * b / (1 + m).clamp(0.5),
+    "(5, 1): return shape (5,)": lambda s, b, m: value(s, b, m)[:, None],
     "stay in torch": lambda s, b, m: value(s, b, m).detach().numpy(),
-    "gradient to the moves is not finite": by_where,
+    "gradient to the moves is not finite": value_by_where,
     "reaches the logits or the moves": lambda s, b, m: value(s, b, m).detach(),
     "reaches the moves": lambda s, b, m: value(s, b, m.detach()),
     "the value is 0.": lambda s, b, m: value(s, b, m) + torch.tensor([0.1, 0, 0, 0, 0]),
@@ -137,61 +127,51 @@ def row(logits, own):
     return mean_one(torch.tensor([own]), len(logits))[0].to(logits.dtype)
 
 
-def entropy(logits, own):
+def cross_entropy(logits, own):
     return F.cross_entropy(logits[None], torch.tensor([own]))
 
 
 def released(logits, own):
-    return entropy(row(logits, own) * logits, own)
+    return cross_entropy(row(logits, own) * logits, own)
 
 
-def in_own(weights, own, value):
+def set_own(weights, own, value):
     return torch.where(torch.arange(len(weights)) == own, value, weights)
 
 
 RELEASED = {
-    "that is the paper form": lambda s, c: entropy(s + row(s, c).log(), c),
-    "weight stands on exp(logit)": lambda s, c: entropy(
-        s + in_own(row(s, c) / (len(s) - 1), c, 1).log(), c),
-    "plain cross-entropy": entropy,
-    "own bin weighs 0": lambda s, c: entropy(in_own(row(s, c), c, 0) * s, c),
-    "own bin is missing": lambda s, c: (
-        (row(s, c) * s)[torch.arange(len(s)) != c].logsumexp(0) - s[c]),
-    "as they are, without abs or clamp": lambda s, c: entropy(row(s, c) * s.clamp(min=0), c),
+    "that is the paper form": lambda s, c: cross_entropy(s + row(s, c).log(), c),
+    "weight times exp(logit)": lambda s, c: cross_entropy(
+        s + set_own(row(s, c) / (len(s) - 1), c, 1).log(), c),
+    "plain cross-entropy": cross_entropy,
+    "own bin has weight 0": lambda s, c: cross_entropy(set_own(row(s, c), c, 0) * s, c),
+    "bin is missing": lambda s, c: (row(s, c) * s)[torch.arange(len(s)) != c].logsumexp(0) - s[c],
+    "without abs or clamp": lambda s, c: cross_entropy(row(s, c) * s.clamp(min=0), c),
     "return one number": lambda s, c: row(s, c) * s,
     "own bin 0 the loss is 9.201; yours is 10.2": lambda s, c: released(s, c) + 1,
     "no gradient reaches the logits": lambda s, c: released(s, c).detach(),
 }  # fmt: skip
 
 
-def by_hand(logits, own):
-    weights = looped(torch.tensor([own]), 5)[0]
-    weighed = [weight * logit for weight, logit in zip(weights, logits.tolist(), strict=True)]
-    return np.log(sum(np.exp(s - weighed[own]) for s in weighed))
+def released_by_loops(logits, own):
+    weights = mean_one_by_loops(torch.tensor([own]), 5)[0]
+    weighted = [weight * logit for weight, logit in zip(weights, logits.tolist(), strict=True)]
+    return np.log(sum(np.exp(s - weighted[own]) for s in weighted))
 
 
 RIGHT = {
-    check.ranking_weights: [mean_one, looped, losses.ranking_weights],
-    check.broken_regressor: [value, value_of_products],
-    check.negative_logits: [
-        released, by_hand, lambda s, c: losses.fcrc(s[None], torch.tensor([c]), "released"),
-    ],
+    check.ranking_weights: [mean_one, mean_one_by_loops, losses.ranking_weights],
+    check.broken_regressor: [value, value_by_einsum],
+    check.negative_logits: [released, released_by_loops,
+                            lambda s, c: losses.fcrc(s[None], torch.tensor([c]), "released")],
 }  # fmt: skip
 WRONG = {check.ranking_weights: WEIGHTS, check.broken_regressor: REGRESSORS,
          check.negative_logits: RELEASED}  # fmt: skip
 
 
-def test_the_released_form_passes_with_its_numbers():
-    verdict = check.negative_logits(released)
-    for number in ("is 9.20, plain cross-entropy's 0.45", "is 0.0007 against 0.0185"):
-        assert number in verdict.message
+def test_negative_logits_reports_both_losses():
+    parts = ("is 9.20, plain cross-entropy's 0.45", "is 0.0007 against 0.0185")
+    assert_passed(check.negative_logits(released), *parts)
 
 
-@right_answers(RIGHT)
-def test_right_answers_pass(judge, answer):
-    passed(judge(answer))
-
-
-@wrong_answers(WRONG)
-def test_wrong_answers_are_diagnosed(judge, diagnosis, answer):
-    wrong(judge(answer), diagnosis)
+test_right_answers, test_wrong_answers = table_tests(RIGHT, WRONG)

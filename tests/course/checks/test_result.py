@@ -1,12 +1,12 @@
-"""What all checks have in common: stubs, errors, and answers that change what they are given."""
+"""Behavior that all checks share: stubs, errors, and answers that change their input."""
 
 import numpy as np
 import pytest
 import torch
-from check_results import wrong
+from check_results import assert_wrong
 
 from ordlib.course.checks import numclip, rankformer, ranking_adapter, start_here, vanilla_clip
-from ordlib.course.checks.result import CheckResult, called
+from ordlib.course.checks.result import CheckResult, call_solution
 
 CHECKS = [
     start_here.off_by_one, vanilla_clip.median_reading, numclip.ranking_weights,
@@ -17,30 +17,36 @@ CHECKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("judge", CHECKS)
-def test_stubs_are_not_started_and_errors_are_quoted(judge):
-    for stub in (lambda *given: None, lambda *given: ..., ...):
-        assert judge(stub).state == "not started"
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_exercise_check_reports_stubs_and_exceptions(exercise):
+    for stub in (lambda *inputs: None, lambda *inputs: ..., ...):
+        assert exercise(stub).state == "not started"
 
-    def fails(*given):
+    def fails(*inputs):
         raise KeyError("mine")
 
-    wrong(judge(fails), "raised KeyError: 'mine'")
+    assert_wrong(exercise(fails), "raised KeyError: 'mine'")
 
 
-def test_stubs_of_other_kinds_are_not_started():
-    assert start_here.two_predictors(np.arange(3), ..., ...).state == "not started"
-    assert start_here.own_task(...).state == "not started"
-    assert vanilla_clip.own_prompts(..., None, None).state == "not started"
-    assert vanilla_clip.own_words(..., "clip").state == "not started"
-    assert numclip.skewed_bins(..., [1]).state == "not started"
+@pytest.mark.parametrize(
+    ("exercise", "answers"),
+    [
+        (start_here.two_predictors, (np.arange(3), ..., ...)),
+        (start_here.own_task, (...,)),
+        (vanilla_clip.own_prompts, (..., None, None)),
+        (vanilla_clip.own_words, (..., "clip")),
+        (numclip.skewed_bins, (..., [1])),
+    ],
+)
+def test_exercise_check_reports_missing_values(exercise, answers):
+    assert exercise(*answers).state == "not started"
 
 
-def test_verdict_is_escaped_in_html():
+def test_check_result_escapes_html():
     assert "<b>✗ not yet</b> &nbsp; &lt;b&gt;" in CheckResult("not yet", "<b>")._repr_html_()
 
 
-def test_answers_cannot_change_what_they_are_given():
-    given = (np.ones(2), torch.ones(2))
-    called(lambda array, tensor: (array.fill(0), tensor.zero_()), *given)
-    assert all(each.all() for each in given)
+def test_call_solution_copies_its_arguments():
+    arguments = (np.ones(2), torch.ones(2))
+    call_solution(lambda array, tensor: (array.fill(0), tensor.zero_()), *arguments)
+    assert all(argument.all() for argument in arguments)

@@ -1,12 +1,10 @@
-"""The address agrees everywhere, here and after a move to another one."""
-
 import shutil
 from pathlib import Path
 
 import pytest
 from course_demo import NAME, REPOSITORY, SETUP, badge, make_project, pretend_executed
 
-from ordlib.course.runner import repo_url as address
+from ordlib.course.runner.repo_url import files, repository, rewrite
 
 ROOT = Path(__file__).parents[3]
 OTHER = "https://github.com/ada-lovelace/number.sense"
@@ -15,72 +13,67 @@ README = f"""# ordlib
     git clone {REPOSITORY}.git
     git clone {REPOSITORY}
 See {REPOSITORY}/issues, [x]({REPOSITORY}),"""
-NOT_OURS = "\nand not https://github.com/OWNER/ordlib-data or https://github.com/someone/ordlib.\n"
+NOT_OWN = "\nand not https://github.com/OWNER/ordlib-data or https://github.com/someone/ordlib.\n"
 
 
 @pytest.fixture
 def project(tmp_path):
     pretend_executed(make_project(tmp_path))
-    (tmp_path / "README.md").write_text(README + NOT_OURS)
+    (tmp_path / "README.md").write_text(README + NOT_OWN)
     (tmp_path / "CITATION.cff").write_text(f'title: x\nrepository-code: "{REPOSITORY}"\nurl: y\n')
     return tmp_path
 
 
-def move(project: Path, name: str = "pyproject.toml") -> None:
-    path = project / name
-    path.write_text(path.read_text().replace(REPOSITORY, OTHER))
+def move(path, old=REPOSITORY):
+    path.write_text(path.read_text().replace(old, OTHER))
 
 
-def test_a_move_rewrites_every_place_once_and_only_our_own_address(project):
-    assert address.rewrite(project) == []
-    move(project)
-    changed = {path.relative_to(project).as_posix() for path in address.rewrite(project)}
-    notebooks = {f"notebooks/{n}" for n in (f"{NAME}.ipynb", f"labs/{NAME}.ipynb")}
+def test_rewrite_changes_all_own_urls_and_no_others(project):
+    assert rewrite(project) == []
+    move(project / "pyproject.toml")
+    changed = {path.relative_to(project).as_posix() for path in rewrite(project)}
     source = f"notebooks/source/{NAME}.py"
-    assert changed == {"README.md", "CITATION.cff", source} | notebooks
-    assert address.rewrite(project) == []
+    notebooks = {f"notebooks/{NAME}.ipynb", f"notebooks/labs/{NAME}.ipynb", source}
+    assert changed == {"README.md", "CITATION.cff"} | notebooks
+    assert rewrite(project) == []
     moved = README.replace("OWNER/ordlib", "ada-lovelace/number.sense")
-    assert (project / "README.md").read_text() == moved + NOT_OURS
+    assert (project / "README.md").read_text() == moved + NOT_OWN
     assert SETUP.replace(REPOSITORY, OTHER) in (project / source).read_text()
 
 
-def test_a_half_done_move_is_finished(project):
-    move(project)
-    move(project, "CITATION.cff")
-    assert len(address.rewrite(project)) == 4
-    assert address.rewrite(project) == []
+def test_rewrite_completes_a_partial_move(project):
+    for name in ("pyproject.toml", "CITATION.cff"):
+        move(project / name)
+    assert len(rewrite(project)) == 4
 
 
-@pytest.mark.parametrize("found", ["", "https://gitlab.com/a/b", "https://github.com/a"])
-def test_an_address_that_colab_cannot_open_is_refused(tmp_path, found):
-    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{found}"\n')
-    with pytest.raises(ValueError, match="must be of the form"):
-        address.repository(tmp_path)
+@pytest.mark.parametrize("url", ["", "https://gitlab.com/a/b", "https://github.com/a"])
+def test_repository_rejects_urls_that_colab_cannot_open(tmp_path, url):
+    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{url}"\n')
+    with pytest.raises(ValueError, match=f"Repository = '{url}': must be of the form"):
+        repository(tmp_path)
 
 
-def test_every_notebook_here_has_its_badge_and_setup_cell():
-    repository = address.repository(ROOT)
-    found = sorted((ROOT / "notebooks" / "source").glob("*.py"))
-    assert found, "there is no notebook: nothing was checked"
+def test_every_notebook_has_its_badge_and_the_setup_cell():
+    url = repository(ROOT)
+    paths = sorted((ROOT / "notebooks" / "source").glob("*.py"))
+    assert paths
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    setup = SETUP.replace(REPOSITORY, repository)
-    for path in found:
-        text, own = path.read_text(encoding="utf-8"), badge(repository, path.stem)
+    for path in paths:
+        text, own = path.read_text(encoding="utf-8"), badge(url, path.stem)
         assert own in text, path
-        link = own.rpartition("(")[2].removesuffix(")")
-        assert link in readme, f"the README has no Colab badge for {path.stem}"
-        assert setup in text, path
+        assert own.rpartition("(")[2].removesuffix(")") in readme, f"README has no {path.stem}"
+        assert SETUP.replace(REPOSITORY, url) in text, path
 
 
-def test_this_project_agrees_with_itself_and_can_move(tmp_path):
-    for path in [ROOT / "pyproject.toml", *address.files(ROOT)]:
+def test_rewrite_leaves_no_old_url_in_this_project(tmp_path):
+    for path in [ROOT / "pyproject.toml", *files(ROOT)]:
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    assert address.rewrite(tmp_path) == [], "run `ordlib course set-url`"
-    here = address.repository(ROOT)
-    path = tmp_path / "pyproject.toml"
-    path.write_text(path.read_text().replace(here, OTHER))
-    address.rewrite(tmp_path)
-    place = here.removeprefix("https://github.com/")
-    assert [path for path in address.files(tmp_path) if place in path.read_text("utf-8")] == []
+    assert rewrite(tmp_path) == [], "run `ordlib course set-url`"
+    url = repository(ROOT)
+    move(tmp_path / "pyproject.toml", url)
+    rewrite(tmp_path)
+    name = url.removeprefix("https://github.com/")
+    assert [path for path in files(tmp_path) if name in path.read_text("utf-8")] == []

@@ -1,4 +1,4 @@
-"""The bench of the rank attention, on a few pictures: its records and its table."""
+"""The benchmark of the rank attention on a few images: records, side-by-side table, command."""
 
 import json
 
@@ -7,39 +7,40 @@ import pytest
 from typer.testing import CliRunner
 
 from ordlib.cli import app
-from ordlib.experiments.benchmarks import rank_attention as bench
+from ordlib.experiments.benchmarks import rank_attention as benchmark
 from ordlib.experiments.results import load_results
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few():
+def few_images():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "PICTURES", (2, 3, 4))
-        patch.setattr(bench, "LARGEST_PAIRWISE", 3)
-        patch.setattr(bench, "PATCHES", 5)
+        patch.setattr(benchmark, "NUM_IMAGES", (2, 3, 4))
+        patch.setattr(benchmark, "MAX_IMAGES_PAIRWISE", 3)
+        patch.setattr(benchmark, "NUM_PATCHES", 5)
         yield
 
 
 @pytest.fixture(scope="module")
-def table(few):
-    return pd.DataFrame(bench.records(map(bench.Setting, bench.PICTURES), repeats=1))
+def table(few_images):
+    settings = map(benchmark.Setting, benchmark.NUM_IMAGES)
+    return pd.DataFrame(benchmark.records(settings, repeats=1))
 
 
-def test_there_is_a_record_for_each_form_pass_and_number_it_can_have(table):
-    found = set(zip(table["form"], table["pass"], table["num_images"], strict=True))
-    ways, numbers = ("forward", "forward+backward"), (2, 3, 4)
-    expected = {(f, w, n) for f in bench.FORMS for w in ways for n in numbers}
-    assert found == {(f, w, n) for f, w, n in expected if (f, n) != ("pairwise", 4)}
-    assert len(table) == len(found)
+def test_records_cover_every_form_pass_and_number_of_images(table):
+    keys = set(zip(table["form"], table["pass"], table["num_images"], strict=True))
+    passes, numbers = ("forward", "forward+backward"), (2, 3, 4)
+    expected = {(f, p, n) for f in benchmark.FORMS for p in passes for n in numbers}
+    assert keys == {(f, p, n) for f, p, n in expected if (f, n) != ("pairwise", 4)}
+    assert len(table) == len(keys)
     assert (table["seconds"] > 0).all()
     assert set(table["dtype"]) == {"float32"}
-    differences = table[(table["form"] == "shortcut") & (table["num_images"] < 4)]
-    assert (differences["max_output_diff"] < 1e-4).all()
-    backward = differences[differences["pass"] == "forward+backward"]
+    compared = table[(table["form"] == "shortcut") & (table["num_images"] < 4)]
+    assert (compared["max_output_diff"] < 1e-4).all()
+    backward = compared[compared["pass"] == "forward+backward"]
     assert (backward["max_grad_diff"] < 1e-4).all()
 
 
-def test_the_command_writes_the_table_that_the_figure_reads(tmp_path):
+def test_results_make_writes_table_with_shipped_columns(tmp_path):
     path = tmp_path / "new" / "table.json"
     result = CliRunner().invoke(app, ["results", "make", "rank_attention", "--output", str(path)])
     assert result.exit_code == 0, result.output
@@ -55,8 +56,8 @@ def test_the_command_writes_the_table_that_the_figure_reads(tmp_path):
     assert list(stored["records"][0]) == list(shipped.columns)
 
 
-def test_a_row_has_both_forms_side_by_side(table):
-    rows = bench.side_by_side(table)
+def test_side_by_side_merges_forms_into_rows(table):
+    rows = benchmark.side_by_side(table)
     assert len(rows) == 6
     first = rows.iloc[0]
     ratio = first["seconds pairwise"] / first["seconds shortcut"]

@@ -1,4 +1,4 @@
-"""A pool of 96 pictures and a model of one layer, small enough to train in a second."""
+"""A pool of 96 images and a model of one layer, small enough to train in a second."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,9 @@ import torch
 from accelerate.state import AcceleratorState
 from transformers import CLIPTokenizer
 
-from ordlib.experiments.pretrain_clip import image_pool as pools
-from ordlib.experiments.pretrain_clip.config import PretrainingConfig
+from ordlib.experiments.pretrain_clip import image_pool
+from ordlib.experiments.pretrain_clip.config import PicoCLIPConfig, PretrainingConfig
 from ordlib.experiments.pretrain_clip.image_pool import ImagePool, render_pool
-from ordlib.experiments.pretrain_clip.model_sizes import PicoCLIPConfig
 from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
 
 TINY = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
@@ -19,7 +18,7 @@ TINY = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
 
 @pytest.fixture(scope="module", autouse=True)
 def training_cache() -> None:
-    """These tests take rendered images from the shared cache."""
+    """Override: these tests take rendered images from the shared cache."""
 
 
 @pytest.fixture(scope="session")
@@ -29,11 +28,11 @@ def _pool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pool(_pool_cache: Path) -> Iterator[ImagePool]:
-    """One turn of blocks; while it is in use, each holds sixteen pictures."""
+    """One cycle of blocks of sixteen images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ORDLIB_CACHE", str(_pool_cache))
-        patch.setattr(pools, "BLOCK", 16)
-        yield render_pool(96, 64, workers=1)
+        patch.setattr(image_pool, "BLOCK", 16)
+        yield render_pool(96, 64, num_workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +44,14 @@ def tokenizer(pool: ImagePool) -> CLIPTokenizer:
 def config() -> PretrainingConfig:
     """Three epochs of four batches."""
     return PretrainingConfig(
-        count_caption_fraction=0.5,
-        size=TINY,
-        num_images=96,
-        samples_seen=12 * 24,
-        batch_size=24,
-        learning_rate=3e-3,
-        seed=3,
-    )
+        count_caption_fraction=0.5, size=TINY, num_images=96, samples_seen=12 * 24, batch_size=24,
+        learning_rate=3e-3, seed=3,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def _leave_no_trace() -> Iterator[None]:
-    """One thread in here; and accelerate forgets what these tests told it."""
+def _restore_global_state() -> Iterator[None]:
+    """Use one thread, and reset the global state of accelerate."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -9,38 +9,33 @@ from ordlib.experiments.pretrain_clip.loader import PairLoader
 
 
 @pytest.fixture
-def batches(pool, config, tokenizer):
-    captioner = CaptionGenerator(
-        pool,
-        tokenizer.backend_tokenizer,
-        config.count_caption_fraction,
-        config.distractor_number_fraction,
-        config.seed,
-    )
+def loader(pool, config, tokenizer):
+    fraction, backend = config.count_caption_fraction, tokenizer.backend_tokenizer
+    captioner = CaptionGenerator(pool, backend, fraction, None, config.seed)
 
-    def make(rank: int = 0, processes: int = 1, **changes):
-        return PairLoader(replace(config, **changes), captioner, rank, processes, workers=1)
+    def make(rank: int = 0, world_size: int = 1, **changes):
+        return PairLoader(replace(config, **changes), captioner, rank, world_size, num_workers=1)
 
     return make
 
 
 def rows(images: torch.Tensor, pool) -> list[int]:
-    """Look up by their bytes which pictures of the pool a batch holds."""
-    known = {image.tobytes(): row for row, image in enumerate(pool.open())}
-    return [known[image.numpy().tobytes()] for image in images]
+    """Return the pool indices of the images in a batch."""
+    index = {image.tobytes(): row for row, image in enumerate(pool.open())}
+    return [index[image.numpy().tobytes()] for image in images]
 
 
-def test_an_epoch_shows_each_picture_once_with_its_caption(batches, pool, config):
-    made = batches()
-    seen = list(made.start(0))
-    assert len(seen) == config.steps == 12
+def test_start_yields_each_image_once_per_epoch_with_its_caption(loader, pool, config):
+    pairs = loader()
+    batches = list(pairs.start(0))
+    assert len(batches) == config.steps == 12
     orders = []
     for epoch in range(3):
-        ids, counted = made.captioner.epoch(epoch, workers=1)
-        part = seen[4 * epoch : 4 * epoch + 4]
+        ids, is_count_caption = pairs.captioner.epoch(epoch, num_workers=1)
+        part = batches[4 * epoch : 4 * epoch + 4]
         order = [row for batch in part for row in rows(batch.images, pool)]
         assert sorted(order) == list(range(96))
-        assert sum(batch.counted for batch in part) == counted.sum()
+        assert sum(batch.num_count_captions for batch in part) == is_count_caption.sum()
         for batch in part:
             for row, text in zip(rows(batch.images, pool), batch.ids, strict=True):
                 assert text.tolist() == ids[row, : len(text)].tolist()
@@ -49,37 +44,36 @@ def test_an_epoch_shows_each_picture_once_with_its_caption(batches, pool, config
     assert orders[0] != orders[1]
 
 
-def test_texts_are_cut_to_the_longest_and_keep_their_end(batches, tokenizer):
-    for batch in batches().start(0):
-        ends = (batch.ids == tokenizer.eos_token_id).sum(1)
-        assert ends.min() == 1
+def test_start_truncates_padding_but_keeps_one_eos(loader, tokenizer):
+    for batch in loader().start(0):
+        assert (batch.ids == tokenizer.eos_token_id).sum(1).min() == 1
 
 
-def test_what_follows_a_step_depends_on_nothing_before(batches):
-    whole, tail = list(batches().start(0)), list(batches().start(7))
+def test_start_resumes_at_a_step(loader):
+    full, tail = list(loader().start(0)), list(loader().start(7))
     assert len(tail) == 5
-    for one, other in zip(whole[7:], tail, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.ids, other.ids)
-        assert one.counted == other.counted
+    for a, b in zip(full[7:], tail, strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.ids, b.ids)
+        assert a.num_count_captions == b.num_count_captions
 
 
-def test_processes_share_each_batch(batches, pool):
-    parts = [list(batches(rank, 2).start(0)) for rank in (0, 1)]
-    for whole, *shares in zip(batches().start(0), *parts, strict=True):
-        shown = [row for share in shares for row in rows(share.images, pool)]
-        assert len(shown) == 24
-        assert set(shown) == set(rows(whole.images, pool))
-        assert {share.counted for share in shares} == {whole.counted}
+def test_start_splits_batches_among_processes(loader, pool):
+    parts = [list(loader(rank, 2).start(0)) for rank in (0, 1)]
+    for full, *shares in zip(loader().start(0), *parts, strict=True):
+        indices = [row for share in shares for row in rows(share.images, pool)]
+        assert len(indices) == 24
+        assert set(indices) == set(rows(full.images, pool))
+        assert {share.num_count_captions for share in shares} == {full.num_count_captions}
 
 
-def test_a_tail_smaller_than_a_batch_is_left_out(batches):
-    shown = list(batches(batch_size=36, samples_seen=150).start(0))
-    assert [len(batch.images) for batch in shown] == [36] * 4
+def test_start_drops_the_last_partial_batch(loader):
+    batches = list(loader(batch_size=36, samples_seen=150).start(0))
+    assert [len(batch.images) for batch in batches] == [36] * 4
 
 
-def test_what_fails_in_a_thread_is_raised(batches):
-    made = batches()
-    made.images = np.zeros((3, 64, 64, 3), np.uint8)
+def test_start_raises_errors_of_threads(loader):
+    pairs = loader()
+    pairs.images = np.zeros((3, 64, 64, 3), np.uint8)
     with pytest.raises(IndexError):
-        next(made.start(0))
+        next(pairs.start(0))

@@ -9,22 +9,23 @@ from ordlib.synthetic.rendering import TASKS
 from ordlib.tasks import load_task
 
 
-def solid(text: str) -> str:
+def normalized(text: str) -> str:
     return text.replace(" ", "").lower()
 
 
-@pytest.mark.parametrize("dose", [0, 1])
-def test_captions_come_back(tokenizer, pool, dose):
+@pytest.mark.parametrize("fraction", [0, 1])
+def test_build_tokenizer_round_trips_captions(tokenizer, pool, fraction):
     for block in pool.blocks:
-        task, values, records = pool.labels(block)
-        for caption in captions(records, values, task, dose, seed=99):
+        task, values, metadata = pool.labels(block)
+        for caption in captions(metadata, values, task, fraction, seed=99):
             ids = tokenizer(caption)["input_ids"]
             assert (ids[0], ids[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
-            assert solid(tokenizer.decode(ids, skip_special_tokens=True)) == solid(caption)
+            decoded = tokenizer.decode(ids, skip_special_tokens=True)
+            assert normalized(decoded) == normalized(caption)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_each_word_of_a_task_is_one_token(tokenizer, name):
+def test_build_tokenizer_has_a_token_for_each_word_of_a_task(tokenizer, name):
     task = load_task(name)
     texts = [*task.prompts(), *task.bin_prompts(), *sum(task.placeholders.values(), ())]
     words = {word for text in texts for word in text.replace(",", " ").replace(":", " ").split()}
@@ -33,24 +34,24 @@ def test_each_word_of_a_task_is_one_token(tokenizer, name):
 
 
 @pytest.mark.parametrize("text", ["Zürich, 3 Möwen!", "日本", "<|x|> @#", "supercalifragilistic"])
-def test_any_text_survives(tokenizer, text):
+def test_build_tokenizer_round_trips_any_text(tokenizer, text):
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.eos_token_id not in ids[1:-1]
-    assert solid(tokenizer.decode(ids, skip_special_tokens=True)) == solid(text)
+    assert normalized(tokenizer.decode(ids, skip_special_tokens=True)) == normalized(text)
 
 
-def test_saved_and_loaded_it_is_the_same(tokenizer, pool, tmp_path):
+def test_build_tokenizer_saves_and_loads(tokenizer, pool, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
-    task, values, records = pool.labels(0)
-    texts = captions(records, values, task, 0.5)
+    task, values, metadata = pool.labels(0)
+    texts = captions(metadata, values, task, 0.5)
     assert loaded(texts)["input_ids"] == tokenizer(texts)["input_ids"]
     assert loaded.model_max_length == 77
     assert (loaded.bos_token_id, loaded.eos_token_id) == (len(loaded) - 2, len(loaded) - 1)
     assert loaded.pad_token_id == loaded.eos_token_id
 
 
-def test_training_depends_on_counts_alone():
+def test_train_tokenizer_ignores_the_order_of_texts():
     texts = [f"{a} {b}" for a in ("star", "stars", "cat", "cats") for b in ("ab", "ba", "bb")] * 3
     first = train_tokenizer(texts).backend_tokenizer.to_str()
     random.Random(0).shuffle(texts)

@@ -1,4 +1,4 @@
-"""Labels, standardised targets and scores: the lines between them, against loops."""
+"""LabelScaler against loops."""
 
 import math
 
@@ -11,67 +11,54 @@ from ordlib.methods.ranking_adapter.label_scaler import LabelScaler
 LABELS = np.array([1.0, 1.0, 4.0, 10.0])
 
 
-def mean_of(numbers) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def line(scores, labels) -> tuple[float, float]:
-    """Slope and intercept of least squares, from sums."""
-    x, y = mean_of(scores), mean_of(labels)
-    up = sum((s - x) * (v - y) for s, v in zip(scores, labels, strict=True))
-    slope = up / sum((s - x) ** 2 for s in scores)
+def least_squares(scores: list[float], labels: list[float]) -> tuple[float, float]:
+    """Slope and intercept from sums."""
+    x, y = sum(scores) / len(scores), sum(labels) / len(labels)
+    covariance = sum((s - x) * (v - y) for s, v in zip(scores, labels, strict=True))
+    slope = covariance / sum((s - x) ** 2 for s in scores)
     return slope, y - slope * x
 
 
-def test_labels_are_standardised_by_their_own_spread():
-    scale = LabelScaler.fit(LABELS)
-    std = math.sqrt(mean_of([(label - 4) ** 2 for label in LABELS]))
-    assert (scale.mean, scale.intercept) == (4, 4)
-    assert scale.std == scale.slope == pytest.approx(std)
-    targets = scale.transform(LABELS)
+def test_fit_standardizes_labels():
+    scaler = LabelScaler.fit(LABELS)
+    std = math.sqrt(sum((label - 4) ** 2 for label in LABELS) / 4)
+    assert (scaler.mean, scaler.intercept) == (4, 4)
+    assert scaler.std == scaler.slope == pytest.approx(std)
+    targets = scaler.transform(LABELS)
     assert targets == pytest.approx([(label - 4) / std for label in LABELS])
-    assert scale.inverse_transform(targets) == pytest.approx(LABELS)
+    assert scaler.inverse_transform(targets) == pytest.approx(LABELS)
 
 
-def test_a_guess_takes_labels_for_even_over_the_range():
-    even = np.linspace(1, 90, 100_001)
-    scale = LabelScaler.from_task_range(load_task("ageing"))
-    assert scale.mean == scale.intercept == pytest.approx(even.mean())
-    assert scale.std == scale.slope == pytest.approx(even.std(), rel=1e-4)
+def test_from_task_range_assumes_uniform_labels():
+    labels = np.linspace(1, 90, 100_001)
+    scaler = LabelScaler.from_task_range(load_task("ageing"))
+    assert scaler.mean == scaler.intercept == pytest.approx(labels.mean())
+    assert scaler.std == scaler.slope == pytest.approx(labels.std(), rel=1e-4)
     named = OrdinalTask(name="ripe", unit="days", values=("a", "b"), positions=(-3, 9))
     assert LabelScaler.from_task_range(named).mean == 3
 
 
-def test_the_line_is_that_of_least_squares():
+def test_calibrated_is_least_squares_line():
     rng = np.random.default_rng(0)
     scores = rng.normal(2, 3, 30)
     labels = 1.5 * scores + 7 + rng.normal(0, 1, 30)
     before = LabelScaler.fit(LABELS)
-    scale = before.calibrated(scores, labels)
-    slope, intercept = line(scores.tolist(), labels.tolist())
-    assert scale.slope == pytest.approx(slope)
-    assert scale.intercept == pytest.approx(intercept)
-    assert scale.inverse_transform(scores[:3]) == pytest.approx(
-        [slope * s + intercept for s in scores[:3]]
-    )
-    # Targets of training stay what they were.
-    assert (scale.mean, scale.std) == (before.mean, before.std)
-    assert scale.transform(LABELS) == pytest.approx(before.targets(LABELS))
+    scaler = before.calibrated(scores, labels)
+    slope, intercept = least_squares(scores.tolist(), labels.tolist())
+    assert (scaler.slope, scaler.intercept) == pytest.approx((slope, intercept))
+    assert scaler.inverse_transform(scores) == pytest.approx(slope * scores + intercept)
+    # Standardized targets do not change.
+    assert (scaler.mean, scaler.std) == (before.mean, before.std)
 
 
-@pytest.mark.parametrize(
-    "scores",
-    [
-        pytest.param([4.0, 3.0, 2.0, 1.0], id="falling"),
-        pytest.param([2.0, 2.0, 2.0, 2.0], id="equal"),
-    ],
-)
-def test_where_no_line_rises_all_get_the_mean(scores):
-    scale = LabelScaler.from_task_range(load_task("counting")).calibrated(np.array(scores), LABELS)
-    assert scale.inverse_transform(np.array([-9.0, 0.0, 9.0])) == pytest.approx([4, 4, 4])
+@pytest.mark.parametrize("scores", [[4.0, 3.0, 2.0, 1.0], [2.0] * 4], ids=["falling", "constant"])
+def test_calibrated_predicts_mean_without_rising_line(scores):
+    scaler = LabelScaler.from_task_range(load_task("counting"))
+    scaler = scaler.calibrated(np.array(scores), LABELS)
+    assert scaler.inverse_transform(np.array([-9.0, 0.0, 9.0])) == pytest.approx([4, 4, 4])
 
 
-def test_values_may_lie_beyond_the_range():
-    scale = LabelScaler.from_task_range(load_task("dating"))
-    assert scale.inverse_transform(np.array([-9.0])) < 0
-    assert scale.inverse_transform(np.array([9.0])) > 4
+def test_inverse_transform_is_not_clipped():
+    scaler = LabelScaler.from_task_range(load_task("dating"))
+    low, high = scaler.inverse_transform(np.array([-9.0, 9.0]))
+    assert low < 0 < 4 < high

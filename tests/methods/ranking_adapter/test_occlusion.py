@@ -13,65 +13,61 @@ TASK = load_task("counting")
 PROMPTS = ["one star", "two photo", "three"]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["class token", "patches alone"])
+@pytest.fixture(scope="module", params=[True, False], ids=["class token", "patches only"])
 def adapter(tiny_clip_folder, request):
     clip = load_clip(tiny_clip_folder, device="cpu")
     return RankingAdapter(clip, TASK, use_cls_token=request.param)
 
 
 @pytest.fixture
-def data(pictures, tmp_path, monkeypatch):
+def data(noise_images, tmp_path, monkeypatch):
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
-    return ImageData(
-        task=TASK, images=np.stack(pictures[:3]), values=np.arange(1.0, 4),
-        metadata=pd.DataFrame({"n": range(3)}), fingerprint="three", split="val",
-    )  # fmt: skip
+    metadata = pd.DataFrame({"n": range(3)})
+    return ImageData(TASK, np.stack(noise_images[:3]), np.arange(1.0, 4), metadata, "three", "val")
 
 
 @torch.no_grad()
-def by_loops(adapter, data, prompts):
+def naive_maps(adapter, data, prompts):
     """Patch by patch, scored one by one."""
     maps = np.zeros((3, 4, 4))
-    for picture, tokens in enumerate(adapter.image_tokens(data).float()):
-        words, first = adapter.encode_prompt(prompts[picture]), len(tokens) - 16
+    for i, tokens in enumerate(adapter.image_tokens(data).float()):
+        text, first = adapter.encode_prompt(prompts[i]), len(tokens) - 16
         for row in range(4):
             for column in range(4):
-                without = tokens.clone()
-                without[first + 4 * row + column] = tokens[first:].mean(0)
-                whole, less = (adapter.encode(t[None], words) for t in (tokens, without))
-                maps[picture, row, column] = adapter.net.scores(whole) - adapter.net.scores(less)
+                occluded = tokens.clone()
+                occluded[first + 4 * row + column] = tokens[first:].mean(0)
+                a, b = (adapter.encode(t[None], text) for t in (tokens, occluded))
+                maps[i, row, column] = adapter.net.scores(a) - adapter.net.scores(b)
     return maps
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
-def test_each_number_is_how_far_the_score_falls_without_the_patch(adapter, data, batch_size):
-    found = occlusion_map(adapter, data, PROMPTS, batch_size)
-    expected = by_loops(adapter, data, PROMPTS)
+def test_occlusion_map_equals_naive_loop(adapter, data, batch_size):
+    expected = naive_maps(adapter, data, PROMPTS)
     assert abs(expected).max() > 1e-3
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(
+        occlusion_map(adapter, data, PROMPTS, batch_size), expected, atol=1e-5
+    )
 
 
-def test_one_sentence_does_for_all(adapter, data):
-    same = occlusion_map(adapter, data, [PROMPTS[0]] * 3)
-    np.testing.assert_allclose(occlusion_map(adapter, data, PROMPTS[0]), same)
-    assert not np.allclose(same, occlusion_map(adapter, data, PROMPTS[1]))
+def test_occlusion_map_accepts_one_prompt_or_one_per_image(adapter, data):
+    maps = occlusion_map(adapter, data, [PROMPTS[0]] * 3)
+    np.testing.assert_allclose(occlusion_map(adapter, data, PROMPTS[0]), maps)
+    assert not np.allclose(maps, occlusion_map(adapter, data, PROMPTS[1]))
+    with pytest.raises(ValueError, match="2 prompts for 3 images"):
+        occlusion_map(adapter, data, PROMPTS[:2])
 
 
-def test_a_picture_whose_patches_are_alike_has_none_that_counts(adapter, data, monkeypatch):
-    alike = torch.ones(3, 16 + adapter.options.use_cls_token, adapter.clip.embed_dim)
-    monkeypatch.setattr(adapter, "tokens", lambda *given: alike)
+def test_occlusion_map_is_0_for_equal_patches(adapter, data, monkeypatch):
+    equal = torch.ones(3, 16 + adapter.options.use_cls_token, adapter.clip.embed_dim)
+    monkeypatch.setattr(adapter, "image_tokens", lambda data: equal)
     np.testing.assert_allclose(occlusion_map(adapter, data, "star"), 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("learning", [True, False])
-def test_the_adapter_is_left_as_it_was(adapter, data, learning):
-    adapter.train(learning)
+@pytest.mark.parametrize("training", [True, False])
+def test_occlusion_map_restores_training_mode(adapter, data, training):
+    adapter.train(training)
     first = occlusion_map(adapter, data, "star")
-    assert adapter.training == learning
+    assert adapter.training == training
     np.testing.assert_array_equal(first, occlusion_map(adapter, data, "star"))
     adapter.eval()
-
-
-def test_as_many_sentences_as_pictures(adapter, data):
-    with pytest.raises(ValueError, match="2 sentences for 3 pictures"):
-        occlusion_map(adapter, data, PROMPTS[:2])

@@ -1,24 +1,20 @@
-"""MahalanobisOOD: distances in units of the training pictures' own spread."""
-
 import numpy as np
 import pytest
 
 from ordlib.methods.ranking_adapter.ood import MahalanobisOOD
 
-SPREADS = np.array([5.0, 1.0, 0.2])
 
-
-def features_of(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(count, 3)) * SPREADS + 7
+def make_features(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 3)) * [5.0, 1.0, 0.2] + 7
 
 
 @pytest.fixture(scope="module")
-def likeness() -> MahalanobisOOD:
-    return MahalanobisOOD.fit(features_of(2000, 0), features_of(1000, 1))
+def detector() -> MahalanobisOOD:
+    return MahalanobisOOD.fit(make_features(2000, 0), make_features(1000, 1))
 
 
-def test_distances_are_quadratic_forms_in_units_of_the_limit():
-    centre, limit = np.array([1.0, -2.0]), 4.0
+def test_distances_equal_naive_quadratic_form():
+    mean, threshold = np.array([1.0, -2.0]), 4.0
     precision = np.array([[2.0, 0.5], [0.5, 3.0]])
     features = np.array([[1.0, -2.0], [2.0, 0.0], [-3.0, 1.5]])
     expected = []
@@ -26,34 +22,32 @@ def test_distances_are_quadratic_forms_in_units_of_the_limit():
         total = 0.0
         for d in range(2):
             for e in range(2):
-                total += (row[d] - centre[d]) * precision[d, e] * (row[e] - centre[e])
-        expected.append(total / limit)
-    np.testing.assert_allclose(
-        MahalanobisOOD(centre, precision, limit).distances(features), expected
-    )
+                total += (row[d] - mean[d]) * precision[d, e] * (row[e] - mean[e])
+        expected.append(total / threshold)
+    distances = MahalanobisOOD(mean, precision, threshold).distances(features)
+    np.testing.assert_allclose(distances, expected)
 
 
-def test_hardly_any_held_out_picture_lies_above_1(likeness):
-    assert (likeness.distances(features_of(1000, 1)) > 1).sum() == 5
-    assert (likeness.distances(features_of(1000, 2)) > 1).mean() < 0.02
+def test_distances_of_held_out_images_rarely_exceed_1(detector):
+    assert (detector.distances(make_features(1000, 1)) > 1).sum() == 5
+    assert (detector.distances(make_features(1000, 2)) > 1).mean() < 0.02
 
 
-def test_the_limit_is_of_held_out_pictures_not_of_those_trained_on():
-    wide = MahalanobisOOD.fit(features_of(200, 0), 7 + 2 * (features_of(1000, 1) - 7))
-    narrow = MahalanobisOOD.fit(features_of(200, 0), features_of(1000, 1))
+def test_fit_takes_threshold_from_held_out_images():
+    train, held_out = make_features(200, 0), make_features(1000, 1)
+    wide, narrow = (MahalanobisOOD.fit(train, 7 + k * (held_out - 7)) for k in (2, 1))
     np.testing.assert_allclose(wide.threshold, 4 * narrow.threshold, rtol=0.1)
 
 
-def test_what_lies_off_where_pictures_hardly_vary_is_the_stranger(likeness):
-    steps = 2 * np.eye(3)
-    along = likeness.distances(likeness.mean + steps)
-    assert along[0] < 0.1 < along[1] < 1 < along[2]
-    np.testing.assert_allclose(likeness.distances(likeness.mean[None]), 0, atol=1e-12)
+def test_distances_are_largest_along_directions_of_low_variance(detector):
+    distances = detector.distances(detector.mean + 2 * np.eye(3))
+    assert distances[0] < 0.1 < distances[1] < 1 < distances[2]
+    np.testing.assert_allclose(detector.distances(detector.mean[None]), 0, atol=1e-12)
 
 
-def test_fewer_pictures_than_features_will_do():
+def test_fit_works_with_fewer_images_than_features():
     rng = np.random.default_rng(0)
-    found = MahalanobisOOD.fit(rng.normal(size=(10, 40)), rng.normal(size=(10, 40)))
-    near, far = found.distances(np.stack([found.mean, np.full(40, 9.0)]))
+    detector = MahalanobisOOD.fit(rng.normal(size=(10, 40)), rng.normal(size=(10, 40)))
+    near, far = detector.distances(np.stack([detector.mean, np.full(40, 9.0)]))
     assert near == pytest.approx(0, abs=1e-9)
     assert 1 < far < np.inf

@@ -1,4 +1,4 @@
-"""Checks of notebook 03: what is computed, and what is found out by experiment."""
+"""Checks of notebook 03."""
 
 from .computed import blend, lora_parameters, pull_and_push
 from .experiments import shuffled, sign

@@ -1,4 +1,4 @@
-"""Exercises 1, 2 and 5: the blend, tightness and diversity, and what LoRA adds."""
+"""Exercises 1, 2 and 5: the residual blend, tightness and diversity, LoRA's parameters."""
 
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -7,149 +7,136 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from ..match_mistakes import furthest, resembling, unreached
-from ..result import CheckResult, Unfinished, called, exercise_check
+from ..match_mistakes import check_gradients, check_tensor, find_mistake, largest_error_index
+from ..result import CheckResult, NotImplementedYet, call_solution, exercise_check
 
 # ------------------------------------------------------------- 1: the blend
 ALPHA = 0.3
 PROMPTS, TRANSFORMED = torch.randn(2, 4, 7, 5, generator=torch.Generator().manual_seed(3))
-# Start, two of context, one to three of the rank's words; then full stop, end and padding.
-LIVE = torch.tensor([[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0, 0],
+# Start token, two context tokens and one to three of the rank name are followed by a full stop,
+# the end token and padding; the mask has the context and the rank name.
+MASK = torch.tensor([[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0, 0], [0, 1, 1, 1, 0, 0, 0],
                      [0, 1, 1, 1, 1, 1, 0]]).bool()  # fmt: skip
 
 
 def _masked(blended: Tensor, elsewhere: Tensor = PROMPTS) -> Tensor:
-    return torch.where(LIVE[..., None], blended, elsewhere)
+    return torch.where(MASK[..., None], blended, elsewhere)
 
 
-_MIXED = (1 - ALPHA) * PROMPTS + ALPHA * TRANSFORMED
-BLENDED = _masked(_MIXED)
+_UNMASKED = (1 - ALPHA) * PROMPTS + ALPHA * TRANSFORMED
+BLENDED = _masked(_UNMASKED)
 _BLENDS = [
     ("", BLENDED),
     ("alpha and 1 - alpha are swapped: alpha is the share of transformed",
      _masked(ALPHA * PROMPTS + (1 - ALPHA) * TRANSFORMED)),
-    ("you add alpha * transformed to whole prompts: a residual sum. In a blend the prompts keep "
-     "1 - alpha", _masked(PROMPTS + ALPHA * TRANSFORMED)),
-    ("your blend also moves start, end and padding: blend where live is True, and leave prompts "
-     "elsewhere", _MIXED),
-    ("live is turned round: you blend the dead positions and leave the live ones",
-     _masked(PROMPTS, elsewhere=_MIXED)),
-    ("dead positions become 0: they must stay as the prompts are",
-     _masked(_MIXED, elsewhere=0 * PROMPTS)),
+    ("you add alpha * transformed to whole prompts, a residual sum: scale them by 1 - alpha",
+     _masked(PROMPTS + ALPHA * TRANSFORMED)),
+    ("your blend also changes start, end and padding: blend only in the mask", _UNMASKED),
+    ("the mask is inverted: blend where it is True", _masked(PROMPTS, elsewhere=_UNMASKED)),
+    ("masked positions become 0: keep the prompts where the mask is False",
+     _masked(_UNMASKED, elsewhere=0 * PROMPTS)),
 ]  # fmt: skip
 
 
 @exercise_check
 def blend(function: Callable) -> str | None:
-    """At alpha = 0 the prompts, bit by bit; above it only what is alive moves.
+    """At alpha = 0 the prompts, bit by bit; above it only what the mask selects changes.
 
-    The function takes ``(M, L, W)`` prompts, as many transformed, ``(M, L)`` bool live and alpha;
-    returns ``(M, L, W)``.
+    The function takes ``(M, L, W)`` prompts and transformed, ``(M, L)`` bool mask, alpha.
     """
-    given = {"prompts": PROMPTS.clone(), "transformed": TRANSFORMED.clone()}
+    inputs = {"prompts": PROMPTS.clone(), "transformed": TRANSFORMED.clone()}
     try:
-        answer = called(lambda: function(*given.values(), LIVE.clone(), ALPHA))
+        answer = call_solution(lambda: function(*inputs.values(), MASK.clone(), ALPHA))
     except RuntimeError as error:
         if "must match the size" not in str(error):
             raise
-        return "shapes do not fit: live is (M, L), prompts (M, L, W). Give it an axis: [..., None]"
-    for name, before in (("prompts", PROMPTS), ("transformed", TRANSFORMED)):
-        if not torch.equal(given[name], before):
+        return "shapes differ: the mask is (M, L), prompts (M, L, W). Add an axis: mask[..., None]"
+    for name, original in (("prompts", PROMPTS), ("transformed", TRANSFORMED)):
+        if not torch.equal(inputs[name], original):
             return f"you change {name} in place: work on a copy, .clone(), or use torch.where"
-    if not isinstance(answer, Tensor):
-        return f"you return a {type(answer).__name__}: stay in torch, for the gradient's sake"
-    if answer.shape == (int(LIVE.sum()), PROMPTS.shape[2]):
-        return "you return the live positions alone: put them back among the others, (M, L, W)"
-    if answer.shape != PROMPTS.shape:
-        return f"for prompts {tuple(PROMPTS.shape)} you return {tuple(answer.shape)}: give as many"
+    hints = {(int(MASK.sum()), 5): "these are the positions of the mask; return all, (M, L, W)"}
+    if message := check_tensor(answer, (4, 7, 5), hints):
+        return message
     if answer.dtype != PROMPTS.dtype:
-        return f"you return {answer.dtype} for {PROMPTS.dtype}: keep the prompts' type"
-    diagnosis = resembling(answer.detach(), _BLENDS)
-    if diagnosis is None:
-        place = furthest(answer, BLENDED)
-        return (
-            f"at {place}, live {bool(LIVE[place[:2]])}, alpha {ALPHA}, prompts "
-            f"{PROMPTS[place]:.3f} and transformed {TRANSFORMED[place]:.3f} give "
-            f"{BLENDED[place]:.3f}; yours is {answer[place]:.3f}"
-        )
-    return diagnosis or _leaking(function)
+        return f"you return {answer.dtype}: keep the type of the prompts"
+    mistake = find_mistake(answer.detach(), _BLENDS)
+    if mistake is None:
+        i = largest_error_index(answer, BLENDED)
+        inputs = f"mask {bool(MASK[i[:2]])}, alpha {ALPHA}, prompts {PROMPTS[i]:.3f}"
+        inputs = f"{inputs} and transformed {TRANSFORMED[i]:.3f}"
+        return f"at {i}, {inputs} give {BLENDED[i]:.3f}; yours is {answer[i]:.3f}"
+    return mistake or _check_mask_and_gradients(function)
 
 
-def _leaking(function: Callable) -> str | None:
-    """Look at nonsense in dead positions, at alpha = 0, and at the gradient."""
-    spoilt = TRANSFORMED.masked_fill(~LIVE[..., None], torch.nan)
-    if not called(function, PROMPTS, spoilt, LIVE, ALPHA).isfinite().all():
-        return (
-            "a NaN in transformed leaks from dead positions into the result: 0 * NaN is NaN, so "
-            "multiplying by a mask cannot keep it out. torch.where chooses"
-        )
-    unmoved = called(function, PROMPTS, TRANSFORMED, LIVE, 0.0)
-    if not torch.equal(unmoved, PROMPTS):
-        return (
-            f"right at alpha = {ALPHA}, but at alpha = 0 the result is not bit by bit the prompts: "
-            f"it is up to {(unmoved - PROMPTS).abs().max():.1g} off. Leave alpha as it comes"
-        )
-    return unreached(
-        lambda prompts, transformed: function(prompts, transformed, LIVE.clone(), ALPHA),
-        prompts=PROMPTS,
-        transformed=TRANSFORMED,
-    )
+def _check_mask_and_gradients(function: Callable) -> str | None:
+    """Check NaN where the mask is False, alpha = 0, and the gradients."""
+    with_nan = TRANSFORMED.masked_fill(~MASK[..., None], torch.nan)
+    if not call_solution(function, PROMPTS, with_nan, MASK, ALPHA).isfinite().all():
+        return "a NaN outside the mask leaks into the result, as 0 * NaN is NaN: use torch.where"
+    at_zero = call_solution(function, PROMPTS, TRANSFORMED, MASK, 0.0)
+    if not torch.equal(at_zero, PROMPTS):
+        off = f"up to {(at_zero - PROMPTS).abs().max():.1g} off. Do not change alpha"
+        return f"at alpha = 0 the result is not bit by bit the prompts: it is {off}"
+    inputs = {"prompts": PROMPTS, "transformed": TRANSFORMED}
+    return check_gradients(lambda p, t: function(p, t, MASK.clone(), ALPHA), **inputs)
 
 
 # ------------------------------------------------------------- 2: tightness and diversity
-# Not as many pictures as ranks, else what is paired wrongly might fit. No value is a level, so
-# that the least distance is not 0.
+# The numbers of images and ranks differ, so that wrong pairs do not fit. No label is a rank value,
+# so that the least distance is not 0.
 RANKS = torch.tensor([3, 0, 4, 2, 3, 1])
-VALUES, LEVELS = (
-    torch.tensor([8.0, 1.5, 17.0, 5.0, 10.0, 2.5]), torch.tensor([1.0, 2.0, 4.0, 9.0, 20.0])
-)  # fmt: skip
-_DRAW = torch.Generator().manual_seed(6)
+VALUES = torch.tensor([8.0, 1.5, 17.0, 5.0, 10.0, 2.5])
+RANK_VALUES = torch.tensor([1.0, 2.0, 4.0, 9.0, 20.0])
+_GENERATOR = torch.Generator().manual_seed(6)
 FEATURES, TEXTS = (
-    size * torch.randn(count, 3, generator=_DRAW) for size, count in ((1.5, 6), (0.7, 5))
+    size * torch.randn(count, 3, generator=_GENERATOR) for size, count in ((1.5, 6), (0.7, 5))
 )
-# Pictures that stand on their words, three of them on an axis.
-STANDING = torch.cat([one_hot(torch.arange(3)).float(), TEXTS[3:]])
+# Texts, three of them on an axis, for images whose features equal their text features.
+AXIS_TEXTS = torch.cat([one_hot(torch.arange(3)).float(), TEXTS[3:]])
 
 _F, _T = FEATURES.double(), TEXTS.double()
 _UNIT_F, _UNIT_T = normalize(_F), normalize(_T)
-_UNNORMALISED = [
-    ("nothing is normalised: bring features and texts to length 1 first", _F, _T),
-    ("the texts are not normalised: bring them to length 1, too", _UNIT_F, _T),
-    ("the features are not normalised: bring them to length 1, too", _F, _UNIT_T),
+_UNNORMALIZED = [
+    ("nothing is normalized: bring features and texts to length 1 first", _F, _T),
+    ("the texts are not normalized: bring them to length 1, too", _UNIT_F, _T),
+    ("the features are not normalized: bring them to length 1, too", _F, _UNIT_T),
 ]
-_APART = torch.cdist(_UNIT_F, _UNIT_T)
-_FAR = (VALUES[:, None] - LEVELS).abs().double()
-_WEIGHTS = (_FAR - _FAR.min()) / _FAR.max()
-_SIGNED = VALUES[:, None] - LEVELS
-_OWN = (_UNIT_F - _UNIT_T[RANKS]).square().sum(1)
-PULLS = [
-    ("", _OWN.mean()),
-    *((told, (f - t[RANKS]).square().sum(1).mean()) for told, f, t in _UNNORMALISED),
-    ("every picture meets all texts: take the text of its own rank, texts[ranks]",
-     _APART.square().mean()),
-    ("the distance is not squared: in tightness it is", _OWN.sqrt().mean()),
-    ("you take the mean over the D coordinates: a squared distance is their sum", _OWN.mean() / 3),
-    ("that is the sum over the pictures: take the mean", _OWN.sum()),
-    ("the sign is turned round: minus a distance, made small, pushes from the own text",
-     -_OWN.mean()),
+_DISTANCES = torch.cdist(_UNIT_F, _UNIT_T)
+_SIGNED = VALUES[:, None] - RANK_VALUES
+_GAPS = _SIGNED.abs().double()
+_WEIGHTS = (_GAPS - _GAPS.min()) / _GAPS.max()
+_SQUARED = (_UNIT_F - _UNIT_T[RANKS]).square().sum(1)
+
+
+def _diversity(weights: Tensor, distances: Tensor = _DISTANCES) -> Tensor:
+    return -(weights * distances).mean()
+
+
+TIGHTNESS = [
+    ("", _SQUARED.mean()),
+    *((text, (f - t[RANKS]).square().sum(1).mean()) for text, f, t in _UNNORMALIZED),
+    ("you pair every image with all texts: take texts[ranks]", _DISTANCES.square().mean()),
+    ("the distance is not squared: in tightness it is", _SQUARED.sqrt().mean()),
+    ("you take the mean over the D coordinates: take their sum", _SQUARED.mean() / 3),
+    ("that is the sum over the images: take the mean", _SQUARED.sum()),
+    ("the sign is wrong: it pushes images from their own text", -_SQUARED.mean()),
 ]  # fmt: skip
-PUSHES = [
-    ("", -(_WEIGHTS * _APART).mean()),
-    *((told, -(_WEIGHTS * torch.cdist(f, t)).mean()) for told, f, t in _UNNORMALISED),
-    ("the distance is squared: in diversity it is not", -(_WEIGHTS * _APART**2).mean()),
-    ("value - level has a sign: take the absolute value",
-     -((_SIGNED - _SIGNED.min()) / _SIGNED.max() * _APART).mean()),
-    ("the weights are bare distances of labels: less their least, divided by their greatest",
-     -(_FAR * _APART).mean()),
-    ("the least is not taken off the weights", -(_FAR / _FAR.max() * _APART).mean()),
-    ("the greatest is taken when the least is off already: take both from |value - level|",
-     -((_FAR - _FAR.min()) / (_FAR.max() - _FAR.min()) * _APART).mean()),
-    ("the weights are rescaled row by row: least and greatest of the whole matrix",
-     -((_FAR - _FAR.amin(1, keepdim=True)) / _FAR.amax(1, keepdim=True) * _APART).mean()),
-    ("there are no weights: the further a rank, the harder the push", -_APART.mean()),
-    ("that is the sum: take the mean over all pictures and ranks", -(_WEIGHTS * _APART).sum()),
-    ("the sign is turned round: a distance, made small, pulls to far ranks. Minus it",
-     (_WEIGHTS * _APART).mean()),
+DIVERSITY = [
+    ("", _diversity(_WEIGHTS)),
+    *((text, _diversity(_WEIGHTS, torch.cdist(f, t))) for text, f, t in _UNNORMALIZED),
+    ("the distance is squared: in diversity it is not", _diversity(_WEIGHTS, _DISTANCES**2)),
+    ("value - rank value has a sign: take the absolute value",
+     _diversity((_SIGNED - _SIGNED.min()) / _SIGNED.max())),
+    ("the weights are bare label distances: subtract their minimum, divide by their maximum",
+     _diversity(_GAPS)),
+    ("the minimum is not subtracted from the weights", _diversity(_GAPS / _GAPS.max())),
+    ("you take the maximum after you subtract the minimum: take it before",
+     _diversity((_GAPS - _GAPS.min()) / (_GAPS.max() - _GAPS.min()))),
+    ("the weights are rescaled row by row: take minimum and maximum of the whole matrix",
+     _diversity((_GAPS - _GAPS.amin(1, keepdim=True)) / _GAPS.amax(1, keepdim=True))),
+    ("there are no weights: the further a rank, the larger its weight", -_DISTANCES.mean()),
+    ("that is the sum: take the mean over all images and ranks", -(_WEIGHTS * _DISTANCES).sum()),
+    ("the sign is wrong: it pulls to far ranks. Take minus the mean", -_diversity(_WEIGHTS)),
 ]  # fmt: skip
 
 
@@ -160,104 +147,85 @@ def pull_and_push(my_tightness: Callable, my_diversity: Callable) -> str | None:
     Tightness takes ``(B, D)`` features, ``(M, D)`` texts and ``(B,)`` ranks; diversity features,
     texts, ``(B,)`` values and ``(M,)`` rank_values, from which its weights follow.
     """
-    both_fit = "values[:, None] - rank_values and torch.cdist(features, texts) are both (B, M)"
-    own_fit = "texts[ranks] gives a row for each picture"
-    told, stubs = [], 0
-    for name, function, others, known, fit in (
-        ("my_tightness", my_tightness, (RANKS,), PULLS, own_fit),
-        ("my_diversity", my_diversity, (VALUES, LEVELS), PUSHES, both_fit),
+    pairs = "values[:, None] - rank_values and torch.cdist(features, texts) are both (B, M)"
+    messages, stub = [], "it returns nothing yet"
+    for function, labels, known, hint in (
+        (my_tightness, (RANKS,), TIGHTNESS, "texts[ranks] has a row per image"),
+        (my_diversity, (VALUES, RANK_VALUES), DIVERSITY, pairs),
     ):
         try:
-            complaint = _judged(function, others, known)
-        except Unfinished:
-            stubs += 1
-            complaint = "it returns nothing yet"
-        except Exception as error:  # the other function deserves its answer, too
-            complaint = f"it raised {type(error).__name__}: {error}"
-            if "must match the size" in str(error):
-                complaint = f"shapes do not fit: {fit}"
-        told.append(f"{name}: {complaint}" if complaint else f"{name} is right")
-    if stubs == len(told):
-        raise Unfinished
-    return None if all(line.endswith(" is right") for line in told) else ". ".join(told)
+            message = _check_loss(function, labels, known)
+        except NotImplementedYet:
+            message = stub
+        except Exception as error:  # so that the other function is still checked
+            shapes_differ = "must match the size" in str(error)
+            raised = f"it raised {type(error).__name__}: {error}"
+            message = f"shapes differ: {hint}" if shapes_differ else raised
+        messages.append(message)
+    if messages == [stub, stub]:
+        raise NotImplementedYet
+    parts = [f": {message}" if message else " is right" for message in messages]
+    return "my_tightness{}. my_diversity{}".format(*parts) if any(messages) else None
 
 
-def _judged(function: Callable, others: tuple[Tensor, ...], known: list) -> str | None:
-    answer = called(function, FEATURES, TEXTS, *others)
-    if not isinstance(answer, Tensor):
-        return (
-            f"you return a {type(answer).__name__}, which no gradient can pass: return a tensor, "
-            "without item or numpy"
-        )
-    if answer.shape != ():
-        over = {(6,): "a number for each picture", (6, 5): "a number for each pair"}
-        shape = over.get(tuple(answer.shape), f"shape {tuple(answer.shape)}")
-        return f"you return {shape}: take the mean, a scalar"
-    if not answer.isfinite():
-        return f"your answer is {answer.item()}: is there a division by 0, or a root of less?"
-    diagnosis = resembling(answer.item(), known)
-    if diagnosis is None:
-        right = known[0][1]
-        return f"for 6 pictures and 5 ranks the answer is {right:.4f}; yours is {answer:.4f}"
-    return diagnosis or _ungraded(function, others)
+def _check_loss(function: Callable, labels: tuple[Tensor, ...], known: list) -> str | None:
+    answer = call_solution(function, FEATURES, TEXTS, *labels)
+    hints = {(6,): "a number per image: take the mean", (6, 5): "a number per pair: take the mean"}
+    if message := check_tensor(answer, (), hints):
+        return message
+    mistake = find_mistake(answer.item(), known)
+    if mistake is None:
+        return f"for 6 images and 5 ranks the result is {known[0][1]:.4f}; yours is {answer:.4f}"
+    return mistake or _check_loss_gradients(function, labels)
 
 
-def _ungraded(function: Callable, others: tuple[Tensor, ...]) -> str | None:
-    """Look at gradients, also of pictures on their words, where a root has an infinite slope."""
+def _check_loss_gradients(function: Callable, labels: tuple[Tensor, ...]) -> str | None:
+    """Check gradients, also at distance 0, where the slope of a square root is infinite."""
 
-    def result(features: Tensor, texts: Tensor) -> Tensor:
-        return function(features, texts, *(each.clone() for each in others))
+    def loss(features: Tensor, texts: Tensor) -> Tensor:
+        return function(features, texts, *(label.clone() for label in labels))
 
-    if complaint := unreached(result, features=FEATURES, texts=TEXTS):
-        return complaint
-    leaves = [each.clone().requires_grad_() for each in (2 * STANDING[RANKS], STANDING)]
-    standing = result(*leaves)
-    gradients = torch.autograd.grad(standing, leaves)
-    if standing.isfinite() and all(gradient.isfinite().all() for gradient in gradients):
+    if message := check_gradients(loss, features=FEATURES, texts=TEXTS):
+        return message
+    leaves = [tensor.clone().requires_grad_() for tensor in (2 * AXIS_TEXTS[RANKS], AXIS_TEXTS)]
+    result = loss(*leaves)
+    gradients = torch.autograd.grad(result, leaves)
+    if result.isfinite() and all(gradient.isfinite().all() for gradient in gradients):
         return None
-    what = "gradient" if standing.isfinite() else "answer"
-    return (
-        f"right but where a picture stands on its word: there the {what} is not finite, for a root "
-        "has an infinite slope at 0, and rounding may bring it less than 0. torch.cdist minds that"
-    )
+    what = "gradient" if result.isfinite() else "result"
+    hint = f"the {what} is not finite (a root of 0, or of less by rounding?). Use torch.cdist"
+    return f"right except where image and text features are equal: {hint}"
 
 
-# ------------------------------------------------------------- 5: what LoRA adds
-# The last is square, so that a mistake in one of two unequal widths shows beside it.
+# ------------------------------------------------------------- 5: parameters of LoRA
+# The last is square, so that a count that is right only for equal widths is recognized.
 LAYERS = ((512, 2048, 8), (192, 64, 3), (768, 768, 4))
 _WRONG_COUNTS = [
-    ("that is the full matrix, which stays as it is: LoRA adds rank * in and rank * out",
-     lambda i, o, r: i * o),
-    ("the frozen weights are in: count only what is added and trained",
-     lambda i, o, r: i * o + r * (i + o)),
-    ("you forget the second matrix: back up from the rank, out x rank", lambda i, o, r: r * i),
-    ("you forget the first matrix: down to the rank, rank x in", lambda i, o, r: r * o),
-    ("you count a bias: LoRA's two matrices have none, and the layer's own is not new",
-     lambda i, o, r: r * (i + o) + o),
-    ("right only where both widths are equal: one matrix is rank x in, the other out x rank",
-     lambda i, o, r: 2 * r * i),
+    ("that is the full, frozen matrix: count rank * in + rank * out", lambda i, o, r: i * o),
+    ("you count the frozen weights: count what is trained", lambda i, o, r: i * o + r * (i + o)),
+    ("you omit the second matrix, up from the rank: out x rank", lambda i, o, r: r * i),
+    ("you omit the first matrix, down to the rank: rank x in", lambda i, o, r: r * o),
+    ("you count a bias: LoRA's two matrices have none", lambda i, o, r: r * (i + o) + o),
+    ("right only where both widths are equal: rank x in, out x rank", lambda i, o, r: 2 * r * i),
 ]  # fmt: skip
 
 
 @exercise_check
 def lora_parameters(function: Callable) -> str | CheckResult:
-    """Two thin matrices: rank times the sum of the widths."""
-    answers = [called(function, *layer) for layer in LAYERS]
+    """Number of parameters that LoRA adds to a linear layer: rank * (width_in + width_out)."""
+    answers = [call_solution(function, *layer) for layer in LAYERS]
     for answer in answers:
         if isinstance(answer, bool) or not isinstance(answer, Real):
-            return f"you return a {type(answer).__name__}: parameters are counted by an int"
-    wrong = ((told, [count(*each) for each in LAYERS]) for told, count in _WRONG_COUNTS)
-    if diagnosis := resembling(answers, wrong):
-        return diagnosis
+            return f"you return a {type(answer).__name__}: return the number of parameters, an int"
+    wrong = ((text, [count(*layer) for layer in LAYERS]) for text, count in _WRONG_COUNTS)
+    if mistake := find_mistake(answers, wrong):
+        return mistake
     for answer, (width_in, width_out, rank) in zip(answers, LAYERS, strict=True):
-        right = rank * (width_in + width_out)
-        if answer != right:
-            return (
-                f"a layer of {width_in} x {width_out} gets {right} parameters at rank {rank}; you "
-                f"count {answer}"
-            )
+        if answer != (expected := rank * (width_in + width_out)):
+            layer = f"a layer of {width_in} x {width_out}"
+            return f"{layer} gets {expected} parameters at rank {rank}; you count {answer}"
     if not all(isinstance(answer, Integral) for answer in answers):
-        return "the number is right, but it is a float: parameters are counted by an int"
+        return "the number is right, but it is a float: return an int"
     width_in, width_out, rank = LAYERS[0]
     full, added = width_in * width_out, int(answers[0])
     return CheckResult(

@@ -1,4 +1,4 @@
-"""Checks of notebook 04: what is asked of pairs of pictures, and of batches."""
+"""Checks of notebook 04."""
 
 from .batches import rank_batch
 from .pairs import antisymmetry, shortcut, ties

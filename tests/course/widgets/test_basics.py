@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import numpy as np
+from figures import title
+
+from ordlib.course import widgets
+from ordlib.course.widgets import basics
+from ordlib.tasks import load_task
+
+COUNTING, DATING = load_task("counting"), load_task("dating")
+
+
+def test_simulate_predictions_has_the_given_error_distribution():
+    y_true = np.full(4000, 10.0)
+    y_pred = widgets.simulate_predictions(y_true, COUNTING, bias=2, spread=1, hits=0.25)
+    assert abs((y_pred == y_true).mean() - 0.25) < 0.03
+    missed = y_pred[y_pred != y_true]
+    assert abs(missed.mean() - 12) < 0.1
+    assert abs(missed.std() - 1) < 0.05
+
+
+def test_explore_predictor_redraws(data, record_calls):
+    ax = widgets.draw_predictor(data.values, COUNTING, bias=0, spread=0, hits=0)
+    assert "MAE 0.00 objects   accuracy 1.00" in title(ax)
+    calls = record_calls(basics, "draw_predictor")
+    widgets.explore_predictor(data.values, COUNTING).children[0].children[2].value = 0.8
+    assert [kwargs["hits"] for *_, kwargs in calls] == [0.3, 0.8]
+
+
+def test_draw_rank_shows_images_or_a_message(data):
+    ax = widgets.draw_rank(data, 1)
+    assert "counting: 2" in title(ax)
+    assert np.array_equal(ax.images[0].get_array()[:64, :64], data.images[1])
+    assert "no image is labelled 20" in title(widgets.draw_rank(data, 19))
+
+
+def test_explore_datasets_resets_the_rank(data, record_calls):
+    calls = record_calls(basics, "draw_rank")
+    other = replace(data, task=DATING, values=np.arange(7.0) % 5)
+    box = widgets.explore_datasets({"counting": data, "dating": other})
+    menu, ranks = box.children[0].children
+    ranks.value = 12
+    menu.value = "dating"
+    assert ranks.max == 4
+    assert calls[-1] == (other, 0, {})
+    assert all(dataset is data or rank <= 4 for dataset, rank, _ in calls)

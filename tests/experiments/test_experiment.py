@@ -1,0 +1,180 @@
+"""One experiment: its name, its few-shot subset, its row."""
+
+import json
+from collections import Counter
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from small_splits import noise
+
+from ordlib import ImageData, load_task
+from ordlib.experiments import experiment as module
+from ordlib.experiments.experiment import Experiment, few_shot_subset, run_experiment
+from ordlib.metrics import compute_metrics
+from ordlib.training import TrainingConfig
+
+EXPERIMENT = Experiment(
+    label="CORN", method="corn", task="dating", config=TrainingConfig(epochs=1, batch_size=8)
+)
+
+
+@pytest.fixture(autouse=True)
+def small(clip, monkeypatch):
+    """A tiny backbone and few images."""
+    monkeypatch.setattr(module, "load_data", noise)
+    monkeypatch.setattr(module, "_load_backbone", lambda: clip)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Record the arguments and results of ``fit``."""
+    calls, fit = [], module.fit
+
+    def recording(*args, **kwargs):
+        history = fit(*args, **kwargs)
+        calls.append((args, history))
+        return history
+
+    monkeypatch.setattr(module, "fit", recording)
+    return calls
+
+
+def test_experiment_name_depends_on_every_field():
+    configs = [
+        {"batch_size": 9}, {"lr_multipliers": {"image_encoder": 0.3}}, {"epochs": 2},
+        {"learning_rate": 0.0030000001},
+    ]  # fmt: skip
+    changes = {
+        "label": ["CORN 2", "corn"], "method": ["coop"], "task": ["ageing"], "seed": [1, 2],
+        "config": [replace(EXPERIMENT.config, **change) for change in configs],
+        "options": [{"adapter": True}, {"adapter": False}, {"image_encoder": "lora"}],
+        "task_overrides": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
+        "shots": [0, 1, 2], "split": ["val"], "score_ordinality": [True],
+    }  # fmt: skip
+    assert set(changes) == {field.name for field in fields(Experiment)}
+    changed = [replace(EXPERIMENT, **{name: v}) for name, values in changes.items() for v in values]
+    names = [experiment.name for experiment in [EXPERIMENT, *changed]]
+    assert len(set(names)) == len(names)
+    assert replace(EXPERIMENT).name == EXPERIMENT.name
+    assert not any(set(name) & set(" /\\") for name in names)
+
+
+def of_ranks(ranks: list[int]) -> ImageData:
+    data = noise("dating", "train", 64)
+    return replace(
+        data,
+        values=data.task.rank_values[ranks],
+        images=np.arange(len(ranks) * 12, dtype=np.uint8).reshape(-1, 2, 2, 3),
+        metadata=data.metadata.iloc[np.zeros(len(ranks), dtype=int)],
+    )
+
+
+@pytest.mark.parametrize("shots", [1, 2, 3, 7])
+def test_few_shot_subset_samples_each_rank(shots):
+    ranks = [0, 0, 1, 0, 3, 1, 0, 4, 4, 4]
+    data = few_shot_subset(of_ranks(ranks), shots, seed=0)
+    counts = Counter(data.ranks.tolist())
+    assert counts == {rank: min(count, shots) for rank, count in Counter(ranks).items()}
+    firsts = [image[0, 0, 0] for image in data.images]
+    assert len(set(firsts)) == len(data)
+    for first, rank in zip(firsts, data.ranks, strict=True):
+        assert ranks[first // 12] == rank
+
+
+def test_few_shot_subset_can_sample_every_image():
+    data = of_ranks([0, 0, 0, 0, 2, 2])
+    drawn = Counter(few_shot_subset(data, 1, seed).images[0][0, 0, 0] // 12 for seed in range(200))
+    assert set(drawn) == {0, 1, 2, 3}
+    assert min(drawn.values()) > 25
+
+
+def test_run_experiment_returns_row_and_errors(tmp_path, fits):
+    row, errors = run_experiment(
+        replace(EXPERIMENT, seed=3, options={"image_encoder": "lora"}), tmp_path
+    )
+    (model, train, val, config), history = fits[0]
+    test = noise("dating", "test", 64)
+    prediction = model.predict(test)
+    expected = compute_metrics(test.task, test.values, prediction)
+    assert (train.fingerprint, val.fingerprint) == ("dating-train", "dating-val")
+    assert config.seed == model.options.seed == 3
+    assert np.array_equal(errors, np.abs(test.values - prediction.value))
+    assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)
+    for name in ("mae", "accuracy", "spearman", "kappa"):
+        assert row[name] == pytest.approx(expected[name], abs=1e-6)
+    known = {"method": "CORN", "task": "dating", "image_encoder": "lora", "seed": 3}
+    known |= {"learning_rate": 0.003, "steps": history.attrs["steps"]}
+    assert row.items() >= known.items()
+    assert row["seconds"] > 0
+    assert row["device"].startswith("cpu (")
+    assert "shots" not in row
+
+
+def test_run_experiment_caches_results(tmp_path, fits):
+    row, errors = run_experiment(EXPERIMENT, tmp_path)
+    again, same = run_experiment(EXPERIMENT, tmp_path)
+    assert len(fits) == 1
+    assert again == row
+    assert np.array_equal(same, errors)
+    run_experiment(replace(EXPERIMENT, seed=1), tmp_path)
+    assert len(fits) == 2
+
+
+def test_run_experiment_repeats_an_interrupted_run(tmp_path, fits, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dumps", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(EXPERIMENT, tmp_path)
+    row, _ = run_experiment(EXPERIMENT, tmp_path)
+    assert len(fits) == 2
+    assert json.loads((tmp_path / f"{EXPERIMENT.name}.json").read_text()) == row
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_run_experiment_repeats_few_shot_subset_to_epoch_size(shots, tmp_path, fits, monkeypatch):
+    monkeypatch.setattr(module, "FEW_SHOT_EPOCH_SIZE", 32)
+    row, _ = run_experiment(replace(EXPERIMENT, shots=shots), tmp_path)
+    train = fits[0][0][1]
+    assert row["shots"] == shots
+    assert row["steps"] == len(train) // 8 == 4
+    subset = few_shot_subset(noise("dating", "train", 64), shots, seed=0)
+    expected = {image.tobytes() for image in subset.images}
+    times = Counter(image.tobytes() for image in train.images)
+    assert set(times) == expected
+    assert max(times.values()) - min(times.values()) <= 1
+
+
+def test_run_experiment_applies_task_overrides_to_all_splits(tmp_path, fits):
+    task_overrides = {"bin_edges": (0, 2), "bin_phrases": ("old", "new")}
+    run_experiment(
+        replace(EXPERIMENT, method="numclip", task_overrides=task_overrides, split="val"), tmp_path
+    )
+    model, train, val, _ = fits[0][0]
+    for task in (model.task, train.task, val.task):
+        assert task == replace(load_task("dating"), **task_overrides)
+
+
+def test_run_experiment_on_val_never_loads_test(tmp_path, monkeypatch):
+    splits = []
+
+    def recording(task, split, image_size):
+        splits.append(split)
+        return noise(task, split, image_size)
+
+    monkeypatch.setattr(module, "load_data", recording)
+    _, errors = run_experiment(replace(EXPERIMENT, split="val"), tmp_path)
+    assert splits == ["train", "val"]
+    assert len(errors) == 10
+
+
+@pytest.mark.parametrize("method", ["zero-shot", "probe"])
+def test_run_experiment_without_training_has_no_steps(method, tmp_path, fits):
+    row, errors = run_experiment(replace(EXPERIMENT, label=method, method=method), tmp_path)
+    assert not fits
+    assert not {"learning_rate", "steps"} & set(row)
+    assert row["image_encoder"] == "frozen"
+    assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)
