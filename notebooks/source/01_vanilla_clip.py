@@ -512,7 +512,7 @@ _ = plots.dose_response(doses, shares)
 # fewer than the pico-clip above, and were tested on other pictures: their dose 0 differs from
 # its numbers.*
 #
-# **What you should see.** *Order* comes almost at once: 365<!--=dose.0.003.counting_captions-->
+# **What you should see.** *Order* comes almost at once: 365<!--=dose.0.003.count_captions-->
 # captions that count, among 240<!--=pairs--> thousand, take Spearman from about nothing to
 # 0.78<!--=dose.0.003.count_spearman-->. *Size* comes slowly: the error is
 # 5.0<!--=dose.0.count_mae--> objects without, 3.2<!--=dose.0.03.count_mae--> at 3 %,

@@ -294,7 +294,7 @@ for quantity in ("seconds", "peak_mib"):
 #
 # **What you should see.** As written, twice the pictures cost about four times as much once there are
 # many. At 64 the shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with
-# one thread, and takes a 43<!--=cost.mib-->th of the memory. Other machines and numbers of threads
+# one thread, and takes a 43<!--=cost.peak_mib-->th of the memory. Other machines and numbers of threads
 # give other ratios; how the lines rise stays. At 256 pictures, where the
 # shortcut needs less than half a gigabyte, the other would need
 # 45<!--=cost.256--> of them.
@@ -926,7 +926,7 @@ check.rank_batch(batch_solved)
 #   orders with 0.88<!--=counting.absent objects.ranking adapter.spearman-->, NumCLIP, which cannot be asked, with
 #   0.25<!--=counting.absent objects.NumCLIP.spearman-->. At its one question NumCLIP is the better counter.
 # * One softmax over two pictures is two summaries and a gate. That is exact, and at 64 pictures
-#   313<!--=cost.seconds--> times as fast, in a 43<!--=cost.mib-->th of the memory.
+#   313<!--=cost.seconds--> times as fast, in a 43<!--=cost.peak_mib-->th of the memory.
 # * What is found for a pair is antisymmetric, what is made of it is not. A tie has no order to
 #   teach; told "no" about ties, the ranking head denies a little of everything.
 # * The sentence says *which* objects; asked for absent ones the score falls. It does not yet say *how
