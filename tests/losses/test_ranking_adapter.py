@@ -25,8 +25,8 @@ def naive_dual_loss(scores: Tensor, logits: Tensor, targets: Tensor, tie_handlin
                 if tie_handling == "mask":
                     continue
                 target = {"half": 0.5, "zero": 0.0}[tie_handling]
-            p = 1 / (1 + torch.exp(-logits[i, j]))
-            pairs.append(-target * torch.log(p) - (1 - target) * torch.log(1 - p))
+            p, q = (1 / (1 + torch.exp(-x)) for x in (logits[i, j], -logits[i, j]))  # q = 1 - p
+            pairs.append(-target * torch.log(p) - (1 - target) * torch.log(q))
     ranking = sum(pairs) / len(pairs) if pairs else 0.0
     return 0.2 * torch.log(1 + sum(smooth_l1) / len(smooth_l1)) + ranking
 

@@ -13,7 +13,7 @@ from ...tasks import OrdinalTask
 from .style import PALETTE, method_colors
 
 # Axis label, and what a smaller value means.
-QUANTITIES = {"seconds": ("seconds", "faster"), "peak_mib": ("MiB at the peak", "less memory")}
+QUANTITIES = {"seconds": ("seconds", "faster"), "peak_mib": ("peak memory (MiB)", "less memory")}
 FORM_COLORS = {"pairwise": PALETTE["red"], "shortcut": PALETTE["blue"]}
 
 
@@ -36,7 +36,7 @@ def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = 
         legend=False,
     )  # fmt: skip
     ax.set(xlabel=f"mean absolute error ({task.unit})", ylabel=None)
-    ax.set_title(f"{task.name}: a dot a seed, a bar their mean")
+    ax.set_title(f"{task.name}: seeds and their mean")
     return ax
 
 
@@ -68,7 +68,7 @@ def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = Non
     shots = sorted(rows["shots"].unique())
     ax.set_xticks(shots, [f"{number:g}" for number in shots])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set(xlabel="labels for each rank", ylabel=f"mean absolute error ({task.unit})")
+    ax.set(xlabel="labels per rank", ylabel=f"mean absolute error ({task.unit})")
     ax.set_title(task.name)
     sns.move_legend(ax, "upper left", bbox_to_anchor=(1.01, 1), title=None)
     return ax

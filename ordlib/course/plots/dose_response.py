@@ -16,7 +16,7 @@ from .style import METHOD_COLORS, PALETTE
 
 # Legend label, axis label and color of a column of the table.
 Metric = namedtuple("Metric", "label unit color")
-_SHARE, _OBJECTS = "share right", "mean absolute error (objects)"
+_SHARE, _OBJECTS = "accuracy", "mean absolute error (objects)"
 METRICS = {
     "count_accuracy": Metric("exact count", _SHARE, METHOD_COLORS["zero-shot"]),
     "count_mae": Metric("zero-shot numerals", _OBJECTS, METHOD_COLORS["zero-shot"]),

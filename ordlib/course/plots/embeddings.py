@@ -67,7 +67,7 @@ def fcrc_weight_heatmap(weights: ArrayLike, names: Sequence[str], ax: Axes | Non
     ax = ax or plt.subplots(figsize=(6, 4.6))[1]
     kwargs = {"center": 1, "cmap": "vlag", "linewidths": 1, "annot": len(names) <= MAX_ANNOTATED}
     heatmap(weights, names, 20, "weight", ax, **kwargs)
-    ax.set(xlabel="bin that is weighed", ylabel="the image's own bin")
+    ax.set(xlabel="weighted bin", ylabel="the image's own bin")
     return ax
 
 

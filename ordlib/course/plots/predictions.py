@@ -37,7 +37,7 @@ def confusion(
     ranks = [task.rank_index(values) for values in (y_true, y_pred)]
     table = confusion_matrix(*ranks, labels=np.arange(task.num_ranks), normalize="true")
     kwargs = {"vmin": 0, "cmap": "Blues", "annot": task.num_ranks <= MAX_ANNOTATED}
-    heatmap(table, rank_labels(task), 10, "share of the row", ax, **kwargs)
+    heatmap(table, rank_labels(task), 10, "fraction of the row", ax, **kwargs)
     ax.set(xlabel="predicted", ylabel="true")
     return ax
 
@@ -102,7 +102,7 @@ def per_rank_accuracy(
     )  # fmt: skip
     ax.axhline(1 / task.num_ranks, color="black", linestyle="--", linewidth=1, label="chance")
     set_rank_ticks(ax.xaxis, task, 12)
-    ax.set(ylim=(-0.03, 1.03), xlabel=f"true ({task.unit})", ylabel="share right")
+    ax.set(ylim=(-0.03, 1.03), xlabel=f"true ({task.unit})", ylabel="accuracy")
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 

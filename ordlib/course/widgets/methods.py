@@ -178,13 +178,13 @@ def blend_figure(model: L2RCLIP, alpha: float | None = None) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
     with torch.no_grad():
         features = [model.text_features(a).cpu() for a in (0.0, weight)]
-    titles = ["alpha = 0: RankFormer is left out", f"alpha = {weight:.3g}"]
+    titles = ["alpha = 0: without RankFormer", f"alpha = {weight:.3g}"]
     if weight == model_alpha:
         titles[1] += ", the model's own"
     for ax, title, rows in zip(axes, titles, features, strict=True):
         similarity_heatmap(rows, model.task.rank_names, ax)
         ordinality, smallest = ordinality_score(rows).chance_corrected, rank_similarity(rows).min()
-        summary = f"ordinality {ordinality:.2f}, least cosine {smallest:.3f}"
+        summary = f"ordinality {ordinality:.2f}, smallest cosine {smallest:.3f}"
         ax.set_title(f"{title}\n{summary}", loc="left", fontsize=11)
     return figure
 

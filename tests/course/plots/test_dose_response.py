@@ -61,7 +61,7 @@ def test_dose_response_draws_several_metrics_in_different_colors():
     assert legend(ax) == ["exact count", "name of the object", *conditions]
     assert len({line.get_color() for line in ax.lines if len(line.get_xdata())}) == 2
     assert len(dots(ax)) == 20
-    assert ax.get_ylabel() == "share right"
+    assert ax.get_ylabel() == "accuracy"
 
 
 @pytest.mark.parametrize(

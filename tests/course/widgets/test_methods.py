@@ -128,7 +128,7 @@ def test_blend_figure_equals_pairwise_cosines(model, alpha):
         expected = naive_similarity(model, weight)
         np.testing.assert_allclose(cosines, expected, atol=1e-5)
         score = ordinality_score(model.text_features(weight).detach()).chance_corrected
-        assert f"ordinality {score:.2f}, least cosine {np.min(expected):.3f}" in title
+        assert f"ordinality {score:.2f}, smallest cosine {np.min(expected):.3f}" in title
         assert f"alpha = {weight:g}" in title
     assert ("the model's own" in axes[1].get_title(loc="left")) == (alpha is None)
     assert [text.get_text() for text in axes[1].get_yticklabels()] == list(NAMES)
