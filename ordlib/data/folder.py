@@ -10,7 +10,7 @@ import pandas as pd
 from ..tasks import OrdinalTask, load_task
 from ..utils.cache import content_hash
 from .dataset import ImageData
-from .label_files import read_labels
+from .label_files import SPLIT_NAMES, read_labels
 from .splits import split_indices
 from .validation import validate_samples
 
@@ -26,6 +26,7 @@ def load_folder(
     split_column: str | None = None,
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
+    first_label: int | None = None,
 ) -> ImageData | dict[str, ImageData]:
     """Load an image folder, labelled by a table, a list file or class folders.
 
@@ -42,6 +43,8 @@ def load_folder(
         splits: fractions of new splits, such as ``{"train": 0.8, "test": 0.2}``, stratified by
             rank; groups stay together.
         seed: random seed of new splits.
+        first_label: for named ranks, the number of the lowest one in the labels (1 for grades
+            1 to 5); None accepts a number only where it equals a name or a position.
 
     Returns:
         One ImageData, or a dict of ImageData by split if splits are given or created.
@@ -68,9 +71,9 @@ def load_folder(
     task = _task(task)
     root = _image_folder(path)
     table = read_labels(root, _label_file(root, labels), image_column, label_column)
-    groups = None if group_column is None else table.column(group_column)
-    split_names = None if split_column is None else table.column(split_column)
-    files, values = validate_samples(root, table, task, required_columns=(groups, split_names))
+    groups = None if group_column is None else _merge_numbers(table.column(group_column))
+    split_names = None if split_column is None else _merge_cases(table.column(split_column))
+    files, values = validate_samples(root, table, task, (groups, split_names), first_label)
     stats = [file.stat() for file in files]
     data = ImageData(
         task=task,
@@ -119,6 +122,18 @@ def _label_file(root: Path, labels: str | os.PathLike | None) -> Path | None:
         if file.is_file():
             return file
     raise FileNotFoundError(f"labels = {str(labels)!r}: no such file in {root} or {Path.cwd()}")
+
+
+def _merge_numbers(groups: pd.Series) -> pd.Series:
+    """Groups "7" and "7.0" are one: pandas writes integers as floats where some are missing."""
+    return groups.str.replace(r"^([+-]?\d+)\.0+$", r"\1", regex=True)
+
+
+def _merge_cases(split_names: pd.Series) -> pd.Series:
+    """Splits "Train" and "train" are one; in lower case if it is a usual name of a split."""
+    folded = split_names.str.casefold()
+    first_spelling = split_names.groupby(folded).transform("first")
+    return first_spelling.mask(folded.isin(SPLIT_NAMES), folded).rename(split_names.name)
 
 
 def _warn_group_leakage(groups: pd.Series | None, split_names: pd.Series) -> None:

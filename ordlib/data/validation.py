@@ -12,6 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ..tasks import OrdinalTask
+from ..tasks.validation import MISSING
 from ..utils.validation import listed
 from .image_io import validate_image
 from .label_files import LabelTable
@@ -22,6 +23,7 @@ def validate_samples(
     table: LabelTable,
     task: OrdinalTask,
     required_columns: Iterable[pd.Series | None] = (),
+    first_label: int | None = None,
 ) -> tuple[list[Path], np.ndarray]:
     """Validate images, labels and required (non-empty) columns of a label table.
 
@@ -36,12 +38,17 @@ def validate_samples(
     values = np.full(len(files), np.nan)
     for index, label in enumerate(table.labels):
         try:
-            values[index] = task.parse_label(label)
+            values[index] = task.parse_label(label, first_label=first_label)
         except ValueError as error:
             report.add(index, table.label_field, str(error))
     for column in required_columns:
-        for index in [] if column is None else np.flatnonzero(column == ""):
-            report.add(index, f"column {column.name!r}", "is empty")
+        missing = [] if column is None else column.str.casefold().isin(MISSING)
+        for index in np.flatnonzero(missing):
+            report.add(
+                index,
+                f"column {column.name!r}",
+                f"{column.iloc[index]!r} is missing".removeprefix("'' "),
+            )
     _open_images(files, report)
     report.raise_if_any()
     return files, values

@@ -160,20 +160,31 @@ class OrdinalTask:
         text = templates.get_template(self.templates, template, "templates", self.name)
         return templates.placeholder_combinations(text, self.placeholders)
 
-    def parse_label(self, label: object, where: str = "") -> float:
+    def parse_label(
+        self, label: object, where: str = "", *, first_label: int | None = None
+    ) -> float:
         """Parse a label to a value in the task's unit.
 
         Args:
             label: number (or its text), value or rank name, case-insensitive. For named ranks, a
-                number must equal a rank value.
+                number must equal a name as a number, or a position other than the default ones.
             where: file and row for error messages: ``"labels.csv, row 12"``.
+            first_label: of named ranks, the number that stands for the lowest one; the labels
+                count up from there.
 
         Raises:
             ValueError: the label is missing, unknown or out of range.
+
+        Example:
+            >>> grades = OrdinalTask(name="grades", unit="grades", values=("bad", "fair", "good"))
+            >>> grades.parse_label("good"), grades.parse_label(3, first_label=1)
+            (2.0, 2.0)
         """
         named = self.positions is not None
         try:
-            return validation.parse_label(label, self._values_by_name, self.name, named)
+            return validation.parse_label(
+                label, self._values_by_name, self.name, named, first_label
+            )
         except ValueError as error:
             raise ValueError(f"{where}: {error}" if where else str(error)) from None
 

@@ -1,6 +1,7 @@
 """Validation of OrdinalTask fields and parsing of labels."""
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Set
 from itertools import pairwise
 from numbers import Integral, Real
@@ -177,10 +178,12 @@ def _phrases(field: str, given: object, count: int | None = None, unit: str = "r
     phrases = tuple(_text(f"{field}[{index}]", text) for index, text in enumerate(texts))
     if not phrases:
         _invalid(field, given, "empty; give at least one entry")
-    folded = [phrase.casefold() for phrase in phrases]
+    folded = [normalize_label(phrase) for phrase in phrases]
     for index, phrase in enumerate(phrases):
         if folded[index] in folded[:index]:
-            _invalid(field, given, f"contains {phrase!r} twice, ignoring case; remove one")
+            _invalid(
+                field, given, f"contains {phrase!r} twice, ignoring case and spaces; remove one"
+            )
     return phrases if count is None else _check_length(field, phrases, count, unit)
 
 
@@ -203,27 +206,39 @@ def rank_values_by_name(
 
 
 def normalize_label(label: object) -> str:
-    """Label as case-folded text without surrounding whitespace."""
-    return str(label).strip().casefold()
+    """Label as case-folded NFC text without surrounding whitespace."""
+    return unicodedata.normalize("NFC", str(label)).strip().casefold()
 
 
 def parse_label(
-    label: object, values_by_name: Mapping[str, float], task: str, named: bool
+    label: object,
+    values_by_name: Mapping[str, float],
+    task: str,
+    named: bool,
+    first_label: int | None = None,
 ) -> float:
-    """Rank value of a label; values between ranks are valid unless the ranks are named."""
+    """Rank value of a label; values between ranks are valid unless the ranks are named.
+
+    A number stands for a named rank only if it equals a name as a number ("1.0" and "1"), or a
+    position that is not merely the index of its rank, or if ``first_label`` says at which number
+    the ranks start.
+    """
     text = normalize_label(label)
     if label is not None and text in values_by_name:
         return values_by_name[text]
     if text in MISSING:
         raise ValueError(f"label {label!r} is missing; add it or remove the image")
-    try:
-        number = math.nan if isinstance(label, bool | np.bool_) else float(text)
-    except ValueError:
-        number = math.nan
-    low, high = min(values_by_name.values()), max(values_by_name.values())
-    if named and number not in values_by_name.values():
+    number = math.nan if isinstance(label, bool | np.bool_) else as_number(text)
+    if named:
+        known = _numbers_of_named_ranks(values_by_name, first_label)
+        if number in known:
+            return known[number]
         options = ", ".join(map(repr, values_by_name))
-        raise ValueError(f"label {label!r} is no rank of task {task!r}; choose one of {options}")
+        remedy = f"choose one of {options}"
+        if not math.isnan(number) and first_label is None:
+            remedy += "; or set first_label, the number of the lowest rank in the labels"
+        raise ValueError(f"label {label!r} is no rank of task {task!r}; {remedy}")
+    low, high = min(values_by_name.values()), max(values_by_name.values())
     if not low <= number <= high:
         problem = "is not a number" if math.isnan(number) else "is outside the ranks"
         raise ValueError(
@@ -231,3 +246,25 @@ def parse_label(
             "correct, extend the task's values"
         )
     return number
+
+
+def as_number(text: str) -> float:
+    """Number of a text, NaN if it is none; unlike ``float`` without "1_000"."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
+
+
+def _numbers_of_named_ranks(
+    values_by_name: Mapping[str, float], first_label: int | None
+) -> dict[float, float]:
+    rank_values = sorted(set(values_by_name.values()))
+    if first_label is not None:
+        return {float(first_label + rank): value for rank, value in enumerate(rank_values)}
+    numbers = {as_number(name): value for name, value in values_by_name.items()}
+    numbers = {number: value for number, value in numbers.items() if not math.isnan(number)}
+    # Default positions are indices, and labels that count from 1 would be one rank off.
+    if numbers or rank_values == list(range(len(rank_values))):
+        return numbers
+    return {value: value for value in rank_values}

@@ -115,7 +115,7 @@ def test_validate_samples_reports_every_error_with_its_row(album, write):
         # The later of two duplicates is the error.
         (9, "path", ROWS[6][0], f"{ROWS[6][0]!r} duplicates row 8"),
         (10, "path", "../secret.png", "'../secret.png' is outside"),
-        (11, "person", " ", "is empty"),
+        (11, "person", " ", "is missing"),
         (12, "path", "", "is empty"),
     ]
     table = write([error[:3] for error in errors])
@@ -209,6 +209,25 @@ def test_load_folder_split_column(album, write):
     table = write(split=["test" if i < 9 else "train" for i in range(60)])
     with pytest.warns(UserWarning, match=r"1 values of 'person' .* \('p1', ...\)"):
         load(album, table, split_column="split", group_column="person")
+
+
+def test_load_folder_merges_numbers_and_cases_of_columns(album, write):
+    table = write(
+        [(i + 2, "person", person) for i, person in enumerate(["7", "7.0", "07", "8.00"])],
+        split=["Train", "train", " TRAIN", "Holdout", "holdout"] * 12,
+    )
+    parts = load(album, table, split_column="split", group_column="person")
+    assert {name: len(part) for name, part in parts.items()} == {"train": 36, "Holdout": 24}
+    assert parts["train"].groups[:3].tolist() == ["7", "7", "07"]
+    assert parts["Holdout"].groups[0] == "8"
+
+
+def test_load_folder_first_label_of_named_ranks(album, tmp_path):
+    (tmp_path / "grades.csv").write_text("path,label\n1_01.png,1.0\n2_02.png,5\n")
+    data = load_folder(album, tmp_path / "grades.csv", "aesthetics", first_label=1)
+    assert data.values.tolist() == [0, 4]
+    with pytest.raises(ValueError, match=r"row 2, column 'label': label '1.0' is no rank .*flawed"):
+        load_folder(album, tmp_path / "grades.csv", "aesthetics")
 
 
 def test_load_folder_fingerprint_depends_on_content(album, write):

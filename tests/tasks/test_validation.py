@@ -106,6 +106,11 @@ MONTHS = OrdinalTask(
     rank_names=("nothing", "half a year", "a year"),
 )  # fmt: skip
 SWAPPED = OrdinalTask(name="x", unit="steps", values=("low", "high"), rank_names=("high", "low"))
+DIGITS = OrdinalTask(name="grades", unit="grades", values=("1", "2", "3", "4", "5"))
+TOAST = OrdinalTask(
+    name="toast", unit="minutes", values=("white", "golden", "burnt"), positions=(0, 3, 7)
+)
+ACCENTED = OrdinalTask(name="x", unit="steps", values=("tea", "caf\u00e9"))
 SEVENS = ["7", 7, 7.0, "7.0", " 7 ", "seven", "SEVEN", np.int64(7), np.float32(7), np.str_("7")]
 
 
@@ -113,7 +118,12 @@ SEVENS = ["7", 7, 7.0, "7.0", " 7 ", "seven", "SEVEN", np.int64(7), np.float32(7
     ("task", "labels", "value"),
     [
         (COUNTING, SEVENS, 7.0),
-        (DATING, ["1950s", "1950S", " 1950s", 2, "2", 2.0], 2.0),
+        (DATING, ["1950s", "1950S", " 1950s"], 2.0),
+        (DIGITS, ["1", 1, 1.0, "1.0", np.float64(1)], 0.0),
+        (DIGITS, ["5", 5.0], 4.0),
+        (MONTHS, [12, "12.0"], 12.0),
+        (TOAST, [3, "3", "3.0", "golden"], 3.0),
+        (ACCENTED, ["caf\u00e9", "CAFE\u0301"], 1.0),
         (QUALITY, ["3.27"], 3.27),
         (QUALITY, ["Good"], 4.0),
         (MONTHS, ["none"], 0.0),
@@ -149,7 +159,7 @@ def test_parse_label_missing_names_row(task, label):
 
 OUTSIDE = [0, 21, "21", -1, 20.001, float("inf")]
 NOT_NUMBERS = ["dozen", "7 cats", True, "1,5", [7], np.True_]
-NOT_NAMES = ["1980s", 5, 1.5, "x", False, "inf"]
+NOT_NAMES = ["1980s", 0, 2, "2", 5, 1.5, "x", False, "inf"]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +168,9 @@ NOT_NAMES = ["1980s", 5, 1.5, "x", False, "inf"]
         *((COUNTING, label, "is outside .*'counting' takes 1 to 20") for label in OUTSIDE),
         *((COUNTING, label, "is not a number.*'counting' takes 1 to") for label in NOT_NUMBERS),
         *((DATING, label, "is no rank .*'dating'.* '1930s', '1") for label in NOT_NAMES),
+        *((DIGITS, label, "is no rank .* '1', '2'.* set first_label") for label in (0, 6, "1.5")),
+        (TOAST, 2, "is no rank .* 'white', 'golden'"),
+        (COUNTING, "1_0", "is not a number"),
         # Missing even where a rank is called none.
         (MONTHS, None, "is missing"),
     ],
@@ -165,3 +178,13 @@ NOT_NAMES = ["1980s", 5, 1.5, "x", False, "inf"]
 def test_parse_label_invalid_lists_valid_labels(task, label, message):
     with pytest.raises(ValueError, match=rf"^label {re.escape(repr(label))} {message}"):
         task.parse_label(label)
+
+
+@pytest.mark.parametrize(("first_label", "value"), [(0, 3.0), (1, 2.0)])
+def test_parse_label_counts_ranks_from_first_label(first_label, value):
+    aesthetics = load_task("aesthetics")
+    assert aesthetics.parse_label("3.0", first_label=first_label) == value
+    assert aesthetics.parse_label("ordinary", first_label=first_label) == 2.0
+    for label in (first_label - 1, first_label + 5, 1.5):
+        with pytest.raises(ValueError, match="is no rank of task 'aesthetics'; choose one of"):
+            aesthetics.parse_label(label, first_label=first_label)
