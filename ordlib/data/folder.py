@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from .validation import validate_samples
 
 def load_folder(
     path: str | os.PathLike,
-    labels: str | os.PathLike | None = None,
+    labels: str | os.PathLike | pd.DataFrame | Sequence[tuple] | None = None,
     task: str | OrdinalTask | None = None,
     *,
     image_column: str = "path",
@@ -34,8 +34,9 @@ def load_folder(
 
     Args:
         path: image folder; image paths are relative to it and must stay inside.
-        labels: label file, relative to the folder or the working directory: a table (.csv, .tsv)
-            or a list (other text files: path, blank, label). None: subfolders named after ranks.
+        labels: label file, relative to the folder or the working directory: a table (.csv, .tsv,
+            .xlsx, metadata.jsonl) or a list (other text files: path, tab or blank, label); or a
+            DataFrame, or (path, label) pairs. None: subfolders named after ranks.
         task: an OrdinalTask or the name of a built-in one.
         image_column, label_column: columns of paths and labels.
         group_column: column of groups (a person, a scene), for splits and confidence intervals.
@@ -70,7 +71,8 @@ def load_folder(
         raise ValueError("split_column= uses existing splits, splits= creates new ones; not both")
     task = _task(task)
     root = _image_folder(path)
-    table = read_labels(root, _label_file(root, labels), image_column, label_column)
+    columns = (image_column, label_column)
+    table = read_labels(root, _label_file(root, labels), *columns, task.label_names)
     groups = None if group_column is None else _merge_numbers(table.column(group_column))
     split_names = None if split_column is None else _merge_cases(table.column(split_column))
     files, values = validate_samples(root, table, task, (groups, split_names), first_label)
@@ -115,9 +117,10 @@ def _image_folder(path: str | os.PathLike) -> Path:
     return root
 
 
-def _label_file(root: Path, labels: str | os.PathLike | None) -> Path | None:
-    if labels is None:
-        return None
+def _label_file(root: Path, labels: object) -> object:
+    """Path of the label file; rows in memory, or None for class folders, as they are."""
+    if not isinstance(labels, str | os.PathLike):
+        return labels
     for file in (root / labels, Path(labels)):
         if file.is_file():
             return file

@@ -1,18 +1,46 @@
 """Read and validate image files; convert to RGB."""
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 # Raster formats only: Pillow passes EPS files, for example, to an external program.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (
-    *(".bmp", ".gif", ".jpeg", ".jpg", ".jp2"),
-    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".jpe", ".jfif", ".jp2", ".pbm"),
+    *(".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
+# Formats that need more than Pillow everywhere has: format, suffixes, whether it is here, remedy.
+OPTIONAL_FORMATS = (
+    ("AVIF", (".avif",), features.check("avif"), "update Pillow to 11.3 or newer"),
+    ("HEIF", (".heic", ".heif"), find_spec("pillow_heif"), "pip install pillow-heif"),
+)
+# Why an image file with this suffix cannot be read here.
+MISSING_DECODERS: dict[str, str] = {}
+for _format, _suffixes, _found, _remedy in OPTIONAL_FORMATS:
+    if _found:
+        FORMATS, SUFFIXES = (*FORMATS, _format), (*SUFFIXES, *_suffixes)
+    else:
+        reason = f"is a {_format} image, which cannot be decoded here: {_remedy}, or convert it"
+        MISSING_DECODERS |= dict.fromkeys(_suffixes, reason)
+if "HEIF" in FORMATS:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
 COLOR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
+# By EXIF orientation; 1 is upright.
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Pillow's modes of 16-bit gray, which depend on its version and the format.
 GRAY_16_MODES = ("I", "I;16", "I;16B", "I;16L")
 
@@ -40,7 +68,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
         (255, 255, 255)
     """
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode in GRAY_16_MODES:
         # Pillow would clip to 255 and make nearly everything white.
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
@@ -48,6 +76,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; other tags, which may be malformed, are not read."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Malformed tags may raise anything.
+        return image
+    return image.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else image
 
 
 def validate_image(
@@ -93,6 +130,8 @@ def validate_image(
     except UnidentifiedImageError:
         if path.stat().st_size == 0:
             return "is an empty file"
+        if path.suffix.lower() in MISSING_DECODERS:
+            return MISSING_DECODERS[path.suffix.lower()]
         return f"is damaged or has an unsupported format (not one of {', '.join(FORMATS)})"
     # As in load_image: a broken file may raise anything. The cause omits the path.
     except Exception as error:

@@ -1,15 +1,23 @@
-"""Parse label files: CSV/TSV tables, list files, class folders."""
+"""Parse labels: CSV/TSV/Excel tables, metadata.jsonl, lists, class folders, DataFrames."""
 
 import csv
 import io
+import json
+import re
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ..utils.validation import listed
+from .image_files import FileScan, is_hidden
 from .image_io import SUFFIXES
 
 TABLES = (".csv", ".tsv", ".tab")
+EXCEL = (".xlsx", ".xls", ".ods")
+JSON_LINES = (".jsonl", ".ndjson")
 SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test")
 
 
@@ -52,14 +60,27 @@ class LabelTable:
 
 
 def read_labels(
-    root: Path, labels: Path | None, image_column: str, label_column: str
+    root: Path,
+    labels: Path | pd.DataFrame | Sequence | None,
+    image_column: str,
+    label_column: str,
+    names: Collection[str] = (),
 ) -> LabelTable:
-    """Read a table, a list file (any other suffix), or class folders (None)."""
+    """Read a table, a list file (any other suffix), rows in memory, or class folders (None).
+
+    Args:
+        root: image folder.
+        labels: label file, DataFrame, or sequence of (path, label) pairs.
+        image_column, label_column: columns of a table.
+        names: case-folded names of ranks, which may contain blanks in a list file.
+    """
     if labels is None:
         return read_class_folders(root)
-    if labels.suffix.lower() in TABLES:
+    if not isinstance(labels, Path):
+        return _as_table(labels, image_column, label_column)
+    if labels.suffix.lower() in (*TABLES, *EXCEL, *JSON_LINES):
         return read_table(labels, image_column, label_column)
-    return read_list(labels)
+    return read_list(labels, names)
 
 
 def read_table(file: Path, image_column: str, label_column: str) -> LabelTable:
@@ -73,30 +94,69 @@ def read_table(file: Path, image_column: str, label_column: str) -> LabelTable:
         >>> table.rows, table.paths, table.labels
         (['row 2'], ['a.jpg'], ['31'])
     """
-    rows, metadata = _parse_table(file)
-    fields = (f"column {image_column!r}", f"column {label_column!r}")
-    table = LabelTable(str(file), rows, metadata, image_column, label_column, *fields)
-    for name in (image_column, label_column):
-        table.column(name)
-    if not rows:
-        raise ValueError(f"{file}: contains no images below its header")
-    return table
+    parse = {**dict.fromkeys(EXCEL, _parse_excel), **dict.fromkeys(JSON_LINES, _parse_json_lines)}
+    rows, metadata = parse.get(file.suffix.lower(), _parse_table)(file)
+    return _checked_table(str(file), rows, metadata, image_column, label_column)
 
 
-def read_list(file: Path) -> LabelTable:
-    """Read lines of a path and a label, separated by the last blank; empty lines are skipped."""
+def read_list(file: Path, names: Collection[str] = ()) -> LabelTable:
+    """Read lines of a path and a label, separated by a tab or the last blank.
+
+    A label may be a name with blanks if it is one of ``names``. Empty lines are skipped.
+    """
     lines = enumerate(_read_text(file).splitlines(), start=1)
     lines = {number: line.strip() for number, line in lines if line.strip()}
     if not lines:
         raise ValueError(f"{file}: is empty; add lines of a path and a label")
-    # A line without a blank is a path with a missing label.
-    entries = [(*line.rsplit(maxsplit=1), "")[:2] for line in lines.values()]
+    entries = [_split_line(line, names) for line in lines.values()]
     return LabelTable(str(file), [f"line {number}" for number in lines], _as_frame(entries))
 
 
+def _split_line(line: str, names: Collection[str]) -> tuple[str, str]:
+    if "\t" in line:
+        path, _, label = line.rpartition("\t")
+        return path.strip(), label.strip()
+    folded = line.casefold()
+    for name in sorted(names, key=len, reverse=True):
+        if folded.endswith(f" {name}"):
+            return line[: -len(name)].strip(), line[-len(name) :]
+    # A line without a blank is a path with a missing label.
+    return (*line.rsplit(maxsplit=1), "")[:2]
+
+
+def _as_table(labels: pd.DataFrame | Sequence, image_column: str, label_column: str) -> LabelTable:
+    """Rows in memory, numbered from 0 as their index, cells as text, missing ones empty."""
+    if isinstance(labels, pd.DataFrame):
+        frame = labels.reset_index(drop=True)
+    else:
+        frame = pd.DataFrame(list(labels), columns=[image_column, label_column])
+    frame = frame.astype(object).where(frame.notna(), "").astype(str)
+    frame = frame.apply(lambda column: column.str.strip()).rename(columns=str)
+    rows = [f"row {index}" for index in range(len(frame))]
+    return _checked_table("labels", rows, frame, image_column, label_column)
+
+
+def _checked_table(
+    source: str, rows: list[str], metadata: pd.DataFrame, image_column: str, label_column: str
+) -> LabelTable:
+    # The name that Hugging Face datasets gives the column.
+    if image_column == "path" and "path" not in metadata and "file_name" in metadata:
+        image_column = "file_name"
+    fields = (f"column {image_column!r}", f"column {label_column!r}")
+    table = LabelTable(source, rows, metadata, image_column, label_column, *fields)
+    for name in (image_column, label_column):
+        table.column(name)
+    if not rows:
+        raise ValueError(f"{source}: contains no images below its header")
+    return table
+
+
 def read_class_folders(root: Path) -> LabelTable:
-    """List the images in subfolders named after their rank, at any depth; skips hidden files."""
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    """List the images in subfolders named after their rank, at any depth; skips hidden files.
+
+    A warning names files and folders that cannot be read and counts other files.
+    """
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
     if not folders:
         raise ValueError(f"{root}: no class folders; create one per rank, or give labels=")
     splits = [folder.name for folder in folders if folder.name.lower() in SPLIT_NAMES]
@@ -109,7 +169,11 @@ def read_class_folders(root: Path) -> LabelTable:
         raise ValueError(
             f"{root}: {len(stray)} images outside the class folders ({stray[0]} ...); move them"
         )
-    images = {folder: [p for p in sorted(folder.rglob("*")) if _is_image(p)] for folder in folders}
+    scans = {folder: FileScan() for folder in folders}
+    for folder, scan in scans.items():
+        scan.add_folder(str(folder))
+    _warn_skipped(root, scans.values())
+    images = {folder: sorted(map(Path, scan.files)) for folder, scan in scans.items()}
     empty = [folder.name for folder, files in images.items() if not files]
     if empty:
         raise ValueError(
@@ -122,20 +186,39 @@ def read_class_folders(root: Path) -> LabelTable:
     return LabelTable(str(root), rows, _as_frame(entries), **fields)
 
 
+def _warn_skipped(root: Path, scans: Iterable[FileScan]) -> None:
+    skipped = [f"{path!r} {reason}" for scan in scans for path, reason in scan.skipped.items()]
+    ignored = sum(scan.ignored for scan in scans)
+    if ignored:
+        skipped.append(f"{ignored} files without an image suffix")
+    if skipped:
+        warnings.warn(f"{root}: left out:{listed(skipped)}", stacklevel=5)
+
+
 def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
     """Row names and cells, parsed with `csv` so that errors name their row."""
     text = _read_text(file)
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    # Excel's own line, which says how the columns are separated.
+    excel_line = re.match(r"\s*\"?sep=(.)\"?[^\S\n]*(?=\n)", text)
+    body = text[excel_line.end() :] if excel_line else text
+    first_line = body.lstrip().partition("\n")[0]
+    delimiter = excel_line[1] if excel_line else max(",;\t", key=first_line.count)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        lines = list(csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise ValueError(f"{file}: invalid table: {error}; check its quotes") from error
-    if not lines:
+    numbered = enumerate(lines, start=1 + text[: len(text) - len(body)].count("\n"))
+    rows = {number: [cell.strip() for cell in line] for number, line in numbered}
+    rows = {number: line for number, line in rows.items() if any(line)}
+    if not rows:
         raise ValueError(f"{file}: is empty; add a header and one row per image")
-    header, *lines = ([cell.strip() for cell in line] for line in lines)
+    header = rows.pop(min(rows))
+    # Spreadsheets save columns that were once used.
+    width = max(len(line) - line[::-1].index(next(filter(None, line[::-1])))
+                for line in (header, *rows.values()))  # fmt: skip
+    header, rows = header[:width], {number: line[:width] for number, line in rows.items()}
     if len(set(header)) < len(header):
         raise ValueError(f"{file}: duplicate column names: {', '.join(map(repr, header))}")
-    rows = {number: line for number, line in enumerate(lines, start=2) if any(line)}
     for number, line in rows.items():
         if len(line) > len(header):
             raise ValueError(
@@ -144,6 +227,33 @@ def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
             )
     cells = [line + [""] * (len(header) - len(line)) for line in rows.values()]
     return [f"row {number}" for number in rows], _as_frame(cells, header)
+
+
+def _parse_json_lines(file: Path) -> tuple[list[str], pd.DataFrame]:
+    """Row names and fields of one JSON object per line, as Hugging Face datasets writes them."""
+    records = {}
+    for number, line in enumerate(_read_text(file).splitlines(), start=1):
+        try:
+            record = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number}: invalid JSON: {error}") from error
+        if record is not None and not isinstance(record, dict):
+            raise ValueError(f"{file}, line {number}: {line[:40]!r} is no JSON object")
+        if record:
+            records[f"line {number}"] = record
+    frame = pd.DataFrame(list(records.values()), dtype=object)
+    return list(records), frame.where(frame.notna(), "").astype(str)
+
+
+def _parse_excel(file: Path) -> tuple[list[str], pd.DataFrame]:
+    """Row names and cells of the first sheet of a spreadsheet."""
+    try:
+        frame = pd.read_excel(file, dtype=str, keep_default_na=False)
+    except ImportError as error:
+        raise ImportError(f"{file}: {error}; or save the table as CSV") from error
+    frame = frame.apply(lambda column: column.str.strip())
+    frame = frame[(frame != "").any(axis=1)]
+    return [f"row {index + 2}" for index in frame.index], frame.reset_index(drop=True)
 
 
 def _as_frame(entries: list, columns: tuple | list = ("path", "label")) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Validate all samples of a label table and report every error."""
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,10 +88,7 @@ def _resolve_paths(root: Path, report: ErrorReport) -> list[Path | None]:
     files: list[Path | None] = []
     first: dict[Path, int] = {}
     for index, name in enumerate(table.paths):
-        file = Path(os.path.normpath(root / name))
-        if "\\" in name and not os.path.isfile(file):
-            # Windows path.
-            file = Path(os.path.normpath(root / name.replace("\\", "/")))
+        file = _find_file(root, name)
         if not name:
             problem = "is empty"
         elif not file.is_relative_to(root):
@@ -106,6 +104,17 @@ def _resolve_paths(root: Path, report: ErrorReport) -> list[Path | None]:
         files.append(None)
         report.add(index, table.path_field, problem)
     return files
+
+
+def _find_file(root: Path, name: str) -> Path:
+    """Path of an image in the folder, also from Windows, in another Unicode form, or by a link."""
+    spellings = [name, name.replace("\\", "/")]
+    spellings += [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    if os.path.isabs(name):
+        spellings.append(os.path.relpath(os.path.realpath(name), os.path.realpath(root)))
+    candidates = [Path(os.path.normpath(root / spelling)) for spelling in spellings]
+    inside = [file for file in candidates if file.is_relative_to(root) and os.path.isfile(file)]
+    return (inside or candidates)[0]
 
 
 def _open_images(files: list[Path | None], report: ErrorReport) -> None:

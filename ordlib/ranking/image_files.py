@@ -4,29 +4,20 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from ..data.image_files import FileScan
 from ..data.image_io import SUFFIXES, validate_image
 from ..utils.cache import atomic_write, cache_dir, content_hash
 
 # Images are resized until the short edge fits: one row of pixels would exceed all memory.
 MAX_ASPECT_RATIO = 100
-
-
-@dataclass
-class FileScan:
-    """Files found in a folder."""
-
-    files: list[str] = field(default_factory=list)  # image files, not yet validated
-    skipped: dict[str, str] = field(default_factory=dict)  # reasons by path
-    ignored: int = 0  # files without an image file extension
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
@@ -44,11 +35,10 @@ def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileS
         raise FileNotFoundError(f"paths = {os.fspath(paths)!r}: no such folder")
     scan = FileScan()
     for path in map(os.fspath, [paths] if is_single else paths):
-        for file in _walk(path, scan) if os.path.isdir(path) else [path]:
-            if os.path.isfile(file):
-                scan.files.append(file)
-            else:
-                scan.skipped[file] = _reason(file)
+        if os.path.isdir(path):
+            scan.add_folder(path)
+        else:
+            scan.add_file(path)
     scan.files = sorted(set(scan.files))
     if not scan.files:
         source = repr(os.fspath(paths)) if is_single else f"list of {len(paths)} paths"
@@ -56,33 +46,6 @@ def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileS
         others += "".join(f"\n  {path!r} {reason}" for path, reason in scan.skipped.items())
         raise ValueError(f"paths = {source}: no image files ({', '.join(SUFFIXES)}){others}")
     return scan
-
-
-def _walk(folder: str, scan: FileScan) -> Iterator[str]:
-    """Yield paths with an image file extension, and record the others in ``scan``."""
-
-    def skip(error: OSError) -> None:
-        scan.skipped[error.filename] = f"cannot be opened: {error.strerror}"
-
-    visited = set()
-    for parent, folders, names in os.walk(folder, onerror=skip, followlinks=True):
-        # A link may lead to its own parent, or where another link leads.
-        target = os.path.realpath(parent)
-        if target in visited:
-            folders.clear()
-            continue
-        visited.add(target)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = [name for name in names if not name.startswith(".")]
-        images = [name for name in visible if name.lower().endswith(SUFFIXES)]
-        scan.ignored += len(visible) - len(images)
-        yield from (os.path.join(parent, name) for name in images)
-
-
-def _reason(path: str) -> str:
-    if os.path.islink(path):
-        return "is a broken link"
-    return "is not a regular file" if os.path.exists(path) else "is missing"
 
 
 def file_signature(file: str) -> tuple:

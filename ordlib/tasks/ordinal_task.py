@@ -188,6 +188,11 @@ class OrdinalTask:
         except ValueError as error:
             raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Texts that `parse_label` accepts besides numbers, case-folded."""
+        return tuple(self._values_by_name)
+
     def rank_label(self, rank: int) -> str:
         """Value of a rank as text, by rank index: for axes and tables."""
         return validation.as_text(self.values[rank])

@@ -2,10 +2,12 @@ import csv
 import os
 from collections import Counter
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from ordlib import load_folder
+from ordlib.data import image_files
 from ordlib.tasks import OrdinalTask
 
 FINGERS = OrdinalTask(name="fingers", unit="fingers", values=tuple(range(6)))
@@ -84,6 +86,23 @@ def test_read_class_folders(tmp_path):
     data = load_folder(tmp_path, task="dating")
     assert data.metadata["path"].tolist() == ["1930s/b.JPG", "1930s/deeper/c.png", "1950s/a.png"]
     assert data.values.tolist() == [0, 0, 2]
+
+
+def test_read_class_folders_leaves_out_junk_and_names_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setitem(image_files.MISSING_DECODERS, ".heic", "needs a decoder")
+    readable = ["1930s/a.png", "1930s/b.jfif", "1930s/c.jpe", "1950s/deep/d.PNM"]
+    junk = ["1930s/.ipynb_checkpoints/a.png", "1950s/@eaDir/d.png", "__MACOSX/1930s/a.png"]
+    junk += ["1930s/.hidden.png", "1950s/__MACOSX/x.png"]
+    for path in [*readable, *junk, "1930s/phone.heic", "1950s/notes.txt", "elsewhere/e.png"]:
+        file = tmp_path / ("set" if path != "elsewhere/e.png" else "") / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kind = "ppm" if path.endswith("PNM") else "png" if path.endswith("png") else "jpeg"
+        Image.new("RGB", (8, 8)).save(file, format=kind)
+    (tmp_path / "set" / "1950s" / "linked").symlink_to(tmp_path / "elsewhere")
+    left_out = r"left out:\s+'.*phone.heic' needs a decoder\s+1 files without an image suffix$"
+    with pytest.warns(UserWarning, match=left_out):
+        data = load_folder(tmp_path / "set", task="dating")
+    assert data.metadata["path"].tolist() == [*readable, "1950s/linked/e.png"]
 
 
 @pytest.mark.parametrize(
@@ -246,3 +265,77 @@ def test_load_folder_windows_paths_and_links(album, tmp_path):
     (tmp_path / "set" / "t.csv").write_text("path,label\nsub\\x.png,1\n")
     data = load_folder(tmp_path / "set", "t.csv", FINGERS)
     assert data[0].getpixel((0, 0)) == (4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("excel.csv", "path;label;;\r\n1_01.png;1;;\r\n2_02.png;2;;\r\n;;;\r\n"),
+        ("sep.csv", "sep=;\r\npath;label\r\n1_01.png;1\r\n2_02.png;2\r\n"),
+        ("quoted.csv", '"sep=\t"\n\npath\tlabel\n1_01.png\t1\n2_02.png\t2\n'),
+        ("blank.csv", "\n \npath,label\n1_01.png,1\n2_02.png,2\n"),
+        ("list.txt", "1_01.png\t1\n2_02.png\t 2\n"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "1_01.png", "label": 1}\n\n{"file_name": "2_02.png", "label": 2.0}\n',
+        ),
+    ],
+)
+def test_load_folder_reads_tables_as_programs_write_them(album, tmp_path, name, text):
+    (tmp_path / name).write_text(text, newline="")
+    data = load_folder(album, tmp_path / name, FINGERS)
+    assert [path.name for path in data.images] == ["1_01.png", "2_02.png"]
+    assert data.values.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("t.csv", "\n\nsep=;\n\npath;label\n1_01.png;9\n", "row 6, column 'label'"),
+        ("m.jsonl", '\n{"file_name": "1_01.png", "label": 9}\n', "line 2, column 'label'"),
+    ],
+)
+def test_load_folder_counts_rows_as_in_the_file(album, tmp_path, name, text, where):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{where}: label '9' is outside"):
+        load_folder(album, tmp_path / name, FINGERS)
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "3"])
+def test_load_folder_names_line_that_is_no_json_object(album, tmp_path, line):
+    (tmp_path / "m.jsonl").write_text(f'{{"file_name": "1_01.png", "label": 1}}\n{line}\n')
+    with pytest.raises(ValueError, match=r"m\.jsonl, line 2: .*JSON"):
+        load_folder(album, tmp_path / "m.jsonl", FINGERS)
+
+
+def test_load_folder_list_with_names_of_several_words(album, tmp_path):
+    ages = OrdinalTask(name="ages", unit="steps", values=("adult", "young adult", "very old"))
+    (tmp_path / "list.txt").write_text("1_01.png Young Adult\n2_02.png adult\n0_00.png very old\n")
+    assert load_folder(album, tmp_path / "list.txt", ages).values.tolist() == [1, 0, 2]
+
+
+def test_load_folder_rows_in_memory(album):
+    rows = [("1_01.png", 1), ("2_02.png", 2.0)]
+    frame = pd.DataFrame(rows, columns=["path", "label"], index=[7, 7]).assign(who=[3, None])
+    for labels in (rows, frame):
+        assert load_folder(album, labels, FINGERS).values.tolist() == [1, 2]
+    assert load_folder(album, frame, FINGERS).metadata["who"].tolist() == ["3.0", ""]
+    with pytest.raises(ValueError, match=r"labels: 1 error:\s+row 1, column 'who': is missing"):
+        load_folder(album, frame, FINGERS, group_column="who")
+
+
+def test_load_folder_names_compare_in_nfc(album, tmp_path):
+    decomposed, composed = "cafe\u0301.png", "caf\u00e9.png"
+    Image.new("RGB", (8, 8)).save(tmp_path / decomposed)
+    data = load_folder(tmp_path, [(composed, 2)], FINGERS)
+    assert [path.name for path in data.images] == [decomposed]
+    with pytest.raises(ValueError, match="duplicates row 0"):
+        load_folder(tmp_path, [(composed, 2), (decomposed, 2)], FINGERS)
+
+
+def test_load_folder_accepts_absolute_paths_through_a_link(album, tmp_path):
+    (tmp_path / "link").symlink_to(album)
+    data = load_folder(tmp_path / "link", [(str(album / "1_01.png"), 1)], FINGERS)
+    assert data[0].getpixel((0, 0)) == (4, 4, 4)
+    with pytest.raises(ValueError, match="is outside"):
+        load_folder(tmp_path / "link", [(str(tmp_path / "x.png"), 1)], FINGERS)

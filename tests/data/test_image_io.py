@@ -1,6 +1,8 @@
+import struct
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from ordlib.data.image_io import load_image, to_rgb, validate_image
 
@@ -49,6 +51,27 @@ def test_load_image_applies_exif_orientation(tmp_path):
     exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(NOISE).save(tmp_path / "rotated.png", exif=exif)
     assert np.array_equal(load_image(tmp_path / "rotated.png"), np.rot90(NOISE, -1))
+
+
+@pytest.mark.parametrize("orientation", range(9))
+def test_load_image_applies_every_orientation(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(NOISE).save(tmp_path / "image.png", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / "image.png"))
+    assert np.array_equal(load_image(tmp_path / "image.png"), np.asarray(expected))
+
+
+def test_load_image_ignores_malformed_exif_tags(tmp_path):
+    """A rational number given as text, as some cameras write it."""
+    ifd = struct.pack("<HHHII", 2, 0x0112, 3, 1, 6) + struct.pack("<HHII", 0x011A, 2, 1, 0x30)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + ifd + struct.pack("<I", 0)
+    path = tmp_path / "image.jpg"
+    Image.fromarray(NOISE).save(path, exif=exif)
+    with pytest.raises(TypeError):
+        ImageOps.exif_transpose(Image.open(path))
+    assert validate_image(path) == 40 * 60
+    assert load_image(path).size == (40, 60)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp", "ppm"])
