@@ -21,7 +21,8 @@ def ranges(lines: list[str]) -> dict[str, str]:
     return {canonicalize_name(CONDA_NAMES.get(r.name, r.name)): r.specifier for r in requirements}
 
 
-EXTRAS = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+# The other extras are for file formats that few users have.
+EXTRAS = [line for name in ("course", "test") for line in PROJECT["optional-dependencies"][name]]
 PACKAGES = ranges(PROJECT["dependencies"] + EXTRAS)
 
 

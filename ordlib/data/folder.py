@@ -1,6 +1,7 @@
 """Load a folder of images with labels from CSV/TSV, a list file, or class folders."""
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 from ..tasks import OrdinalTask, load_task
 from ..utils.cache import content_hash
 from .dataset import ImageData
-from .label_files import SPLIT_NAMES, read_labels
+from .label_files import SPLIT_NAMES, LabelTable, read_labels
 from .splits import split_indices
 from .validation import validate_samples
 
@@ -23,6 +24,7 @@ def load_folder(
     image_column: str = "path",
     label_column: str = "label",
     group_column: str | None = None,
+    group_pattern: str | None = None,
     split_column: str | None = None,
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
@@ -40,7 +42,10 @@ def load_folder(
         task: an OrdinalTask or the name of a built-in one.
         image_column, label_column: columns of paths and labels.
         group_column: column of groups (a person, a scene), for splits and confidence intervals.
-        split_column: column of existing splits.
+        group_pattern: regular expression for the image path instead of a column; its first capture
+            group, such as in ``r"person(\d+)_"``, is the group.
+        split_column: column of existing splits; the default for class folders in split folders
+            (train, val, test).
         splits: fractions of new splits, such as ``{"train": 0.8, "test": 0.2}``, stratified by
             rank; groups stay together.
         seed: random seed of new splits.
@@ -67,13 +72,17 @@ def load_folder(
         >>> load_folder(root, "counts.csv", "counting", **columns, splits={"a": 0.5, "b": 0.5})["a"]
         ImageData(counting, a: 1 image, labels ... to ...)
     """
-    if split_column is not None and splits is not None:
-        raise ValueError("split_column= uses existing splits, splits= creates new ones; not both")
+    if group_column is not None and group_pattern is not None:
+        raise ValueError("group_column and group_pattern exclude each other; give one")
     task = _task(task)
     root = _image_folder(path)
     columns = (image_column, label_column)
     table = read_labels(root, _label_file(root, labels), *columns, task.label_names)
-    groups = None if group_column is None else _merge_numbers(table.column(group_column))
+    if labels is None and split_column is None and "split" in table.metadata:
+        split_column = "split"
+    if split_column is not None and splits is not None:
+        raise ValueError("splits = ...: there are splits already; drop splits=, or split_column=")
+    groups = _groups(table, group_column, group_pattern)
     split_names = None if split_column is None else _merge_cases(table.column(split_column))
     files, values = validate_samples(root, table, task, (groups, split_names), first_label)
     stats = [file.stat() for file in files]
@@ -125,6 +134,26 @@ def _label_file(root: Path, labels: object) -> object:
         if file.is_file():
             return file
     raise FileNotFoundError(f"labels = {str(labels)!r}: no such file in {root} or {Path.cwd()}")
+
+
+def _groups(table: LabelTable, column: str | None, pattern: str | None) -> pd.Series | None:
+    if column is not None:
+        return _merge_numbers(table.column(column))
+    if pattern is None:
+        return None
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"group_pattern = {pattern!r}: invalid regular expression: {error}"
+        ) from error
+    if not regex.groups:
+        raise ValueError(f"group_pattern = {pattern!r}: has no capture group; add parentheses")
+    found = [regex.search(path) for path in table.paths]
+    unmatched = [path for path, match in zip(table.paths, found, strict=True) if not match]
+    if unmatched:
+        raise ValueError(f"group_pattern = {pattern!r}: does not match the path {unmatched[0]!r}")
+    return pd.Series([match[1] for match in found], name="group_pattern", dtype=str)
 
 
 def _merge_numbers(groups: pd.Series) -> pd.Series:

@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -154,16 +154,38 @@ def _checked_table(
 def read_class_folders(root: Path) -> LabelTable:
     """List the images in subfolders named after their rank, at any depth; skips hidden files.
 
-    A warning names files and folders that cannot be read and counts other files.
+    Subfolders may also be named after splits, and contain the class folders of each; the table
+    then has a column "split". A warning names files and folders that cannot be read and counts
+    other files.
     """
+    folders = _subfolders(root)
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    if not splits:
+        return _read_classes(root, folders)
+    others = [folder.name for folder in folders if folder not in splits]
+    if others:
+        raise ValueError(
+            f"{root}: subfolder {splits[0].name!r} is a split, {others[0]!r} is not; give a folder "
+            "of splits or of ranks"
+        )
+    tables = [_read_classes(split, _subfolders(split)) for split in splits]
+    for split, table in zip(splits, tables, strict=True):
+        paths = f"{split.name}/" + table.metadata["path"]
+        table.metadata.insert(2, "split", split.name)
+        table.metadata["path"] = paths
+    metadata = pd.concat([table.metadata for table in tables], ignore_index=True)
+    rows = [row for table in tables for row in table.rows]
+    return replace(tables[0], source=str(root), rows=rows, metadata=metadata)
+
+
+def _subfolders(root: Path) -> list[Path]:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
     if not folders:
         raise ValueError(f"{root}: no class folders; create one per rank, or give labels=")
-    splits = [folder.name for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    if splits:
-        raise ValueError(
-            f"{root}: subfolder {splits[0]!r} is a split, not a rank; load each by itself"
-        )
+    return folders
+
+
+def _read_classes(root: Path, folders: list[Path]) -> LabelTable:
     stray = [path.name for path in sorted(root.iterdir()) if _is_image(path)]
     if stray:
         raise ValueError(

@@ -111,12 +111,12 @@ def test_read_class_folders_leaves_out_junk_and_names_the_rest(tmp_path, monkeyp
         (["1890s/b.png", "1890s/c.png"], r"1 error:\s+subfolder: label '1890s' is no rank"),
         (["stray.png"], r"1 images outside .*stray\.png"),
         (["1930s/notes.txt"], r"without images \(1930s\)"),
-        (["train/a.png"], "'train' is a split, not a rank"),
+        (["train/3/a.png"], "'train' is a split, '1950s' is not"),
     ],
 )
 def test_read_class_folders_errors(tmp_path, paths, message):
     for path in ["1950s/a.png", *paths]:
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(tmp_path / path, format="png")
     with pytest.raises(ValueError, match=message):
         load_folder(tmp_path, task="dating")
@@ -188,7 +188,7 @@ def test_load_folder_invalid_arguments(album, write, tmp_path):
         load(album, "nothing.csv")
     with pytest.raises(TypeError, match="task = None"):
         load_folder(album, write())
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="there are splits already"):
         load(album, write(), split_column="person", splits={"a": 1.0})
     with pytest.raises(ValueError, match="no class folders"):
         load(album, None)
@@ -339,3 +339,51 @@ def test_load_folder_accepts_absolute_paths_through_a_link(album, tmp_path):
     assert data[0].getpixel((0, 0)) == (4, 4, 4)
     with pytest.raises(ValueError, match="is outside"):
         load_folder(tmp_path / "link", [(str(tmp_path / "x.png"), 1)], FINGERS)
+
+
+def test_load_folder_class_folders_in_split_folders(album, tmp_path):
+    for i, path in enumerate(["Train/3/a.png", "Train/4/b.png", "test/3/a.png"]):
+        (tmp_path / path).parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (i, i, i)).save(tmp_path / path)
+    parts = load_folder(tmp_path, task=FINGERS)
+    assert {name: part.values.tolist() for name, part in parts.items()} == {
+        "train": [3, 4],
+        "test": [3],
+    }
+    assert brightness(parts["test"]) == [2]
+    with pytest.raises(ValueError, match="there are splits already"):
+        load_folder(tmp_path, task=FINGERS, splits={"a": 0.5, "b": 0.5})
+
+
+def test_load_folder_group_pattern(album):
+    rows = [(name, rank) for name, rank, _ in ROWS]
+    data = load_folder(album, rows, FINGERS, group_pattern=r"_(\d)\d")
+    assert data.groups.tolist() == [name[2] for name, _ in rows]
+    for pattern, message in {
+        r"_\d": "no capture group",
+        r"(": "invalid regular expression",
+        r"_(3\d)": r"does not match the path '0_00.png'",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load_folder(album, rows, FINGERS, group_pattern=pattern)
+    with pytest.raises(ValueError, match="exclude each other"):
+        load_folder(album, rows, FINGERS, group_pattern="(x)", group_column="x")
+
+
+def test_load_folder_reads_excel_or_names_the_missing_package(album, tmp_path, monkeypatch):
+    table = pd.DataFrame({"path": ["1_01.png", None, "2_02.png"], "label": ["1", None, "2.0"]})
+    monkeypatch.setattr(pd, "read_excel", lambda file, **options: table.fillna(""))
+    data = load_folder(album, _touch(tmp_path / "t.xlsx"), FINGERS)
+    assert data.values.tolist() == [1, 2]
+
+    def missing(file, **options):
+        raise ImportError("Missing optional dependency 'openpyxl'")
+
+    monkeypatch.setattr(pd, "read_excel", missing)
+    with pytest.raises(ImportError, match=r"t\.xlsx: .*'openpyxl'; or save the table as CSV"):
+        load_folder(album, tmp_path / "t.xlsx", FINGERS)
+
+
+def _touch(path):
+    path.touch()
+    return path

@@ -14,7 +14,7 @@ from PIL import Image
 from small_adapter import noise, small_adapter
 
 from ordlib import ClipBackbone, CoOp, rank
-from ordlib.data.image_io import validate_image
+from ordlib.data.image_io import MISSING_DECODERS, validate_image
 from ordlib.ranking import image_files, scoring
 from ordlib.ranking.image_files import find_images
 from ordlib.ranking.rank import is_descending, match_task
@@ -232,6 +232,18 @@ def test_rank_uses_smaller_batches_for_large_images(adapter, folder, monkeypatch
     monkeypatch.setattr(scoring, "chunks", lambda files: [list(files)])
     rank(folder, STARS, model=adapter)
     assert batch_sizes == [4, 4, 2]
+
+
+def test_find_images_leaves_out_junk_and_names_missing_decoders(folder, monkeypatch):
+    monkeypatch.setitem(MISSING_DECODERS, ".heic", "needs a decoder")
+    before = find_images(folder)
+    for name in ("@eaDir/a.png", "__MACOSX/a.png", "sub/.cache/a.png", "phone.HEIC", "b.jfif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64)).save(folder / name, format="png")
+    scan = find_images(folder)
+    assert set(scan.files) - set(before.files) == {str(folder / "b.jfif")}
+    new = scan.skipped.items() - before.skipped.items()
+    assert new == {(str(folder / "phone.HEIC"), "needs a decoder")}
 
 
 @linux
