@@ -2,16 +2,17 @@
 
 import os
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..tasks import OrdinalTask, load_task
 from ..utils.cache import content_hash
 from .dataset import ImageData
 from .label_files import SPLIT_NAMES, LabelTable, read_labels
+from .leakage import warn_about_labels, warn_about_splits
 from .splits import split_indices
 from .validation import validate_samples
 
@@ -32,7 +33,8 @@ def load_folder(
 ) -> ImageData | dict[str, ImageData]:
     """Load an image folder, labelled by a table, a list file or class folders.
 
-    All images and labels are validated first; images are decoded on demand, by `to_rgb`.
+    All images and labels are validated first; images are decoded on demand, by `to_rgb`. Warnings
+    name groups and images that are in two splits, and ranks without training images.
 
     Args:
         path: image folder; image paths are relative to it and must stay inside.
@@ -100,14 +102,16 @@ def load_folder(
         split="all",
         groups=None if groups is None else groups.to_numpy(dtype=str),
     )
+    warn_about_labels(data)
     if split_names is not None:
-        _warn_group_leakage(groups, split_names)
-        names = split_names.unique()
-        return {name: data.subset((split_names == name).to_numpy(), name) for name in names}
-    if splits is None:
+        indices = {name: np.flatnonzero(split_names == name) for name in split_names.unique()}
+    elif splits is not None:
+        indices = split_indices(data.ranks, splits, data.groups, seed)
+    else:
         return data
-    parts = split_indices(data.ranks, splits, data.groups, seed)
-    return {name: data.subset(part, name) for name, part in parts.items()}
+    parts = {name: data.subset(part, name) for name, part in indices.items()}
+    warn_about_splits(parts)
+    return parts
 
 
 def _task(task: object) -> OrdinalTask:
@@ -166,16 +170,3 @@ def _merge_cases(split_names: pd.Series) -> pd.Series:
     folded = split_names.str.casefold()
     first_spelling = split_names.groupby(folded).transform("first")
     return first_spelling.mask(folded.isin(SPLIT_NAMES), folded).rename(split_names.name)
-
-
-def _warn_group_leakage(groups: pd.Series | None, split_names: pd.Series) -> None:
-    if groups is None:
-        return
-    counts = split_names.groupby(groups).nunique()
-    leaking = counts.index[counts > 1]
-    if len(leaking):
-        warnings.warn(
-            f"{len(leaking)} values of {groups.name!r} are in more than one split "
-            f"({leaking[0]!r}, ...): test results will be too optimistic",
-            stacklevel=3,
-        )

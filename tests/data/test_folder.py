@@ -226,7 +226,7 @@ def test_load_folder_split_column(album, write):
     assert {name: len(part) for name, part in parts.items()} == {"test": 12, "train": 48}
     assert brightness(parts["test"]) == [4 * i for i in range(12)]
     table = write(split=["test" if i < 9 else "train" for i in range(60)])
-    with pytest.warns(UserWarning, match=r"1 values of 'person' .* \('p1', ...\)"):
+    with pytest.warns(UserWarning, match=r"1 groups are in both 'test' and 'train' \(p1, ...\)"):
         load(album, table, split_column="split", group_column="person")
 
 

@@ -1,0 +1,91 @@
+"""Warnings about labels, groups and splits that make results misleading."""
+
+import hashlib
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..tasks import OrdinalTask
+from .dataset import ImageData
+
+STACKLEVEL = 4  # The caller of load_folder.
+
+
+def warn_about_labels(data: ImageData) -> None:
+    """Warn of integer labels that are no rank, and of groups that repeat the labels."""
+    task, values = data.task, data.values
+    between = np.setdiff1d(values, task.rank_values)
+    if len(between) and (values == values.round()).all():
+        count = int(np.isin(values, between).sum())
+        _warn(
+            f"label {between[0]:g} of task {task.name!r} is no rank; {count} such labels count as "
+            "the nearest rank: add them to values if they are ranks"
+        )
+    if data.groups is not None:
+        pairs = {(group, value) for group, value in zip(data.groups, values, strict=True)}
+        if len(pairs) == len(set(data.groups)) == len(set(values)) < len(values):
+            _warn("each group has one label and each label one group: is it the label column?")
+
+
+def warn_about_splits(parts: Mapping[str, ImageData]) -> None:
+    """Warn of groups and images (by content) in two splits, and of ranks without training images.
+
+    Example:
+        >>> from ordlib import load_data
+        >>> data = load_data("dating", "val", num_images=20)
+        >>> warn_about_splits({"train": data.subset(range(10)), "test": data.subset([10, 11])})
+    """
+    groups = {name: set(() if p.groups is None else p.groups) for name, p in parts.items()}
+    _warn_shared(groups, "groups")
+    files = {name: [f for f in p.images if isinstance(f, Path)] for name, p in parts.items()}
+    _warn_shared(_content_by_split(files), "images (by content)")
+    train = next((part for name, part in parts.items() if name.lower().startswith("train")), None)
+    if train is not None:
+        _warn_unused_ranks(train.task, train.ranks)
+
+
+def _warn_unused_ranks(task: OrdinalTask, ranks: np.ndarray) -> None:
+    unused = [task.rank_label(r) for r in np.setdiff1d(np.arange(task.num_ranks), ranks)]
+    if unused:
+        _warn(
+            f"{len(unused)} of {task.num_ranks} ranks of task {task.name!r} have no training "
+            f"images: {', '.join(unused[:10])}{' ...' * (len(unused) > 10)}"
+        )
+
+
+def _warn_shared(members: Mapping[str, set | Mapping], what: str) -> None:
+    names = list(members)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            shared = sorted(set(members[a]) & set(members[b]))
+            if shared:
+                first = shared[0]
+                if isinstance(members[a], Mapping):
+                    first = f"{members[a][first]} and {members[b][first]}"
+                _warn(
+                    f"{len(shared)} {what} are in both {a!r} and {b!r} ({first}, ...): "
+                    "results on one will be too optimistic"
+                )
+
+
+def _content_by_split(files: Mapping[str, Sequence[Path]]) -> dict[str, dict[str, str]]:
+    """File name by content hash, per split, of files of a size that occurs in another split."""
+    splits_by_size = defaultdict(set)
+    for name, paths in files.items():
+        for path in paths:
+            splits_by_size[path.stat().st_size].add(name)
+    return {
+        name: {
+            hashlib.blake2b(path.read_bytes()).hexdigest(): path.name
+            for path in paths
+            if len(splits_by_size[path.stat().st_size]) > 1
+        }
+        for name, paths in files.items()
+    }
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=STACKLEVEL)
