@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..utils.cache import atomic_write, cache_dir, content_hash
+from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature
 
 BUNDLED = Path(__file__).parents[1] / "components" / "weights"
 
@@ -101,10 +101,9 @@ def weights_files(folder: Path) -> list[Path]:
 
 
 def hash_weights(folder: Path) -> str:
-    """SHA-256 of the weights (of shards: of their hashes), cached by path, size and mtime."""
+    """SHA-256 of the weights (of shards: of their hashes), cached by path, size and times."""
     files = weights_files(folder)
-    stamps = [(path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    cache = cache_dir() / "hashes" / content_hash(*stamps)
+    cache = cache_dir() / "hashes" / content_hash(*map(file_signature, files))
     if cache.is_file():
         return cache.read_text()
     hashes = [_sha256(path) for path in files]

@@ -47,7 +47,9 @@ def _cached(
             f"the weights of {clip.name} have changed since loading (fine-tuning or LoRA), so "
             "cached features would be wrong; use clip.encode_images instead"
         )
-    setting = (clip.dtype, clip.device.type, clip.preprocessor.key)
+    # The weights alone do not decide a feature: config.json has activations and heads.
+    config = (clip.folder / "config.json").read_bytes()
+    setting = (clip.dtype, clip.device.type, clip.preprocessor.key, config)
     key = content_hash(kind, clip.weights_hash, data.fingerprint, len(data), *setting)
     path = cache_dir() / "features" / f"{kind}-{key}.safetensors"
     with suppress(FileNotFoundError, SafetensorError):

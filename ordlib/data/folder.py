@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..tasks import OrdinalTask, load_task
-from ..utils.cache import content_hash
+from ..utils.cache import content_hash, file_signature
 from .dataset import ImageData
 from .label_files import SPLIT_NAMES, LabelTable, read_labels
 from .leakage import warn_about_labels, warn_about_splits
@@ -87,18 +87,13 @@ def load_folder(
     groups = _groups(table, group_column, group_pattern)
     split_names = None if split_column is None else _merge_cases(table.column(split_column))
     files, values = validate_samples(root, table, task, (groups, split_names), first_label)
-    stats = [file.stat() for file in files]
     data = ImageData(
         task=task,
         images=files,
         values=values,
         metadata=table.metadata,
-        fingerprint=content_hash(
-            task.name,
-            *(file.relative_to(root).as_posix() for file in files),
-            *((stat.st_size, stat.st_mtime_ns) for stat in stats),
-            values.tobytes(),
-        ),
+        # The real paths: two folders may hold files of equal names, sizes and times.
+        fingerprint=content_hash(task.name, *map(file_signature, files), values.tobytes()),
         split="all",
         groups=None if groups is None else groups.to_numpy(dtype=str),
     )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..data.image_files import FileScan
 from ..data.image_io import SUFFIXES, validate_image
-from ..utils.cache import atomic_write, cache_dir, content_hash
+from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature
 
 # Images are resized until the short edge fits: one row of pixels would exceed all memory.
 MAX_ASPECT_RATIO = 100
@@ -46,15 +46,6 @@ def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileS
         others += "".join(f"\n  {path!r} {reason}" for path, reason in scan.skipped.items())
         raise ValueError(f"paths = {source}: no image files ({', '.join(SUFFIXES)}){others}")
     return scan
-
-
-def file_signature(file: str) -> tuple:
-    """Real path, size and modification time of a file."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return (file,)
-    return (os.path.realpath(file), status.st_size, status.st_mtime_ns)
 
 
 class ImageValidationCache:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 def cache_dir() -> Path:
     """Cache folder: ``ORDLIB_CACHE`` in the environment, else ``~/.cache/ordlib``."""
-    return Path(os.environ.get("ORDLIB_CACHE") or Path.home() / ".cache" / "ordlib")
+    return Path(os.environ.get("ORDLIB_CACHE") or "~/.cache/ordlib").expanduser()
 
 
 @contextmanager
@@ -50,6 +50,23 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary_folder, ignore_errors=True)
+
+
+def file_signature(file: str | os.PathLike) -> tuple:
+    """What changes whenever a file does, without reading it; of a missing file its path alone.
+
+    A copy that keeps size and modification time still has another inode and change time.
+
+    Example:
+        >>> file_signature("no such file")
+        ('no such file',)
+    """
+    try:
+        status = os.stat(file)
+    except OSError:
+        return (os.fspath(file),)
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (os.path.realpath(file), status.st_size, status.st_ino, *times)
 
 
 def content_hash(*parts: object) -> str:

@@ -1,3 +1,5 @@
+import json
+import shutil
 from dataclasses import dataclass, replace
 
 import pytest
@@ -73,6 +75,18 @@ def test_cache_key_depends_on_content_size_kind_precision_and_weights(
     cached_image_features(clip, replace(data, images=noise_images[:3]))
     cached_image_features(load_clip(tiny_clip_folder, device="cpu", dtype=torch.bfloat16), data)
     assert len(list(cache.iterdir())) == 6
+
+
+def test_cache_key_depends_on_config(clip, data, tiny_clip_folder, tmp_path, cache):
+    """The weights are equal; another activation gives other features."""
+    shutil.copytree(tiny_clip_folder, tmp_path / "clip")
+    config = json.loads((tmp_path / "clip" / "config.json").read_text())
+    config["vision_config"]["hidden_act"] = "relu"
+    (tmp_path / "clip" / "config.json").write_text(json.dumps(config))
+    other = load_clip(tmp_path / "clip", device="cpu")
+    assert other.weights_hash == clip.weights_hash
+    features = cached_image_features(clip, data)
+    assert not torch.allclose(cached_image_features(other, data), features)
 
 
 def test_damaged_cache_entry_is_recomputed(clip, data, cache):

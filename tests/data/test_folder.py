@@ -259,6 +259,21 @@ def test_load_folder_fingerprint_depends_on_content(album, write):
     assert load(album, write()).fingerprint != key
 
 
+def test_load_folder_fingerprints_of_equal_folders_differ(album, tmp_path):
+    """Names, sizes, times and labels are equal; the images are not."""
+    fingerprints = set()
+    for color in ("red", "blue"):
+        (tmp_path / color).mkdir()
+        Image.new("RGB", (8, 8), color).save(tmp_path / color / "a.bmp")
+        os.utime(tmp_path / color / "a.bmp", ns=(10**18, 10**18))
+        fingerprints.add(load_folder(tmp_path / color, [("a.bmp", 1)], FINGERS).fingerprint)
+    assert len(fingerprints) == 2
+    file = tmp_path / "red" / "a.bmp"
+    file.write_bytes((tmp_path / "blue" / "a.bmp").read_bytes())
+    os.utime(file, ns=(10**18, 10**18))
+    assert load_folder(tmp_path / "red", [("a.bmp", 1)], FINGERS).fingerprint not in fingerprints
+
+
 def test_load_folder_windows_paths_and_links(album, tmp_path):
     (tmp_path / "set" / "sub").mkdir(parents=True)
     os.symlink(album / "1_01.png", tmp_path / "set" / "sub" / "x.png")

@@ -12,6 +12,8 @@ def test_cache_dir_follows_environment(tmp_path, monkeypatch):
     assert cache_dir() == tmp_path
     monkeypatch.delenv("ORDLIB_CACHE")
     assert cache_dir() == Path.home() / ".cache" / "ordlib"
+    monkeypatch.setenv("ORDLIB_CACHE", "~/mine")
+    assert cache_dir() == Path.home() / "mine"
 
 
 def test_atomic_write_keeps_target_until_block_succeeds(tmp_path):
