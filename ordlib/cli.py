@@ -38,6 +38,13 @@ def train(
     labels: Annotated[
         File, Option(metavar="FILE", help="Columns path, label, and optionally split, group.")
     ] = None,
+    image_column: Annotated[str | None, Option(help="Column of image paths.")] = None,
+    label_column: Annotated[str | None, Option(help="Column of labels.")] = None,
+    group_column: Annotated[str | None, Option(help="Column of groups (a person).")] = None,
+    split_column: Annotated[str | None, Option(help="Column of train, val, test.")] = None,
+    first_label: Annotated[
+        int | None, Option(help="Number of the lowest named rank in the labels.")
+    ] = None,
     seed: Seed = 0,
     image_encoder: Annotated[str, Option(help="frozen, lora or full.")] = "frozen",
     backbone: Backbone = "pico-clip",
@@ -72,8 +79,14 @@ def train(
         options = _parse_assignments("set", set_, _parse_value)
         if image_encoder != "frozen":
             options["image_encoder"] = image_encoder
+        names = {"image_column": image_column, "label_column": label_column,
+                 "group_column": group_column, "split_column": split_column,
+                 "first_label": first_label}  # fmt: skip
+        columns = {name: value for name, value in names.items() if value is not None}
         inputs = {"backbone": backbone, "device": device, "data": data, "labels": labels}
-        _, history = train_and_save(method, task, output, config=config, options=options, **inputs)
+        _, history = train_and_save(
+            method, task, output, config=config, options=options, columns=columns, **inputs
+        )
         best = history.loc[history["best"], monitor]
         score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
         echo(f"val {monitor} {score} in {history.attrs['seconds']:.0f} s")

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import pandas as pd
@@ -15,6 +15,8 @@ import torch
 from ..clip import load_clip
 from ..data import ImageData, load_folder
 from ..data.label_files import read_labels
+from ..data.leakage import warn_about_splits
+from ..data.splits import split_indices
 from ..methods import METHODS as ALL_METHODS
 from ..methods import find_method
 from ..methods.base import OrdinalMethod
@@ -24,18 +26,19 @@ from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints, fit
 from ..utils.device import device_description, versions
-from .runs import command_line, round_or_none
+from .results import command_line, round_or_none
 
 # By command-line name; ranking adapters have a command of their own.
 METHODS = {name.lower(): find_method(name) for name in ALL_METHODS if name != "RankingAdapter"}
 SPLITS = ("train", "val", "test")
+NO_COLUMNS: Mapping[str, object] = MappingProxyType({})
 SPLIT_FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 
 def train_and_save(
     method: str, task: str, folder: Path, *, config: TrainingConfig, options: Mapping[str, object],
     backbone: str = "pico-clip", device: str | None = None, data: Path | None = None,
-    labels: Path | None = None,
+    labels: Path | None = None, columns: Mapping[str, object] = NO_COLUMNS,
 ) -> tuple[OrdinalMethod, pd.DataFrame]:  # fmt: skip
     """Train a method on a task, evaluate it on test, and save it with a card.
 
@@ -47,8 +50,11 @@ def train_and_save(
         options: hyperparameters of the method.
         backbone, device: as for :func:`ordlib.load_clip`.
         data, labels: image folder and label file, as for :func:`ordlib.load_folder`; None for
-            the synthetic images. Optional columns of the label file are "group" and "split";
-            without "split" the images are split 60 : 20 : 20.
+            the synthetic images.
+        columns: arguments of ``load_folder`` by name: ``image_column``, ``label_column``,
+            ``group_column``, ``split_column``, ``first_label``. By default "path", "label" and, if
+            the label file has them, "group" and "split"; without splits the images are split
+            60 : 20 : 20.
 
     Returns:
         The method with its best weights, and the training history.
@@ -64,7 +70,7 @@ def train_and_save(
         # With several processes, "cuda" is the GPU of this process.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     clip = load_clip(backbone, device)
-    splits = load_splits(task, clip.image_size, data, labels)
+    splits = load_splits(task, clip.image_size, data, labels, columns)
     train, val, test = (splits[split] for split in SPLITS)
     model = METHODS[method](clip, train.task, seed=config.seed, **options)
     history = fit(model, train, val, config, checkpoint_dir=folder)
@@ -73,7 +79,7 @@ def train_and_save(
     card = {
         "description": f"{type(model).__name__} on the {'rendered ' * (data is None)}"
         f"{train.task.name} task; image encoder: {model.options.image_encoder}.",
-        "command": reproduce_command(*arguments),
+        "command": reproduce_command(*arguments, columns),
         "data": {name: splits[name].fingerprint for name in SPLITS}
         | {"image_size": clip.image_size},
         **training_card(config, history, clip.device),
@@ -96,6 +102,7 @@ def training_card(config: TrainingConfig, history: pd.DataFrame, device: torch.d
 def reproduce_command(
     method: str, task: str, output: str, config: TrainingConfig, backbone: str,
     options: Mapping[str, object], data: Path | None = None, labels: Path | None = None,
+    columns: Mapping[str, object] = NO_COLUMNS,
 ) -> str:  # fmt: skip
     """Return the shell command that trains a component again.
 
@@ -105,6 +112,7 @@ def reproduce_command(
         'ordlib train coop --task dating --output mine --seed 3 --set n_ctx=4'
     """
     arguments = [("task", task), ("output", output), ("data", data), ("labels", labels)]
+    arguments += columns.items()
     arguments += [("backbone", backbone)] * (backbone != "pico-clip")
     defaults = asdict(TrainingConfig())
     for name, value in asdict(config).items():
@@ -120,8 +128,9 @@ def reproduce_command(
 
 
 def load_splits(
-    task: str, image_size: int, data: Path | None = None, labels: Path | None = None
-) -> dict[str, ImageData]:
+    task: str, image_size: int, data: Path | None = None, labels: Path | None = None,
+    columns: Mapping[str, object] = NO_COLUMNS,
+) -> dict[str, ImageData]:  # fmt: skip
     """Load the splits "train", "val" and "test", synthetic or from a folder.
 
     Raises:
@@ -136,16 +145,21 @@ def load_splits(
     # load_folder looks for the file in the same order, and raises if there is none.
     candidates = [] if labels is None else [Path(data, labels), Path(labels)]
     label_file = next(filter(Path.is_file, candidates), None)
-    columns = set()
+    found = set()
     if label_file is not None:
-        columns = set(read_labels(data, label_file, "path", "label").metadata)
-    split_by = {"split_column": "split"} if "split" in columns else {"splits": SPLIT_FRACTIONS}
-    group = "group" if "group" in columns else None
-    splits = load_folder(data, labels, _read_task(task), group_column=group, **split_by)
+        names = (columns.get("image_column", "path"), columns.get("label_column", "label"))
+        found = set(read_labels(data, label_file, *names).metadata)
+    usual = {f"{name}_column": name for name in ("group", "split") if name in found}
+    splits = load_folder(data, labels, _read_task(task), **usual | dict(columns))
+    if isinstance(splits, ImageData):
+        parts = split_indices(splits.ranks, SPLIT_FRACTIONS, splits.groups)
+        splits = {name: splits.subset(indices, name) for name, indices in parts.items()}
+        warn_about_splits(splits)
     missing = [split for split in SPLITS if split not in splits]
     if missing:
         problem = f"has no {missing[0]!r}, only {', '.join(map(repr, splits))}"
-        raise ValueError(f"{label_file}: column 'split' {problem}; it must contain all of {SPLITS}")
+        source = f"{label_file}: column 'split'" if label_file else f"{data}: the folder"
+        raise ValueError(f"{source} {problem}; it must contain all of {SPLITS}")
     return splits
 
 

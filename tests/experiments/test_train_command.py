@@ -4,16 +4,15 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import invoke, parse, run
 from small_splits import noise
-from typer.testing import CliRunner
 
 from ordlib import cli, load_component
-from ordlib.cli import app
 from ordlib.experiments import train as module
 from ordlib.experiments.pretrain_clip.config import PretrainingConfig, find_size
 from ordlib.experiments.train import METHODS, reproduce_command
@@ -22,27 +21,10 @@ from ordlib.training import TrainingConfig
 from ordlib.training.config import METRICS
 
 
-class Parsed(Exception):
-    """Carries the parsed arguments."""
-
-
-@pytest.fixture
-def parse_command(monkeypatch):
-    """Parse a command without training."""
-
-    def train_and_save(method, task, folder, **more):
-        raise Parsed(method, task, folder.name, more)
-
-    def parse(line: str) -> tuple:
-        words = shlex.split(line)
-        assert words[:2] == ["ordlib", "train"]
-        with monkeypatch.context() as patch:
-            patch.setattr(module, "train_and_save", train_and_save)
-            found = CliRunner().invoke(app, words[1:])
-        assert isinstance(found.exception, Parsed), found.output
-        return found.exception.args
-
-    return parse
+def parse_command(line: str) -> tuple[tuple, dict]:
+    """Parse a command without training; return its method, task and folder, and the rest."""
+    (method, task, folder), more = parse(line, module, "train_and_save")
+    return (method, task, folder.name), more
 
 
 CHOICES = {
@@ -70,20 +52,14 @@ def any_options(method: str, rng: np.random.Generator) -> dict:
 
 
 def any_config(rng: np.random.Generator) -> TrainingConfig:
+    multipliers = {n: float(rng.choice([0, 1e-7, rng.random()])) for n in ("image_encoder", "head")}
     changes = {
-        "epochs": int(rng.integers(1, 99)),
-        "batch_size": int(rng.integers(1, 999)),
-        "learning_rate": float(10 ** rng.uniform(-9, 0)),
-        "lr_multipliers": {
-            name: float(rng.choice([0, 1e-7, rng.random()]))
-            for name in ("image_encoder", "prompts")
-        },
-        "max_grad_norm": float(rng.exponential()),
-        "monitor": str(rng.choice(METRICS)),
-        "patience": int(rng.integers(1, 9)),
-        "prompt_epochs": int(rng.integers(1, 20)),
+        "epochs": int(rng.integers(1, 99)), "batch_size": int(rng.integers(1, 999)),
+        "learning_rate": float(10 ** rng.uniform(-9, 0)), "lr_multipliers": multipliers,
+        "max_grad_norm": float(rng.exponential()), "monitor": str(rng.choice(METRICS)),
+        "patience": int(rng.integers(1, 9)), "prompt_epochs": int(rng.integers(1, 20)),
         "seed": int(rng.integers(2**31)),
-    }
+    }  # fmt: skip
     chosen = {name: v for name, v in changes.items() if rng.random() < 0.5}
     if chosen.get("prompt_epochs", 0) >= chosen.get("epochs", 20):
         del chosen["prompt_epochs"]
@@ -91,39 +67,37 @@ def any_config(rng: np.random.Generator) -> TrainingConfig:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_reproduce_command_round_trips(method, parse_command):
+def test_reproduce_command_round_trips(method):
     for number in range(8):
         rng = np.random.default_rng(number)
         config, options = any_config(rng), any_options(method, rng)
         backbone = str(rng.choice(["pico-clip", "openai/clip-vit-base-patch32", "my clip's"]))
         line = reproduce_command(method, "ageing", "my folder", config, backbone, options)
-        *positional, more = parse_command(line)
-        assert positional == [method, "ageing", "my folder"]
+        positional, more = parse_command(line)
+        assert positional == (method, "ageing", "my folder")
         expected = {"config": config, "backbone": backbone, "device": "auto", "options": options}
-        assert more == expected | {"data": None, "labels": None}
+        assert more == expected | {"data": None, "labels": None, "columns": {}}
         types = {name: type(value) for name, value in more["options"].items()}
         assert types == {name: type(value) for name, value in options.items()}
 
 
 @pytest.mark.parametrize("labels", [None, Path("a table.csv")])
-def test_reproduce_command_round_trips_custom_data(labels, parse_command):
-    task, data = "it's mine.toml", Path("my images/large")
-    where = (data, labels)
+def test_reproduce_command_round_trips_custom_data(labels):
+    task, where = "it's mine.toml", (Path("my images/large"), labels)
     line = reproduce_command("coop", task, "x", TrainingConfig(), "pico-clip", {"n_ctx": 4}, *where)
-    *positional, more = parse_command(line)
-    assert positional == ["coop", task, "x"]
-    assert (more["data"], more["labels"]) == where
-    assert more["options"] == {"n_ctx": 4}
+    positional, more = parse_command(line)
+    assert positional == ("coop", task, "x")
+    assert (more["data"], more["labels"], more["options"]) == (*where, {"n_ctx": 4})
 
 
-def test_reproduce_command_covers_every_config_field(parse_command):
+def test_reproduce_command_covers_every_config_field():
     config = TrainingConfig(
         epochs=2, batch_size=3, learning_rate=1e-5, lr_multipliers={"image_encoder": 0.1},
         max_grad_norm=2.0, monitor="kappa", patience=3, prompt_epochs=1, seed=9,
     )  # fmt: skip
     assert all(v != asdict(TrainingConfig())[name] for name, v in asdict(config).items())
     line = reproduce_command("corn", "dating", "x", config, "pico-clip", {})
-    assert parse_command(line)[-1]["config"] == config
+    assert parse_command(line)[1]["config"] == config
 
 
 @pytest.mark.parametrize(
@@ -133,99 +107,86 @@ def test_reproduce_command_covers_every_config_field(parse_command):
         ("paper", "paper"), ("", ""), ("[0, 2]", (0, 2)), ("a=b", "a=b"), ("1e-3", 0.001),
     ],
 )  # fmt: skip
-def test_an_options_value_is_read(text, value, parse_command):
-    line = shlex.join(["ordlib", "train", "corn", "--task", "dating", "--output", "x"])
-    found = parse_command(f"{line} --set {shlex.quote('name=' + text)}")[-1]["options"]
+def test_an_options_value_is_read(text, value):
+    words = ["--task", "dating", "--output", "x", "--set", f"name={text}"]
+    found = parse_command(shlex.join(["ordlib", "train", "corn", *words]))[1]["options"]
     assert found == {"name": value}
     assert type(found["name"]) is type(value)
 
 
-def test_command_train_repeats_lr_multiplier_and_set(parse_command):
+def test_command_train_repeats_lr_multiplier_and_set():
     line = "ordlib train numclip --task dating --output x"
     line += " --lr-multiplier image_encoder=0.1 --lr-multiplier prompts=2"
-    more = parse_command(
-        f"{line} --set text_to_image_loss=false --image-encoder lora --set fcrc_form=plain"
-    )[-1]
+    line += " --set text_to_image_loss=false --image-encoder lora --set fcrc_form=plain"
+    more = parse_command(line)[1]
     assert more["config"] == TrainingConfig(lr_multipliers={"image_encoder": 0.1, "prompts": 2.0})
     options = {"text_to_image_loss": False, "fcrc_form": "plain", "image_encoder": "lora"}
     assert more["options"] == options
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, tiny_clip_folder):
-    """Run the command on a few images."""
-
-    def invoke(method: str, task: str, *more: str):
-        words = ["train", method, "--task", task, "--output", str(tmp_path / "out")]
-        words += ["--device", "cpu", "--backbone", str(tiny_clip_folder)]
-        with monkeypatch.context() as patch:
-            if task == "dating":
-                patch.setattr(module, "load_data", noise)
-            return CliRunner().invoke(app, [*words, *more], color=True)
-
-    return invoke
+def train(tmp_path, monkeypatch, tiny_clip_folder):
+    """The words of a command that trains on a few images."""
+    load = {"dating": noise, "baking": module.load_data}
+    monkeypatch.setattr(module, "load_data", lambda task, *rest: load[task](task, *rest))
+    more = ["--output", tmp_path / "out", "--device", "cpu", "--backbone", tiny_clip_folder]
+    return lambda method, task, *words: ["train", method, "--task", task, *more, *words]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["magic", "dating"], "method = 'magic': must be one of coop, corn, finetuned"),
-        (["corn", "baking"], "task = 'baking': must be one of counting, dating, ageing"),
-        (["corn", "dating", "--learning-rate", "nan"], "learning_rate = nan: must be above 0"),
-        (["corn", "dating", "--epochs", "0"], "epochs = 0: must be above 0"),
-        (["corn", "dating", "--monitor", "loss"], "monitor = 'loss': must be one of mae"),
-        (["corn", "dating", "--lr-multiplier", "head"], "--lr-multiplier head: must have the form"),
-        (["corn", "dating", "--lr-multiplier", "head=x"], "--lr-multiplier head=x: could not"),
-        (["corn", "dating", "--lr-multiplier", "head=nan"], "lr_multipliers = {'head': nan}: must"),
-        (["corn", "dating", "--lr-multiplier", "words=1"], "lr_multipliers"),
-        (["corn", "dating", "--set", "kl"], "--set kl: must have the form NAME=VALUE"),
-        (["corn", "dating", "--set", "gamma=1"], "gamma = 1: unknown option of corn"),
-        (["corn", "dating", "--set", "adapter=no"], "adapter = 'no': must be bool"),
-        (["numclip", "dating", "--set", "fcrc_form=odd"], "fcrc_form = 'odd': must be one of"),
-        (["coop", "dating", "--set", "n_ctx=NaN"], "n_ctx = nan: must be int"),
-        (["l2rclip", "dating", "--prompt-epochs", "20"], "prompt_epochs = 20: must be"),
-        (["l2rclip", "dating", "--prompt-epochs", "3"], "prompt_epochs = 3: "),
-        (["l2rclip", "dating", "--set", "alpha=2.0"], "alpha = 2.0: must be"),
-        (["corn", "dating", "--image-encoder", "half"], "image_encoder = 'half': must be one"),
-        (["corn", "dating", "--device", "abacus"], "abacus"),
-        (["corn", "dating", "--backbone", "nowhere/at/all"], "nowhere/at/all"),
-        (["corn", "dating", "--learning-rate", "inf"], "epoch 1, batch 1 of 1"),
-        (["corn", "mine.toml"], "task = mine.toml: a custom task needs images; give --data"),
-        (["corn", "dating", "--labels", "a.csv"], "labels = a.csv: needs images; give --data"),
+        ("magic dating", "method = 'magic': must be one of coop, corn, finetuned"),
+        ("corn baking", "task = 'baking': must be one of counting, dating, ageing"),
+        ("corn dating --learning-rate nan", "learning_rate = nan: must be above 0"),
+        ("corn dating --epochs 0", "epochs = 0: must be above 0"),
+        ("corn dating --monitor loss", "monitor = 'loss': must be one of mae"),
+        ("corn dating --lr-multiplier head", "--lr-multiplier head: must have the form"),
+        ("corn dating --lr-multiplier head=x", "--lr-multiplier head=x: could not"),
+        ("corn dating --lr-multiplier head=nan", "lr_multipliers = {'head': nan}: must"),
+        ("corn dating --lr-multiplier words=1", "lr_multipliers"),
+        ("corn dating --set kl", "--set kl: must have the form NAME=VALUE"),
+        ("corn dating --set gamma=1", "gamma = 1: unknown option of corn"),
+        ("corn dating --set adapter=no", "adapter = 'no': must be bool"),
+        ("numclip dating --set fcrc_form=odd", "fcrc_form = 'odd': must be one of"),
+        ("coop dating --set n_ctx=NaN", "n_ctx = nan: must be int"),
+        ("l2rclip dating --prompt-epochs 20", "prompt_epochs = 20: must be"),
+        ("l2rclip dating --prompt-epochs 3", "prompt_epochs = 3: "),
+        ("l2rclip dating --set alpha=2.0", "alpha = 2.0: must be"),
+        ("corn dating --image-encoder half", "image_encoder = 'half': must be one"),
+        ("corn dating --device abacus", "abacus"),
+        ("corn dating --backbone nowhere/at/all", "nowhere/at/all"),
+        ("corn dating --learning-rate inf", "epoch 1, batch 1 of 1"),
+        ("corn mine.toml", "task = mine.toml: a custom task needs images; give --data"),
+        ("corn dating --labels a.csv", "labels = a.csv: needs images; give --data"),
     ],
 )
-def test_command_train_fails_with_one_red_line(words, message, call, tmp_path):
-    found = call(*words)
-    assert found.exit_code == 1
-    assert isinstance(found.exception, SystemExit)
+def test_command_train_fails_with_one_red_line(words, message, train, tmp_path):
+    found = invoke(*train(*words.split()), color=True)
+    assert (found.exit_code, type(found.exception)) == (1, SystemExit)
     assert message in found.stderr
-    lines = [line for line in found.stderr.splitlines() if "\x1b[31m" in line]
-    assert len(lines) == 1
-    assert lines[0].endswith("\x1b[0m")
+    (line,) = [line for line in found.stderr.splitlines() if "\x1b[31m" in line]
+    assert line.endswith("\x1b[0m")
     assert "Traceback" not in found.output
     assert not (tmp_path / "out" / "config.json").exists()
 
 
-def test_command_train_saves_a_component(call, clip, tmp_path):
-    found = call(
-        "numclip", "dating", "--epochs", "1", "--seed", "2", "--set", "text_to_image_loss=false"
-    )
-    assert found.exit_code == 0, found.output
-    model = load_component(tmp_path / "out", clip)
+def test_command_train_saves_a_component(train, clip, tmp_path):
+    words = ["--epochs", "1", "--seed", "2", "--set", "text_to_image_loss=false"]
+    found, out = run(*train("numclip", "dating", *words)), tmp_path / "out"
+    model = load_component(out, clip)
     assert model.options == replace(METHODS["numclip"].Config(), seed=2, text_to_image_loss=False)
     assert np.isfinite(model.predict(noise("dating", "test", 64)).value).all()
-    out = tmp_path / "out"
     assert re.search(r"^val mae \d+\.\d{3} in \d+ s$", found.stdout, re.MULTILINE)
     assert f"saved {out}; load it with ordlib.load_component({str(out)!r})" in found.stdout
-    assert "--epochs 1 --seed 2 --set text_to_image_loss=false" in model.card["command"]
+    assert shlex.join(words) in model.card["command"]
 
 
-def test_command_train_reports_an_undefined_metric(call, monkeypatch):
+def test_command_train_reports_an_undefined_metric(train, monkeypatch):
     metrics = dict.fromkeys(METRICS, 1.0) | {"spearman": float("nan")}
     monkeypatch.setattr("ordlib.training.trainer.compute_metrics", lambda *_: dict(metrics))
     with pytest.warns(UserWarning, match="spearman"):
-        found = call("corn", "dating", "--epochs", "1", "--monitor", "spearman")
-    assert found.exit_code == 0, found.output
+        found = run(*train("corn", "dating", "--epochs", "1", "--monitor", "spearman"))
     assert "val spearman undefined in " in found.stdout
 
 
@@ -236,12 +197,8 @@ def defaults_of(function: Callable) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("function", "config", "names"),
     [
-        (
-            cli.train,
-            TrainingConfig(),
-            {f.name for f in fields(TrainingConfig)} - {"lr_multipliers"},
-        ),
-        (cli.pretrain, PretrainingConfig(), {f.name for f in fields(PretrainingConfig)} - {"size"}),
+        (cli.train, TrainingConfig(), {*asdict(TrainingConfig())} - {"lr_multipliers"}),
+        (cli.pretrain, PretrainingConfig(), {*asdict(PretrainingConfig())} - {"size"}),
         (cli.train_adapter, CONFIG, {"epochs", "seed"}),
     ],
     ids=["train", "pretrain", "train_adapter"],
