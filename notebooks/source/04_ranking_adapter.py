@@ -504,7 +504,7 @@ rows, scale = {}, adapter.label_scalers["counting"]
 for name, (nouns, counts) in asked.items():
     prompts = [f"Rank by the number of {noun}." for noun in nouns]
     score = adapter.predict_scores(crowded, prompts)
-    target = scale.transform(counts).mean()
+    target = scale.standardize(counts).mean()
     rows[name] = [score.mean(), target, metrics.spearman(counts, score)]
     results[f"crowded.{name}"], results[f"crowded.{name}.target"] = rows[name][:2]
 few = own_counts <= 5

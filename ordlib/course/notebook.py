@@ -15,14 +15,10 @@ BUDGETS = ("quick", "full")
 
 
 def setup(seed: int = 0, budget: str = "quick") -> None:
-    """Seed all random number generators, set the plot theme and silence progress bars.
-
-    Args:
-        seed: for ``random``, numpy and torch.
-        budget: "quick" or "full"; validated here so that a typo fails in the first cells.
+    """Seed ``random``, numpy and torch, set the plot theme and silence progress bars.
 
     Raises:
-        ValueError: an unknown budget.
+        ValueError: an unknown budget; validated here so that a typo fails in the first cells.
 
     Example:
         >>> setup(seed=1)
@@ -33,6 +29,7 @@ def setup(seed: int = 0, budget: str = "quick") -> None:
     if budget not in BUDGETS:
         raise ValueError(f'budget = {budget!r}: must be "quick" or "full"')
     import torch
+    from IPython import get_ipython
 
     random.seed(seed)
     np.random.seed(seed)
@@ -40,7 +37,10 @@ def setup(seed: int = 0, budget: str = "quick") -> None:
     set_theme()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    _use_retina_figures()
+    # Double the figure resolution in Jupyter.
+    shell = get_ipython()
+    if shell is not None and "InlineBackend" in {c.__class__.__name__ for c in shell.configurables}:
+        shell.run_line_magic("config", 'InlineBackend.figure_format = "retina"')
 
 
 class ResultsLog(dict):
@@ -74,12 +74,3 @@ class ResultsLog(dict):
         folder = Path(os.environ.get("ORDLIB_RESULTS") or cache_dir() / "results")
         with atomic_write(folder / f"{self.name}.json") as temporary:
             temporary.write_text(json.dumps(dict(self), indent=2, sort_keys=True) + "\n")
-
-
-def _use_retina_figures() -> None:
-    """Double the figure resolution in Jupyter."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    if shell is not None and "InlineBackend" in {c.__class__.__name__ for c in shell.configurables}:
-        shell.run_line_magic("config", 'InlineBackend.figure_format = "retina"')

@@ -79,19 +79,12 @@ def _distort_drawing(image: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
 
 @dataclass(frozen=True, eq=False)
 class EvalSet:
-    """Images with prompts and targets, to evaluate a ranking on.
+    """Images with prompts and targets, to evaluate a ranking on."""
 
-    Attributes:
-        name: "test", "held-out objects", "distractors" or "absent objects".
-        data: N images.
-        y_true: ``(N,)`` target value of each prompt; 0 for absent objects.
-        prompts: N prompts for each key, "seen" and optionally "held_out".
-    """
-
-    name: str
-    data: ImageData
-    y_true: np.ndarray
-    prompts: dict[str, Sequence[str]]
+    name: str  # "test", "held-out objects", "distractors" or "absent objects"
+    data: ImageData  # N images
+    y_true: np.ndarray  # (N,) target value of each prompt; 0 for absent objects
+    prompts: dict[str, Sequence[str]]  # N prompts for each key, "seen" and optionally "held_out"
 
 
 def eval_sets(
@@ -104,21 +97,18 @@ def eval_sets(
     image, and once with that of an object of which the image has none.
     """
     test = load_data(task, "test", clip.image_size)
-    if task != "counting":
-        prompts = {kind: [first] * len(test) for kind, (first, *_) in prompt_templates.items()}
-        return [EvalSet("test", test, test.values, prompts)]
-    extended = load_data(task, "test", clip.image_size, NUM_TEST_IMAGES)
-    is_held_out = extended.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy()
-    splits = {
-        "test": test,
-        "held-out objects": extended.subset(is_held_out, "held-out objects"),
-        "distractors": load_data(task, "distractors", clip.image_size),
-    }
-    sets = []
+    splits, sets = {"test": test}, []
+    if task == "counting":
+        extended = load_data(task, "test", clip.image_size, NUM_TEST_IMAGES)
+        is_held_out = extended.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy()
+        splits["held-out objects"] = extended.subset(is_held_out, "held-out objects")
+        splits["distractors"] = load_data(task, "distractors", clip.image_size)
     for name, data in splits.items():
         prompts = {kind: _fill(first, data) for kind, (first, *_) in prompt_templates.items()}
         sets.append(EvalSet(name, data, data.values, prompts))
-    return [*sets, _absent_object_set(test, prompt_templates["seen"][0])]
+    if task == "counting":
+        sets.append(_absent_object_set(test, prompt_templates["seen"][0]))
+    return sets
 
 
 def _absent_object_set(test: ImageData, template: str) -> EvalSet:
@@ -133,4 +123,4 @@ def _absent_object_set(test: ImageData, template: str) -> EvalSet:
 
 
 def _fill(template: str, data: ImageData) -> list[str]:
-    return [template.format(plural=name) for name in data.metadata["plural"]]
+    return [template.format(**row) for row in data.metadata.to_dict("records")]

@@ -15,13 +15,12 @@ from ..methods.base import OrdinalMethod
 from ..methods.linear_probe import LinearProbe
 from ..methods.zero_shot import ZeroShot
 from ..metrics import compute_metrics, ordinality_score
-from ..metrics.prediction import Prediction
 from ..synthetic.load import load_data
 from ..training.config import TrainingConfig
 from ..training.fit import fit
 from ..utils.cache import atomic_write, content_hash
 from ..utils.device import device_description
-from .runs import cached_json, round_or_none
+from .results import cached_json, round_or_none
 from .train import METHODS
 
 BACKBONE = "pico-clip"
@@ -32,29 +31,18 @@ REPORTED_METRICS = ("mae", "accuracy", "spearman", "kappa")
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Configuration of one model in a results table.
+    """Configuration of one model in a results table."""
 
-    Attributes:
-        label: name of the method in the table.
-        method: one of ``METHODS``, or "zero-shot" or "probe".
-        config: hyperparameters of the training; its seed is replaced by ``seed``.
-        options: hyperparameters of the method.
-        task_overrides: fields of the task to replace, for ablations.
-        shots: labels per rank; None for all.
-        split: evaluated split.
-        score_ordinality: whether to score the ordinality of the text features as well.
-    """
-
-    label: str
-    method: str
+    label: str  # name of the method in the table
+    method: str  # one of METHODS, or "zero-shot" or "probe"
     task: str
-    seed: int = 0
+    seed: int = 0  # replaces that of the config
     config: TrainingConfig = field(default_factory=TrainingConfig)
-    options: Mapping[str, object] = field(default_factory=dict)
-    task_overrides: Mapping[str, object] = field(default_factory=dict)
-    shots: int | None = None
-    split: str = "test"
-    score_ordinality: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)  # hyperparameters of the method
+    task_overrides: Mapping[str, object] = field(default_factory=dict)  # fields to replace
+    shots: int | None = None  # labels per rank; None for all
+    split: str = "test"  # evaluated split
+    score_ordinality: bool = False  # whether to score the order of the text features as well
 
     @property
     def name(self) -> str:
@@ -91,6 +79,23 @@ def few_shot_subset(data: ImageData, shots: int, seed: int) -> ImageData:
     return data.subset(np.concatenate([order[ranks == r][:shots] for r in np.unique(ranks)]))
 
 
+def train_method(
+    method: str, clip: ClipBackbone, train: ImageData, val: ImageData,
+    config: TrainingConfig | None, **options: object,
+) -> tuple[ZeroShot | LinearProbe | OrdinalMethod, dict]:  # fmt: skip
+    """Return a trained method, and the ``attrs`` of its training history.
+
+    ``method`` is one of ``METHODS``, or "zero-shot" or "probe", which have no history.
+    """
+    if method == "zero-shot":
+        return ZeroShot(clip, train.task, templates=(0,), **options), {}
+    if method == "probe":
+        probe = LinearProbe(lambda data: cached_image_features(clip, data), train.task)
+        return probe.fit(train), {}
+    model = METHODS[method](clip, train.task, seed=config.seed, **options)
+    return model, fit(model, train, val, config, progress=False).attrs
+
+
 def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:
     clip = _load_backbone()
     splits = dict.fromkeys(("train", "val", experiment.split))
@@ -98,12 +103,21 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:
     if experiment.task_overrides:
         task = replace(data["train"].task, **experiment.task_overrides)
         data = {split: replace(part, task=task) for split, part in data.items()}
+    train, test = data["train"], data[experiment.split]
     if experiment.shots is not None:
-        data["train"] = few_shot_subset(data["train"], experiment.shots, experiment.seed)
+        train = few_shot_subset(train, experiment.shots, experiment.seed)
+        if experiment.method in METHODS:
+            train = train.subset(np.resize(np.arange(len(train)), FEW_SHOT_EPOCH_SIZE))
     start = time.perf_counter()
-    prediction, extra = _predict(experiment, clip, data)
+    config, options = replace(experiment.config, seed=experiment.seed), experiment.options
+    model, history = train_method(experiment.method, clip, train, data["val"], config, **options)
+    prediction = model.predict(test)
+    extra = {"learning_rate": config.learning_rate, "steps": history["steps"]} if history else {}
+    if experiment.score_ordinality:
+        score = ordinality_score(model.text_features().detach().cpu())
+        extra["ordinality"] = round(score.raw, 6)
+        extra["ordinality_corrected"] = round_or_none(score.chance_corrected)
     seconds = time.perf_counter() - start
-    test = data[experiment.split]
     metrics = compute_metrics(test.task, test.values, prediction)
     row = {
         "method": experiment.label, "task": experiment.task,
@@ -114,34 +128,6 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:
         **extra, "seconds": round(seconds, 2), "device": device_description(clip.device),
     }  # fmt: skip
     return row, np.abs(test.values - prediction.value)
-
-
-def _predict(
-    experiment: Experiment, clip: ClipBackbone, data: dict[str, ImageData]
-) -> tuple[Prediction, dict]:
-    """Return the predictions of the trained model, and the columns that only some rows have."""
-    train, test = data["train"], data[experiment.split]
-    if experiment.method == "zero-shot":
-        model = ZeroShot(clip, train.task, templates=(0,), **experiment.options)
-        return model.predict(test), _ordinality(experiment, model)
-    if experiment.method == "probe":
-        probe = LinearProbe(lambda images: cached_image_features(clip, images), train.task)
-        return probe.fit(train).predict(test), {}
-    if experiment.shots is not None:
-        train = train.subset(np.resize(np.arange(len(train)), FEW_SHOT_EPOCH_SIZE))
-    config = replace(experiment.config, seed=experiment.seed)
-    model = METHODS[experiment.method](clip, train.task, seed=experiment.seed, **experiment.options)
-    history = fit(model, train, data["val"], config, progress=False)
-    extra = {"learning_rate": config.learning_rate, "steps": history.attrs["steps"]}
-    return model.predict(test), extra | _ordinality(experiment, model)
-
-
-def _ordinality(experiment: Experiment, model: ZeroShot | OrdinalMethod) -> dict:
-    if not experiment.score_ordinality:
-        return {}
-    score = ordinality_score(model.text_features().detach().cpu())
-    corrected = round_or_none(score.chance_corrected)
-    return {"ordinality": round(score.raw, 6), "ordinality_corrected": corrected}
 
 
 def _non_defaults(instance: Experiment | TrainingConfig) -> dict:

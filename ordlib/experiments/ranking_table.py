@@ -9,23 +9,21 @@ from typing import NamedTuple
 from joblib import Parallel, delayed
 
 from ..clip import ClipBackbone, load_clip
-from ..clip.feature_cache import cached_image_features
-from ..methods.linear_probe import LinearProbe
 from ..methods.ranking_adapter.label_scaler import LabelScaler
-from ..methods.zero_shot import ZeroShot
 from ..training.config import TrainingConfig
-from ..training.fit import delete_checkpoints, fit
+from ..training.fit import delete_checkpoints
 from ..utils.cache import content_hash
 from ..utils.device import device_description
 from .adapter_data import TASKS, eval_sets, training_data
-from .results import load_results
-from .runs import cached_json
+from .experiment import BACKBONE, train_method
+from .results import cached_json, load_results
 from .train import METHODS
 from .train_adapter import CONFIG, evaluate_ranking, save_with_card, train_ranking_adapter
 
-BACKBONE = "pico-clip"
 MULTI_TASK, SINGLE_TASK = "ranking adapter", "ranking adapter, one task"
-BASELINES = {"zero-shot": None, "linear probe": None, "NumCLIP": "numclip", "L2RCLIP": "l2rclip"}
+BASELINES = {
+    "zero-shot": "zero-shot", "linear probe": "probe", "NumCLIP": "numclip", "L2RCLIP": "l2rclip",
+}  # fmt: skip
 # Five times the images and a quarter of the epochs: about as many steps as in the table of
 # methods, for which the learning rates were selected.
 BASELINE_EPOCHS = 5
@@ -48,10 +46,10 @@ def entries(seeds: int) -> list[Entry]:
     for method, name in BASELINES.items():
         for task in TASKS:
             config = None
-            if name:
+            if name in METHODS:
                 lr = tuned.query("method == @method and task == @task")["learning_rate"].iloc[0]
                 config = TrainingConfig(epochs=BASELINE_EPOCHS, learning_rate=lr)
-            models += [Entry(method, task, seed, config) for seed in range(seeds if name else 1)]
+            models += [Entry(method, task, seed, config) for seed in range(seeds if config else 1)]
     return models
 
 
@@ -79,19 +77,14 @@ def _run_baseline(entry: Entry) -> list[dict]:
     clip, start = load_clip(BACKBONE), time.perf_counter()
     train, val = (training_data(clip, entry.task, split) for split in ("train", "val"))
     prompt_conditioned = entry.method == "zero-shot" and entry.task == "counting"
-    cost = {"steps": 0, "seconds": 0.0}
-    if entry.method == "zero-shot":
-        columns = {"object": "plural"} if prompt_conditioned else None
-        model = ZeroShot(clip, train.task, templates=(0,), placeholder_columns=columns)
-    elif entry.method == "linear probe":
-        model = LinearProbe(lambda data: cached_image_features(clip, data), train.task).fit(train)
-        cost["seconds"] = round(time.perf_counter() - start, 2)
-    else:
-        model = METHODS[BASELINES[entry.method]](clip, train.task, seed=entry.seed)
-        cost = fit(model, train, val, replace(entry.config, seed=entry.seed), progress=False).attrs
+    options = {"placeholder_columns": {"object": "plural"}} if prompt_conditioned else {}
+    config = entry.config and replace(entry.config, seed=entry.seed)
+    model, cost = train_method(BASELINES[entry.method], clip, train, val, config, **options)
+    seconds = 0.0 if entry.method == "zero-shot" else round(time.perf_counter() - start, 2)
+    cost = cost or {"steps": 0, "seconds": seconds}
     label_scaler = LabelScaler.fit(val.values).calibrated(model.predict(val).value, val.values)
     rows = []
-    for eval_set in eval_sets(clip, entry.task, {"seen": ("{plural}",)}):
+    for eval_set in eval_sets(clip, entry.task, {"seen": ("",)}):
         scores = model.predict(eval_set.data).value
         rows.append(
             {"task": entry.task, "split": eval_set.name, "prompts": None}

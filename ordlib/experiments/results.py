@@ -1,18 +1,20 @@
-"""Precomputed results tables that ship with the library."""
+"""Precomputed results tables that ship with the library; shell commands and cached results."""
 
 import inspect
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from ..utils.cache import atomic_write
-from .runs import command_line
 
+Result = TypeVar("Result", dict, list)
 RESULTS = Path(__file__).with_name("results")
 # The module whose ``make`` computes a table; imported on demand.
 MAKERS = {
@@ -44,12 +46,9 @@ def load_results(name: str) -> pd.DataFrame:
 
 
 def save_results(
-    path: str | os.PathLike,
-    description: str,
-    command: str,
-    records: Sequence[dict],
+    path: str | os.PathLike, description: str, command: str, records: Sequence[dict],
     **attrs: object,
-) -> None:
+) -> None:  # fmt: skip
     """Write a results table atomically as JSON; ``records`` has one dictionary per row.
 
     Raises:
@@ -84,8 +83,8 @@ def make_results(name: str, output: str | os.PathLike | None = None, **settings:
     """
     _check_table(name, MAKERS)
     make: Callable[..., dict] = import_module(f"{__package__}.{MAKERS[name]}").make
-    parameters = inspect.signature(make).parameters
-    defaults = {key: p.default for key, p in parameters.items() if key != "table"}
+    _, *parameters = inspect.signature(make).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters}
     chosen = {key: value for key, value in settings.items() if value is not None}
     for key, value in chosen.items():
         if key not in defaults:
@@ -127,3 +126,32 @@ def _check_table(name: str, available: Iterable[str]) -> None:
     if name not in available:
         tables = ", ".join(available) or "none"
         raise ValueError(f"table = {name!r}: no such results table; available tables: {tables}")
+
+
+def command_line(*arguments: str, options: Iterable[tuple[str, object]]) -> str:
+    """Format an ``ordlib`` shell command; options whose value is None are omitted.
+
+    Example:
+        >>> options = [("batch_size", 3), ("data", None), ("output", "a b")]
+        >>> command_line("train", "coop", options=options)
+        "ordlib train coop --batch-size 3 --output 'a b'"
+    """
+    parts = ["ordlib", *arguments]
+    for name, value in options:
+        if value is not None:
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)
+
+
+def cached_json(path: Path, compute: Callable[[], Result]) -> Result:
+    """Return the result stored in a JSON file; compute and store it if there is none."""
+    if not path.is_file():
+        result = compute()
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(result), "utf-8")
+    return json.loads(path.read_text("utf-8"))
+
+
+def round_or_none(value: float) -> float | None:
+    """Round a metric to six digits; None for NaN, which JSON cannot represent."""
+    return None if math.isnan(value) else round(value, 6)

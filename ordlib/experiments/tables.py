@@ -14,7 +14,7 @@ from ..synthetic.load import load_data
 from ..tasks import load_task
 from ..training.config import TrainingConfig
 from .experiment import BACKBONE, Experiment, run_experiment
-from .runs import round_or_none
+from .results import round_or_none
 
 TASKS = ("counting", "dating", "ageing", "quality")
 # Labels in the tables, with the method and its options.
@@ -69,12 +69,11 @@ def select_learning_rates(
         for label in labels
         for lr in LEARNING_RATES
     ]
-    best: dict[tuple[str, str], tuple[float, float]] = {}
+    scores = defaultdict(list)
     for experiment, (row, _) in zip(grid, runner(grid), strict=True):
-        key = (experiment.label, experiment.task)
-        candidate = (row["mae"], experiment.config.learning_rate)
-        best[key] = min(best.get(key, candidate), candidate)
-    return {key: lr for key, (_, lr) in best.items()}
+        score = row["mae"], experiment.config.learning_rate
+        scores[experiment.label, experiment.task].append(score)
+    return {key: min(values)[1] for key, values in scores.items()}
 
 
 def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:

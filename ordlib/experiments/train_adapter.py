@@ -16,7 +16,7 @@ from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints, fit
 from . import adapter_data
 from .adapter_data import HELD_OUT_OBJECTS, TASKS, EvalSet, eval_sets, training_data
-from .runs import command_line, round_or_none
+from .results import command_line, round_or_none
 from .train import training_card
 
 # Learning rate selected on val with seed 1000; the epochs take 15 minutes of one CPU core.
@@ -51,7 +51,7 @@ def evaluate_ranking(
     """
     task, y_true = eval_set.data.task, eval_set.y_true
     low, high = task.range
-    y_pred = np.clip(label_scaler.inverse_transform(scores), min(low, y_true.min()), high)
+    y_pred = np.clip(label_scaler.scores_to_labels(scores), min(low, y_true.min()), high)
     # Rank -1 stands for absent objects, which lie below the range of the task.
     true_ranks, predicted_ranks = (
         np.where(y < low - 0.5, -1, task.rank_index(y.clip(low, high))) for y in (y_true, y_pred)

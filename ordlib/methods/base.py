@@ -17,27 +17,27 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
 
-# Prefix of the parameter name -> parameter group; everything else is "head".
+# Prefix of the parameter name -> parameter group: "adapter" is CLIP-Adapter, all else "head".
 PARAM_GROUPS = {
     "image_encoder.encoder.": "image_encoder",
     "image_encoder.adapter.": "adapter",
     "prompt_learner.": "prompts",
     "rankformer.": "prompts",
-    "net.": "adapter",
+    "net.": "ranking_adapter",
 }
 
 
 class TrainableModule(nn.Module, ABC):
-    """Trainable parameters next to a frozen CLIP, which checkpoints do not contain."""
+    """Base class: trainable parameters on top of a frozen CLIP. Checkpoints contain only these."""
 
     clip: ClipBackbone
     options: object  # frozen dataclass of the hyperparameters
 
     def _register_trainable(self) -> None:
         """Record the parameters that require a gradient; call it at the end of ``__init__``."""
-        # Only training steps use training mode, in which attention kernels round differently.
+        # Eval mode outside training steps: in training mode, attention kernels round differently.
         self.to(self.clip.device).eval()
-        self._trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        self._trainable_names = {name for name, p in self.named_parameters() if p.requires_grad}
 
     def on_after_step(self) -> None:
         """Hook after each optimizer step, e.g. to clamp parameters; does nothing by default."""
@@ -51,12 +51,12 @@ class TrainableModule(nn.Module, ABC):
         return groups
 
     def trainable_state_dict(self) -> dict[str, Tensor]:
-        """Return the trainable tensors by name (not copied), including those of frozen groups."""
-        return {name: p.detach() for name, p in self.named_parameters() if name in self._trained}
+        """Return the trainable parameters by name, not copied, including those of frozen groups."""
+        return {n: p.detach() for n, p in self.named_parameters() if n in self._trainable_names}
 
     @torch.no_grad()
     def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load tensors; raises ValueError if one is missing, unexpected or of another shape."""
+        """Load tensors; raise ValueError if one is missing, unexpected or of another shape."""
         target = self.trainable_state_dict()
         shapes = [{name: tuple(t.shape) for name, t in group.items()} for group in (state, target)]
         for name in sorted(target.keys() | state.keys()):
@@ -70,7 +70,7 @@ class TrainableModule(nn.Module, ABC):
             tensor.copy_(state[name])
 
     def save_pretrained(self, folder: str | os.PathLike, card: dict | None = None) -> None:
-        """Save the trained tensors, the config and a model card; overwrites a checkpoint.
+        """Save the trainable parameters, the config and a model card; overwrites a checkpoint.
 
         Example:
             >>> import tempfile
@@ -130,8 +130,7 @@ class TrainableModule(nn.Module, ABC):
 
 def param_group_of(name: str) -> str:
     """Return the parameter group of a full parameter name."""
-    groups = (group for prefix, group in PARAM_GROUPS.items() if name.startswith(prefix))
-    return next(groups, "head")
+    return next((g for prefix, g in PARAM_GROUPS.items() if name.startswith(prefix)), "head")
 
 
 @contextmanager
@@ -154,7 +153,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def rank_targets(task: OrdinalTask, values: Tensor) -> Tensor:
-    """Index ``(B,)`` of the rank nearest to each of ``(B,)`` values, as ``task.rank_index``.
+    """Return the ``(B,)`` index of the rank nearest to each value: ``task.rank_index`` in torch.
 
     Example:
         >>> from ordlib import load_task
@@ -168,7 +167,7 @@ def rank_targets(task: OrdinalTask, values: Tensor) -> Tensor:
 
 
 def bin_targets(task: OrdinalTask, values: Tensor) -> Tensor:
-    """Index ``(B,)`` of the coarse bin of each of ``(B,)`` values, as ``task.bin_index``.
+    """Return the ``(B,)`` index of the coarse bin of each value: ``task.bin_index`` in torch.
 
     Example:
         >>> from ordlib import load_task
@@ -221,12 +220,12 @@ class OrdinalMethod(TrainableModule):
         return self.image_encoder.make_loader(data)
 
     def encode(self, inputs: Tensor) -> Tensor:
-        """Return ``(B, D)`` image features, not normalized, with gradient."""
+        """Return ``(B, D)`` features, differentiable with respect to the trainable parameters."""
         return self.image_encoder(inputs)
 
     @torch.no_grad()
     def predict(self, data: ImageData, batch_size: int = 256) -> Prediction:
-        """Predict values and labels of images; methods over ranks add ``(N, M)`` probabilities."""
+        """Predict labels; methods that classify into ranks also return ``(N, M)`` probabilities."""
         return self.predict_from_features(self.extract_features(data, batch_size))
 
     @torch.no_grad()
@@ -249,18 +248,18 @@ class OrdinalMethod(TrainableModule):
         """Build an untrained model from a config."""
         return cls(clip, OrdinalTask(**config["task"]), **config["options"])
 
-    def freeze(self, *groups: str) -> None:
-        """Freeze groups ("image_encoder", "adapter", "prompts", "head") and unfreeze all others.
+    def set_frozen_groups(self, *groups: str) -> None:
+        """Freeze exactly these groups; all other groups become trainable.
 
         Example:
             >>> from ordlib import CoOp, load_clip, load_task
             >>> model = CoOp(load_clip("pico-clip", "cpu"), load_task("dating"))
-            >>> model.freeze("prompts")
+            >>> model.set_frozen_groups("prompts")
             >>> [*model.parameter_groups()]
             ['adapter']
         """
         for name, parameter in self.named_parameters():
-            if name in self._trained:
+            if name in self._trainable_names:
                 parameter.requires_grad_(param_group_of(name) not in groups)
 
     def with_frozen_encoder(self) -> Self:
@@ -272,7 +271,7 @@ class OrdinalMethod(TrainableModule):
 
     @torch.no_grad()
     def copy_trainable_from(self, source: "OrdinalMethod") -> None:
-        """Copy the trainable tensors whose names both models have."""
+        """Copy the trainable parameters whose names both models have."""
         state = source.trainable_state_dict()
         for name, tensor in self.trainable_state_dict().items():
             if name in state:

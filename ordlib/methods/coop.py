@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class CoOp(PromptMethod):
 
     References:
         Zhou et al. (2022), Learning to prompt for vision-language models, arXiv:2109.01134.
-        Learned rank embeddings follow the comparison of OrdinalCLIP. The adapter is ours.
+        Learned rank embeddings follow the comparison of OrdinalCLIP. CLIP-Adapter is our addition.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -41,7 +41,7 @@ class CoOp(PromptMethod):
         options = self.options
         self.prompt_learner = PromptLearner(
             self.clip,
-            class_agnostic_template(self.task, options.template),
+            rank_only_template(self.task, options.template),
             RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_rank_embeddings),
             n_ctx=options.n_ctx,
             tune_context=options.tune_context,

@@ -15,7 +15,7 @@ class CORN(OrdinalMethod):
     M - 1 binary classifiers estimate P(y > k | y > k - 1). Arguments as in `OrdinalMethod`.
 
     References:
-        Shi, Cao and Raschka (2021), CORN, arXiv:2111.08851. The adapter, the layer norm before
+        Shi, Cao and Raschka (2021), CORN, arXiv:2111.08851. CLIP-Adapter, the layer norm before
         the head and the decoding by ``task.decode`` are ours.
 
     Example:

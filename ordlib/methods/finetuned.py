@@ -19,7 +19,7 @@ class FineTunedConfig(ImageEncoderConfig):
 class FineTuned(PromptMethod):
     """CLIP fine-tuned with cross-entropy over fixed rank prompts.
 
-    With a frozen image encoder only the adapter is trained. Text features as in `ZeroShot`.
+    With a frozen image encoder only CLIP-Adapter is trained. Text features as in `ZeroShot`.
     Arguments as in `OrdinalMethod`, with the options of `FineTunedConfig`.
 
     References:

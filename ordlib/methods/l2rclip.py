@@ -10,7 +10,7 @@ from ..losses import PairwiseLoss, l2rclip_loss
 from ..utils.validation import check_choice
 from .base import rank_targets
 from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 AttentionAxis = Literal["ranks", "tokens", "both"]
 PosEmbed = Literal["learned", "sinusoidal"]
@@ -26,16 +26,15 @@ class RankFormer(nn.Module):
     outside the mask are neither changed nor attended to. Derived in notebook 03.
 
     Args:
-        num_ranks: M, 2 or more.
-        width: W, of the token embeddings.
-        attention_over: "ranks": at each token position, over the prompts of all ranks, the only
-            option that mixes information between ranks; "tokens": within each prompt; "both":
-            ranks, then tokens.
+        num_ranks: number of ranks M, at least 2.
+        width: width W of the token embeddings.
+        attention_over: "ranks": each token position attends across the prompts of all ranks;
+            "tokens": each prompt attends within itself, so no information passes between ranks;
+            "both": ranks, then tokens.
         alpha: initial value of the scalar parameter ``alpha``, 0 to 1.
         tune_alpha: whether to train it; see :meth:`clamp_alpha`.
-        rank_pos_embed: positional embedding of the ranks, added to the input of the attention:
-            "learned", "sinusoidal" or None. With None, attention over ranks is permutation
-            equivariant.
+        rank_pos_embed: "learned", "sinusoidal" or None: positional embedding of the ranks, added to
+            the attention input. With None, attention over ranks is permutation equivariant.
 
     Raises:
         ValueError: fewer than two ranks, alpha outside 0 to 1, or an unknown choice.
@@ -64,7 +63,7 @@ class RankFormer(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("attention_over", attention_over, get_args(AttentionAxis))
-        _validate(alpha, rank_pos_embed)
+        _check_rankformer_options(alpha, rank_pos_embed)
         if num_ranks < 2:
             raise ValueError(f"num_ranks = {num_ranks}: must be 2 or more")
         self.attention_over = attention_over
@@ -93,7 +92,7 @@ class RankFormer(nn.Module):
         return torch.where(mask[..., None], blended, prompts)
 
     def transform(self, prompts: Tensor, mask: Tensor) -> Tensor:
-        """Return ``F(R)``, ``(M, L, W)``; undefined where the mask is False."""
+        """Apply the attention blocks F: return ``(M, L, W)``, undefined where the mask is False."""
         x, pos_embed = prompts, self.pos_embed  # (M, L, W), (M, W)
         for axis, block in self.blocks.items():
             if axis == "ranks":  # L sequences of M tokens
@@ -121,14 +120,14 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor, pos_embed: Tensor | None) -> Tensor:
-        """Return ``(N, S, W)`` of x ``(N, S, W)``, with self-attention along S.
+        """Apply the block to ``(N, S, W)`` x, with self-attention along S.
 
         ``mask`` is ``(N, S)`` bool, True where attended to; ``pos_embed`` broadcasts to x.
         """
         qkv = self.norms[0](x)  # (N, S, W)
         if pos_embed is not None:
             qkv = qkv + pos_embed
-        # A fully masked row would give NaN; it attends everywhere and its output is discarded.
+        # A row without any valid key would give NaN; let it attend to all: its output is discarded.
         key_padding_mask = ~mask & mask.any(1, keepdim=True)  # (N, S), True where ignored
         attended, _ = self.attention(
             qkv, qkv, qkv, key_padding_mask=key_padding_mask, need_weights=False
@@ -156,7 +155,7 @@ def sinusoidal_pos_embed(num_positions: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]
 
 
-def _validate(alpha: float, rank_pos_embed: str | None) -> None:
+def _check_rankformer_options(alpha: float, rank_pos_embed: str | None) -> None:
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha = {alpha!r}: must be between 0 and 1")
     check_choice("rank_pos_embed", rank_pos_embed, (*get_args(PosEmbed), None))
@@ -168,11 +167,13 @@ class L2RCLIPConfig(PromptConfig):
 
     Attributes:
         attention_over, rank_pos_embed, alpha, tune_alpha: as in :class:`RankFormer`;
-            ``attention_over="off"`` leaves RankFormer out.
-        pairwise_loss, pairwise_weight, gamma, contrastive_weight: as in
-            :func:`~ordlib.losses.l2rclip_loss`.
-        tune_prompts: whether to train context and rank embeddings. False is the second stage alone
-            and requires ``attention_over="off"``.
+            ``attention_over="off"``: no RankFormer.
+        pairwise_loss: "both" (tightness and diversity), "tightness", "diversity", "batch" or "off";
+            see :func:`~ordlib.losses.l2rclip_loss`.
+        pairwise_weight, gamma, contrastive_weight: weights of the pairwise loss, of diversity in
+            it, and of the contrastive loss.
+        tune_prompts: whether to train context and rank embeddings. False trains only the image
+            encoder and CLIP-Adapter (the second stage) and requires ``attention_over="off"``.
 
     Raises:
         ValueError: an unknown choice, alpha outside 0 to 1, a negative weight, or RankFormer with
@@ -192,15 +193,15 @@ class L2RCLIPConfig(PromptConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("attention_over", self.attention_over, (*get_args(AttentionAxis), "off"))
-        _validate(self.alpha, self.rank_pos_embed)
+        _check_rankformer_options(self.alpha, self.rank_pos_embed)
         check_choice("pairwise_loss", self.pairwise_loss, get_args(PairwiseLoss))
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be 0 or more")
         if not self.tune_prompts and self.attention_over != "off":
             raise ValueError(
-                f"attention_over = {self.attention_over!r}: RankFormer is trained with the "
-                "prompts; set attention_over='off' or tune_prompts=True"
+                "tune_prompts=False cannot be combined with RankFormer (attention_over="
+                f"{self.attention_over!r}); set attention_over='off' or tune_prompts=True"
             )
 
 
@@ -218,9 +219,9 @@ class L2RCLIP(PromptMethod):
 
     References:
         Wang et al. (2023), L2RCLIP, arXiv:2306.13856: token-level attention, residual blend,
-        pairwise loss (abstract). Released code: the losses, two stages; no model, no settings.
-        Ours: the transformer block, the weights of the loss terms, the prompts, the learning rates;
-        and the image adapter, for a fair comparison between methods.
+        pairwise loss (abstract). Released code: the losses and the two stages; it contains neither
+        the model nor its hyperparameters. Ours: the transformer block, the weights of the loss
+        terms, the prompts, the learning rates, and CLIP-Adapter, for a fair comparison.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -235,7 +236,7 @@ class L2RCLIP(PromptMethod):
         options = self.options
         self.prompt_learner = PromptLearner(
             self.clip,
-            class_agnostic_template(self.task, options.template),
+            rank_only_template(self.task, options.template),
             RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_prompts),
             n_ctx=options.n_ctx,
             tune_context=options.tune_prompts,
@@ -255,10 +256,9 @@ class L2RCLIP(PromptMethod):
         self.register_buffer("rank_values", rank_values, persistent=False)
 
     def text_features(self, alpha: float | None = None) -> Tensor:
-        """Return ``(M, D)`` text features of the prompts, with gradient to trained tensors.
+        """Return ``(M, D)`` text features of the prompts.
 
-        Args:
-            alpha: overrides RankFormer's own.
+        Differentiable with respect to the trainable parameters. ``alpha`` overrides RankFormer's.
         """
         prompts = self.prompt_learner.prompt_embeddings()
         x = prompts.embeddings  # (M, T, W)

@@ -16,10 +16,10 @@ from ..tasks import OrdinalTask
 from ..utils.validation import check_choice
 from .base import bin_targets
 from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 BinAnchor = Literal["midpoint", "edge"]
-# The released divisor 1 + tanh(.) can reach 0; the clamp at most halves or doubles an anchor.
+# The released code's divisor 1 + tanh(.) can reach 0; clamped, it halves or doubles at most.
 DIVISOR_CLAMP = (0.5, 2.0)
 INIT_STD = 0.001
 
@@ -29,15 +29,17 @@ class NumCLIPConfig(PromptConfig):
     """Options of :class:`NumCLIP`.
 
     Attributes:
-        fcrc_form: "paper", "released" or "plain"; see :func:`~ordlib.losses.fcrc`.
+        fcrc_form: form of the fine-grained cross-modal ranking-based contrastive (FCRC) loss:
+            "paper", "released" or "plain"; see :func:`~ordlib.losses.fcrc`.
         fcrc_norm: "mean_one" or "sum_to_one", of the weights of the paper form.
         text_to_image_loss: whether to add :func:`~ordlib.losses.text_to_image_kl`.
         regressor: whether to train a :class:`Regressor`; otherwise a prediction is the expectation
             of the anchors under the bin probabilities.
-        bin_anchor: value of a bin: its "midpoint" (YearCLIP's restatement) or its lower "edge"
-            (released code).
+        bin_anchor: numeric value of a bin: its "midpoint" (as in YearCLIP's description of NumCLIP)
+            or lower "edge" (released code).
         tune_bin_embeddings: whether to train the embeddings of the bin phrases.
-        tune_context: whether to train the context; the released code does so for aesthetics only.
+        tune_context: whether to train the context; with ``n_ctx`` it is always trained. The
+            released code trains it for aesthetics only.
 
     Raises:
         ValueError: an unknown form, norm or anchor.
@@ -59,7 +61,7 @@ class NumCLIPConfig(PromptConfig):
 
 
 class NumCLIP(PromptMethod):
-    """NumCLIP: coarse bins named in natural language, then a regressor (Du et al., 2024).
+    """NumCLIP: bins described by phrases, then a regressor (Du et al., 2024).
 
     ``loss = FCRC + text-to-image KL + L1(regressor)``, each term with weight 1. There is one prompt
     per bin; logits and text features are those of the bins. If every rank is a bin of its own,
@@ -72,8 +74,8 @@ class NumCLIP(PromptMethod):
 
     References:
         Du et al. (2024), Teach CLIP to develop a number sense for ordinal regression,
-        arXiv:2408.03574: bins, their phrases, FCRC. Released code: adapter, regressor, weights of
-        the terms, text-to-image KL. YearCLIP, arXiv:2512.21337: midpoints, the paper form of FCRC.
+        arXiv:2408.03574: bins, their phrases, FCRC. Released code: CLIP-Adapter, regressor, term
+        weights, text-to-image KL. YearCLIP, arXiv:2512.21337: midpoints, the paper form of FCRC.
         Ours: the clamped divisor, values scaled to 0-1, LoRA.
 
     Example:
@@ -89,7 +91,7 @@ class NumCLIP(PromptMethod):
         options = self.options
         self.prompt_learner = PromptLearner(
             self.clip,
-            class_agnostic_template(self.task, options.template, bins=True),
+            rank_only_template(self.task, options.template, bins=True),
             RankEmbeddings(self.clip, self.task.bin_phrases, tune=options.tune_bin_embeddings),
             n_ctx=options.n_ctx,
             tune_context=options.tune_context or options.n_ctx is not None,
@@ -104,14 +106,14 @@ class NumCLIP(PromptMethod):
         empty = [self.task.bin_phrases[i] for i in np.flatnonzero(counts == 0)]
         if empty:
             warnings.warn(
-                f"bin_phrases = {', '.join(map(repr, empty))}: no image of {train.task.name}/"
-                f"{train.split} is in these bins; predictions there rest on the other bins: add "
-                "images, or use wider bins",
+                f"{train.task.name}/{train.split} has no images in the bins "
+                f"{', '.join(map(repr, empty))}: the model cannot learn them; add images, or use "
+                "wider bins",
                 stacklevel=3,
             )
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return FCRC plus the terms enabled; arguments as in `OrdinalMethod.loss`."""
+        """Return FCRC plus the enabled terms; arguments as in `OrdinalMethod.loss`."""
         options, logits = self.options, self.logits(features)
         bins = bin_targets(self.task, values)
         loss = fcrc(logits, bins, options.fcrc_form, options.fcrc_norm)
@@ -125,7 +127,7 @@ class NumCLIP(PromptMethod):
 
     @torch.no_grad()
     def predict_from_features(self, features: Tensor) -> Prediction:
-        """Return predictions of the regressor or, with one bin per rank, of the bins."""
+        """Predict with the regressor (or expected bin value); one bin per rank: decode the bins."""
         if self._bins_are_ranks:
             return super().predict_from_features(features)
         low, high = self.task.range
@@ -135,7 +137,7 @@ class NumCLIP(PromptMethod):
 
     @torch.no_grad()
     def predict_bins(self, data: ImageData) -> np.ndarray:
-        """Return the most probable bin of every image, ``(N,)`` int64, 0 to d - 1."""
+        """Return the most probable bin of every image, ``(N,)`` int64, 0 to K - 1."""
         return self.logits(self.extract_features(data)).argmax(1).cpu().numpy()
 
     @property
@@ -155,10 +157,7 @@ class Regressor(nn.Module):
     """NumCLIP's regressor: expectation of the bin anchors, each divided by a learned factor.
 
     ``y = sum_j p_j a_j / clamp(1 + tanh(MLP(s))_j)`` with logits s, ``p = softmax(s)`` and anchors
-    a. Derived in notebook 02.
-
-    Args:
-        num_bins: d.
+    a, for K = ``num_bins`` bins. Derived in notebook 02.
 
     References:
         NumCLIP's released code, including layer sizes and initialization. Ours: the clamp.
@@ -180,13 +179,13 @@ class Regressor(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, logits: Tensor, anchors: Tensor) -> Tensor:
-        """Return ``(B,)`` values, on the scale of the ``(d,)`` anchors, of ``(B, d)`` logits."""
+        """Map ``(B, K)`` logits to ``(B,)`` predictions on the scale of the ``(K,)`` anchors."""
         divisor = 1 + self.layers(logits).tanh()
         return (logits.softmax(1) * anchors / divisor.clamp(*DIVISOR_CLAMP)).sum(1)
 
 
 def _anchors(task: OrdinalTask, bin_anchor: BinAnchor) -> Tensor:
-    """Return the ``(d,)`` float32 values of the bins, scaled so that the task's range is 0 to 1."""
+    """Return the ``(K,)`` float32 values of the bins, scaled so that the task's range is 0 to 1."""
     low, high = task.range
     bin_values = task.bin_midpoints() if bin_anchor == "midpoint" else np.array(task.bin_edges)
     return torch.tensor((bin_values - low) / (high - low), dtype=torch.float32)

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..losses import text_to_image_kl
 from .base import rank_targets
 from .prompt_learner import InterpolatedRankEmbeddings, Interpolation, PromptLearner
-from .prompt_method import PromptConfig, PromptMethod, class_agnostic_template
+from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class OrdinalCLIP(PromptMethod):
 
     References:
         Li et al. (2022), OrdinalCLIP, arXiv:2206.02338. The loss and the normalized interpolation
-        weights are those of the released code. The adapter is ours.
+        weights are those of the released code. CLIP-Adapter is our addition.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -61,7 +61,7 @@ class OrdinalCLIP(PromptMethod):
             interpolation_type=options.interpolation_type,
             seed=options.seed,
         )
-        template = class_agnostic_template(self.task, options.template)
+        template = rank_only_template(self.task, options.template)
         self.prompt_learner = PromptLearner(
             self.clip, template, rank_embeddings, n_ctx=options.n_ctx, seed=options.seed
         )

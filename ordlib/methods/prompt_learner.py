@@ -1,6 +1,6 @@
 """Prompt learning: shared context embeddings plus rank embeddings (CoOp, OrdinalCLIP).
 
-Shapes: M ranks, K' base ranks, R tokens per rank, T per prompt, W text width, D embed_dim.
+Shapes: M ranks, K' base ranks, R tokens per rank, T tokens per prompt, W text width, D embed_dim.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ..utils.validation import check_choice
 Interpolation = Literal["linear", "inverse"]
 INIT_STD = 0.02  # about the standard deviation of OpenAI's token embeddings
 EPS = 1e-5
-# Rows of the embedding table that PromptLearner.layout indexes.
+# Rows of the embedding table that PromptLearner.token_rows indexes.
 SOS_ROW, EOS_ROW, CONTEXT_ROW = 0, 1, 2
 
 
@@ -52,12 +52,12 @@ class InterpolatedRankEmbeddings(nn.Module):
 
     Args:
         clip: provides the token embeddings.
-        num_ranks: M.
+        num_ranks: number of ranks M.
         base_rank_names: K' texts, whose mean token embeddings initialize the base ranks, or None.
-        num_base_ranks: K', 1 to M; ignored with ``base_rank_names``.
+        num_base_ranks: number of base ranks K', 1 to M; ignored with ``base_rank_names``.
         interpolation_type: see :func:`interpolation_weights`.
-        num_tokens_per_rank: R.
-        seed: of the random initialization.
+        num_tokens_per_rank: number of tokens R per rank.
+        seed: random seed of the initialization.
 
     References:
         Li et al. (2022), OrdinalCLIP, arXiv:2206.02338, section 3.3. As in the released code the
@@ -91,8 +91,8 @@ class InterpolatedRankEmbeddings(nn.Module):
         if base_rank_names is None:
             base = _random_embeddings(clip, (count, num_tokens_per_rank), seed)
         else:
-            base = _mean_embeddings(clip, base_rank_names)  # (K', W)
-            base = base[:, None].repeat(1, num_tokens_per_rank, 1)
+            means = _mean_embeddings(clip, base_rank_names)  # (K', W)
+            base = means[:, None].repeat(1, num_tokens_per_rank, 1)
         self.base = nn.Parameter(base)
 
     def forward(self) -> Tensor:
@@ -122,7 +122,7 @@ def interpolation_weights(
         weights = 1 - distance / max(num_ranks - 1, 1)
     else:
         weights = 1 / (distance + EPS)
-    # A single base rank is at the first rank, where the linear weight of the last rank is 0.
+    # A single base rank lies at the first rank, so the linear weight of the last rank would be 0.
     weights = weights.clamp(min=EPS) if num_base_ranks == 1 else weights
     return (weights / weights.sum(1, keepdim=True)).float()
 
@@ -132,14 +132,14 @@ class PromptLearner(nn.Module):
 
     Args:
         clip: the frozen backbone; gradients pass through its text encoder.
-        template: text with ``{rank}`` as its only placeholder; initializes the context.
+        template: template whose only placeholder is ``{rank}``; initializes the context.
         rank_embeddings: `RankEmbeddings` or `InterpolatedRankEmbeddings`.
         n_ctx: number of random context vectors before the rank; None takes the template's tokens.
         tune_context: whether the context is trained.
-        seed: of a random context.
+        seed: random seed of the context.
 
     Raises:
-        ValueError: the template has no ``{rank}`` or another placeholder, or a prompt is too long.
+        ValueError: the template lacks ``{rank}`` or has another placeholder; too long a prompt.
 
     References:
         Zhou et al. (2022), CoOp, arXiv:2109.01134.
@@ -171,33 +171,33 @@ class PromptLearner(nn.Module):
             context = [_random_embeddings(clip, (n_ctx,), seed), sos_eos[:0]]
         self.register_buffer("sos_eos", sos_eos, persistent=False)
         self.context = nn.Parameter(torch.cat(context), requires_grad=tune_context)
-        layout, eos_positions = _layout(*map(len, context), rank_embeddings.lengths)
+        token_rows, eos_positions = _token_rows(*map(len, context), rank_embeddings.lengths)
         last = int(eos_positions.max())
         if last >= clip.context_length:
             raise ValueError(
-                f"the prompts take {last + 1} positions; the context of {clip.name} "
-                f"holds {clip.context_length}: shorten the template or the rank names"
+                f"the prompts take {last + 1} tokens, but the context length of {clip.name} is "
+                f"{clip.context_length}: shorten the template or the rank names"
             )
-        self.register_buffer("layout", layout, persistent=False)
+        self.register_buffer("token_rows", token_rows, persistent=False)
         self.register_buffer("eos_positions", eos_positions, persistent=False)
         # Context and rank tokens of the longest prompt: computed once, to avoid device syncs.
         self.context_and_rank_slice = slice(1, last)
 
     def _positions(self) -> Tensor:
-        return torch.arange(self.layout.shape[1], device=self.layout.device)
+        return torch.arange(self.token_rows.shape[1], device=self.token_rows.device)
 
     @property
     def mask(self) -> Tensor:
-        """``(M, T)`` bool mask of context and rank tokens, without start and end token."""
+        """``(M, T)`` bool, True for context and rank tokens."""
         positions = self._positions()
         return (positions > 0) & (positions < self.eos_positions[:, None])
 
     def prompt_embeddings(self) -> PromptEmbeddings:
-        """Return the input of the text encoder, with gradient to the learned embeddings."""
+        """Return the input of the text encoder."""
         parts = (self.sos_eos, self.context, self.rank_embeddings().flatten(0, 1))
-        embeddings = torch.cat([part.float() for part in parts])[self.layout]  # (M, T, W)
-        mask = self._positions() <= self.eos_positions[:, None]
-        return PromptEmbeddings(embeddings, self.eos_positions, mask)
+        embeddings = torch.cat([part.float() for part in parts])[self.token_rows]  # (M, T, W)
+        attention_mask = self._positions() <= self.eos_positions[:, None]
+        return PromptEmbeddings(embeddings, self.eos_positions, attention_mask)
 
     def forward(self) -> Tensor:
         """Return ``(M, D)`` text features, float32, not normalized."""
@@ -205,7 +205,7 @@ class PromptLearner(nn.Module):
         return self.clip.encode_text_embeddings(prompts.embeddings, prompts.eos_positions)
 
 
-def _layout(num_before: int, num_after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _token_rows(num_before: int, num_after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``(M, T)`` embedding rows, padded with the end token, and ``(M,)`` end positions."""
     before = range(CONTEXT_ROW, CONTEXT_ROW + num_before)
     after = range(before.stop, before.stop + num_after)
@@ -214,9 +214,9 @@ def _layout(num_before: int, num_after: int, lengths: Tensor) -> tuple[Tensor, T
         start = after.stop + rank * int(lengths.max())
         rank_rows = range(start, start + length)
         rows.append(torch.tensor([SOS_ROW, *before, *rank_rows, *after, EOS_ROW]))
-    layout = pad_sequence(rows, batch_first=True, padding_value=EOS_ROW)
+    token_rows = pad_sequence(rows, batch_first=True, padding_value=EOS_ROW)
     eos_positions = torch.tensor([len(row) - 1 for row in rows])
-    return layout.to(lengths.device), eos_positions.to(lengths.device)
+    return token_rows.to(lengths.device), eos_positions.to(lengths.device)
 
 
 def _split_template(template: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Base class of methods with one prompt per rank."""
+"""Base class of methods with one prompt per rank or per bin."""
 
 from dataclasses import asdict, dataclass
 
@@ -19,7 +19,7 @@ class PromptConfig(ImageEncoderConfig):
     """Prompt options of a method.
 
     Attributes:
-        template: has ``{rank}`` as its only placeholder; None: :func:`class_agnostic_template`.
+        template: template whose only placeholder is ``{rank}``; None: :func:`rank_only_template`.
         n_ctx: number of random context vectors; None initializes the context from the template.
     """
 
@@ -36,11 +36,11 @@ class PromptMethod(OrdinalMethod):
     """Cosine logits between images and rank prompts, with cross-entropy."""
 
     def task_fields(self) -> dict:
-        """Return the fields of the task; learned prompts are class-agnostic."""
-        return class_agnostic_fields(self.task)
+        """Return the task's fields, with templates that contain only ``{rank}``."""
+        return rank_only_fields(self.task)
 
     def text_features(self) -> Tensor:
-        """Return ``(M, D)`` text features of the rank prompts, with gradient."""
+        """Return ``(M, D)`` text features of the prompts, differentiable in the parameters."""
         return self.prompt_learner()
 
     def logits(self, features: Tensor) -> Tensor:
@@ -53,18 +53,18 @@ class PromptMethod(OrdinalMethod):
 
     @torch.no_grad()
     def predict_from_features(self, features: Tensor) -> Prediction:
-        """Return predictions with probabilities, decoded by ``task.decode``."""
+        """Return predictions with probabilities, decoded by ``task.decode_probabilities``."""
         probabilities = self.logits(features).double().softmax(1)
         return self.task.decode_probabilities(probabilities.cpu().numpy())
 
 
-def class_agnostic_fields(task: OrdinalTask) -> dict:
-    """Return the fields of a task with class-agnostic templates and no placeholders."""
+def rank_only_fields(task: OrdinalTask) -> dict:
+    """Return the task's fields, with templates that contain only ``{rank}``."""
     if not task.placeholders:
         return asdict(task)
     return asdict(task) | {
-        "templates": (class_agnostic_template(task),),
-        "bin_templates": (class_agnostic_template(task, bins=True),),
+        "templates": (rank_only_template(task),),
+        "bin_templates": (rank_only_template(task, bins=True),),
         "placeholders": {},
     }
 
@@ -77,17 +77,17 @@ def clip_logits(clip: ClipBackbone, image_features: Tensor, text_features: Tenso
         return clip.logit_scale * image @ text.T
 
 
-def class_agnostic_template(
+def rank_only_template(
     task: OrdinalTask, template: str | None = None, *, bins: bool = False
 ) -> str:
-    """Return a class-agnostic prompt template: ``{rank}`` is its only placeholder.
+    """Return a template whose only placeholder is ``{rank}``.
 
-    This is ``template`` if given. Otherwise it is the first of the task's templates, or bin
-    templates, without another placeholder; failing that the first one with those removed.
+    This is ``template`` if given. Otherwise it is the first such template of the ranks or bins; if
+    there is none, the first template with the other placeholders removed.
 
     Example:
         >>> from ordlib import load_task
-        >>> class_agnostic_template(load_task("counting"))
+        >>> rank_only_template(load_task("counting"))
         'a photo of {rank}'
     """
     if template is not None:

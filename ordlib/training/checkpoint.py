@@ -1,4 +1,4 @@
-"""Training checkpoints: a resumed run ends bit-identical on the same CPU."""
+"""Training checkpoints: on the same CPU, a resumed run is bit-identical to an uninterrupted one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,58 +15,58 @@ States = Mapping[str, Mapping[str, Tensor]]
 
 
 def save_training_state(
-    path: Path, run: dict, states: States, optimizers: Sequence[Optimizer], progress: dict
+    path: Path, fingerprint: dict, states: States, optimizers: Sequence[Optimizer], state: dict
 ) -> None:
     """Save a training checkpoint with optimizer states atomically, as a safetensors file.
 
     Args:
-        run: all that determines the result; only an equal run can resume. JSON-serializable.
+        fingerprint: everything that determines the result; only a run with the same one resumes.
         states: state dicts by name.
-        progress: counters such as the number of epochs done. JSON-serializable.
+        state: trainer state: counters such as the number of epochs done. JSON-serializable.
     """
     tensors = {f"{part}/{name}": t for part, state in states.items() for name, t in state.items()}
     for i, optimizer in enumerate(optimizers):
-        for number, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{i}/{number}/{name}": t for name, t in moments.items()}
+        for param_index, param_state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{i}/{param_index}/{name}": t for name, t in param_state.items()}
     # Copies, since safetensors refuses tensors that share memory.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
+    metadata = {"fingerprint": json.dumps(fingerprint), "trainer_state": json.dumps(state)}
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, {"run": json.dumps(run), "progress": json.dumps(progress)})
+        save_file(tensors, temporary, metadata)
 
 
 def load_training_state(
-    path: Path, run: dict, optimizers: Sequence[Optimizer]
+    path: Path, fingerprint: dict, optimizers: Sequence[Optimizer]
 ) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
-    """Load a training checkpoint into new optimizers, which keep their learning rates.
+    """Load the optimizer states in place, except param_groups, and return the rest.
 
     Returns:
-        The state dicts by name and the progress; None if the file does not exist.
+        The state dicts by name and the trainer state; None if the file does not exist.
 
     Raises:
-        ValueError: the checkpoint belongs to another run.
+        ValueError: the checkpoint has another fingerprint.
     """
     if not path.is_file():
         return None
-    moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
+    param_states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     states: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-        _check_same_run(path, json.loads(metadata["run"]), json.loads(json.dumps(run)))
+        _check_same_run(path, metadata["fingerprint"], json.dumps(fingerprint))
         for key in file.keys():  # noqa: SIM118 (not a dict)
             part, name = key.split("/", 1)
             if part == "optimizer":
-                i, number, name = name.split("/")
-                moments[int(i)].setdefault(int(number), {})[name] = file.get_tensor(key)
+                i, param_index, name = name.split("/")
+                param_states[int(i)].setdefault(int(param_index), {})[name] = file.get_tensor(key)
             else:
                 states.setdefault(part, {})[name] = file.get_tensor(key)
-    for optimizer, state in zip(optimizers, moments, strict=True):
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return states, json.loads(metadata["progress"])
+    for optimizer, state in zip(optimizers, param_states, strict=True):
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return states, json.loads(metadata["trainer_state"])
 
 
-def _check_same_run(path: Path, saved: dict, current: dict) -> None:
-    saved, current = _flatten(saved), _flatten(current)
+def _check_same_run(path: Path, saved_json: str, current_json: str) -> None:
+    saved, current = (_flatten(json.loads(text)) for text in (saved_json, current_json))
     for name in sorted(saved.keys() | current.keys()):
         if (old := saved.get(name)) != (new := current.get(name)):
             raise ValueError(
@@ -75,10 +75,10 @@ def _check_same_run(path: Path, saved: dict, current: dict) -> None:
             )
 
 
-def _flatten(run: dict, prefix: str = "") -> dict:
+def _flatten(fingerprint: dict, prefix: str = "") -> dict:
     """Flatten nested dicts, with keys such as "config.seed"."""
     flat: dict = {}
-    for name, value in run.items():
+    for name, value in fingerprint.items():
         nested = isinstance(value, dict)
         flat |= _flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat

@@ -14,16 +14,18 @@ class TrainingConfig:
     """Training hyperparameters of :func:`~ordlib.fit`.
 
     Attributes:
-        epochs: number of epochs.
+        epochs: total number of epochs, including ``prompt_epochs``.
         batch_size: images per step, over all processes; capped at the number of images.
         learning_rate: peak learning rate.
-        lr_multipliers: factors on it by group: "image_encoder", "adapter", "prompts", "head".
-        max_grad_norm: for gradient clipping.
-        monitor: validation metric that selects the best epoch.
+        lr_multipliers: factor on ``learning_rate`` for each parameter group: "image_encoder",
+            "adapter" (CLIP-Adapter), "prompts", "head" or "ranking_adapter".
+        max_grad_norm: maximum gradient norm, for clipping.
+        monitor: validation metric that selects the best epoch; "off_by_one" is accuracy within one
+            rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy.
         patience: epochs without improvement before early stopping; None disables it.
         prompt_epochs: epochs of a first stage with a frozen image encoder and cached features; a
-            second stage trains image encoder and adapter only. 0 trains everything jointly.
-        seed: of batches and dropout.
+            second stage trains image encoder and CLIP-Adapter only. 0 trains everything jointly.
+        seed: random seed of the batches and dropout.
 
     Raises:
         ValueError: a field out of its range.
@@ -61,7 +63,7 @@ class TrainingConfig:
             raise ValueError(f"{name} = {getattr(self, name)!r}: {rule}")
 
     def lr_factor(self, step: int, num_steps: int) -> float:
-        """Return the learning-rate factor: linear warmup, then half a cosine."""
+        """Return the learning-rate factor: linear warmup, then cosine decay."""
         warmup = max(round(WARMUP_RATIO * num_steps), 1)
         if step < warmup:
             return (step + 1) / warmup

@@ -7,7 +7,7 @@ from torch.distributed.nn.functional import all_gather
 
 
 def all_gather_with_grad(features: Tensor) -> Tensor:
-    """Concatenate ``(n, ...)`` rows of all processes, in process order, with gradient to each.
+    """Concatenate ``(n, ...)`` rows of all processes in process order; gradients flow back to all.
 
     A loss of the gathered rows is equal in all processes, and its gradients, averaged over the
     processes, are those of one large batch. In a single process the input is returned as is.

@@ -29,8 +29,8 @@ def fit(
 ) -> pd.DataFrame:
     """Train a method in place, and load the weights that were best on the validation split.
 
-    Under ``accelerate launch``, several processes share each batch; losses see all of it, so the
-    result equals that of one process up to rounding.
+    Under ``accelerate launch``, each batch is split across the processes and the loss is computed
+    on the gathered batch, so the result equals that of one process up to rounding.
 
     Args:
         train, val: labelled images of the model's task; for a RankingAdapter, one set per task.
@@ -78,24 +78,24 @@ def _fit_two_stages(
     folder: Path | None,
     progress: bool,
 ) -> pd.DataFrame:
-    """Train prompts on cached features, then image encoder and adapter with frozen prompts."""
-    copy, path = model.with_frozen_encoder(), folder and folder / STAGE1_CHECKPOINT_NAME
+    """Train prompts on cached features, then image encoder and CLIP-Adapter with frozen prompts."""
+    stage1_model, path = model.with_frozen_encoder(), folder and folder / STAGE1_CHECKPOINT_NAME
     stage_config = _stage_config(config, config.prompt_epochs, {"image_encoder"})
-    trainer = OrdinalTrainer(copy, train, val, stage_config, path)
+    trainer = OrdinalTrainer(stage1_model, train, val, stage_config, path)
     try:
         history = trainer.train(progress)
     finally:
-        model.copy_trainable_from(copy)
+        model.copy_trainable_from(stage1_model)
     # The second stage has to improve on the best metric of the first.
-    best, path = trainer.state.best, folder and folder / CHECKPOINT_NAME
-    state = TrainerState(best_epoch=None if best is None else 0, best=best)
+    best, path = trainer.state.best_metric, folder and folder / CHECKPOINT_NAME
+    state = TrainerState(best_epoch=None if best is None else 0, best_metric=best)
     stage_config = _stage_config(config, config.epochs - config.prompt_epochs, {"prompts", "head"})
-    model.freeze("prompts", "head")
+    model.set_frozen_groups("prompts", "head")
     try:
         trainer = OrdinalTrainer(model, train, val, stage_config, path, state)
         return _concat_histories(history, trainer.train(progress))
     finally:
-        model.freeze()
+        model.set_frozen_groups()  # unfreeze all
 
 
 def _stage_config(config: TrainingConfig, epochs: int, frozen: set[str]) -> TrainingConfig:
@@ -104,11 +104,11 @@ def _stage_config(config: TrainingConfig, epochs: int, frozen: set[str]) -> Trai
 
 
 def _concat_histories(stage1: pd.DataFrame, stage2: pd.DataFrame) -> pd.DataFrame:
-    a, b, shifted = stage1.attrs, stage2.attrs, stage2.assign(epoch=stage2["epoch"] + len(stage1))
-    history = pd.concat([stage1, shifted], ignore_index=True)
-    best = len(stage1) + b["best_epoch"] if b["best_epoch"] else a["best_epoch"]
-    history.attrs = b | {name: a[name] + b[name] for name in ("seconds", "steps")}
-    history.attrs["best_epoch"] = best
+    attrs1, attrs2, best2 = stage1.attrs, stage2.attrs, stage2.attrs["best_epoch"]
+    stage2_shifted = stage2.assign(epoch=stage2["epoch"] + len(stage1))
+    history = pd.concat([stage1, stage2_shifted], ignore_index=True)
+    history.attrs = attrs2 | {name: attrs1[name] + attrs2[name] for name in ("seconds", "steps")}
+    history.attrs["best_epoch"] = len(stage1) + best2 if best2 else attrs1["best_epoch"]
     return history
 
 
@@ -119,6 +119,6 @@ def _check_config(model: OrdinalMethod | RankingAdapter, config: TrainingConfig)
             raise ValueError(f"lr_multipliers: no group {name!r} is trained here; use {groups}")
     if config.prompt_epochs and "image_encoder" not in groups:
         raise ValueError(
-            f"prompt_epochs = {config.prompt_epochs}: a frozen image encoder has no second stage; "
-            "set prompt_epochs=0, or image_encoder='lora' or 'full'"
+            f"prompt_epochs = {config.prompt_epochs}: two-stage training requires a trainable "
+            "image encoder; set prompt_epochs=0, or image_encoder='lora' or 'full'"
         )

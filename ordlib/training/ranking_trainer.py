@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from ..data import ImageData
 from ..metrics import compute_metrics, pairwise_accuracy, pearson, spearman
-from .sampling import RankBatch, rank_batches
+from .sampling import RankingBatch, sample_ranking_batches
 from .trainer import Trainer
 
 # As in the released code.
@@ -32,8 +32,8 @@ class RankingTrainer(Trainer):
         return history
 
     def _setup(self) -> None:
-        self.train_data = self._sort_by_task("train", self.train_data)
-        self.val_data = self._sort_by_task("val", self.val_data)
+        self.train_data = self._datasets_by_task("train", self.train_data)
+        self.val_data = self._datasets_by_task("val", self.val_data)
         self.task_name = ", ".join(self.model.tasks)
         self.num_samples = sum(map(len, self.train_data.values()))
         for data in self.train_data.values():
@@ -42,40 +42,39 @@ class RankingTrainer(Trainer):
             self.model.prompts(data)  # raises if a column is missing
         self.model.fit_label_scalers(self.train_data.values())
 
-    def _sort_by_task(
-        self, name: str, data: ImageData | Sequence[ImageData]
+    def _datasets_by_task(
+        self, split: str, data: ImageData | Sequence[ImageData]
     ) -> dict[str, ImageData]:
-        """Return one data set per task, in the order of the model, on which sampling depends."""
+        """Return the data sets in the order of ``model.tasks``, because sampling depends on it."""
         datasets = [data] if isinstance(data, ImageData) else list(data)
         by_task = {dataset.task.name: dataset for dataset in datasets}
         if len(by_task) < len(datasets) or by_task.keys() != self.model.tasks.keys():
             raise ValueError(
-                f"{name} = data of {', '.join(d.task.name for d in datasets)}: must be one data "
-                f"set for each task of the adapter: {', '.join(self.model.tasks)}"
+                f"{split}: got data of the tasks {', '.join(d.task.name for d in datasets)}; need "
+                f"exactly one data set for each of {', '.join(self.model.tasks)}"
             )
         return {task: by_task[task] for task in self.model.tasks}
 
     def _load_data(self) -> None:
-        self.tokens = {
-            name: self.model.image_tokens(data) for name, data in self.train_data.items()
-        }
+        train = self.train_data.items()
+        self.tokens = {name: self.model.image_tokens(data) for name, data in train}
 
-    def _batches(self, epoch: int) -> list[RankBatch]:
+    def _batches(self, epoch: int) -> list[RankingBatch]:
         steps, size, seed = self.steps_per_epoch, self.batch_size, self.config.seed
-        return rank_batches(self.model, self.train_data, steps, size, seed, epoch)
+        return sample_ranking_batches(self.model, self.train_data, steps, size, seed, epoch)
 
-    def _collate(self, batch: RankBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    def _collate(self, batch: RankingBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
         device = self.model.clip.device
         tokens = self.tokens[batch.task][torch.as_tensor(self._shard(batch.rows))]
         targets = torch.as_tensor(self._shard(batch.targets), device=device)
         return (tokens.to(device).float(), self.model.encode_prompt(batch.prompt)), targets
 
-    def _describe_batch(self, batch: RankBatch) -> str:
+    def _describe_batch(self, batch: RankingBatch) -> str:
         rows = ", ".join(map(str, batch.rows[:8].tolist()))
         return f"{batch.task}, {batch.prompt!r}, images {rows}"
 
     def _make_optimizer(self) -> AdamW:
-        lr = self.config.learning_rate * self.config.lr_multipliers.get("adapter", 1.0)
+        lr = self.config.learning_rate * self.config.lr_multipliers.get("ranking_adapter", 1.0)
         groups = [{"params": p, "lr": lr} for p in self.model.parameter_groups().values()]
         return AdamW(groups, weight_decay=WEIGHT_DECAY, amsgrad=True)
 
@@ -88,7 +87,7 @@ class RankingTrainer(Trainer):
         scores = self.model.predict_scores(data, self.model.prompts(data))
         predictions = self.model.predict_from_scores(data.task, scores)
         metrics = compute_metrics(data.task, data.values, predictions)
-        # Order metrics use the scores, since predictions are tied where calibration is flat.
+        # Correlation and ranking metrics use scores: clipping or a slope of 0 ties predictions.
         return metrics | {
             "mae": metrics["mae"] / self.model.label_scalers[data.task.name].std,
             "spearman": spearman(data.values, scores),

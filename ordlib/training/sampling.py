@@ -28,7 +28,7 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> np.ndar
 
 
 def prefetch(load: Callable[[Any], Any], batches: Sequence) -> Iterator[Any]:
-    """Yield ``load(batch)`` of every batch, and load the next one in a thread meanwhile."""
+    """Yield ``load(batch)`` for every batch, loading the next one in a background thread."""
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(load, batches[0])
         for next_batch in [*batches[1:], None]:
@@ -38,10 +38,8 @@ def prefetch(load: Callable[[Any], Any], batches: Sequence) -> Iterator[Any]:
             yield loaded
 
 
-class RankBatch(NamedTuple):
-    """Training batch of the ranking adapter: one prompt, ``(B,)`` rows of a task's data, and their
-    ``(B,)`` standardized labels.
-    """
+class RankingBatch(NamedTuple):
+    """Batch of one prompt: ``(B,)`` rows of a task's data and ``(B,)`` standardized labels."""
 
     task: str
     prompt: str
@@ -49,20 +47,21 @@ class RankBatch(NamedTuple):
     targets: np.ndarray
 
 
-def rank_batches(
+def sample_ranking_batches(
     adapter: RankingAdapter,
     train: Mapping[str, ImageData],
     steps: int,
     batch_size: int,
     seed: int,
     epoch: int,
-) -> list[RankBatch]:
-    """Sample the batches of one epoch, for each task in proportion to its number of images.
+) -> list[RankingBatch]:
+    """Sample the batches of one epoch.
 
-    ``train`` is by name of the task; seed and epoch determine all random choices.
+    Each batch comes from one task; tasks are drawn in proportion to their numbers of images.
+    ``train`` maps task names to training data; seed and epoch determine all random choices.
     If the prompt template has placeholders, e.g. for an object, a share ``1 - negative_ratio`` of
     the batch shows that object, and the rest, the negatives, does not contain it and has label 0.
-    Templates without placeholders have no negatives. Built by hand in notebook 04.
+    Templates without placeholders have no negatives. Notebook 04 builds such a batch step by step.
 
     References:
         Yu et al. (2025), arXiv:2412.06760, and the released code, whose negatives may contain the
@@ -72,22 +71,22 @@ def rank_batches(
         >>> from ordlib import load_clip, load_data
         >>> data = load_data("dating", "val", num_images=40)
         >>> adapter = RankingAdapter(load_clip("pico-clip", "cpu"), data.task)
-        >>> batches = rank_batches(adapter, {"dating": data}, 2, 10, seed=0, epoch=0)
+        >>> batches = sample_ranking_batches(adapter, {"dating": data}, 2, 10, seed=0, epoch=0)
         >>> len(batches), np.unique(data.values[batches[0].rows], return_counts=True)[1].tolist()
         (2, [2, 2, 2, 2, 2])
     """
     rng = np.random.default_rng([seed, epoch])
-    ends = np.cumsum([len(data) for data in train.values()])
-    # Stratified sampling, so that even a few steps are shared in proportion.
-    positions = (np.arange(steps) + rng.random()) / steps * ends[-1]
-    names = rng.permutation(np.array(list(train))[np.searchsorted(ends, positions, "right")])
-    return [_sample_batch(adapter, train[name], batch_size, rng) for name in names]
+    cumulative_sizes = np.cumsum([len(data) for data in train.values()])
+    # Systematic sampling: each task gets its proportional number of steps, even if there are few.
+    offsets = (np.arange(steps) + rng.random()) / steps * cumulative_sizes[-1]
+    task_names = np.array(list(train))[np.searchsorted(cumulative_sizes, offsets, "right")]
+    return [_sample_batch(adapter, train[t], batch_size, rng) for t in rng.permutation(task_names)]
 
 
 def sample_evenly_over_ranks(ranks: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Sample ``min(count, N)`` of ``(N,)`` ranks without replacement, evenly over the ranks.
+    """Return sorted indices of ``min(count, N)`` images, sampled without replacement.
 
-    Returns sorted indices.
+    The sample is balanced over the ``(N,)`` ranks of the images.
 
     Example:
         >>> ranks = np.array([0, 0, 0, 0, 1, 2])
@@ -102,38 +101,37 @@ def sample_evenly_over_ranks(ranks: np.ndarray, count: int, rng: np.random.Gener
 
 def _sample_batch(
     adapter: RankingAdapter, data: ImageData, batch_size: int, rng: np.random.Generator
-) -> RankBatch:
-    name, metadata = data.task.name, data.metadata
+) -> RankingBatch:
+    name, metadata, ratio = data.task.name, data.metadata, adapter.options.negative_ratio
     templates = fillable_templates(adapter.prompt_templates[name], metadata.columns)
     template = str(rng.choice(templates))
-    fields, query = sorted(placeholder_names(template)), {}
+    fields, placeholder_values = sorted(placeholder_names(template)), {}
     if fields:
-        query = metadata[fields].iloc[rng.integers(len(data))].to_dict()
-        rows, values = _sample_with_negatives(
-            data, query, batch_size, adapter.options.negative_ratio, rng
-        )
+        placeholder_values = metadata[fields].iloc[rng.integers(len(data))].to_dict()
+        rows, values = _sample_with_negatives(data, placeholder_values, batch_size, ratio, rng)
     else:
         rows = sample_evenly_over_ranks(data.ranks, batch_size, rng)
         values = data.values[rows]
-    targets = adapter.label_scalers[name].transform(values).astype(np.float32)
-    return RankBatch(name, template.format(**query), rows, targets)
+    targets = adapter.label_scalers[name].standardize(values).astype(np.float32)
+    return RankingBatch(name, template.format(**placeholder_values), rows, targets)
 
 
 def _sample_with_negatives(
     data: ImageData,
-    query: Mapping[str, str],
+    placeholder_values: Mapping[str, str],
     batch_size: int,
     negative_ratio: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and labels: positives match the query, negatives (label 0) never mention it."""
+    """Return rows and labels; positives match the values, negatives (label 0) contain none."""
     metadata = data.metadata
-    matches = (metadata[[*query]] == pd.Series(query)).all(axis=1).to_numpy()
+    wanted = pd.Series(placeholder_values)
+    matches = (metadata[wanted.index] == wanted).all(axis=1).to_numpy()
     positives = np.flatnonzero(matches)
     num_positives = int((1 - negative_ratio) * batch_size)
     positives = positives[sample_evenly_over_ranks(data.ranks[positives], num_positives, rng)]
-    # Any column counts, so a distractor is no negative either.
-    mentions = metadata.select_dtypes(exclude="number").isin(list(query.values())).any(axis=1)
+    # Search all columns: an image in which the object is only a distractor is no negative.
+    mentions = metadata.select_dtypes(exclude="number").isin([*wanted]).any(axis=1)
     candidates = np.flatnonzero(~mentions)
     count = min(batch_size - len(positives), len(candidates)) if negative_ratio else 0
     negatives = rng.choice(candidates, count, replace=False)

@@ -26,6 +26,8 @@ from .config import TrainingConfig
 from .distributed import all_gather_with_grad
 from .sampling import epoch_batches, prefetch
 
+DROPOUT_STREAM = 1  # for another random stream than that of the batches, [seed, epoch]
+
 
 @dataclass
 class TrainerState:
@@ -33,13 +35,13 @@ class TrainerState:
 
     epoch: int = 0  # epochs done
     best_epoch: int | None = None  # 0: the initial state; None: the metric was never defined
-    best: float | None = None  # best value of the monitored metric
+    best_metric: float | None = None  # best value of the monitored metric
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)  # one row per epoch
 
 
 class _LossModule(nn.Module):
-    """Loss as a forward pass, for DistributedDataParallel; it sees the batch of all processes."""
+    """Loss of the batch gathered from all processes, as a module for DistributedDataParallel."""
 
     def __init__(self, model: TrainableModule) -> None:
         super().__init__()
@@ -75,11 +77,9 @@ class Trainer(ABC):
         self.checkpoint_path = checkpoint_path
         self._setup()
         self.accelerator = _make_accelerator(model)
-        self.batch_size = min(config.batch_size, self.num_samples)
-        if self.batch_size % (count := self.accelerator.num_processes):
-            raise ValueError(
-                f"batch_size = {self.batch_size}: must be divisible by {count} processes"
-            )
+        self.batch_size = size = min(config.batch_size, self.num_samples)
+        if size % (count := self.accelerator.num_processes):
+            raise ValueError(f"batch_size = {size}: must be divisible by {count} processes")
         self.steps_per_epoch = self.num_samples // self.batch_size
         optimizer = self._make_optimizer()
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
@@ -142,7 +142,8 @@ class Trainer(ABC):
         """Train for one epoch and return the mean loss."""
         epoch, losses = self.state.epoch, []
         batches = self._batches(epoch)
-        torch.manual_seed(int(np.random.default_rng([self.config.seed, epoch, 1]).integers(2**31)))
+        rng = np.random.default_rng([self.config.seed, epoch, DROPOUT_STREAM])
+        torch.manual_seed(int(rng.integers(2**31)))
         self.model.train()
         for i, (inputs, targets) in enumerate(prefetch(self._collate, batches)):
             self._set_learning_rates(epoch * len(batches) + i)
@@ -158,7 +159,7 @@ class Trainer(ABC):
                 self._check_loss(losses, batches, i - 1)
         self.model.eval()
         self._check_loss(losses, batches, len(losses) - 1)
-        # The last update may break the weights without another loss that would show it.
+        # No loss is computed after the last update, so check the weights themselves.
         if not all(t.isfinite().all() for t in self.model.trainable_state_dict().values()):
             self._raise_diverged("weights are not finite after", batches, len(batches) - 1)
         return torch.stack(losses).mean().item()
@@ -186,15 +187,14 @@ class Trainer(ABC):
         """Record an epoch, and keep the weights if the monitored metric improved."""
         state, value = self.state, metrics[self.config.monitor]
         state.epoch += 1
-        if better := self.config.is_better(value, state.best):
-            state.best, state.best_epoch = value, state.epoch
+        if better := self.config.is_better(value, state.best_metric):
+            state.best_metric, state.best_epoch = value, state.epoch
             self.best_weights = _clone(self.model.trainable_state_dict())
         state.history.append({"epoch": state.epoch, "loss": loss, **metrics, "best": better})
 
     def _should_stop_early(self) -> bool:
-        if self.config.patience is None:
-            return False
-        return self.state.epoch - (self.state.best_epoch or 0) >= self.config.patience
+        state, patience = self.state, self.config.patience
+        return patience is not None and state.epoch - (state.best_epoch or 0) >= patience
 
     def _shard(self, rows: np.ndarray) -> np.ndarray:
         """Return this process's part of a batch; parts are equal, and a remainder is dropped."""
@@ -210,7 +210,7 @@ class Trainer(ABC):
             "backbone": self.model.clip.weights_hash,
             **self._data_fingerprint(),
             "config": asdict(self.config),
-            "trained_groups": [*self.model.parameter_groups()],
+            "trainable_groups": [*self.model.parameter_groups()],
             "processes": self.accelerator.num_processes,
         }
 
@@ -219,21 +219,20 @@ class Trainer(ABC):
             return
         if self.accelerator.is_main_process:
             states = {"model": self.model.trainable_state_dict(), "best": self.best_weights}
-            run, progress = self._run_fingerprint(), asdict(self.state)
-            save_training_state(self.checkpoint_path, run, states, [self.optimizer], progress)
+            fingerprint, state = self._run_fingerprint(), asdict(self.state)
+            save_training_state(self.checkpoint_path, fingerprint, states, [self.optimizer], state)
         # Another process must not read the checkpoint before it is complete.
         self.accelerator.wait_for_everyone()
 
     def _load_checkpoint(self, optimizer: Optimizer) -> TrainerState | None:
-        checkpoint = self.checkpoint_path and load_training_state(
-            self.checkpoint_path, self._run_fingerprint(), [optimizer]
-        )
+        path = self.checkpoint_path
+        checkpoint = path and load_training_state(path, self._run_fingerprint(), [optimizer])
         if not checkpoint:
             return None
-        states, progress = checkpoint
+        states, trainer_state = checkpoint
         self.model.load_trainable_state_dict(states["model"])
         self.best_weights = states["best"]
-        return TrainerState(**progress)
+        return TrainerState(**trainer_state)
 
 
 class OrdinalTrainer(Trainer):
@@ -244,13 +243,13 @@ class OrdinalTrainer(Trainer):
         for data in (self.train_data, self.val_data):
             if data.task.name != self.task_name:
                 raise ValueError(
-                    f"task = {data.task.name!r}: these are the labels of the {data.split} images, "
-                    f"but the model learns {self.task_name!r}"
+                    f"the {data.split} data belong to task {data.task.name!r}, but the model was "
+                    f"built for task {self.task_name!r}"
                 )
         if not self.model.trainable_state_dict():
             raise ValueError(
                 f"this {type(self.model).__name__} has nothing to train: set adapter=True, "
-                "image_encoder='lora', or learned prompts"
+                "image_encoder='lora', or an option that trains the prompts"
             )
         self.model.check_training_data(self.train_data)
 
@@ -288,14 +287,15 @@ class OrdinalTrainer(Trainer):
 
 def _make_accelerator(model: TrainableModule) -> Accelerator:
     device = model.clip.device
-    # accelerate keeps one device and precision per process, but models may differ. It must not
-    # choose the device either: a model stays on the device of its CLIP.
+    # AcceleratorState is a singleton; reset it, because models may differ in device and precision.
+    # device_placement=False keeps each model on its CLIP's device.
     AcceleratorState._reset_state(reset_partial_state=True)
     if device.type != "cuda":
         return Accelerator(device_placement=False, cpu=device.type == "cpu", mixed_precision="no")
     # Gradients through a frozen float16 backbone need loss scaling, which "fp16" enables.
-    half = model.clip.dtype == torch.float16 or not torch.cuda.is_bf16_supported(False)
-    return Accelerator(device_placement=False, mixed_precision="fp16" if half else "bf16")
+    bf16_supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    use_fp16 = model.clip.dtype == torch.float16 or not bf16_supported
+    return Accelerator(device_placement=False, mixed_precision="fp16" if use_fp16 else "bf16")
 
 
 def _clone(state: dict[str, Tensor]) -> dict[str, Tensor]:

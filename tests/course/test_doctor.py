@@ -2,8 +2,12 @@ import re
 import urllib.error
 from collections import namedtuple
 from contextlib import nullcontext
+from functools import partial
+from unittest.mock import Mock
 
 import pytest
+import torch
+from huggingface_hub import constants
 
 import ordlib
 from ordlib.course import _doctor
@@ -53,8 +57,6 @@ def test_doctor_reports_missing_and_old_versions(monkeypatch):
 
 
 def test_doctor_accepts_a_cpu(monkeypatch):
-    import torch
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert line("device").startswith("[OK]  device: cpu")
@@ -72,28 +74,19 @@ def test_doctor_reports_full_and_read_only_disks(monkeypatch, tmp_path):
     assert message in line("cache of ordlib")
     assert "HF_HOME" in line("cache of the hub")
 
-    def read_only(dir):
-        raise PermissionError(13, "Permission denied")
-
+    read_only = Mock(side_effect=PermissionError(13, "Permission denied"))
     monkeypatch.setattr(_doctor.tempfile, "TemporaryFile", read_only)
     assert "cannot be written (Permission denied)" in line("cache of ordlib")
 
 
 def test_doctor_does_not_need_the_hub(monkeypatch):
-    from huggingface_hub import constants
-
-    def hub():
-        return line("Hugging Face hub", network=True, paths=False)
-
-    def unreachable(url, timeout):
-        raise urllib.error.URLError("no route")
-
+    hub = partial(line, "Hugging Face hub", network=True, paths=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "switched off by HF_HUB_OFFLINE=1" in hub()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(_doctor.urllib.request, "urlopen", unreachable)
+    answers = Mock(side_effect=[urllib.error.URLError("no route"), nullcontext()])
+    monkeypatch.setattr(_doctor.urllib.request, "urlopen", answers)
     assert re.match(r"\[OK\].* is not reachable .*needed only to fetch a real CLIP", hub())
-    monkeypatch.setattr(_doctor.urllib.request, "urlopen", lambda *_, **__: nullcontext())
     assert hub() == "[OK]  Hugging Face hub: reachable"
 
 

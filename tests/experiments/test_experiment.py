@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import fields, replace
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -27,17 +28,10 @@ def small(clip, monkeypatch):
 
 
 @pytest.fixture
-def fits(monkeypatch):
-    """Record the arguments and results of ``fit``."""
-    calls, fit = [], module.fit
-
-    def recording(*args, **kwargs):
-        history = fit(*args, **kwargs)
-        calls.append((args, history))
-        return history
-
-    monkeypatch.setattr(module, "fit", recording)
-    return calls
+def fit(monkeypatch):
+    """Record the calls of ``fit``."""
+    monkeypatch.setattr(module, "fit", Mock(wraps=module.fit))
+    return module.fit
 
 
 def test_experiment_name_depends_on_every_field():
@@ -76,10 +70,9 @@ def test_few_shot_subset_samples_each_rank(shots):
     data = few_shot_subset(of_ranks(ranks), shots, seed=0)
     counts = Counter(data.ranks.tolist())
     assert counts == {rank: min(count, shots) for rank, count in Counter(ranks).items()}
-    firsts = [image[0, 0, 0] for image in data.images]
-    assert len(set(firsts)) == len(data)
-    for first, rank in zip(firsts, data.ranks, strict=True):
-        assert ranks[first // 12] == rank
+    rows = [image[0, 0, 0] // 12 for image in data.images]
+    assert len(set(rows)) == len(data)
+    assert [ranks[row] for row in rows] == data.ranks.tolist()
 
 
 def test_few_shot_subset_can_sample_every_image():
@@ -89,11 +82,10 @@ def test_few_shot_subset_can_sample_every_image():
     assert min(drawn.values()) > 25
 
 
-def test_run_experiment_returns_row_and_errors(tmp_path, fits):
-    row, errors = run_experiment(
-        replace(EXPERIMENT, seed=3, options={"image_encoder": "lora"}), tmp_path
-    )
-    (model, train, val, config), history = fits[0]
+def test_run_experiment_returns_row_and_errors(tmp_path, fit):
+    experiment = replace(EXPERIMENT, seed=3, options={"image_encoder": "lora"})
+    row, errors = run_experiment(experiment, tmp_path)
+    model, train, val, config = fit.call_args.args
     test = noise("dating", "test", 64)
     prediction = model.predict(test)
     expected = compute_metrics(test.task, test.values, prediction)
@@ -104,77 +96,63 @@ def test_run_experiment_returns_row_and_errors(tmp_path, fits):
     for name in ("mae", "accuracy", "spearman", "kappa"):
         assert row[name] == pytest.approx(expected[name], abs=1e-6)
     known = {"method": "CORN", "task": "dating", "image_encoder": "lora", "seed": 3}
-    known |= {"learning_rate": 0.003, "steps": history.attrs["steps"]}
-    assert row.items() >= known.items()
+    assert row.items() >= (known | {"learning_rate": 0.003, "steps": 2}).items()
     assert row["seconds"] > 0
     assert row["device"].startswith("cpu (")
     assert "shots" not in row
 
 
-def test_run_experiment_caches_results(tmp_path, fits):
+def test_run_experiment_caches_results(tmp_path, fit):
     row, errors = run_experiment(EXPERIMENT, tmp_path)
     again, same = run_experiment(EXPERIMENT, tmp_path)
-    assert len(fits) == 1
+    assert fit.call_count == 1
     assert again == row
     assert np.array_equal(same, errors)
     run_experiment(replace(EXPERIMENT, seed=1), tmp_path)
-    assert len(fits) == 2
+    assert fit.call_count == 2
 
 
-def test_run_experiment_repeats_an_interrupted_run(tmp_path, fits, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(json, "dumps", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run_experiment(EXPERIMENT, tmp_path)
+def test_run_experiment_repeats_an_interrupted_run(tmp_path, fit):
+    interrupt = patch.object(json, "dumps", side_effect=KeyboardInterrupt)
+    with interrupt, pytest.raises(KeyboardInterrupt):
+        run_experiment(EXPERIMENT, tmp_path)
     row, _ = run_experiment(EXPERIMENT, tmp_path)
-    assert len(fits) == 2
+    assert fit.call_count == 2
     assert json.loads((tmp_path / f"{EXPERIMENT.name}.json").read_text()) == row
 
 
 @pytest.mark.parametrize("shots", [1, 2])
-def test_run_experiment_repeats_few_shot_subset_to_epoch_size(shots, tmp_path, fits, monkeypatch):
+def test_run_experiment_repeats_few_shot_subset_to_epoch_size(shots, tmp_path, fit, monkeypatch):
     monkeypatch.setattr(module, "FEW_SHOT_EPOCH_SIZE", 32)
     row, _ = run_experiment(replace(EXPERIMENT, shots=shots), tmp_path)
-    train = fits[0][0][1]
+    train = fit.call_args.args[1]
     assert row["shots"] == shots
     assert row["steps"] == len(train) // 8 == 4
     subset = few_shot_subset(noise("dating", "train", 64), shots, seed=0)
-    expected = {image.tobytes() for image in subset.images}
     times = Counter(image.tobytes() for image in train.images)
-    assert set(times) == expected
+    assert set(times) == {image.tobytes() for image in subset.images}
     assert max(times.values()) - min(times.values()) <= 1
 
 
-def test_run_experiment_applies_task_overrides_to_all_splits(tmp_path, fits):
-    task_overrides = {"bin_edges": (0, 2), "bin_phrases": ("old", "new")}
-    run_experiment(
-        replace(EXPERIMENT, method="numclip", task_overrides=task_overrides, split="val"), tmp_path
-    )
-    model, train, val, _ = fits[0][0]
+def test_run_experiment_on_val_overrides_the_task_and_never_loads_test(tmp_path, fit, monkeypatch):
+    monkeypatch.setattr(module, "load_data", Mock(wraps=noise))
+    overrides = {"bin_edges": (0, 2), "bin_phrases": ("old", "new")}
+    changes = {"method": "numclip", "task_overrides": overrides, "split": "val"}
+    _, errors = run_experiment(replace(EXPERIMENT, **changes), tmp_path)
+    model, train, val, _ = fit.call_args.args
     for task in (model.task, train.task, val.task):
-        assert task == replace(load_task("dating"), **task_overrides)
-
-
-def test_run_experiment_on_val_never_loads_test(tmp_path, monkeypatch):
-    splits = []
-
-    def recording(task, split, image_size):
-        splits.append(split)
-        return noise(task, split, image_size)
-
-    monkeypatch.setattr(module, "load_data", recording)
-    _, errors = run_experiment(replace(EXPERIMENT, split="val"), tmp_path)
-    assert splits == ["train", "val"]
+        assert task == replace(load_task("dating"), **overrides)
+    assert [call.args[1] for call in module.load_data.call_args_list] == ["train", "val"]
     assert len(errors) == 10
 
 
+@pytest.mark.parametrize("shots", [None, 1])
 @pytest.mark.parametrize("method", ["zero-shot", "probe"])
-def test_run_experiment_without_training_has_no_steps(method, tmp_path, fits):
-    row, errors = run_experiment(replace(EXPERIMENT, label=method, method=method), tmp_path)
-    assert not fits
+def test_run_experiment_without_training_has_no_steps(method, shots, tmp_path, fit):
+    row, errors = run_experiment(
+        replace(EXPERIMENT, label=method, method=method, shots=shots), tmp_path
+    )
+    assert not fit.called
     assert not {"learning_rate", "steps"} & set(row)
     assert row["image_encoder"] == "frozen"
     assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)

@@ -1,15 +1,14 @@
 """The results table of the ranking adapter."""
 
-import json
 from collections import Counter
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import run
 
-from ordlib import load_component
-from ordlib.cli import app
+from ordlib import ZeroShot, load_component
 from ordlib.experiments import ranking_table as module
 from ordlib.experiments import results
 from ordlib.experiments.adapter_data import TASKS
@@ -17,7 +16,7 @@ from ordlib.experiments.ranking_table import MULTI_TASK, SINGLE_TASK, Entry, ent
 from ordlib.experiments.results import load_results
 from ordlib.experiments.train_adapter import CONFIG
 from ordlib.metrics import mae
-from ordlib.metrics.prediction import Prediction
+from ordlib.synthetic.load import load_data
 from ordlib.training.config import TrainingConfig
 
 SHORT = TrainingConfig(epochs=1, batch_size=10, learning_rate=3e-3)
@@ -81,17 +80,12 @@ def test_run_entry_trains_and_caches_an_adapter(clip, tmp_path, monkeypatch):
             run_entry(changed, tmp_path)
 
 
-def test_run_entry_trains_the_multi_task_adapter_on_all_tasks(tmp_path, monkeypatch):
-    calls = []
-
-    def train_ranking_adapter(clip, tasks, config, folder, progress):
-        calls.append((tasks, config.seed))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "train_ranking_adapter", train_ranking_adapter)
-    with pytest.raises(KeyboardInterrupt):
+def test_run_entry_trains_the_multi_task_adapter_on_all_tasks(tmp_path):
+    interrupted = patch.object(module, "train_ranking_adapter", side_effect=KeyboardInterrupt)
+    with interrupted as train, pytest.raises(KeyboardInterrupt):
         run_entry(Entry(MULTI_TASK, "all", 2, SHORT), tmp_path)
-    assert calls == [(TASKS, 2)]
+    _, tasks, config, _ = train.call_args.args
+    assert (tasks, config.seed) == (TASKS, 2)
     assert not [*tmp_path.iterdir()]
 
 
@@ -110,60 +104,40 @@ def test_run_entry_evaluates_baselines_on_the_same_sets(tmp_path):
     assert row["steps"] == 6
 
 
-class Reversed:
-    """Predicts in reverse order."""
-
-    def __init__(self, clip, task, **_):
-        self.task = task
-
-    def predict(self, data) -> Prediction:
-        return self.task.decode_values(5 - data.values)
-
-
-def test_run_entry_does_not_reverse_a_baseline(clip, tmp_path, monkeypatch):
+@pytest.mark.parametrize("reverse", [True, False])
+def test_run_entry_calibrates_a_baseline_on_val(reverse, clip, tmp_path, monkeypatch):
     """As for an adapter: instead of a negative slope, all values are the mean of val."""
-    monkeypatch.setattr(module, "ZeroShot", Reversed)
+
+    def predict(_, data):
+        return data.task.decode_values(5 - data.values if reverse else data.values / 9)
+
+    monkeypatch.setattr(ZeroShot, "predict", predict)
+    val, test = module.training_data(clip, "ageing", "val"), load_data("ageing", "test", 64)
+    mean = np.full(len(test), val.values.mean())
     (row,) = run_entry(Entry("zero-shot", "ageing", 0, None), tmp_path)
-    assert [row[name] for name in METRICS[:3]] == [-1, -1, 0]
-    mean = module.training_data(clip, "ageing", "val").values.mean()
-    y_true = module.eval_sets(clip, "ageing", {"seen": ("",)})[0].y_true
-    assert row["mae"] == pytest.approx(mae(y_true, np.full(len(y_true), mean)), abs=1e-6)
+    assert [row[name] for name in METRICS[:3]] == ([-1, -1, 0] if reverse else [1, 1, 1])
+    assert row["mae"] == pytest.approx(mae(test.values, mean) if reverse else 0, abs=1e-6)
 
 
-@pytest.fixture
-def requested(monkeypatch) -> list[Entry]:
-    """Record the requested entries; each has a row of None and one of numbers."""
-    order = []
+def test_make_writes_the_table(tmp_path, monkeypatch):
+    """Each entry has a row of None and one of numbers."""
+    requested = []
 
-    def fake(entry, work):
-        order.append(entry)
+    def run_entry(entry, work_dir):
+        requested.append(entry)
         row = {"method": entry.method, "task": entry.task, "seed": entry.seed}
         return [row | {"mae": 1.5, "spearman": None}, row | {"mae": 0.5, "spearman": 0.25}]
 
-    monkeypatch.setattr(module, "run_entry", fake)
-    return order
-
-
-def test_make_writes_the_table(requested, tmp_path, monkeypatch):
-    path = tmp_path / "ranking_adapter.json"
-    words = ["results", "make", "ranking_adapter", "--output", str(path), "--seeds", "2"]
-    words += ["--work-dir", str(tmp_path / "work")]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
+    monkeypatch.setattr(module, "run_entry", run_entry)
+    path, words = tmp_path / "ranking_adapter.json", ["make", "ranking_adapter", "--seeds", "2"]
+    result = run("results", *words, "--output", path, "--work-dir", tmp_path / "work")
     assert requested == entries(2)
-    assert f"wrote {path}\n" in result.stdout
     monkeypatch.setattr(results, "RESULTS", tmp_path)
+    assert f"wrote {path}\n" in result.stdout
     table = load_results("ranking_adapter")
     assert len(table) == 2 * len(requested)
     assert table["method"].tolist()[::2] == [entry.method for entry in requested]
     assert table["spearman"].isna().tolist() == [True, False] * len(requested)
     assert table.attrs["command"] == "ordlib results make ranking_adapter --seeds 2"
     assert table.attrs["backbone"] == "pico-clip"
-    assert json.loads(path.read_text())["description"].startswith("Ranking of images by a prompt")
-
-
-def test_run_entry_calibrates_a_baseline_on_val(tmp_path, monkeypatch):
-    monkeypatch.setattr(Reversed, "predict", lambda self, d: self.task.decode_values(d.values / 9))
-    monkeypatch.setattr(module, "ZeroShot", Reversed)
-    (row,) = run_entry(Entry("zero-shot", "ageing", 0, None), tmp_path)
-    assert row["mae"] == pytest.approx(0, abs=1e-6)
+    assert table.attrs["description"].startswith("Ranking of images by a prompt")

@@ -4,14 +4,15 @@ import json
 import shlex
 from collections import Counter
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from commands import fail, run
 from small_splits import noise
-from typer.testing import CliRunner
 
-from ordlib.cli import app
 from ordlib.experiments import tables
 from ordlib.experiments.experiment import Experiment
 from ordlib.experiments.tables import SHOTS, TABLES, TASKS, intervals, select_learning_rates
@@ -22,21 +23,20 @@ from ordlib.tasks import load_task
 LORA_SEEDS, SEEDS = 2, 3
 
 
-def error_of(experiment: Experiment) -> float:
-    """The best learning rate is 0.01, for CoOp 0.003."""
-    best = 0.003 if experiment.label == "CoOp" else 0.01
-    return 1 + abs(np.log(experiment.config.learning_rate / best)) + experiment.seed / 1e4
-
-
 def runner(experiments: list[Experiment]) -> list[tuple[dict, np.ndarray]]:
+    """Results whose best learning rate is 0.01, for CoOp 0.003."""
     rows = []
-    for experiment in experiments:
-        row = {"method": experiment.label, "task": experiment.task, "seed": experiment.seed}
-        row["image_encoder"] = experiment.options.get("image_encoder", "frozen")
-        row["mae"] = error_of(experiment)
-        row |= {} if experiment.shots is None else {"shots": experiment.shots}
-        rows.append((row, np.full(10, error_of(experiment))))
+    for e in experiments:
+        best = 0.003 if e.label == "CoOp" else 0.01
+        error = 1 + abs(np.log(e.config.learning_rate / best)) + e.seed / 1e4
+        row = {"method": e.label, "task": e.task, "seed": e.seed, "image_encoder": encoder(e)}
+        row |= {"mae": error} | ({} if e.shots is None else {"shots": e.shots})
+        rows.append((row, np.full(10, error)))
     return rows
+
+
+def encoder(experiment: Experiment) -> str:
+    return experiment.options.get("image_encoder", "frozen")
 
 
 def planned(table: str) -> list[Experiment]:
@@ -44,42 +44,30 @@ def planned(table: str) -> list[Experiment]:
 
 
 def test_select_learning_rates_minimizes_validation_mae():
-    grid = []
-
-    def recording(experiments):
-        grid.extend(experiments)
-        return runner(experiments)
-
-    rates = select_learning_rates(recording, ("dating", "ageing"))
+    recording, tasks = Mock(wraps=runner), ("dating", "ageing")
+    rates = select_learning_rates(recording, tasks)
+    (grid,) = recording.call_args.args
     assert {experiment.split for experiment in grid} == {"val"}
     assert {experiment.seed for experiment in grid} == {tables.TUNING_SEED}
     assert len(grid) == 2 * 7 * len(tables.LEARNING_RATES)
-    labels = [
-        label
-        for label in tables.METHODS_IN_TABLE
-        if label not in (*tables.UNTRAINED, tables.SINGLE_STAGE)
-    ]
-    tasks = {experiment.task for experiment in grid}
+    labels = {*tables.METHODS_IN_TABLE} - {*tables.UNTRAINED, tables.SINGLE_STAGE}
     assert rates == {(n, t): 0.003 if n == "CoOp" else 0.01 for n in labels for t in tasks}
     assert select_learning_rates(runner, ("dating",), ("CoOp",)) == {("CoOp", "dating"): 0.003}
 
 
 def test_select_learning_rates_breaks_ties_by_the_smallest():
-    def constant(experiments):
-        return [({"mae": 1.0}, np.ones(1)) for _ in experiments]
-
-    assert set(select_learning_rates(constant, ("dating",)).values()) == {
-        min(tables.LEARNING_RATES)
-    }
+    rates = select_learning_rates(
+        lambda grid: [({"mae": 1.0}, np.ones(1))] * len(grid), ("dating",)
+    )
+    assert set(rates.values()) == {min(tables.LEARNING_RATES)}
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_grids_are_unique_and_options_are_valid(table):
     experiments = planned(table)
     assert len({experiment.name for experiment in experiments}) == len(experiments)
-    assert {experiment.split for experiment in experiments} == {
-        "val" if "ablation" in table else "test"
-    }
+    split = "val" if "ablation" in table else "test"
+    assert {experiment.split for experiment in experiments} == {split}
     assert tables.TUNING_SEED not in {experiment.seed for experiment in experiments}
     for experiment in experiments:
         if experiment.method in METHODS:
@@ -89,35 +77,26 @@ def test_grids_are_unique_and_options_are_valid(table):
 
 def test_methods_use_the_same_steps_and_tuning():
     experiments = planned("methods")
-    cells = Counter(
-        (t.task, t.options.get("image_encoder", "frozen"), t.label) for t in experiments
-    )
     expected = {}
-    for task in TASKS:
-        for label in tables.METHODS_IN_TABLE:
-            untrained = label in tables.UNTRAINED
-            if label != tables.SINGLE_STAGE:
-                expected[task, "frozen", label] = 1 if untrained else SEEDS
-            if not untrained:
-                expected[task, "lora", label] = LORA_SEEDS
-    assert cells == expected
-    for experiment in experiments:
-        if experiment.options.get("image_encoder") == "lora":
-            assert experiment.config == (
-                tables.TWO_STAGE if experiment.label == "L2RCLIP" else tables.LORA
-            )
-        elif experiment.label not in tables.UNTRAINED:
-            assert experiment.config.epochs == tables.FROZEN.epochs
-            assert experiment.config.learning_rate == (
-                0.003 if experiment.label == "CoOp" else 0.01
-            )
+    for task, label in product(TASKS, tables.METHODS_IN_TABLE):
+        untrained = label in tables.UNTRAINED
+        if label != tables.SINGLE_STAGE:
+            expected[task, "frozen", label] = 1 if untrained else SEEDS
+        if not untrained:
+            expected[task, "lora", label] = LORA_SEEDS
+    assert Counter((e.task, encoder(e), e.label) for e in experiments) == expected
+    for e in experiments:
+        if encoder(e) == "lora":
+            assert e.config == (tables.TWO_STAGE if e.label == "L2RCLIP" else tables.LORA)
+        elif e.label not in tables.UNTRAINED:
+            assert e.config.epochs == tables.FROZEN.epochs
+            assert e.config.learning_rate == (0.003 if e.label == "CoOp" else 0.01)
 
 
 def test_few_shot_has_all_shots_and_seeds():
     cells = Counter((t.task, t.shots, t.label) for t in planned("few_shot"))
-    expected = {(task, k, n): SEEDS for task, counts in SHOTS.items() for k in counts
-                for n in tables.FEW_SHOT_METHODS}  # fmt: skip
-    assert cells == expected
+    grid = [(task, k) for task, counts in SHOTS.items() for k in counts]
+    assert cells == {(*cell, n): SEEDS for cell in grid for n in tables.FEW_SHOT_METHODS}
 
 
 def first_seed(table: str, task: str) -> dict[str, Experiment]:
@@ -168,12 +147,10 @@ def test_intervals_equal_two_way_bootstrap(monkeypatch):
     monkeypatch.setattr(tables, "load_data", lambda *_: noise("dating", "test", 64))
     rng, rows, errors = np.random.default_rng(0), [], []
     cells = {("A", "frozen"): 3, ("probe", "frozen"): 1, ("B", "frozen"): 3, ("A", "lora"): 2}
-    for (method, encoder), seeds in cells.items():
-        for seed in range(seeds):
-            rows.append(
-                {"task": "dating", "image_encoder": encoder, "method": method, "seed": seed}
-            )
-            errors.append(rng.random(15) + (method == "A"))
+    for (method, name), seeds in cells.items():
+        row = {"task": "dating", "image_encoder": name, "method": method}
+        rows += [row | {"seed": seed} for seed in range(seeds)]
+        errors += [*rng.random((seeds, 15)) + (method == "A")]
     found = {(e["method"], e["image_encoder"]): e for e in intervals(rows, errors, "test", "B")}
     assert list(found) == list(cells)
     a, probe, b = np.array(errors[:3]), np.array(errors[3:4]), np.array(errors[4:7])
@@ -204,27 +181,24 @@ def test_intervals_are_none_where_undefined(monkeypatch):
 def test_make_writes_a_table_with_a_reproducing_command(table, lora, tmp_path, monkeypatch):
     work_dirs = []
 
-    def run(experiment, work_dir):
+    def run_experiment(experiment, work_dir):
         work_dirs.append(work_dir)
         return runner([experiment])[0]
 
-    monkeypatch.setattr(tables, "run_experiment", run)
+    monkeypatch.setattr(tables, "run_experiment", run_experiment)
     monkeypatch.setattr(tables, "load_data", lambda *_: noise("dating", "val", 64))
     path, work = tmp_path / "table.json", tmp_path / "work"
-    more = ["--seeds", "2", *lora, "--num-jobs", "1", "--work-dir", str(work)]
-    words = ["results", "make", table, "--output", str(path), *more]
-    found = CliRunner().invoke(app, words)
-    assert found.exit_code == 0, found.output
+    words = ["results", "make", table, "--seeds", "2", *lora]
+    found = run(*words, "--output", path, "--num-jobs", "1", "--work-dir", work)
     stored = json.loads(path.read_text())
-    command = shlex.join(["ordlib", "results", "make", table, "--seeds", "2", *lora])
-    assert [stored["command"], stored["description"]] == [command, TABLES[table].description]
+    assert stored["command"] == shlex.join(["ordlib", *words])
+    assert stored["description"] == TABLES[table].description
     assert stored["backbone"] == "pico-clip"
     assert f"wrote {path}\n" in found.stdout
     assert len(stored["records"]) == len(TABLES[table].experiments(runner, 2, 1))
     assert set(work_dirs) == {work}
     monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(app, shlex.split(stored["command"])[1:])
-    assert found.exit_code == 0, found.output
+    run(*words)
     assert work_dirs[-1] == Path("build/tables")
     assert Path(f"build/results/{table}.json").read_bytes() == path.read_bytes()
 
@@ -241,8 +215,6 @@ def test_make_writes_a_table_with_a_reproducing_command(table, lora, tmp_path, m
 )
 def test_make_results_rejects_invalid_settings(table, setting, message, monkeypatch, tmp_path):
     monkeypatch.setattr(tables, "run_experiment", None)
-    words = ["results", "make", table, "--output", str(tmp_path / "x.json"), "--set", setting]
-    found = CliRunner().invoke(app, words)
-    assert found.exit_code == 1
-    assert found.stderr.startswith(message)
-    assert not (tmp_path / "x.json").exists()
+    path = tmp_path / "x.json"
+    fail(message, "results", "make", table, "--output", path, "--set", setting)
+    assert not path.exists()

@@ -1,6 +1,5 @@
 """Training of a component: its files, its card, and the command on it."""
 
-import csv
 import hashlib
 import json
 import os
@@ -12,13 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from commands import fail, run
 from PIL import Image
 from small_splits import noise
-from typer.testing import CliRunner
+from training_runs import Interrupted, changed_loss
 
 from ordlib import load_component
-from ordlib.cli import app
 from ordlib.experiments import train as module
 from ordlib.experiments.train import load_splits, train_and_save
 from ordlib.methods.corn import CORN
@@ -64,11 +64,9 @@ def card_in(folder: Path) -> dict:
 
 def rerun(card: dict, folder: Path) -> None:
     """Run the command of a card, and compare the results."""
-    words = shlex.split(card["command"])
-    assert words[:2] == ["ordlib", "train"]
-    more = ["--output", str(folder), "--device", "cpu"]  # the last --output wins
-    result = CliRunner().invoke(app, [*words[1:], *more])
-    assert result.exit_code == 0, result.output
+    program, *words = shlex.split(card["command"])
+    assert program == "ordlib"
+    run(*words, "--output", folder, "--device", "cpu")  # the last --output wins
     again = card_in(folder)
     for name in ("hyperparameters", "data", "best_epoch", "steps", "metrics", "sha256"):
         assert again[name] == card[name]
@@ -97,21 +95,13 @@ def test_train_and_save_writes_a_card(corn, clip, tiny_clip_folder, tmp_path):
     }
 
 
-def test_train_and_save_resumes_bit_equal(corn, tmp_path, monkeypatch):
+def test_train_and_save_resumes_bit_equal(corn, tmp_path):
     corn(tmp_path / "straight")
-    calls, loss = [], CORN.loss
-
-    def interrupted(self, features, values):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return loss(self, features, values)
-
-    monkeypatch.setattr(CORN, "loss", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with changed_loss(CORN, 4) as calls:
+        with pytest.raises(Interrupted):
+            corn(tmp_path / "resumed")
+        assert [path.name for path in (tmp_path / "resumed").iterdir()] == [CHECKPOINT_NAME]
         corn(tmp_path / "resumed")
-    assert [path.name for path in (tmp_path / "resumed").iterdir()] == [CHECKPOINT_NAME]
-    corn(tmp_path / "resumed")
     # One of three epochs of two steps was saved.
     assert len(calls) == 4 + 4
     straight, resumed = card_in(tmp_path / "straight"), card_in(tmp_path / "resumed")
@@ -137,7 +127,7 @@ def test_train_and_save_writes_undefined_metrics_as_null(corn, tmp_path, monkeyp
         ("finetuned", {"templates": 0}, ValueError, "templates = 0: must be tuple"),
         ("finetuned", {"templates": ("a",)}, ValueError, "templates = .*: must be tuple"),
     ],
-)  # fmt: skip
+)
 def test_train_and_save_validates_before_loading(
     method, options, error, message, tmp_path, monkeypatch
 ):
@@ -148,12 +138,10 @@ def test_train_and_save_validates_before_loading(
 
 
 def test_train_and_save_in_two_stages_is_reproducible(tiny_clip_folder, tmp_path):
-    words = ["train", "l2rclip", "--task", "dating", "--output", str(tmp_path / "one")]
-    words += ["--device", "cpu", "--backbone", str(tiny_clip_folder)]
+    words = ["train", "l2rclip", "--task", "dating", "--output", tmp_path / "one"]
+    words += ["--device", "cpu", "--backbone", tiny_clip_folder]
     words += ["--epochs", "3", "--prompt-epochs", "2", "--image-encoder", "lora"]
-    words += ["--lr-multiplier", "image_encoder=0.5", "--set", "rank_pos_embed=learned"]
-    found = CliRunner().invoke(app, words)
-    assert found.exit_code == 0, found.output
+    run(*words, "--lr-multiplier", "image_encoder=0.5", "--set", "rank_pos_embed=learned")
     card = card_in(tmp_path / "one")
     assert (card["hyperparameters"]["prompt_epochs"], card["steps"]) == (2, 3)
     rerun(card, tmp_path / "two")
@@ -174,43 +162,40 @@ placeholders = {fruit = ["banana", "pear"]}
 def custom_data(tmp_path):
     """Write twelve images, a task file and a label file; return the options of the command."""
 
-    def write(columns: dict[str, list[str]], table: str = "ripe.csv") -> list[str]:
+    def write(**columns: list[str]) -> list[str]:
         folder, task = tmp_path / "fruit", tmp_path / "ripeness.toml"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
         task.write_text(RIPENESS)
         names = [f"{i}.png" for i in range(12)]
         for i, name in enumerate(names):
             Image.new("RGB", (64, 64), (20 * i, 99, 0)).save(folder / name)
-        columns = {"path": names, "label": ["green", "yellow", "brown"] * 4} | columns
-        with (folder / table).open("w", newline="") as file:
-            csv.writer(file).writerows([[*columns], *zip(*columns.values(), strict=True)])
-        return ["--task", str(task), "--data", str(folder), "--labels", table]
+        table = pd.DataFrame({"path": names, "label": ["green", "yellow", "brown"] * 4} | columns)
+        table.to_csv(folder / "ripe.csv", index=False)
+        return ["--task", str(task), "--data", str(folder), "--labels", "ripe.csv"]
 
     return write
 
 
+def splits_of(words: list[str], labels: str = "ripe.csv"):
+    return load_splits(words[1], 64, Path(words[3]), Path(labels))
+
+
 @pytest.fixture
-def call(tiny_clip_folder):
-    """Train CORN for one epoch with the command."""
-
-    def invoke(folder: Path, *words: str):
-        more = ["--output", str(folder), "--epochs", "1", "--device", "cpu"]
-        backbone = ["--backbone", str(tiny_clip_folder)]
-        return CliRunner().invoke(app, ["train", "corn", *words, *more, *backbone])
-
-    return invoke
+def train_corn(tiny_clip_folder):
+    """The words of a command that trains CORN for one epoch."""
+    more = ["--epochs", "1", "--device", "cpu", "--backbone", tiny_clip_folder]
+    return lambda folder, *words: ["train", "corn", *words, "--output", folder, *more]
 
 
-def test_command_train_on_custom_task_and_images(custom_data, call, clip, tmp_path):
-    words = custom_data({"split": SPLITS})
-    found = call(tmp_path / "out", *words)
-    assert found.exit_code == 0, found.output
+def test_command_train_on_custom_task_and_images(custom_data, train_corn, clip, tmp_path):
+    words = custom_data(split=SPLITS)
+    run(*train_corn(tmp_path / "out", *words))
     model, card = load_component(tmp_path / "out", clip), card_in(tmp_path / "out")
     assert model.task == module._read_task(words[1])
     assert model.task.values == ("green", "yellow", "brown")
     assert model.task.placeholders == {"fruit": ("banana", "pear")}
     assert card["description"] == "CORN on the ripeness task; image encoder: frozen."
-    splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
+    splits = splits_of(words)
     for split, rows in {"train": range(6), "val": range(6, 9), "test": range(9, 12)}.items():
         data = splits[split]
         assert [path.name for path in data.images] == [f"{row}.png" for row in rows]
@@ -225,76 +210,62 @@ def test_command_train_on_custom_task_and_images(custom_data, call, clip, tmp_pa
     rerun(card, tmp_path / "two")
 
 
-@pytest.mark.parametrize("groups", [None, ["a", "b", "c", "d", "e", "f"] * 2])
-def test_load_splits_without_split_column(groups, custom_data, call, tmp_path):
-    words = custom_data({} if groups is None else {"group": groups})
-    found = call(tmp_path / "out", *words)
-    assert found.exit_code == 0, found.output
-    splits = load_splits(words[1], 64, Path(words[3]), Path(words[5]))
-    assert card_in(tmp_path / "out")["data"] == {
-        **{split: data.fingerprint for split, data in splits.items()},
-        "image_size": 64,
-    }
+@pytest.mark.parametrize("columns", [{}, {"group": [*"abcdef"] * 2}])
+def test_load_splits_without_split_column(columns, custom_data, train_corn, tmp_path):
+    words = custom_data(**columns)
+    run(*train_corn(tmp_path / "out", *words))
+    splits = splits_of(words)
+    fingerprints = {split: data.fingerprint for split, data in splits.items()}
+    assert card_in(tmp_path / "out")["data"] == fingerprints | {"image_size": 64}
     names = [path.name for data in splits.values() for path in data.images]
     assert sorted(names) == sorted(f"{i}.png" for i in range(12))
     assert len(splits["train"]) > max(len(splits["val"]), len(splits["test"]))
-    if groups is not None:
-        split_groups = [set(data.groups) for data in splits.values()]
-        assert sum(map(len, split_groups)) == len(set(groups))
+    if columns:
+        assert sum(len(set(data.groups)) for data in splits.values()) == 6
 
 
-def test_command_train_on_subfolders_needs_no_label_file(call, tmp_path):
+def test_command_train_on_subfolders_needs_no_label_file(train_corn, tmp_path):
     for i in range(10):
         path = tmp_path / "shelf" / str(1 + i % 2) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 64), (20 * i, 99, 0)).save(path)
-    found = call(tmp_path / "out", "--task", "counting", "--data", str(tmp_path / "shelf"))
-    assert found.exit_code == 0, found.output
+    run(*train_corn(tmp_path / "out", "--task", "counting", "--data", tmp_path / "shelf"))
     card = card_in(tmp_path / "out")
     assert card["description"] == "CORN on the counting task; image encoder: frozen."
     assert "--labels" not in card["command"]
 
 
-def test_command_train_reports_a_missing_split(custom_data, call, tmp_path):
-    found = call(tmp_path / "out", *custom_data({"split": ["train"] * 9 + ["test"] * 3}))
-    assert found.exit_code == 1
-    assert isinstance(found.exception, SystemExit)
-    message = (
-        f"{tmp_path / 'fruit' / 'ripe.csv'}: column 'split' has no 'val', only 'train', 'test'"
-    )
-    assert found.stderr.startswith(message)
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("file", "change", "message"),
     [
-        (lambda folder: (folder / "ripe.csv").unlink(), "ripe.csv"),
-        (lambda folder: (folder / "ripe.csv").write_text("path\n0.png\n"), "'label'"),
-        (lambda folder: (folder / "3.png").unlink(), "3.png"),
-        (lambda folder: (folder / "../ripeness.toml").write_text("name = "), "not a readable TOML"),
-        (lambda folder: (folder / "../ripeness.toml").write_text("size = 3"), "unknown field"),
-        (lambda folder: (folder / "../ripeness.toml").write_text("unit = 'a'"), "missing field"),
-        (lambda folder: (folder / "../ripeness.toml").unlink(), "not a readable TOML file"),
+        ("fruit/ripe.csv", None, "ripe.csv"),
+        ("fruit/ripe.csv", lambda _: "path\n0.png\n", "'label'"),
+        ("fruit/ripe.csv", lambda text: text.replace("val", "test"),
+         "fruit/ripe.csv: column 'split' has no 'val', only 'train', 'test'"),
+        ("fruit/3.png", None, "3.png"),
+        ("ripeness.toml", lambda _: "name = ", "not a readable TOML"),
+        ("ripeness.toml", lambda _: "size = 3", "unknown field"),
+        ("ripeness.toml", lambda _: "unit = 'a'", "missing field"),
+        ("ripeness.toml", None, "not a readable TOML file"),
     ],
-    ids=["no label file", "no label column", "no image", "toml", "field", "missing", "no task"],
-)
-def test_command_train_reports_invalid_files(change, message, custom_data, call, tmp_path):
-    words = custom_data({"split": SPLITS})
-    change(tmp_path / "fruit")
-    found = call(tmp_path / "out", *words)
-    assert found.exit_code == 1
-    assert isinstance(found.exception, SystemExit)
-    assert message in found.stderr
+)  # fmt: skip
+def test_command_train_reports_invalid_files(
+    file, change, message, custom_data, train_corn, tmp_path
+):
+    words, path = custom_data(split=SPLITS), tmp_path / file
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text(change(path.read_text()))
+    fail(message, *train_corn(tmp_path / "out", *words))
     assert not (tmp_path / "out").exists()
 
 
 def test_load_splits_prefers_the_label_file_in_the_folder(custom_data, tmp_path, monkeypatch):
-    words = custom_data({"split": SPLITS})
+    words = custom_data(split=SPLITS)
     (tmp_path / "ripe.csv").write_text("path,label\n0.png,green\n")
     monkeypatch.chdir(tmp_path)
-    splits = load_splits(words[1], 64, Path(words[3]), Path("ripe.csv"))
-    assert {name: len(data) for name, data in splits.items()} == {"train": 6, "val": 3, "test": 3}
+    assert [len(splits_of(words)[name]) for name in module.SPLITS] == [6, 3, 3]
 
 
 def test_train_and_save_resolves_the_output_folder_name(corn, tmp_path, monkeypatch):
@@ -305,10 +276,9 @@ def test_train_and_save_resolves_the_output_folder_name(corn, tmp_path, monkeypa
 
 
 def test_load_splits_of_a_text_list(custom_data, tmp_path):
-    words = custom_data({})
+    words = custom_data()
     (tmp_path / "fruit" / "list.txt").write_text("".join(f"{i}.png green\n" for i in range(12)))
-    splits = load_splits(words[1], 64, Path(words[3]), Path("list.txt"))
-    assert [len(splits[name]) for name in ("train", "val", "test")] == [7, 2, 3]
+    assert [len(splits_of(words, "list.txt")[name]) for name in module.SPLITS] == [7, 2, 3]
 
 
 @pytest.mark.slow
@@ -319,12 +289,11 @@ def test_command_of_a_shipped_card_is_deterministic(tmp_path, monkeypatch):
     if CACHE is not None:
         monkeypatch.setenv("ORDLIB_CACHE", CACHE)
     shipped = card_in(SHIPPED / "numclip-dating")
-    words, digests = shlex.split(shipped["command"]), set()
+    _, *words = shlex.split(shipped["command"])
+    digests = set()
     for folder in (tmp_path / "one", tmp_path / "two"):
         # Repeated options override those of the card.
-        more = ["--epochs", "2", "--device", "cpu", "--output", str(folder)]
-        found = CliRunner().invoke(app, [*words[1:], *more])
-        assert found.exit_code == 0, found.output
+        found = run(*words, "--epochs", "2", "--device", "cpu", "--output", folder)
         assert re.search(r"^val mae \d+\.\d{3} in ", found.stdout, re.MULTILINE)
         card = card_in(folder)
         assert card["hyperparameters"]["epochs"] == 2
@@ -336,13 +305,12 @@ def test_command_of_a_shipped_card_is_deterministic(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_python_m_and_accelerate_launch_run_the_command(
-    processes, custom_data, tiny_clip_folder, tmp_path
+    processes, custom_data, train_corn, tmp_path
 ):
     """Two processes share each batch of four by gloo."""
-    words = ["train", "corn", *custom_data({"split": SPLITS}), "--batch-size", "4", "--epochs", "1"]
-    words += ["--backbone", str(tiny_clip_folder), "--output", str(tmp_path / "out")]
+    words = train_corn(tmp_path / "out", *custom_data(split=SPLITS), "--batch-size", "4")
     launcher = (*LAUNCHER, "--num_processes", "2") if processes == 2 else ()
-    command = [sys.executable, *launcher, "-m", "ordlib", *words, "--device", "cpu"]
+    command = [sys.executable, *launcher, "-m", "ordlib", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("load it with") == processes

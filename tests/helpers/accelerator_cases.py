@@ -22,16 +22,29 @@ sys.path.insert(0, str(HERE))
 
 import numpy as np
 import pretend_accelerator as pretend
+import pytest
 import ranking_runs
 import torch
 from accelerate.state import AcceleratorState, PartialState
+from pretraining_runs import TINY, interrupt
 from safetensors.torch import load_file
 from small_adapter import noise
-from training_runs import TASK, clone_state, make_data, states_equal
+from training_runs import (
+    TASK,
+    Interrupted,
+    changed_loss,
+    clone_state,
+    make_data,
+    states_equal,
+)
 
 import ordlib
 from ordlib import LinearProbe, RankingAdapter, ZeroShot, fit, load_clip, rank
 from ordlib.clip.feature_cache import cached_image_features
+from ordlib.experiments.pretrain_clip import image_pool
+from ordlib.experiments.pretrain_clip.config import PretrainingConfig
+from ordlib.experiments.pretrain_clip.pretrain import pretrain
+from ordlib.experiments.pretrain_clip.trainer import Trainer
 from ordlib.methods.base import TrainableModule
 from ordlib.training import TrainingConfig
 
@@ -40,29 +53,6 @@ METHODS = ("CoOp", "OrdinalCLIP", "FineTuned", "CORN", "NumCLIP", "L2RCLIP")
 CONFIG = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01}
 KILLED_AT = 5
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
-
-
-class Killed(BaseException):
-    """Interrupts a training run."""
-
-
-@contextmanager
-def killed(kind: type, method: str, call: int) -> Iterator[None]:
-    """Raise Killed at a given call of a method."""
-    calls, original = [], getattr(kind, method)
-
-    def patched(self, *arguments):
-        calls.append(1)
-        if len(calls) == call:
-            raise Killed
-        return original(self, *arguments)
-
-    with patch.object(kind, method, patched):
-        try:
-            yield
-        except Killed:
-            return
-    raise AssertionError(f"{method} was called {len(calls)} times, not {call}")
 
 
 @contextmanager
@@ -107,7 +97,7 @@ def method_case(name: str, encoder: str, dtype: str, stages: str, clip: Path, wo
     with copies_in_steps(kind, "loss", 3) as copies:
         straight = make_trained("auto")
     check_device(straight)
-    with killed(kind, "loss", KILLED_AT):
+    with changed_loss(kind, KILLED_AT), pytest.raises(Interrupted):
         make_trained("auto", folder=work / "run")
     resumed = make_trained("auto", folder=work / "run")
     predicted = straight.predict(val).value
@@ -138,7 +128,7 @@ def adapter_case(dtype: str, clip: Path, work: Path) -> dict:
     with copies_in_steps(RankingAdapter, "loss", 4) as copies:
         straight = make_trained("auto")
     check_device(straight)
-    with killed(RankingAdapter, "loss", 6):
+    with changed_loss(RankingAdapter, 6), pytest.raises(Interrupted):
         make_trained("auto", folder=work / "run")
     resumed = make_trained("auto", folder=work / "run")
     predicted = straight.predict(val[0]).value
@@ -174,20 +164,9 @@ def zero_shot_case(dtype: str, clip: Path, work: Path) -> dict:
 
 def pretraining_case(clip: Path, work: Path) -> dict:
     """Pretrain a tiny CLIP, and resume."""
-    from ordlib.experiments.pretrain_clip import image_pool
-    from ordlib.experiments.pretrain_clip.config import PicoCLIPConfig, PretrainingConfig
-    from ordlib.experiments.pretrain_clip.pretrain import pretrain
-    from ordlib.experiments.pretrain_clip.trainer import Trainer
-
-    size = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
-    sizes = {"num_images": 96, "samples_seen": 8 * 24, "batch_size": 24, "size": size}
+    sizes = {"num_images": 96, "samples_seen": 8 * 24, "batch_size": 24, "size": TINY}
     config = PretrainingConfig(count_caption_fraction=0.5, **sizes, seed=3)
     weights = "model.safetensors"
-
-    def stop(progress) -> None:
-        if progress.step == 5:
-            raise Killed
-
     AcceleratorState._reset_state(reset_partial_state=True)
     with (
         patch.object(image_pool, "BLOCK", 16),
@@ -196,10 +175,8 @@ def pretraining_case(clip: Path, work: Path) -> dict:
     ):
         with copies_in_steps(Trainer, "_step", 8) as copies:
             straight = load_file(pretrain(config, work / "straight", num_workers=1) / weights)
-        try:
-            pretrain(config, work / "resumed", checkpoint_minutes=0, num_workers=1, on_step=stop)
-        except Killed:
-            resumed = load_file(pretrain(config, work / "resumed", num_workers=1) / weights)
+        interrupt(config, work / "resumed", 5)
+        resumed = load_file(pretrain(config, work / "resumed", num_workers=1) / weights)
     device = json.loads((work / "straight" / "card.json").read_text())["device"]
     assert device.startswith(pretend.NAME), device
     return {

@@ -11,8 +11,7 @@ def assert_wrong(result, diagnosis):
 
 def assert_passed(result, *parts):
     assert result.state == "passed", result
-    for part in parts:
-        assert part in result.message
+    assert all(part in result.message for part in parts), result
 
 
 def table_tests(right, wrong):

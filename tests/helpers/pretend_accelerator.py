@@ -179,20 +179,12 @@ def _install() -> None:
             return MODULE.in_use
 
     registration._setup_privateuseone_for_python_backend(NAME, backend_module=MODULE, hook=Hook())
-    for scope, register in (("_", _fall_back), ("aten", _replace_growing)):
-        _libraries.append(library := torch.library.Library(scope, "IMPL"))
-        register(library)
-
-
-def _fall_back(library: torch.library.Library) -> None:
-    library.fallback(_run, "PrivateUse1")
-
-
-def _replace_growing(library: torch.library.Library) -> None:
+    _libraries.extend(torch.library.Library(scope, "IMPL") for scope in ("_", "aten"))
+    _libraries[0].fallback(_run, "PrivateUse1")
     for name in GROWING:
         packet, _, overload = name.partition(".")
         operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
-        library.impl(name, partial(_run, operation), "PrivateUse1")
+        _libraries[1].impl(name, partial(_run, operation), "PrivateUse1")
 
 
 @contextmanager

@@ -5,12 +5,17 @@
 """
 
 import json
+import math
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NoReturn
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -21,24 +26,18 @@ from ordlib import ImageData, NumCLIP, OrdinalTask, load_clip
 from ordlib.methods.base import OrdinalMethod, TrainableModule
 from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.training import TrainingConfig, fit
+from ordlib.training.config import METRICS
 
 TASK = OrdinalTask(
-    name="brightness",
-    unit="steps",
-    values=(0, 1, 2, 3, 4, 5),
-    bin_edges=(0, 2, 4),
+    name="brightness", unit="steps", values=(0, 1, 2, 3, 4, 5), bin_edges=(0, 2, 4),
     bin_phrases=("dark", "grey", "bright"),
-)
+)  # fmt: skip
 # 24 training images: three steps per epoch.
 CONFIG = TrainingConfig(epochs=4, batch_size=8, learning_rate=0.01, seed=5)
 KILLED_AT = 8
 # The first of two stages has one epoch, so the third epoch is within the second stage.
-CONFIGS = {
-    "frozen": CONFIG,
-    "lora": CONFIG,
-    "l2rclip": CONFIG,
-    "stages": replace(CONFIG, prompt_epochs=1, lr_multipliers={"image_encoder": 0.5}),
-}
+CONFIGS = dict.fromkeys(("frozen", "lora", "l2rclip"), CONFIG)
+CONFIGS["stages"] = replace(CONFIG, prompt_epochs=1, lr_multipliers={"image_encoder": 0.5})
 KINDS = tuple(CONFIGS)
 
 
@@ -57,16 +56,10 @@ def make_model(kind: str, folder: str | Path) -> OrdinalMethod:
     clip = load_clip(folder, "cpu")
     if kind in ("frozen", "lora"):
         return NumCLIP(clip, TASK, image_encoder=kind)
-    stages = kind == "stages"
-    return L2RCLIP(
-        clip,
-        TASK,
-        image_encoder="lora" if stages else "frozen",
-        pairwise_loss="both" if stages else "batch",
-        attention_over="both",
-        rank_pos_embed="learned",
-        alpha=0.3,
-    )
+    options = {"attention_over": "both", "rank_pos_embed": "learned", "alpha": 0.3}
+    if kind == "stages":
+        return L2RCLIP(clip, TASK, image_encoder="lora", pairwise_loss="both", **options)
+    return L2RCLIP(clip, TASK, pairwise_loss="batch", **options)
 
 
 def train(
@@ -85,19 +78,37 @@ def states_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+class Interrupted(BaseException):
+    """Interrupts a training run."""
+
+
+def interrupt(loss: torch.Tensor) -> NoReturn:
+    raise Interrupted
+
+
+def to_nan(loss: torch.Tensor) -> torch.Tensor:
+    return loss * math.nan
+
+
+@contextmanager
+def changed_loss(owner, call: int = 0, change: Callable = interrupt) -> Iterator[list]:
+    """Change the loss of a model or a class in one call, counted from 1, and yield all calls."""
+    calls, original = [], owner.loss
+
+    def loss(*arguments):
+        calls.append(arguments)
+        value = original(*arguments)
+        return change(value) if len(calls) == call else value
+
+    with patch.object(owner, "loss", loss):
+        yield calls
+
+
 def run_killed(kind: str, clip: str, folder: Path) -> None:
-    model, calls = make_model(kind, clip), []
-    loss = type(model).loss
-
+    model = make_model(kind, clip)
     # A patch of the class, since the first of two stages trains a copy of the model.
-    def killing_loss(self, features, values):
-        calls.append(len(values))
-        if len(calls) == KILLED_AT:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return loss(self, features, values)
-
-    type(model).loss = killing_loss
-    train(model, folder / kind, CONFIGS[kind])
+    with changed_loss(type(model), KILLED_AT, lambda _: os.kill(os.getpid(), signal.SIGKILL)):
+        train(model, folder / kind, CONFIGS[kind])
 
 
 def run_distributed(clip: str, folder: Path) -> None:
@@ -129,6 +140,32 @@ def fork(target, arguments: list[tuple]) -> list[int]:
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
+
+
+def run_on_two_processes(function: Callable[[int], dict], folder: Path) -> list[dict]:
+    """Return the results of a function of the rank, in two new processes that use gloo."""
+    torch.multiprocessing.spawn(_run_rank, (function, folder), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+def _run_rank(rank: int, function: Callable[[int], dict], folder: Path) -> None:
+    store = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    torch.save(function(rank), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def check_history(history: pd.DataFrame, epochs: int, steps: int) -> None:
+    """Check the columns and attributes of a history that are the same for all methods."""
+    assert history.columns.tolist() == ["epoch", "loss", *METRICS, "best"]
+    assert history.index.tolist() == list(range(epochs))
+    assert history["epoch"].tolist() == list(range(1, epochs + 1))
+    previous = history["mae"].cummin().shift(fill_value=math.inf)
+    assert history["best"].tolist() == (history["mae"] < previous).tolist()
+    assert history.attrs["steps"] == steps
+    assert history.attrs["best_epoch"] == history["epoch"][history["mae"].argmin()]
+    assert history.attrs["device"] == "cpu"
+    assert history.attrs["seconds"] > 0
 
 
 if __name__ == "__main__":

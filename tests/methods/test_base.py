@@ -140,11 +140,11 @@ def test_init_rejects_invalid_options(tiny_clip, uneven, method):
 
 
 @every_method
-def test_freeze_removes_groups_but_keeps_state(tiny_clip, uneven, method):
+def test_set_frozen_groups_removes_groups_but_keeps_state(tiny_clip, uneven, method):
     model = method(tiny_clip, uneven, image_encoder="lora")
     names, groups = set(model.trainable_state_dict()), set(model.parameter_groups())
     for frozen in (("prompts",), ("image_encoder", "adapter"), ("image_encoder",), ()):
-        model.freeze(*frozen)
+        model.set_frozen_groups(*frozen)
         assert set(model.parameter_groups()) == groups - set(frozen)
         assert set(model.trainable_state_dict()) == names
     assert not any(p.requires_grad for p in tiny_clip.model.parameters())

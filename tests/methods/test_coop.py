@@ -18,7 +18,7 @@ def test_text_features_equal_template_before_training(tiny_clip, uneven, templat
     torch.testing.assert_close(model.text_features(), expected, rtol=0, atol=1e-6)
 
 
-def test_class_agnostic_template_removes_placeholders_if_necessary(tiny_clip, uneven):
+def test_rank_only_template_removes_placeholders_if_necessary(tiny_clip, uneven):
     task = replace(uneven, templates=("a photo of {object} {rank} star",), bin_templates=None)
     expected = tiny_clip.text_features([f"a photo of {name} star" for name in task.rank_names])
     torch.testing.assert_close(CoOp(tiny_clip, task).text_features(), expected, rtol=0, atol=1e-6)

@@ -159,7 +159,7 @@ def test_predict_encodes_prompts_once(tiny_clip, seven, monkeypatch):
         ({"gamma": -0.5}, "gamma = -0.5: "),
         ({"gamma": float("nan")}, "gamma = nan: "),
         ({"contrastive_weight": -2.0}, "contrastive_weight = -2.0: "),
-        ({"tune_prompts": False}, "attention_over = 'ranks': .* attention_over='off'"),
+        ({"tune_prompts": False}, "attention_over='ranks'.*; set attention_over='off'"),
         ({"template": "a photo"}, "template = 'a photo'"),
     ],
 )

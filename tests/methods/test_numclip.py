@@ -191,12 +191,12 @@ def test_trainable_prompt_parameters_follow_options(tiny_clip, uneven, options, 
 
 def test_check_training_data_warns_about_empty_bins(tiny_clip, seven):
     model = NumCLIP(tiny_clip, seven.task)
-    with pytest.warns(UserWarning, match="bin_phrases = 'few': no image of uneven/train"):
+    with pytest.warns(UserWarning, match="uneven/train has no images in the bins 'few': "):
         history = fit(
             model, seven.subset(seven.values >= 2), seven, TrainingConfig(epochs=2), progress=False
         )
     assert history["loss"].notna().all()
-    with pytest.warns(UserWarning, match="bin_phrases = 'several', 'a great many'"):
+    with pytest.warns(UserWarning, match="in the bins 'several', 'a great many'"):
         model.check_training_data(seven.subset([0]))
     with warnings.catch_warnings(action="error"):
         model.check_training_data(seven)

@@ -103,7 +103,7 @@ def test_interpolated_rank_embeddings_equal_weighted_sum(clip, num_tokens):
         (make_learner, {"template": "a photo"}, "template = 'a photo'"),
         (make_learner, {"template": "{rank} {object}"}, "'{rank} {object}': .* only placeholder"),
         (make_learner, {"rank_names": ["filler " * 80]}, "holds 77"),
-        (make_learner, {"rank_names": ["one"], "n_ctx": 76}, "79 positions; .* holds 77"),
+        (make_learner, {"rank_names": ["one"], "n_ctx": 76}, "79 tokens, .* is 77"),
     ],
     ids=["empty", "same", "base", "type", "no-rank", "placeholder", "long-name", "long-context"],
 )

@@ -26,13 +26,9 @@ def test_label_correlations_of_every_numeric_column():
 
 @pytest.mark.parametrize(
     ("task", "worst", "passed"),
-    [
-        ("counting", 0.54, True),
-        ("counting", -0.56, False),
-        ("ageing", 0.56, False),
-        ("dating", 0.9, True),
-    ],
-)
+    [("counting", 0.54, True), ("counting", -0.56, False),
+     ("ageing", 0.56, False), ("dating", 0.9, True)],
+)  # fmt: skip
 def test_audit_passed_within_the_limit(task, worst, passed):
     table = pd.DataFrame({"spearman": [worst, 0.1]}, index=["ink", "tilt"])
     audit = Audit(task, table, pd.DataFrame({"mae": [1.0]}))
@@ -45,7 +41,7 @@ def test_audit_shortcuts_of_few_images():
     audit = audit_shortcuts("counting", side=64, size=50)
     assert set(audit.baselines.columns) >= {"mae", "accuracy", "spearman"}
     train, test = (
-        load_data("counting", split, image_size=64, num_images=50) for split in ("train", "test")
+        load_data("counting", s, image_size=64, num_images=50) for s in ("train", "test")
     )
     by_hand = np.abs(test.values - np.median(train.values)).mean()
     assert audit.baselines.loc[("training median", "test"), "mae"] == pytest.approx(by_hand)

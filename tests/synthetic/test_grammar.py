@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -19,16 +21,12 @@ def test_grammar_fills_nested_slots_and_record_fields():
 @pytest.mark.parametrize(
     ("value", "draws", "expected"),
     [
-        (0, (0.9, 0), "low"),
-        (1.9, (0.9, 0), "low"),
-        (2, (0.9, 0), "middle"),
-        (7, (0.9, 0), "high"),
-        (0, (0.1, 0), "middle"),
-        (2, (0.1, 0.2, 0), "high"),
-        (2, (0.1, 0.8, 0), "low"),
-        (7, (0.1, 0), "middle"),
+        (0, (0.9, 0), "low"), (1.9, (0.9, 0), "low"),
+        (2, (0.9, 0), "middle"), (7, (0.9, 0), "high"),
+        (0, (0.1, 0), "middle"), (7, (0.1, 0), "middle"),
+        (2, (0.1, 0.2, 0), "high"), (2, (0.1, 0.8, 0), "low"),
     ],
-)
+)  # fmt: skip
 def test_slot_by_label_bin_with_noise(value, draws, expected):
     entry = {"edges": [0, 2, 5], "noise": 0.25, "words": [["low"], ["middle"], ["high"]]}
     generate = Grammar({"level": entry}).one_of(["{level}"])
@@ -46,11 +44,11 @@ def test_slot_of_random_numbers():
     generate = Grammar({"n": {"from": 2, "to": 5, "digits": 0.25}}).one_of(["{n}"])
     draw = np.random.default_rng(0).random
     texts = [generate({}, 99, draw) for _ in range(8000)]
-    words, counts = np.unique(texts, return_counts=True)
     expected = dict.fromkeys("2345", 500) | dict.fromkeys(("two", "three", "four", "five"), 1500)
-    assert set(words) == set(expected)
-    for word, count in zip(words, counts, strict=True):
-        assert count == pytest.approx(expected[str(word)], abs=4 * expected[str(word)] ** 0.5)
+    counts = Counter(texts)
+    assert set(counts) == set(expected)
+    for word, count in expected.items():
+        assert counts[word] == pytest.approx(count, abs=4 * count**0.5)
 
 
 def test_slot_of_the_true_count():
@@ -59,18 +57,11 @@ def test_slot_of_the_true_count():
     assert generate({}, 17.0, fixed(0.0, 0.1)) == "17"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a umbrella", "an umbrella"),
-        ("a older adult with a afro", "an older adult with an afro"),
-        ("a one euro coin", "a one euro coin"),
-        ("sepia image, vista of a euro sign", "sepia image, vista of a euro sign"),
-        ("an old photo", "an old photo"),
-    ],
-)
-def test_mend_articles(text, expected):
-    assert mend_articles(text) == expected
+def test_mend_articles():
+    mended = mend_articles("a umbrella, a older adult with a afro")
+    assert mended == "an umbrella, an older adult with an afro"
+    unchanged = "a one euro coin, sepia image, vista of a euro sign, an old photo"
+    assert mend_articles(unchanged) == unchanged
 
 
 @pytest.mark.parametrize("word", [None, float("nan"), 3])

@@ -6,6 +6,8 @@ from PIL import Image
 
 from ordlib.synthetic.pen import CIRCLE, STEPS, Pen, fade, mix, spline_matrix
 
+WHITE = (255, 255, 255)
+
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_spline_matrix_interpolates_its_points(closed):
@@ -20,38 +22,31 @@ def test_spline_matrix_equals_catmull_rom_formula():
     curve = spline_matrix(5, True) @ points
     for span in range(5):
         a, b, c, d = (points[(span + tap - 1) % 5] for tap in range(4))
+        coefficients = (2 * b, c - a, 2 * a - 5 * b + 4 * c - d, 3 * b - a - 3 * c + d)
         for step in range(STEPS):
-            s = step / STEPS
-            expected = 0.5 * (
-                2 * b
-                + (c - a) * s
-                + (2 * a - 5 * b + 4 * c - d) * s**2
-                + (3 * b - a - 3 * c + d) * s**3
-            )
-            np.testing.assert_allclose(curve[span * STEPS + step], expected)
+            powers = (step / STEPS) ** np.arange(4)
+            np.testing.assert_allclose(curve[span * STEPS + step], powers @ coefficients / 2)
 
 
 def test_place_rotates_around_the_pivot():
-    canvas = Image.new("RGB", (100, 100))
+    canvas, pivot = Image.new("RGB", (100, 100)), np.array([[0.2, 0.9]])
     straight = Pen(canvas, 40, (50, 50))
-    turned = Pen(canvas, 40, (50, 50), angle=0.3, pivot=(0.2, 0.9))
-    pivot = np.array([[0.2, 0.9]])
+    turned = Pen(canvas, 40, (50, 50), angle=0.3, pivot=pivot[0])
     np.testing.assert_allclose(turned.place(pivot), straight.place(pivot))
-    distances = np.linalg.norm(np.diff(turned.place(CIRCLE), axis=0), axis=1)
-    expected = np.linalg.norm(np.diff(straight.place(CIRCLE), axis=0), axis=1)
-    np.testing.assert_allclose(distances, expected)
+    steps = [np.diff(pen.place(CIRCLE), axis=0) for pen in (turned, straight)]
+    np.testing.assert_allclose(*np.linalg.norm(steps, axis=2))
 
 
 def test_ellipse_area():
     canvas = Image.new("RGB", (200, 200))
-    Pen(canvas, 100, (100, 100)).ellipse(0, 0, 0.8, 0.5, (255, 255, 255))
+    Pen(canvas, 100, (100, 100)).ellipse(0, 0, 0.8, 0.5, WHITE)
     covered = (np.asarray(canvas)[..., 0] > 0).sum()
     assert covered == pytest.approx(np.pi * 80 * 50, rel=0.03)
 
 
 def test_stroke_is_tapered():
     canvas = Image.new("RGB", (200, 200))
-    Pen(canvas, 100, (100, 100)).stroke([(-0.9, 0), (0, 0), (0.9, 0)], 0.2, (255, 255, 255))
+    Pen(canvas, 100, (100, 100)).stroke([(-0.9, 0), (0, 0), (0.9, 0)], 0.2, WHITE)
     thickness = (np.asarray(canvas)[..., 0] > 0).sum(0)
     assert thickness[100] == pytest.approx(20, abs=2)
     assert 0 < thickness[14] < thickness[40] < thickness[100]
@@ -67,7 +62,7 @@ def test_mix_and_fade():
 
 def test_soft_fades_to_its_rim():
     canvas = Image.new("RGB", (101, 101))
-    Pen(canvas, 50, (50, 50)).soft(0, 0, 0.8, 0.8, (255, 255, 255), 1.0)
+    Pen(canvas, 50, (50, 50)).soft(0, 0, 0.8, 0.8, WHITE, 1.0)
     row = np.asarray(canvas)[50, :, 0].astype(int)
     assert row[50] > 240
     assert row[5] == 0
@@ -76,6 +71,6 @@ def test_soft_fades_to_its_rim():
 
 def test_frame_has_a_hole():
     canvas = Image.new("RGB", (100, 100))
-    Pen(canvas, 50, (50, 50)).frame(CIRCLE * 0.9, CIRCLE * 0.4, (255, 255, 255))
+    Pen(canvas, 50, (50, 50)).frame(CIRCLE * 0.9, CIRCLE * 0.4, WHITE)
     assert canvas.getpixel((50, 50)) == (0, 0, 0)
-    assert canvas.getpixel((50, 82)) == (255, 255, 255)
+    assert canvas.getpixel((50, 82)) == WHITE

@@ -14,19 +14,14 @@ from ordlib.training.config import METRICS
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
-        ("epochs", 0, "above 0"),
-        ("batch_size", 0, "above 0"),
-        ("learning_rate", 0.0, "above 0"),
-        ("learning_rate", math.nan, "above 0"),
-        ("max_grad_norm", -1.0, "above 0"),
+        ("epochs", 0, "above 0"), ("batch_size", 0, "above 0"), ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", math.nan, "above 0"), ("max_grad_norm", -1.0, "above 0"),
         ("lr_multipliers", {"image_encoder": -0.1}, "not be negative"),
-        ("seed", -1, "not be negative"),
-        ("prompt_epochs", -1, "0 to 19"),
-        ("prompt_epochs", 20, "0 to 19"),
-        ("monitor", "loss", "one of mae, accuracy"),
+        ("seed", -1, "not be negative"), ("prompt_epochs", -1, "0 to 19"),
+        ("prompt_epochs", 20, "0 to 19"), ("monitor", "loss", "one of mae, accuracy"),
         ("patience", 0, "1 or more, or None"),
     ],
-)
+)  # fmt: skip
 def test_training_config_names_wrong_field(field, value, rule):
     with pytest.raises(ValueError, match=rf"^{field} = .*: must (be )?{rule}") as caught:
         TrainingConfig(**{field: value})

@@ -6,11 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import training_runs
 from safetensors.torch import load_file
-from training_runs import CONFIGS, KINDS, clone_state, make_model, train
+from training_runs import CONFIGS, KINDS, clone_state, make_model, run_on_two_processes, train
 
 from ordlib.training.distributed import all_gather_with_grad
 
@@ -43,9 +41,7 @@ def test_all_gather_with_grad_returns_input_in_single_process():
     assert all_gather_with_grad(features) is features
 
 
-def _run(rank: int, folder: str) -> None:
-    store = f"file://{folder}/store"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+def sharded_loss(rank: int) -> dict[str, torch.Tensor]:
     features, labels, weight = make_batch()
     rows = slice(3 * rank, 3 * rank + 3)
     shard = features[rows].T.contiguous().T  # not contiguous, as the features of some methods
@@ -54,13 +50,11 @@ def _run(rank: int, folder: str) -> None:
     loss = compute_loss(gathered, gathered_labels, weight)
     loss.backward()
     result = {"gathered": gathered.detach(), "labels": gathered_labels, "loss": loss.detach()}
-    torch.save(result | {"features": features.grad, "weight": weight.grad}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return result | {"features": features.grad, "weight": weight.grad}
 
 
 def test_all_gather_with_grad_equals_single_process(tmp_path: Path):
-    mp.spawn(_run, (str(tmp_path),), nprocs=2)
-    results = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+    results = run_on_two_processes(sharded_loss, tmp_path)
     features, labels, weight = make_batch()
     loss = compute_loss(features, labels, weight)
     loss.backward()

@@ -8,7 +8,17 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import nn
-from training_runs import CONFIG, TASK, clone_state, make_data, states_equal, train
+from training_runs import (
+    CONFIG,
+    TASK,
+    changed_loss,
+    check_history,
+    clone_state,
+    make_data,
+    states_equal,
+    to_nan,
+    train,
+)
 
 from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalTask
 from ordlib.metrics import compute_metrics
@@ -25,10 +35,6 @@ def val_metrics(model) -> dict[str, float]:
 
 class Scripted(CORN):
     """A method with given validation errors, one per epoch."""
-
-    def with_errors(self, errors: list[float]) -> "Scripted":
-        self.errors, self.states = iter(errors), []
-        return self
 
     def predict_from_features(self, features):
         self.states.append(clone_state(self))
@@ -51,19 +57,12 @@ def test_fit_learns_and_keeps_backbone_frozen(clip, image_encoder):
 
 
 def test_fit_returns_history(clip):
-    history = train(NumCLIP(clip, TASK))
-    assert history.columns.tolist() == ["epoch", "loss", *METRICS, "best"]
-    assert history["epoch"].tolist() == [1, 2, 3, 4]
-    previous = history["mae"].cummin().shift(fill_value=math.inf)
-    assert history["best"].tolist() == (history["mae"] < previous).tolist()
-    assert history.attrs["steps"] == 12
-    assert history.attrs["best_epoch"] == history["epoch"][history["mae"].argmin()]
-    assert history.attrs["device"] == "cpu"
-    assert history.attrs["seconds"] > 0
+    check_history(train(NumCLIP(clip, TASK)), epochs=4, steps=12)
 
 
 def test_fit_restores_best_weights_and_stops_early(clip):
-    model = Scripted(clip, TASK).with_errors([1.0, 0.5, 0.75, 0.5, 0.25])
+    model = Scripted(clip, TASK)
+    model.errors, model.states = iter([1.0, 0.5, 0.75, 0.5, 0.25]), []
     history = train(model, config=TrainingConfig(epochs=9, batch_size=8, patience=2))
     assert history["mae"].tolist() == [1.0, 0.5, 0.75, 0.5]
     assert history["best"].tolist() == [True, True, False, False]
@@ -108,13 +107,12 @@ class Linear(FineTuned):
 
 def test_fit_equals_naive_adam_loop(clip):
     """Adam by hand, with clipped gradients, and the learning rates of the config."""
-    config = TrainingConfig(
-        epochs=2, batch_size=8, learning_rate=0.02, lr_multipliers={"head": 0.5}, seed=3
-    )
+    schedule = {"learning_rate": 0.02, "lr_multipliers": {"head": 0.5}}
+    config = TrainingConfig(epochs=2, batch_size=8, **schedule, seed=3)
     model, data = Linear(clip, TASK, adapter=False), make_data("train", 24)
     features, labels = clip.encode_images(data), torch.tensor(data.values).long()
-    weight, bias = model.layer.weight.detach().clone(), model.layer.bias.detach().clone()
-    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in (weight, bias)]
+    weight, bias = parameters = [p.detach().clone() for p in model.layer.parameters()]
+    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in parameters]
     # One step of warmup of six, then half a cosine.
     factors = [1, *[(1 + math.cos(math.pi * i / 6)) / 2 for i in range(1, 6)]]
     states, losses, norms, step = [], [], [], 0
@@ -129,26 +127,26 @@ def test_fit_equals_naive_adam_loop(clip):
             norms.append(math.sqrt(sum(g.square().sum().item() for g in gradients)))
             lr = 0.02 * 0.5 * factors[step]
             step += 1
-            for p, g, (mean, square) in zip((weight, bias), gradients, moments, strict=True):
+            for p, g, (mean, square) in zip(parameters, gradients, moments, strict=True):
                 g = g / max(norms[-1], 1)
                 mean.mul_(0.9).add_(0.1 * g)
                 square.mul_(0.999).add_(0.001 * g * g)
                 root = (square / (1 - 0.999**step)).sqrt() + 1e-8
                 p -= lr * mean / (1 - 0.9**step) / root
-        states.append((weight.clone(), bias.clone()))
+        states.append([p.clone() for p in parameters])
     history = train(model, config=config)
     assert min(norms) > 5
     assert history["loss"].tolist() == pytest.approx([np.mean(e) for e in losses], rel=1e-4)
-    weight, bias = states[history.attrs["best_epoch"] - 1]
-    torch.testing.assert_close(model.layer.weight.detach(), weight, rtol=0, atol=1e-4)
-    torch.testing.assert_close(model.layer.bias.detach(), bias, rtol=0, atol=1e-4)
+    found, expected = [*model.layer.parameters()], states[history.attrs["best_epoch"] - 1]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.detach(), b, rtol=0, atol=1e-4)
 
 
 def test_fit_refuses_images_of_another_task(clip):
     other = OrdinalTask(name="darkness", unit="steps", values=(0, 1, 2))
     model, data, wrong = CoOp(clip, TASK), make_data("train", 8), make_data("val", 8, other)
     for train_data, val_data in ((data, wrong), (wrong, data)):
-        with pytest.raises(ValueError, match=r"task = 'darkness': .* val .* learns 'brightness'"):
+        with pytest.raises(ValueError, match=r"val data .*darkness', .* for task 'brightness'"):
             fit(model, train_data, val_data, progress=False)
 
 
@@ -164,25 +162,12 @@ def test_fit_refuses_unknown_group(clip, group):
         train(NumCLIP(clip, TASK), config=TrainingConfig(lr_multipliers={group: 0.1}))
 
 
-def with_broken_loss(model, call: int, break_loss=lambda loss: loss * math.nan):
-    """Break the loss of one call, counted from 1."""
-    loss, model.calls = model.loss, 0
-
-    def broken(features, values):
-        model.calls += 1
-        value = loss(features, values)
-        return break_loss(value) if model.calls == call else value
-
-    model.loss = broken
-    return model
-
-
 # Three steps per epoch: the second and the last step of the third epoch, and the very first.
 @pytest.mark.parametrize(("call", "epoch"), [(8, 2), (9, 2), (1, 0)])
 def test_fit_stops_at_nan_loss_and_can_resume(clip, tmp_path, call, epoch):
-    model, straight = with_broken_loss(NumCLIP(clip, TASK), call), NumCLIP(clip, TASK)
+    model, straight, resumed = (NumCLIP(clip, TASK) for _ in range(3))
     initial = clone_state(model)
-    with pytest.raises(FloatingPointError) as caught:
+    with changed_loss(model, call, to_nan), pytest.raises(FloatingPointError) as caught:
         train(model, tmp_path)
     message, batch = str(caught.value), (call - 1) % 3
     rows = ", ".join(map(str, epoch_batches(24, 8, CONFIG.seed, epoch)[batch]))
@@ -197,7 +182,6 @@ def test_fit_stops_at_nan_loss_and_can_resume(clip, tmp_path, call, epoch):
     assert "best weights so far" in message
     saved = load_file(tmp_path / CHECKPOINT_NAME)
     assert states_equal(clone_state(model), {name: saved[f"best/{name}"] for name in initial})
-    resumed = NumCLIP(clip, TASK)
     assert train(resumed, tmp_path).equals(train(straight))
     assert states_equal(clone_state(resumed), clone_state(straight))
 
@@ -215,20 +199,19 @@ class NanGradient(torch.autograd.Function):
 
 
 def test_fit_stops_at_nan_weights(clip, tmp_path):
-    model = with_broken_loss(NumCLIP(clip, TASK), 6, NanGradient.apply)
-    with pytest.raises(FloatingPointError, match="weights are not finite after step 6"):
+    model = NumCLIP(clip, TASK)
+    broken = changed_loss(model, 6, NanGradient.apply)
+    with broken, pytest.raises(FloatingPointError, match="weights are not finite after step 6"):
         train(model, tmp_path)
-    saved = load_file(tmp_path / CHECKPOINT_NAME)
-    state = clone_state(model)
+    saved, state = load_file(tmp_path / CHECKPOINT_NAME), clone_state(model)
     assert states_equal(state, {name: saved[f"best/{name}"] for name in state})
 
 
 def test_fit_shows_progress_bar(clip, capsys):
     data = make_data("train", 12)
     fit(CORN(clip, TASK), data, data, TrainingConfig(epochs=2))
-    shown = capsys.readouterr().err
-    assert "CORN on brightness" in shown
-    assert re.search(r"/2 .*loss=\d+\.\d{3}, mae=\d\.\d{3}\]", shown)
+    pattern = r"(?s)CORN on brightness.*/2 .*loss=\d+\.\d{3}, mae=\d\.\d{3}\]"
+    assert re.search(pattern, capsys.readouterr().err)
     fit(CORN(clip, TASK), data, data, TrainingConfig(epochs=1), progress=False)
     assert capsys.readouterr() == ("", "")
 

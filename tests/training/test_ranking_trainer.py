@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 from ranking_runs import light, spots
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
-from training_runs import clone_state, states_equal
+from training_runs import Interrupted, changed_loss, clone_state, states_equal, to_nan
 
 from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.metrics import compute_metrics
@@ -21,10 +22,8 @@ from ordlib.training.ranking_trainer import RankingTrainer
 
 
 def pairwise_accuracy(ranks, scores) -> float:
-    count = range(len(scores))
-    return float(
-        np.mean([scores[i] > scores[j] for i in count for j in count if ranks[i] > ranks[j]])
-    )
+    pairs = [(i, j) for i, j in permutations(range(len(scores)), 2) if ranks[i] > ranks[j]]
+    return float(np.mean([scores[i] > scores[j] for i, j in pairs]))
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +35,8 @@ def straight(tiny_clip_folder):
 
 def test_fit_learns_one_task(clip):
     model, train_data, val = RankingAdapter(clip, runs.LIGHT), light("train", 36), light("val", 18)
-    initial, before = (
-        clone_state(model),
-        compute_metrics(runs.LIGHT, val.values, model.predict(val)),
-    )
+    initial = clone_state(model)
+    before = compute_metrics(runs.LIGHT, val.values, model.predict(val))
     assert before["spearman"] < 0.5
     config = TrainingConfig(epochs=4, batch_size=12, learning_rate=1e-2)
     history = fit(model, train_data, val, config, progress=False)
@@ -103,30 +100,16 @@ def test_collate_returns_tokens_prompt_and_targets(tiny_clip_folder):
         assert targets.tolist() == batch.targets.tolist()
 
 
-class Interrupted(Exception):
-    """Interrupts a training run."""
-
-
 def test_fit_resumes_bit_equal_after_interruption(straight, tiny_clip_folder, tmp_path):
     expected, expected_history = straight
-    model, calls = runs.make_adapter(tiny_clip_folder), []
-    loss = model.loss
-
-    def interrupted_loss(*batch):
-        calls.append(1)
-        if len(calls) == 4:
-            raise Interrupted
-        return loss(*batch)
-
-    model.loss = interrupted_loss
-    with pytest.raises(Interrupted):
+    model = runs.make_adapter(tiny_clip_folder)
+    with changed_loss(model, 4), pytest.raises(Interrupted):
         runs.train(model, tmp_path)
     torch.rand(3)
     for steps in (4, 0):  # the second time, training is already finished
         model = runs.make_adapter(tiny_clip_folder)
-        calls.clear()
-        model.loss = lambda *batch, m=model: calls.append(1) or type(m).loss(m, *batch)
-        history = runs.train(model, tmp_path)
+        with changed_loss(model) as calls:
+            history = runs.train(model, tmp_path)
         pd.testing.assert_frame_equal(history, expected_history, check_exact=True)
         assert len(calls) == steps
         assert states_equal(clone_state(model), clone_state(expected))
@@ -177,18 +160,9 @@ def test_fit_on_two_processes_equals_one(tiny_clip_folder, tmp_path, run_script)
 
 def test_fit_names_prompt_of_nan_loss(clip):
     model = RankingAdapter(clip, runs.SPOTS, prompt_templates={"spots": ["How many {plural}?"]})
-    initial, loss, calls = clone_state(model), model.loss, []
-
-    def breaking(*batch):
-        calls.append(1)
-        return loss(*batch) * (float("nan") if len(calls) == 2 else 1.0)
-
-    model.loss = breaking
-    message, config = (
-        r"step 2 .* spots, 'How many (reds|blues)\?', images \d",
-        TrainingConfig(batch_size=6),
-    )
-    with pytest.raises(FloatingPointError, match=message):
+    initial, config = clone_state(model), TrainingConfig(batch_size=6)
+    message = r"step 2 .* spots, 'How many (reds|blues)\?', images \d"
+    with changed_loss(model, 2, to_nan), pytest.raises(FloatingPointError, match=message):
         fit(model, spots("train", 24), spots("val", 6), config, progress=False)
     assert states_equal(clone_state(model), initial)
 
@@ -204,10 +178,10 @@ def test_fit_names_prompt_of_nan_loss(clip):
 )
 def test_fit_refuses_other_than_one_data_set_per_task(tiny_clip_folder, sets, tasks):
     model, valid = runs.make_adapter(tiny_clip_folder), [light("train", 24), spots("train", 10)]
-    message = f"= data of {tasks}: must be one data set for each task of the adapter: light, spots"
-    with pytest.raises(ValueError, match=f"train {message}"):
+    message = f"got data of the tasks {tasks}; need exactly one data set for each of light, spots"
+    with pytest.raises(ValueError, match=f"train: {message}"):
         fit(model, sets, valid, runs.CONFIG, progress=False)
-    with pytest.raises(ValueError, match=f"val {message}"):
+    with pytest.raises(ValueError, match=f"val: {message}"):
         fit(model, valid, sets, runs.CONFIG, progress=False)
 
 
@@ -215,8 +189,7 @@ def test_fit_refuses_data_without_order_or_column(clip):
     model, data = RankingAdapter(clip, runs.LIGHT), light("train", 24)
     with pytest.raises(ValueError, match=r"all labels of ImageData\(light.* are equal"):
         fit(model, data.subset(data.values == 2), data, progress=False)
-    model = RankingAdapter(
-        clip, runs.LIGHT, prompt_templates={"light": ["How bright is the {object}?"]}
-    )
+    templates = {"light": ["How bright is the {object}?"]}
+    model = RankingAdapter(clip, runs.LIGHT, prompt_templates=templates)
     with pytest.raises(ValueError, match="no column 'object'"):
         fit(model, data, data, progress=False)

@@ -29,12 +29,12 @@ def test_fit_resumes_bit_equal_after_kill(kind, killed, tiny_clip_folder):
     stage1_epochs = int((killed / kind / STAGE1_CHECKPOINT_NAME).is_file())
     assert stage1_epochs == (kind == "stages")
     with safe_open(killed / kind / CHECKPOINT_NAME, "pt") as file:
-        progress = json.loads(file.metadata()["progress"])
+        progress = json.loads(file.metadata()["trainer_state"])
     assert progress["epoch"] + stage1_epochs == 2 == (runs.KILLED_AT - 1) // 3
     straight, resumed = (runs.make_model(kind, tiny_clip_folder) for _ in range(2))
-    expected, calls, loss = runs.train(straight, config=runs.CONFIGS[kind]), [], resumed.loss
-    resumed.loss = lambda *batch: calls.append(1) or loss(*batch)
-    history = runs.train(resumed, killed / kind, runs.CONFIGS[kind])
+    expected = runs.train(straight, config=runs.CONFIGS[kind])
+    with runs.changed_loss(resumed) as calls:
+        history = runs.train(resumed, killed / kind, runs.CONFIGS[kind])
     assert len(calls) == 6
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
     for name in ("steps", "best_epoch", "device"):
@@ -47,12 +47,16 @@ STOPPED = replace(runs.CONFIG, epochs=9, lr_multipliers=dict.fromkeys(GROUPS, 0)
 
 
 @pytest.mark.parametrize(
-    ("config", "epochs"), [(runs.CONFIG, 4), (STOPPED, 2)], ids=["all epochs", "early stopping"]
+    ("kind", "config", "epochs"),
+    [("frozen", runs.CONFIG, 4), ("frozen", STOPPED, 2), ("stages", runs.CONFIGS["stages"], 4)],
+    ids=["all epochs", "early stopping", "two stages"],
 )
-def test_fit_does_not_retrain_finished_run(tiny_clip_folder, tmp_path, config, epochs):
-    model, again = (runs.make_model("frozen", tiny_clip_folder) for _ in range(2))
+def test_fit_does_not_retrain_finished_run(
+    tiny_clip_folder, tmp_path, monkeypatch, kind, config, epochs
+):
+    model, again = (runs.make_model(kind, tiny_clip_folder) for _ in range(2))
     expected = runs.train(model, tmp_path, config)
-    again.loss = None
+    monkeypatch.setattr(type(again), "loss", None)
     history = runs.train(again, tmp_path, config)
     assert len(history) == epochs
     pd.testing.assert_frame_equal(history, expected, check_exact=True)

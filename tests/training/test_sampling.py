@@ -14,11 +14,11 @@ import torch
 from ordlib import ImageData, OrdinalTask
 from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.training.sampling import (
-    RankBatch,
+    RankingBatch,
     epoch_batches,
     prefetch,
-    rank_batches,
     sample_evenly_over_ranks,
+    sample_ranking_batches,
 )
 
 # Batches that the shipped components were trained with.
@@ -71,11 +71,11 @@ def test_prefetch_raises_errors_of_loading():
 
 
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_rank_batches_equal_recorded(epoch, tiny_clip_folder):
+def test_sample_ranking_batches_equal_recorded(epoch, tiny_clip_folder):
     model = ranking_runs.make_adapter(tiny_clip_folder)
     data = {"light": ranking_runs.light("train", 24), "spots": ranking_runs.spots("train", 10)}
     model.fit_label_scalers(data.values())
-    batches = rank_batches(model, data, 4, 8, 5, epoch)
+    batches = sample_ranking_batches(model, data, 4, 8, 5, epoch)
     for batch, expected in zip(batches, RECORDED["rank_batches"][epoch], strict=True):
         assert [batch.task, batch.prompt, batch.rows.tolist()] == expected[:3]
         assert batch.targets.tolist() == pytest.approx(expected[3], rel=1e-6)
@@ -92,13 +92,9 @@ def things(count: int = 120) -> ImageData:
     kinds = rng.integers(0, 4, count)
     others = (kinds + rng.integers(1, 4, count)) % 4
     crowded = rng.random(count) < 0.3
-    metadata = pd.DataFrame(
-        {
-            "plural": [KINDS[i] for i in kinds],
-            "size": rng.random(count),
-            "distractor": [KINDS[i] if on else None for i, on in zip(others, crowded, strict=True)],
-        }
-    )
+    distractors = [KINDS[i] if on else None for i, on in zip(others, crowded, strict=True)]
+    columns = {"plural": np.take(KINDS, kinds), "size": rng.random(count)}
+    metadata = pd.DataFrame(columns | {"distractor": distractors})
     values = THINGS.rank_values[rng.choice(5, count, p=[0.6, 0.1, 0.1, 0.1, 0.1])]
     return make_data(THINGS, values, metadata)
 
@@ -111,22 +107,21 @@ def light(count: int = 30) -> ImageData:
 def draw(
     clip, sets, steps=12, batch_size=10, seed=0, epoch=0,
     templates=(*WITH_OBJECT, WITHOUT_OBJECT), **options,
-) -> list[RankBatch]:  # fmt: skip
+) -> list[RankingBatch]:  # fmt: skip
     by_name = {data.task.name: data for data in sets}
     custom = {"things": templates} if "things" in by_name else {}
     adapter = RankingAdapter(clip, [data.task for data in sets], prompt_templates=custom, **options)
     adapter.fit_label_scalers(sets)
-    return rank_batches(adapter, by_name, steps, batch_size, seed, epoch)
+    return sample_ranking_batches(adapter, by_name, steps, batch_size, seed, epoch)
 
 
-def as_lists(batches: list[RankBatch]) -> list[tuple]:
+def as_lists(batches: list[RankingBatch]) -> list[tuple]:
     return [(b.task, b.prompt, b.rows.tolist(), b.targets.tolist()) for b in batches]
 
 
 def kind_of(prompt: str) -> str | None:
-    """Return the kind of object that a prompt names, if any."""
-    kinds = [kind for kind in KINDS for t in WITH_OBJECT if t.format(plural=kind) == prompt]
-    return kinds[0] if kinds else None
+    """The object of a prompt, if any."""
+    return next((k for k in KINDS for t in WITH_OBJECT if t.format(plural=k) == prompt), None)
 
 
 def even_counts(sizes: list[int], count: int) -> list[int]:
@@ -167,7 +162,7 @@ def test_sample_evenly_over_ranks_reaches_every_image():
 @pytest.mark.parametrize(
     ("batch_size", "ratio"), [(5, 0.2), (8, 0.2), (13, 0.2), (10, 0.5), (10, 0)]
 )
-def test_rank_batches_separate_positives_and_negatives(clip, batch_size, ratio):
+def test_sample_ranking_batches_separate_positives_and_negatives(clip, batch_size, ratio):
     data = things()
     mean, std = data.values.mean(), data.values.std()
     batches = draw(clip, [data], steps=60, batch_size=batch_size, negative_ratio=ratio)
@@ -190,7 +185,7 @@ def test_rank_batches_separate_positives_and_negatives(clip, batch_size, ratio):
         assert batch.targets.dtype == np.float32
 
 
-def test_rank_batches_have_no_negatives_without_placeholder(clip):
+def test_sample_ranking_batches_have_no_negatives_without_placeholder(clip):
     data = things()
     batches = [b for b in draw(clip, [data], steps=40) if b.prompt == WITHOUT_OBJECT]
     assert len(batches) > 3
@@ -201,20 +196,17 @@ def test_rank_batches_have_no_negatives_without_placeholder(clip):
         assert [int((labels == value).sum()) for value in THINGS.rank_values] == [2] * 5
 
 
-def test_rank_batches_use_all_templates_and_objects(clip):
+def test_sample_ranking_batches_use_all_templates_and_objects(clip):
     batches = draw(clip, [things(), light()], steps=200, batch_size=4)
     prompts = Counter(batch.prompt for batch in batches if batch.task == "things")
     with_object = {t.format(plural=kind) for t in WITH_OBJECT for kind in KINDS}
     assert set(prompts) == with_object | {WITHOUT_OBJECT}
     assert 15 < prompts[WITHOUT_OBJECT] < 65
-    assert {batch.prompt for batch in batches if batch.task == "light"} == {
-        "Rank by light.",
-        "Order the pictures by light.",
-        "light",
-    }
+    prompts = {batch.prompt for batch in batches if batch.task == "light"}
+    assert prompts == {"Rank by light.", "Order the pictures by light.", "light"}
 
 
-def test_rank_batches_skip_templates_with_missing_columns(clip):
+def test_sample_ranking_batches_skip_templates_with_missing_columns(clip):
     colored, data = "How many {color} {plural}?", things()
     batches = draw(clip, [data], templates=[colored, WITHOUT_OBJECT])
     assert {batch.prompt for batch in batches} == {WITHOUT_OBJECT}
@@ -227,7 +219,7 @@ def test_rank_batches_skip_templates_with_missing_columns(clip):
         assert set(positives["plural"]) <= {kind}
 
 
-def test_rank_batches_sample_tasks_in_proportion_to_size(clip):
+def test_sample_ranking_batches_sample_tasks_in_proportion_to_size(clip):
     sets = [things(120), light()]
     share = 120 / (120 + len(sets[1]))
     for steps in (1, 3, 12):
@@ -239,7 +231,7 @@ def test_rank_batches_sample_tasks_in_proportion_to_size(clip):
     assert len(orders) > 1
 
 
-def test_rank_batches_depend_on_seed_and_epoch(clip):
+def test_sample_ranking_batches_depend_on_seed_and_epoch(clip):
     sets = [things(), light()]
     expected = as_lists(draw(clip, sets, seed=3, epoch=2))
     assert len(expected) == 12
@@ -250,7 +242,7 @@ def test_rank_batches_depend_on_seed_and_epoch(clip):
 
 
 @pytest.mark.parametrize(("negative_ratio", "size"), [(0.2, 10), (0.0, 3)])
-def test_rank_batches_take_all_images_of_a_rare_object(clip, negative_ratio, size):
+def test_sample_ranking_batches_take_all_images_of_a_rare_object(clip, negative_ratio, size):
     plural = pd.DataFrame({"plural": ["stars"] * 3 + ["rings"] * 37})
     data, options = make_data(THINGS, np.tile(THINGS.rank_values, 8), plural), {"steps": 60}
     options |= {"templates": WITH_OBJECT[:1], "negative_ratio": negative_ratio}
@@ -262,7 +254,7 @@ def test_rank_batches_take_all_images_of_a_rare_object(clip, negative_ratio, siz
         assert all(row >= 3 for row in batch.rows[3:])
 
 
-def test_rank_batches_with_fewer_images_than_batch_size(clip):
+def test_sample_ranking_batches_with_fewer_images_than_batch_size(clip):
     (batch,) = draw(clip, [light(12)], steps=1, batch_size=20)
     assert batch.rows.tolist() == list(range(12))
     stars = make_data(THINGS, np.array([1.0, 1, 1, 2]), pd.DataFrame({"plural": ["stars"] * 4}))

@@ -15,17 +15,13 @@ COLORS = {"passed": "#009E73", "not yet": "#D55E00", "not started": "#7A7A7A"}
 class CheckResult:
     """Result of an exercise check, rendered as text or HTML in a notebook.
 
-    Attributes:
-        state: "passed", "not yet" or "not started".
-        message: what is right, or what is wrong and how to correct it.
-
     Example:
         >>> CheckResult("not yet", "your loss ignores the last rank")
         ✗ not yet: your loss ignores the last rank
     """
 
     state: Literal["passed", "not yet", "not started"]
-    message: str
+    message: str  # what is right, or what is wrong and how to correct it
 
     def __repr__(self) -> str:
         return f"{SYMBOLS[self.state]} {self.state}: {self.message}"

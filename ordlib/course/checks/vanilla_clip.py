@@ -218,9 +218,7 @@ def _check_expected_error(answer: ArrayLike, probabilities: np.ndarray) -> str |
     expected = (probabilities * abs(answer[:, None] - RANK_VALUES)).sum(axis=1)
     for row in np.flatnonzero(~(expected <= best + 1e-6)):  # NaN is wrong, too
         median = RANK_VALUES[np.argmin(probabilities[row] @ distances)]
-        inputs = (
-            f"probabilities {probabilities[row].tolist()} at rank_values {RANK_VALUES.tolist()}"
-        )
+        inputs = f"{probabilities[row].tolist()} at rank_values {RANK_VALUES.tolist()}"
         off = f"{expected[row]:.2f} off on average; {median:g} is {best[row]:.2f} off"
-        return f"for {inputs} you return {answer[row]:g}, {off}"
+        return f"for probabilities {inputs} you return {answer[row]:g}, {off}"
     return None

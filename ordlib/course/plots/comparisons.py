@@ -20,11 +20,9 @@ FORM_COLORS = {"pairwise": PALETTE["red"], "shortcut": PALETTE["blue"]}
 def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
     """Mean absolute error of each method: a dot per seed, a bar for the mean.
 
-    Args:
-        table: one row per trained model with columns method, task, seed and mae (in the task's
-            unit). Methods keep their order in the table, the first on top; a deterministic
-            method has one row.
-        task: selects the rows and the unit.
+    The table has one row per trained model with columns method, task, seed and mae (in the task's
+    unit); the task selects the rows. Methods keep their order in the table, the first on top; a
+    deterministic method has one row.
     """
     rows = _select_task(table, task, ["method", "seed"])
     colors = method_colors(rows["method"].unique())
@@ -44,12 +42,8 @@ def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = Non
     """Few-shot learning curves: mean absolute error against the number of labels per rank.
 
     Lines join the means over seeds; bands span the best and the worst seed. The legend is
-    sorted by the error at the largest number of labels.
-
-    Args:
-        table: as for :func:`method_comparison`, with the additional column shots > 0, the number
-            of labels per rank.
-        task: selects the rows and the unit.
+    sorted by the error at the largest number of labels. The table is that of
+    :func:`method_comparison` with an additional column shots > 0, the number of labels per rank.
     """
     rows = _select_task(table, task, ["method", "shots", "seed"])
     if (rows["shots"] <= 0).any():
@@ -82,11 +76,8 @@ def scaling_plot(
     """Scaling curves: time or peak memory against the number of images, on logarithmic axes.
 
     An arrow marks the ratio of both forms in training, at the largest common number of images.
-
-    Args:
-        table: with columns form ("pairwise" or "shortcut"), pass ("forward" or
-            "forward+backward"), num_images, and the quantity; rows with NaN are dropped.
-        quantity: "seconds", or "peak_mib" for peak memory in MiB.
+    The table has columns form ("pairwise" or "shortcut"), pass ("forward" or "forward+backward"),
+    num_images, and the quantity, time in seconds or peak memory in MiB; rows with NaN are dropped.
     """
     if quantity not in QUANTITIES:
         raise ValueError(f"quantity = {quantity!r}: must be one of {', '.join(QUANTITIES)}")

@@ -40,22 +40,16 @@ CONDITIONS = {
 
 
 def dose_response(
-    table: pd.DataFrame,
-    metric: str | Sequence[str] = "count_accuracy",
-    axis: Literal["share", "number"] = "share",
-    ax: Axes | None = None,
-) -> Axes:
+    table: pd.DataFrame, metric: str | Sequence[str] = "count_accuracy",
+    axis: Literal["share", "number"] = "share", ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """Dose-response curve: metrics of a CLIP against the dose of its pretraining data.
 
     Every dot is a model; lines join the means of the doses. The x axis is logarithmic except for
     the dotted gap between 0 and the smallest dose. Models with the same dose are offset by a few
-    points so that they do not overlap.
-
-    Args:
-        table: ``load_results("dose_response")``.
-        metric: column to draw, or several columns, each in its own color.
-        axis: "share" of the counting captions that state the true count, or the absolute
-            "number" of such captions seen in pretraining.
+    points so that they do not overlap. The table is ``load_results("dose_response")``, and
+    ``metric`` one of its columns, or several, each in its own color; the dose on the x axis is the
+    "share" of the counting captions that state the true count, or the "number" of such captions.
     """
     if axis not in AXES:
         raise ValueError(f"axis = {axis!r}: must be one of {', '.join(AXES)}")
@@ -102,10 +96,8 @@ def _set_dose_axis(ax: Axes, table: pd.DataFrame, column: str) -> None:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
     if zero:
-        ax.text(
-            smallest / 2, 0, "//", transform=ax.get_xaxis_transform(), ha="center", va="center",
-            backgroundcolor="white", fontsize=9,
-        )  # fmt: skip
+        style = {"ha": "center", "va": "center", "backgroundcolor": "white", "fontsize": 9}
+        ax.text(smallest / 2, 0, "//", transform=ax.get_xaxis_transform(), **style)
 
 
 def _draw_metric(ax: Axes, table: pd.DataFrame, column: str, metric: str, style: Metric) -> None:

@@ -25,12 +25,9 @@ MIN_SPAN = 1e-3
 def similarity_heatmap(features: ArrayLike, names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Cosine similarity heatmap of rank text features.
 
-    The color scale spans the entries off the diagonal; the diagonal is always 1.
-
-    Args:
-        features: ``(M, D)``, one row per rank in order; rows are normalized here. A CPU tensor
-            is accepted.
-        names: M labels for both axes.
+    The color scale spans the entries off the diagonal; the diagonal is always 1. ``(M, D)``
+    features have one row per rank in order, on the CPU, and are normalized here; the M names
+    label both axes.
     """
     cosines = rank_similarity(features)
     if len(cosines) != len(names):
@@ -50,10 +47,8 @@ def fcrc_weight_heatmap(weights: ArrayLike, names: Sequence[str], ax: Axes | Non
 
     Weight 1, that of plain cross-entropy, is white; larger weights are red, smaller ones blue.
 
-    Args:
-        weights: ``(d, d)``; row c has the weights of all bins for a sample of bin c. A CPU
-            tensor is accepted.
-        names: d bin phrases for both axes.
+    Row c of the ``(d, d)`` weights has those of all bins for a sample of bin c; a CPU tensor is
+    accepted. The d names are bin phrases.
 
     Example:
         >>> ax = fcrc_weight_heatmap([[1, 0.5], [0.5, 1]], ["few", "many"])
@@ -78,12 +73,8 @@ def rank_embedding_map(
 
     The axes are the first two principal components of the normalized features, with signs chosen
     so that ranks run from left to right; their labels state the explained variance. Ordered
-    ranks form a smooth curve.
-
-    Args:
-        features: ``(M, D)``, one row per rank in order; rows are normalized here. An array or a
-            tensor, with or without gradient.
-        task: defines the M ranks.
+    ranks form a smooth curve. ``(M, D)`` features have one row per rank of the task, in order; a
+    tensor may require gradients.
     """
     if isinstance(features, Tensor):
         features = features.detach().cpu().numpy()

@@ -28,12 +28,9 @@ TOLERANCE = 1
 def contact_sheet(
     images: Sequence, titles: Sequence[str] | None = None, columns: int = 10, ax: Axes | None = None
 ) -> Axes:
-    """Contact sheet: a grid of images with titles, filled row by row.
+    """Contact sheet: a grid of images with titles above them, filled row by row.
 
-    Args:
-        images: ``(size, size, 3)`` uint8 arrays or square PIL images, all of the same size.
-        titles: one per image, drawn above it.
-        columns: images per row.
+    Images are ``(size, size, 3)`` uint8 arrays or square PIL images, all of the same size.
 
     Example:
         >>> ax = contact_sheet([np.zeros((8, 8, 3), np.uint8)] * 3, ["a", "b", "c"])
@@ -74,11 +71,8 @@ def ranking_strip(
     :func:`rank_displacement`) have a frame and an arrow towards that position. The title has the
     Spearman correlation of scores and labels over all images.
 
-    Args:
-        data: N labelled images.
-        scores: ``(N,)`` on any scale; ties keep their order in the data.
-        num_images: number of images in the strip, >= 2, evenly spaced along the order with both
-            ends included.
+    The ``(N,)`` scores are on any scale; ties keep their order in the data. The ``num_images``
+    (>= 2) of the strip are evenly spaced along the order, with both ends included.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.shape != (len(data),):
@@ -114,20 +108,16 @@ def ranking_strip(
 
 
 def occlusion_maps(
-    image: Image.Image | np.ndarray,
-    maps: Mapping[str, ArrayLike],
-    label: str = "what the patch adds to the score",
-    ax: Axes | None = None,
-) -> Axes:
+    image: Image.Image | np.ndarray, maps: Mapping[str, ArrayLike],
+    label: str = "what the patch adds to the score", ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """Occlusion maps: an image, and one overlay of patch values per prompt.
 
     All maps share one color scale that is symmetric around 0: red is positive, blue negative, and
     the grey image shows through where values are small.
 
-    Args:
-        image: any size; its center crop, the input of CLIP, is drawn.
-        maps: ``(g, g)`` values by prompt, g patches along each side, the top row first.
-        label: label of the color bar.
+    The center crop of the image, the input of CLIP, is drawn. Maps are ``(g, g)`` values by
+    prompt, g patches along each side, the top row first; ``label`` is that of the color bar.
     """
     grids = {name: np.asarray(grid, dtype=np.float64) for name, grid in maps.items()}
     if not grids:

@@ -43,12 +43,9 @@ def confusion(
 
 
 def predicted_against_true(
-    y_true: np.ndarray,
-    y_pred: np.ndarray,
-    task: OrdinalTask,
-    color: str = PALETTE["blue"],
+    y_true: np.ndarray, y_pred: np.ndarray, task: OrdinalTask, color: str = PALETTE["blue"],
     ax: Axes | None = None,
-) -> Axes:
+) -> Axes:  # fmt: skip
     """Scatter plot of predicted against true values, with the identity line.
 
     Both are ``(N,)`` values on the task's number line.
@@ -77,10 +74,8 @@ def per_rank_accuracy(
     Ranks with fewer than two images have no interval. The intervals assume independent images;
     they are too narrow where images share a person or a scene. The dashed line is chance level.
 
-    Args:
-        y_true: ``(N,)`` values on the task's number line; assigned to the nearest rank.
-        y_pred: ``(N,)`` predicted values for each method name.
-        task: defines the ranks; ranks without images stay empty.
+    ``(N,)`` true values, and ``(N,)`` predicted ones for each method name, are assigned to the
+    nearest rank; ranks without images stay empty.
 
     References:
         Wilson (1927), Probable inference, the law of succession, and statistical inference.

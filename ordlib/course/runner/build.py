@@ -54,14 +54,8 @@ def rebuild(
 ) -> list[Path]:
     """Build and execute a notebook with its default parameters, and write all derived files.
 
-    Args:
-        source: ``notebooks/source/NAME.py``.
-        timeout: cell timeout in seconds; None is no limit.
-        on_cell: called with (cell number, number of cells) before each cell.
-
-    Returns:
-        The written files: results, the source if an inline result has changed, thumbnail,
-        notebook and lab.
+    ``timeout`` and ``on_cell`` are those of ``execute``. Returns the written files: results, the
+    source if an inline result has changed, thumbnail, notebook and lab.
 
     Raises:
         ValueError: a cell fails (then nothing is written), or Markdown quotes an unknown result.

@@ -79,19 +79,13 @@ class CurrentInterpreterKernel(AsyncKernelManager):
 
 
 def execute(
-    notebook: Path,
-    output: Path,
-    *,
-    results: Path,
-    folder: Path,
-    parameters: Mapping[str, object] | None = None,
-    timeout: int | None = None,
+    notebook: Path, output: Path, *, results: Path, folder: Path,
+    parameters: Mapping[str, object] | None = None, timeout: int | None = None,
     on_cell: OnCell = lambda cell, cells: None,
-) -> tuple[float, Failure | None]:
+) -> tuple[float, Failure | None]:  # fmt: skip
     """Execute a notebook with papermill.
 
     Args:
-        notebook: not modified.
         output: executed notebook, saved after each cell.
         results: folder of the results that the notebook saves.
         folder: working directory of the kernel.
@@ -128,8 +122,6 @@ def execute(
     if error is None:
         return seconds, None
     # papermill's injected cell has no number in the notebook as written.
-    numbered = [
-        cell for cell in started if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    number = sum("injected-parameters" not in cell.metadata.get("tags", []) for cell in started)
     first_line = started[-1].source.strip().partition("\n")[0]
-    return seconds, Failure(len(numbered), first_line, error)
+    return seconds, Failure(number, first_line, error)

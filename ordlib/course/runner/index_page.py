@@ -119,13 +119,10 @@ def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, f
     for cell in markdown:
         text = _BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))
         cell.source = _LINK.sub(lambda link: _relink(link, folder, page), text)
-    resources = {
-        "has_formulas": any("$" in cell.source for cell in markdown),
-        "metadata": {"name": executed.stem},
-    }
-    html, _ = HTMLExporter(raw_template=_template("page.html")).from_notebook_node(
-        notebook, resources
-    )
+    has_formulas = any("$" in cell.source for cell in markdown)
+    resources = {"has_formulas": has_formulas, "metadata": {"name": executed.stem}}
+    exporter = HTMLExporter(raw_template=_template("page.html"))
+    html, _ = exporter.from_notebook_node(notebook, resources)
     return write_file(page, html.encode())
 
 

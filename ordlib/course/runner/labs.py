@@ -2,7 +2,6 @@
 
 import copy
 import re
-from functools import cache
 
 from nbformat import NotebookNode
 
@@ -35,10 +34,13 @@ def make_lab(notebook: NotebookNode, name: str) -> NotebookNode:
     stub. The Colab badge of the notebook ``name`` is pointed at the lab. A solution without end
     marker raises a ValueError.
     """
+    from nbgrader.preprocessors import ClearSolutions
+
+    clear = ClearSolutions(enforce_metadata=False, code_stub={"python": STUB}, text_stub="")
     lab = copy.deepcopy(notebook)
     has_solution = [BEGIN in cell.source for cell in lab.cells]
     try:
-        lab, _ = _clear_solutions().preprocess(lab, {})
+        lab, _ = clear.preprocess(lab, {})
     except RuntimeError as error:
         raise ValueError(f"{name}: {error}: each '{BEGIN}' needs its '{END}'.") from error
     cells = zip(lab.cells, has_solution, strict=True)
@@ -55,13 +57,6 @@ def make_lab(notebook: NotebookNode, name: str) -> NotebookNode:
         header.source = f"{title}\n\n{NOTE}\n{body}"
     lab.metadata["jupytext"] = {"formats": "ipynb"}  # a lab has no paired source
     return lab
-
-
-@cache
-def _clear_solutions():
-    from nbgrader.preprocessors import ClearSolutions
-
-    return ClearSolutions(enforce_metadata=False, code_stub={"python": STUB}, text_stub="")
 
 
 def _is_empty(cell: NotebookNode) -> bool:

@@ -38,7 +38,8 @@ def rewrite(root: str | Path) -> list[Path]:
     """Update the URL in all files to that of pyproject.toml; return the changed files."""
     new = repository(root).removeprefix("https://github.com/")
     texts = {path: path.read_text(encoding="utf-8") for path in files(root)}
-    old = sorted({name for text in texts.values() for name in _own_names(text)} - {new})
+    matches = (match for text in texts.values() for match in _OWN_URL.finditer(text))
+    old = sorted({match[match.lastindex] for match in matches} - {new})
     pattern = re.compile(rf"(github(?:\.com)?/)(?:{'|'.join(map(re.escape, old))})(?![\w-])")
     changed = []
     for path, text in texts.items():
@@ -56,8 +57,3 @@ def files(root: str | Path) -> list[Path]:
     named = [root / name for name in _FILES]
     notebooks = [path for glob in _NOTEBOOKS for path in sorted((root / "notebooks").glob(glob))]
     return [path for path in named if path.is_file()] + notebooks
-
-
-def _own_names(text: str) -> set[str]:
-    """Return the OWNER/NAME of all own URLs."""
-    return {next(filter(None, match.groups())) for match in _OWN_URL.finditer(text)}

@@ -1,26 +1,30 @@
 """Run notebooks, one or several at a time."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 import nbformat
 import papermill
 import psutil
+from joblib import cpu_count
 
 from ordlib.course.runner.execute import Failure, execute
 from ordlib.course.runner.inline_results import load_notebook_results
-from ordlib.course.runner.worker_processes import run_parallel
 
 NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 4 * 60  # seconds on two CPU cores
 CELL_TIMEOUT = 300  # seconds
 # Resources of two notebooks in parallel: a core and 4 GB each, shared with other programs.
 MIN_CORES, MIN_MEMORY = 2, 8e9
+# A forked process would share the sockets and threads of this one.
+CONTEXT = get_context("spawn")
 _LITERALS = {"True": True, "False": False, "None": None}
 _TYPES = {"int": int, "float": (int, float), "bool": bool}
 
@@ -40,11 +44,7 @@ def notebooks_folder(start: str | Path = ".") -> Path:
 
 
 def select_notebooks(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
-    """Select notebooks by prefix, without duplicates, in course order.
-
-    Args:
-        paths: available notebooks.
-        names: prefixes of file names, such as ``00`` or ``00_start_here.ipynb``; none selects all.
+    """Select notebooks by prefixes of their file names, in course order; none selects all.
 
     Raises:
         ValueError: a name without match, or no notebook at all.
@@ -91,19 +91,13 @@ class NotebookRun:
 
 
 def run(
-    notebooks: Sequence[Path],
-    output: Path,
-    *,
-    values: Mapping[str, str] | None = None,
-    keep_going: bool = False,
-    timeout: int = CELL_TIMEOUT,
-    jobs: int | None = None,
+    notebooks: Sequence[Path], output: Path, *, values: Mapping[str, str] | None = None,
+    keep_going: bool = False, timeout: int = CELL_TIMEOUT, jobs: int | None = None,
     on_cell: Callable[[str, int, int], None] = lambda name, cell, cells: None,
-) -> Iterator[NotebookRun]:
+) -> Iterator[NotebookRun]:  # fmt: skip
     """Execute notebooks with papermill, each in its own kernel and working directory.
 
     Args:
-        notebooks: started in this order.
         output: folder of the executed notebooks, their results (results/NAME.json) and their
             working directories (files/NAME/).
         values: parameters for all notebooks, as typed on the command line.
@@ -130,43 +124,79 @@ def run(
             "pass another folder, such as build/course."
         )
     parameters = {path: parse_parameters(path, values or {}) for path in notebooks}
-    can_share = _num_cores() >= MIN_CORES and psutil.virtual_memory().total >= MIN_MEMORY
+    can_share = cpu_count() >= MIN_CORES and psutil.virtual_memory().total >= MIN_MEMORY
     jobs = min(jobs or (2 if can_share else 1), max(len(notebooks), 1))
-    functions = {
-        path: partial(_run_one, path, output=output, parameters=parameters[path], timeout=timeout)
-        for path in notebooks
-    }
-    return _run_all(functions, jobs, keep_going, on_cell)
+    runs = [
+        partial(_run_one, path, output=output, parameters=values, timeout=timeout)
+        for path, values in parameters.items()
+    ]
+    return _run_all(runs, jobs, keep_going, on_cell)
 
 
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _run_all(functions, jobs, keep_going, on_cell) -> Iterator[NotebookRun]:
+def _run_all(runs, jobs, keep_going, on_cell) -> Iterator[NotebookRun]:
     """Yield outcomes; after a failure no further notebook is started."""
-    pending, skipped = deque(functions), []
+    pending, skipped = deque(runs), []
     runner = _run_sequentially if jobs == 1 else partial(_run_in_processes, jobs=jobs)
-    for outcome in runner(functions, pending, on_cell=on_cell):
+    for outcome in runner(pending, on_cell=on_cell):
         yield outcome
         if outcome.failure and not keep_going:
             skipped += pending
             pending.clear()
-    for path in skipped:
+    for run_notebook in skipped:
+        path = run_notebook.args[0]
         yield NotebookRun(path, _count_cells(path))
 
 
-def _run_sequentially(functions, pending, on_cell) -> Iterator[NotebookRun]:
+def _run_sequentially(pending, on_cell) -> Iterator[NotebookRun]:
     while pending:
-        yield functions[pending.popleft()](on_cell=on_cell)
+        yield pending.popleft()(on_cell=on_cell)
 
 
-def _run_in_processes(functions, pending, on_cell, jobs) -> Iterator[NotebookRun]:
+def _run_in_processes(pending, on_cell, jobs) -> Iterator[NotebookRun]:
+    """Run notebooks in parallel, each in its own process.
+
+    papermill changes the working directory, so that threads would interfere with each other.
+    """
     # Avoid oversubscription of the cores.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(_num_cores() // jobs, 1)))
-    for path, outcome in run_parallel(functions, pending, jobs, on_cell):
-        failure = Failure(1, "", "the process of the notebook was killed")
-        yield outcome or NotebookRun(path, _count_cells(path), 0.0, failure)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cpu_count() // jobs, 1)))
+    running: dict[connection.Connection, tuple[Path, CONTEXT.Process]] = {}
+    try:
+        while pending or running:
+            while pending and len(running) < jobs:
+                run_notebook = pending.popleft()
+                receiver, sender = CONTEXT.Pipe(duplex=False)
+                process = CONTEXT.Process(target=_run_and_send, args=(run_notebook, sender))
+                process.start()
+                sender.close()
+                running[receiver] = run_notebook.args[0], process
+            for receiver in connection.wait(list(running)):
+                try:
+                    message = receiver.recv()
+                except EOFError:
+                    path = running[receiver][0]
+                    failure = Failure(1, "", "the process of the notebook was killed")
+                    message = NotebookRun(path, _count_cells(path), 0.0, failure)
+                if isinstance(message, NotebookRun):
+                    running.pop(receiver)[1].join()
+                    yield message
+                else:
+                    on_cell(*message)
+    finally:
+        for _, process in running.values():
+            process.terminate()
+        for _, process in running.values():
+            process.join()
+
+
+def _run_and_send(run_notebook: Callable[..., NotebookRun], sender: connection.Connection) -> None:
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    sender.send(run_notebook(on_cell=lambda *args: sender.send(args)))
+
+
+def _exit_with_parent() -> None:
+    """Exit when the parent process does, and so end the kernel, too."""
+    connection.wait([parent_process().sentinel])
+    os._exit(1)
 
 
 def _run_one(path, *, output, parameters, timeout, on_cell) -> NotebookRun:

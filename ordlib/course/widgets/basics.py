@@ -24,10 +24,9 @@ def draw_rank(data: ImageData, rank: int) -> Axes:
 
 def explore_datasets(datasets: dict[str, ImageData]) -> VBox:
     """Dataset browser: :func:`draw_rank` with a dataset menu and a rank slider."""
-    names = list(datasets)
-    menu = Dropdown(options=names, description="task", style=NAME_WIDTH)
-    ranks = IntSlider(0, 0, datasets[names[0]].task.num_ranks - 1, description="rank")
-    ranks.style = NAME_WIDTH
+    menu = Dropdown(options=list(datasets), description="task", style=NAME_WIDTH)
+    last_rank = datasets[menu.value].task.num_ranks - 1
+    ranks = IntSlider(0, 0, last_rank, description="rank", style=NAME_WIDTH)
 
     def reset_rank(change: dict) -> None:
         ranks.value, ranks.max = 0, datasets[change["new"]].task.num_ranks - 1
@@ -43,17 +42,10 @@ def explore_datasets(datasets: dict[str, ImageData]) -> VBox:
 def simulate_predictions(
     y_true: np.ndarray, task: OrdinalTask, bias: float, spread: float, hits: float
 ) -> np.ndarray:
-    """Simulated predictions with a given bias, standard deviation and share of exact hits.
+    """Simulated predictions of ``(N,)`` values, deterministic and clipped to the task's range.
 
-    Args:
-        y_true: ``(N,)`` values on the task's number line.
-        task: its range clips the predictions.
-        bias: mean error of the misses before clipping, in the task's unit.
-        spread: standard deviation of the misses, in the task's unit, >= 0.
-        hits: share of exact predictions, 0 to 1.
-
-    Returns:
-        ``(N,)`` predictions, deterministic.
+    A share ``hits`` (0 to 1) is exact; the misses have a mean error ``bias`` and a standard
+    deviation ``spread``, both before clipping and in the task's unit.
 
     Example:
         >>> from ordlib.tasks import load_task

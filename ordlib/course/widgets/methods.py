@@ -32,15 +32,9 @@ def lda_predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict bins and values with linear discriminant analysis and Ledoit-Wolf shrinkage.
 
-    Args:
-        train_features: ``(K, D)`` features of labelled images, more than bins.
-        train_bins: ``(K,)`` bin indices, 0 to d - 1.
-        features: ``(N, D)`` features to classify.
-        midpoints: ``(d,)`` bin midpoints on the number line.
-
-    Returns:
-        ``(N,)`` most likely bins, and ``(N,)`` expected midpoints under the bin probabilities. A
-        bin without training images has probability 0.
+    Trained on ``(K, D)`` features and their ``(K,)`` bins, with K > d. Returns the ``(N,)`` most
+    likely bins of ``(N, D)`` features, and the ``(N,)`` expectations of the ``(d,)`` midpoints. A
+    bin without training images has probability 0.
 
     References:
         Fisher (1936), The use of multiple measurements in taxonomic problems. Ledoit and Wolf
@@ -74,22 +68,17 @@ def bins_figure(
     Isolates the effect of the edges, without text or training: :func:`lda_predict` on frozen
     image features replaces the learned phrases, and bin midpoints the fine regressor.
 
-    Args:
-        clip: frozen backbone.
-        train: images of the training split.
-        val: images to predict, of the same task.
-        edges: the d - 1 inner edges on the task's number line, in any order; a value on an edge
-            belongs to the bin above. Equal edges are merged. None takes the task's edges.
+    ``edges`` are the d - 1 inner edges on the task's number line, in any order; a value on an edge
+    belongs to the bin above. Equal edges are merged. None takes the task's edges.
     """
     if train.task != val.task:
         raise ValueError(
             f"train is of {train.task.name!r}, val of {val.task.name!r}; pass one task"
         )
     task = _with_edges(train.task, train.task.bin_edges[1:] if edges is None else edges)
-    train_features, features = (
-        normalize(cached_image_features(clip, data), dim=-1) for data in (train, val)
-    )
-    train_bins, true_bins = task.bin_index(train.values), task.bin_index(val.values)
+    parts = (train, val)
+    train_features, features = (normalize(cached_image_features(clip, d), dim=-1) for d in parts)
+    train_bins, true_bins = (task.bin_index(data.values) for data in parts)
     bins, values = lda_predict(train_features, train_bins, features, task.bin_midpoints())
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
@@ -98,10 +87,9 @@ def bins_figure(
     confusion(true_bins, bins, bin_task, ax=axes[0])
     axes[0].set(xlabel=f"predicted bin ({task.unit})", ylabel=f"true bin ({task.unit})")
     predicted_against_true(val.values, values, task, METHOD_COLORS["NumCLIP"], axes[1])
+    half_step = _edge_range(task)[2] / 2
     for edge in task.bin_edges[1:]:
-        axes[1].axvline(
-            edge - _edge_range(task)[2] / 2, color="black", linewidth=0.8, linestyle=":"
-        )
+        axes[1].axvline(edge - half_step, color="black", linewidth=0.8, linestyle=":")
     mae = compute_metrics(task, val.values, task.decode_values(values))["mae"]
     counts = np.bincount(train_bins, minlength=task.num_bins)
     figure.suptitle(
@@ -165,11 +153,8 @@ def blend_figure(model: L2RCLIP, alpha: float | None = None) -> Figure:
     """Rank similarity heatmaps of L2RCLIP without RankFormer and with a given alpha.
 
     Titles state the chance-corrected ordinality score (0 is no order, 1 is perfect order) and the
-    smallest cosine, as each heatmap has its own color scale.
-
-    Args:
-        model: L2RCLIP with a RankFormer; not modified.
-        alpha: blend weight of RankFormer, 0 to 1; None takes the model's.
+    smallest cosine, as each heatmap has its own color scale. ``alpha`` is RankFormer's blend
+    weight, 0 to 1; None takes the model's. The model is not modified.
     """
     model_alpha = _rankformer_alpha(model)
     weight = model_alpha if alpha is None else alpha

@@ -39,14 +39,9 @@ def closest_first(cosines: ArrayLike) -> np.ndarray:
 def draw_ordered(clip: ClipBackbone, data: ImageData, prompt: str, max_images: int = 12) -> Axes:
     """Contact sheet of the images closest to a prompt and farthest from it, with their labels.
 
-    The title has the Spearman correlation of cosines and labels over all images.
-
-    Args:
-        clip: frozen backbone.
-        data: labelled images; their features are cached on disk.
-        prompt: any text.
-        max_images: maximum number of images, >= 2: the closest in the first half, then the
-            farthest, both in descending order. Fewer images are all shown in order.
+    The title has the Spearman correlation of cosines and labels over all images. Of more than
+    ``max_images`` (>= 2), the first half of the sheet has the closest, the second half the
+    farthest, both in descending order. Image features are cached on disk.
     """
     prompt = _normalize_whitespace(prompt)
     if max_images < 2:
@@ -104,14 +99,8 @@ def ranking_figure(
 ) -> Figure:
     """Contact sheet of images sorted by ranking adapter score, the lowest first.
 
-    Titles are the scores with the true labels in brackets.
-
-    Args:
-        adapter: trained ranking adapter.
-        data: labelled images of one of its tasks.
-        prompt: prompt or prompt template; placeholders such as ``{plural}`` are filled from the
-            image's metadata.
-        rows: positions of the images.
+    ``rows`` are indices of the images; titles are the scores with the true labels in brackets.
+    Placeholders of the prompt such as ``{plural}`` are filled from the image's metadata.
     """
     prompt = _normalize_whitespace(prompt)
     try:

@@ -1,28 +1,24 @@
 """Run all benchmarks: median times over repeats, and the speed-up over each reference."""
 
-import os
 import platform
 
 import torch
+from joblib import cpu_count
 
 from . import l2rclip, numclip, rank_attention, speeds
 
 BENCHMARKS = (
-    speeds.pico_clip,
-    speeds.text_context,
-    numclip.measure,
-    l2rclip.measure,
-    rank_attention.measure,
-    speeds.ranking,
-    speeds.cached_features,
-    speeds.rendering,
+    *(speeds.pico_clip, speeds.text_context, numclip.measure, l2rclip.measure),
+    *(rank_attention.measure, speeds.ranking, speeds.cached_features, speeds.rendering),
 )
 
 
 def main() -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    print(f"{platform.machine()}, {cores} cores{gpu}, Python {platform.python_version()}, ", end="")
+    print(
+        f"{platform.machine()}, {cpu_count()} cores{gpu}, Python {platform.python_version()}, ",
+        end="",
+    )
     print(f"torch {torch.__version__}")
     for benchmark in BENCHMARKS:
         print(f"\n{benchmark.__doc__.splitlines()[0]}", flush=True)

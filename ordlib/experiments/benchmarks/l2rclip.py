@@ -10,27 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ordlib import losses
 from ordlib.clip import ClipBackbone, load_clip
-from ordlib.losses import (
-    batch_ordinal_pairwise,
-    cosine_similarity_matrix,
-    diversity,
-    l2rclip_loss,
-    supervised_contrastive,
-    tightness,
-)
 from ordlib.methods.l2rclip import L2RCLIP
 from ordlib.tasks import OrdinalTask, load_task
 from ordlib.tasks.builtin import number_words
 
-from .tools import (
-    max_relative_difference,
-    median_seconds,
-    padded,
-    peak_memory,
-    speedup_row,
-    vit_b_32,
-)
+from .tools import max_relative_difference as difference
+from .tools import padded, peak_memory, random_features, speedup_row, vit_b_32
 
 BATCH_SIZE, NUM_IMAGES = 64, 1000
 AGES = OrdinalTask(
@@ -76,33 +63,34 @@ def _losses(pairwise_loss: str, repeats: int) -> dict:
     labels = ranks, rank_values[ranks], rank_values
 
     def separate_terms() -> list[Tensor]:
-        logits = 100 * cosine_similarity_matrix(*features)
+        logits = 100 * losses.cosine_similarity_matrix(*features)
         positives = F.one_hot(ranks, len(rank_values)).bool()
-        loss = F.cross_entropy(logits, ranks) + supervised_contrastive(logits, positives)
-        logits = 100 * cosine_similarity_matrix(*features)
-        loss = loss + supervised_contrastive(logits.T, positives.T)
+        loss = F.cross_entropy(logits, ranks) + losses.supervised_contrastive(logits, positives)
+        logits = 100 * losses.cosine_similarity_matrix(*features)
+        loss = loss + losses.supervised_contrastive(logits.T, positives.T)
         if pairwise_loss == "batch":
-            loss = loss + batch_ordinal_pairwise(*features, *labels[:2])
+            loss = loss + losses.batch_ordinal_pairwise(*features, *labels[:2])
         else:
-            loss = loss + tightness(*features, ranks) + diversity(*features, *labels[1:])
+            loss = loss + losses.tightness(*features, ranks)
+            loss = loss + losses.diversity(*features, *labels[1:])
         return [loss.detach(), *torch.autograd.grad(loss, features)]
 
     def combined() -> list[Tensor]:
-        loss = l2rclip_loss(*features, *labels, logit_scale=100.0, pairwise_loss=pairwise_loss)
+        options = {"logit_scale": 100.0, "pairwise_loss": pairwise_loss}
+        loss = losses.l2rclip_loss(*features, *labels, **options)
         return [loss.detach(), *torch.autograd.grad(loss, features)]
 
-    pairs = zip(combined(), separate_terms(), strict=True)
-    difference = max(max_relative_difference(*pair) for pair in pairs)
-    seconds = median_seconds({"reference": separate_terms, "ordlib": combined}, repeats)
+    largest = max(map(difference, combined(), separate_terms()))
     name = f"loss and gradients, {BATCH_SIZE} images, 101 ranks, pairwise_loss={pairwise_loss!r}"
-    return speedup_row(name, seconds) | {"max difference": f"{difference:.0e}"}
+    row = speedup_row(name, separate_terms, combined, repeats)
+    return row | {"max difference": f"{largest:.0e}"}
 
 
 def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
     """Time loss and gradients on cached features, and measure their memory."""
     # The same seed, so the same initial parameters.
     model, reference = L2RCLIP(clip, task), PaddedL2RCLIP(clip, task)
-    features = _random_features(clip, BATCH_SIZE)
+    features = random_features(clip, BATCH_SIZE)
     values = torch.linspace(*task.range, BATCH_SIZE, device=clip.device).round()
 
     def truncated() -> list[Tensor]:
@@ -115,14 +103,12 @@ def _step(clip: ClipBackbone, task: OrdinalTask, repeats: int) -> dict:
     truncated()
     reference_mib, expected = peak_memory(full_context)
     mib, gradients = peak_memory(truncated)
-    functions = {"reference": full_context, "ordlib": truncated}
-    seconds = median_seconds(functions, repeats, warmup=False)
-    pairs = zip(gradients, expected, strict=True)
-    differences = [max_relative_difference(*pair) for pair in pairs]
+    differences = list(map(difference, gradients, expected))
     num_prompt_tensors = len(list(model.prompt_learner.parameters()))
     positions = int(model.prompt_learner.eos_positions.max()) + 1
+    name = f"step, {task.num_ranks} ranks, 77 or {positions} positions"
     return {
-        **speedup_row(f"step, {task.num_ranks} ranks, 77 or {positions} positions", seconds),
+        **speedup_row(name, full_context, truncated, repeats, warmup=False),
         "MiB reference": round(reference_mib, 1),
         "MiB ordlib": round(mib, 1),
         "max difference, prompt gradients": f"{max(differences[:num_prompt_tensors]):.0e}",
@@ -140,7 +126,7 @@ def _gradients(model: L2RCLIP, features: Tensor, values: Tensor) -> list[Tensor]
 
 def _evaluation(model: L2RCLIP, repeats: int) -> dict:
     """Time predictions on cached features, with prompts encoded once or for every batch."""
-    features = _random_features(model.clip, NUM_IMAGES)
+    features = random_features(model.clip, NUM_IMAGES)
 
     def once() -> np.ndarray:
         return model.predict_from_features(features).value
@@ -149,12 +135,6 @@ def _evaluation(model: L2RCLIP, repeats: int) -> dict:
         batches = features.split(BATCH_SIZE)
         return np.concatenate([model.predict_from_features(batch).value for batch in batches])
 
-    seconds = median_seconds({"reference": per_batch, "ordlib": once}, repeats)
-    difference = abs(per_batch() - once()).max()
     name = f"{NUM_IMAGES} images, {model.task.num_ranks} ranks, prompts encoded per batch or once"
-    return speedup_row(name, seconds) | {"max difference": f"{difference:.0e}"}
-
-
-def _random_features(clip: ClipBackbone, count: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, clip.embed_dim, generator=generator).to(clip.device)
+    row = speedup_row(name, per_batch, once, repeats)
+    return row | {"max difference": f"{abs(per_batch() - once()).max():.0e}"}

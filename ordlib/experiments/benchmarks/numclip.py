@@ -11,10 +11,11 @@ from ordlib.methods.coop import CoOp
 from ordlib.methods.numclip import NumCLIP
 from ordlib.tasks import load_task
 
-from .tools import max_relative_difference, median_seconds, padded, speedup_row, vit_b_32
+from .tools import max_relative_difference, padded, random_features, speedup_row, vit_b_32
 
 BATCH_SIZES = (32, 128, 512)
 NUM_BINS = 5
+COLUMN = "s loops or 77"
 
 
 def measure(repeats: int = 3) -> pd.DataFrame:
@@ -41,8 +42,8 @@ def _losses(batch_size: int, repeats: int) -> dict:
         (_fcrc_by_loops(leaf, bins) + _kl_by_loops(leaf, bins)).backward()
         return leaf.grad
 
-    seconds = median_seconds({"reference": loops, "ordlib": vectorized}, repeats)
-    return _row(f"losses, batch {batch_size}", seconds, (loops() - vectorized()).abs().max())
+    row = speedup_row(f"losses, batch {batch_size}", loops, vectorized, repeats, column=COLUMN)
+    return row | {"max difference": f"{(loops() - vectorized()).abs().max():.0e}"}
 
 
 def _fcrc_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
@@ -72,25 +73,21 @@ def _kl_by_loops(logits: Tensor, bins: Tensor) -> Tensor:
 
 def _step(model: CoOp | NumCLIP, repeats: int) -> dict:
     """Time loss and gradients on 64 cached features, with the text encoder of a ViT-B/32."""
-    features = torch.randn(64, model.clip.embed_dim, generator=torch.Generator().manual_seed(0))
-    values = torch.linspace(1, 20, 64).round()
+    features = random_features(model.clip, 64)
+    values = torch.linspace(1, 20, 64, device=model.clip.device).round()
     embeddings = model.prompt_learner.rank_embeddings.embeddings
 
     def truncated() -> Tensor:
         model.zero_grad()
-        model.loss(features.to(model.clip.device), values.to(model.clip.device)).backward()
+        model.loss(features, values).backward()
         return embeddings.grad.cpu()
 
     def full_context() -> Tensor:
         with padded(model.prompt_learner):
             return truncated()
 
-    seconds = median_seconds({"reference": full_context, "ordlib": truncated}, repeats)
     positions = int(model.prompt_learner.eos_positions.max()) + 1
     name = f"{type(model).__name__} step, {len(embeddings)} prompts, 77 or {positions} positions"
-    return _row(name, seconds, max_relative_difference(full_context(), truncated()))
-
-
-def _row(name: str, seconds: dict[str, float], difference: Tensor | float) -> dict:
-    row = speedup_row(name, seconds, reference="s loops or 77")
+    row = speedup_row(name, full_context, truncated, repeats, column=COLUMN)
+    difference = max_relative_difference(full_context(), truncated())
     return row | {"max difference": f"{difference:.0e}"}

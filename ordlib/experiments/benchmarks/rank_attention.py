@@ -5,8 +5,7 @@ The results are equal. The pairwise form needs about 3 GB for 64 images and four
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from math import isnan
@@ -14,6 +13,7 @@ from math import isnan
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.utils.benchmark import set_torch_threads
 
 from ordlib.methods.ranking_adapter.rank_attention import pairwise_rank_attention, rank_attention
 from ordlib.utils.device import device_description
@@ -64,22 +64,16 @@ def measure(repeats: int = 3) -> pd.DataFrame:
 
 def records(settings: Iterable[Setting], repeats: int = 3) -> list[dict]:
     """Return one record per setting, pass and form."""
-    return [
-        record
-        for setting in settings
-        for pass_ in PASSES
-        for record in _records(setting, pass_, repeats)
-    ]
+    return [r for setting in settings for p in PASSES for r in _records(setting, p, repeats)]
 
 
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per setting and pass, with both forms and their ratios."""
-    table = table.drop(columns="device")
-    shortcut, pairwise = (
-        table[table["form"] == form].drop(columns="form") for form in ("shortcut", "pairwise")
+    table = table.drop(columns="device").set_index("form")
+    pairwise = table.loc[["pairwise"]].drop(columns=["max_output_diff", "max_grad_diff"])
+    both = table.loc[["shortcut"]].merge(
+        pairwise, "left", SETTING, suffixes=(" shortcut", " pairwise")
     )
-    pairwise = pairwise.drop(columns=["max_output_diff", "max_grad_diff"])
-    both = shortcut.merge(pairwise, "left", SETTING, suffixes=(" shortcut", " pairwise"))
     both["times faster"] = (both["seconds pairwise"] / both["seconds shortcut"]).round(1)
     both["times less"] = (both["peak_mib pairwise"] / both["peak_mib shortcut"]).round(1)
     return both.astype(object).where(both.notna(), "")
@@ -91,28 +85,22 @@ def _records(setting: Setting, pass_: str, repeats: int) -> list[dict]:
     large = setting.num_images >= MAX_IMAGES_PAIRWISE
     repeats_of = {"pairwise": 1 if large else repeats, "shortcut": 5 * repeats}
     rows, results = [], {}
-    with _num_threads(setting.threads):
+    with set_torch_threads(setting.threads):
         for form in FORMS if setting.num_images <= MAX_IMAGES_PAIRWISE else ("shortcut",):
             run = partial(_run, form, setting, pass_, *inputs)
             if repeats_of[form] > 1:
                 run()  # warm-up
             mib, results[form] = peak_memory(run)
             seconds = median_seconds({form: run}, repeats_of[form], warmup=False)[form]
-            rows.append(
-                {
-                    "form": form,
-                    "pass": pass_,
-                    "num_images": setting.num_images,
-                    "width": setting.width,
-                    "seconds": round(seconds, 5),
-                    "peak_mib": None if isnan(mib) else round(mib, 2),
-                    "dtype": str(setting.dtype).removeprefix("torch."),
-                    "device": device_description(DEVICE),
-                    "threads": setting.threads if DEVICE.type == "cpu" else None,
-                    "max_output_diff": None,
-                    "max_grad_diff": None,
-                }
-            )
+            rows.append({
+                "form": form, "pass": pass_, "num_images": setting.num_images,
+                "width": setting.width, "seconds": round(seconds, 5),
+                "peak_mib": None if isnan(mib) else round(mib, 2),
+                "dtype": str(setting.dtype).removeprefix("torch."),
+                "device": device_description(DEVICE),
+                "threads": setting.threads if DEVICE.type == "cpu" else None,
+                "max_output_diff": None, "max_grad_diff": None,
+            })  # fmt: skip
     if len(results) > 1:
         rows[-1] |= _differences(**results)
     return rows
@@ -152,13 +140,3 @@ def _differences(pairwise: list[Tensor], shortcut: list[Tensor]) -> dict[str, fl
         for a, b in zip(shortcut, pairwise, strict=True)
     )
     return {"max_output_diff": output, "max_grad_diff": max(gradients, default=None)}
-
-
-@contextmanager
-def _num_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

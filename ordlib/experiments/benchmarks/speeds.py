@@ -41,9 +41,11 @@ def rendering(num_images: int = 400, repeats: int = 3) -> pd.DataFrame:
     for task in TASKS:
         render = partial(render_many, task, "train", range(num_images), 96)
         seconds = median_seconds({"one": partial(render, workers=1), "all": render}, repeats)
-        row = {"task": task, "one core": round(num_images / seconds["one"])}
-        row["all cores"] = round(num_images / seconds["all"])
-        rows.append(row | {"times faster": round(seconds["one"] / seconds["all"], 2)})
+        one, every = seconds["one"], seconds["all"]
+        rows.append({
+            "task": task, "one core": round(num_images / one),
+            "all cores": round(num_images / every), "times faster": round(one / every, 2),
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -55,26 +57,19 @@ def text_context(repeats: int = 3) -> pd.DataFrame:
     for task, prompts in prompts_of.items():
         tokens = clip.tokenizer(prompts, padding="max_length", max_length=77, return_tensors="pt")
         tokens = tokens.to(clip.device)
-
-        def full(tokens=tokens) -> torch.Tensor:
-            return clip.model.get_text_features(**tokens).pooler_output.float().cpu()
-
-        def truncated(prompts=prompts) -> torch.Tensor:
-            return clip.text_features(prompts).cpu()
-
-        seconds = median_seconds({"full": full, "truncated": truncated}, repeats)
-        difference = (normalize(full(), dim=-1) - normalize(truncated(), dim=-1)).abs().max()
-        rows.append(
-            {
-                "task": task,
-                "prompts": len(prompts),
-                "positions": clip.tokenize(prompts).ids.shape[1],
-                "s at 77": round(seconds["full"], 3),
-                "s truncated": round(seconds["truncated"], 3),
-                "times faster": round(seconds["full"] / seconds["truncated"], 1),
-                "max difference": f"{difference:.0e}",
-            }
-        )
+        functions = {
+            "full": lambda t=tokens: clip.model.get_text_features(**t).pooler_output.float().cpu(),
+            "truncated": lambda prompts=prompts: clip.text_features(prompts).cpu(),
+        }
+        seconds = median_seconds(functions, repeats)
+        full, truncated = (normalize(function(), dim=-1) for function in functions.values())
+        rows.append({
+            "task": task, "prompts": len(prompts),
+            "positions": clip.tokenize(prompts).ids.shape[1],
+            "s at 77": round(seconds["full"], 3), "s truncated": round(seconds["truncated"], 3),
+            "times faster": round(seconds["full"] / seconds["truncated"], 1),
+            "max difference": f"{(full - truncated).abs().max():.0e}",
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 

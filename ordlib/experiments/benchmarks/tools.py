@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from timeit import timeit
 from typing import TypeVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -37,20 +38,20 @@ def median_seconds(
     seconds = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = perf_counter()
-            function()
-            seconds[name].append(perf_counter() - start)
+            seconds[name].append(timeit(function, number=1))
     return {name: median(times) for name, times in seconds.items()}
 
 
-def speedup_row(name: str, seconds: dict[str, float], reference: str = "s reference") -> dict:
-    """Return a table row for the seconds of a "reference" and of "ordlib"."""
-    return {
-        "benchmark": name,
-        reference: round(seconds["reference"], 4),
-        "s ordlib": round(seconds["ordlib"], 4),
-        "times faster": round(seconds["reference"] / seconds["ordlib"], 1),
-    }
+def speedup_row(
+    name: str, reference: Callable[[], object], ordlib: Callable[[], object], repeats: int,
+    *, warmup: bool = True, column: str = "s reference",
+) -> dict:  # fmt: skip
+    """Time a function against its reference, and return the table row."""
+    functions = {column: reference, "s ordlib": ordlib}
+    seconds = median_seconds(functions, repeats, warmup)
+    rounded = {name: round(value, 4) for name, value in seconds.items()}
+    ratio = seconds[column] / seconds["s ordlib"]
+    return {"benchmark": name, **rounded, "times faster": round(ratio, 1)}
 
 
 def max_relative_difference(result: Tensor, reference: Tensor) -> float:
@@ -88,27 +89,26 @@ def _process_mib(field: str) -> float:
 @contextmanager
 def empty_cache() -> Iterator[Path]:
     """Yield a temporary folder that also holds ordlib's cache."""
-    before = os.environ.get("ORDLIB_CACHE")
-    with TemporaryDirectory() as folder:
-        os.environ["ORDLIB_CACHE"] = f"{folder}/cache"
-        try:
-            yield Path(folder)
-        finally:
-            os.environ.pop("ORDLIB_CACHE")
-            if before is not None:
-                os.environ["ORDLIB_CACHE"] = before
+    with TemporaryDirectory() as folder, patch.dict(os.environ, ORDLIB_CACHE=f"{folder}/cache"):
+        yield Path(folder)
 
 
 @contextmanager
 def padded(prompt_learner: PromptLearner) -> Iterator[None]:
     """Pad the prompts to CLIP's full context, as most implementations do."""
-    layout = prompt_learner.layout
-    missing = prompt_learner.clip.context_length - layout.shape[1]
-    prompt_learner.layout = pad(layout, (0, missing), value=EOS_ROW)
+    token_rows = prompt_learner.token_rows
+    missing = prompt_learner.clip.context_length - token_rows.shape[1]
+    prompt_learner.token_rows = pad(token_rows, (0, missing), value=EOS_ROW)
     try:
         yield
     finally:
-        prompt_learner.layout = layout
+        prompt_learner.token_rows = token_rows
+
+
+def random_features(clip: ClipBackbone, count: int) -> Tensor:
+    """Return ``(count, D)`` features in place of cached ones."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, clip.embed_dim, generator=generator).to(clip.device)
 
 
 def vit_b_32(texts: Iterable[str]) -> ClipBackbone:

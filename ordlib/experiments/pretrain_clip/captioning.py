@@ -30,14 +30,10 @@ class CaptionGenerator:
     seed: int
 
     def epoch(self, epoch: int, num_workers: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Sample new captions for all images.
+        """Sample new captions for all images: ``(N, T)`` uint16 token ids, padded with EOS.
 
-        With the same seed, all count-caption fractions give the same captions, except for those
-        that state the true count.
-
-        Returns:
-            Token ids ``(N, T)`` uint16, padded with the EOS token, and a mask ``(N,)`` bool of
-            the captions that state the true count.
+        Also return a mask ``(N,)`` bool of the captions that state the true count. With the same
+        seed, all count-caption fractions give the same captions, except for those.
         """
         jobs = (delayed(self._block)(block, epoch) for block in self.pool.blocks)
         blocks = Parallel(num_workers or cpu_count(), batch_size=BLOCKS_PER_JOB)(jobs)

@@ -37,16 +37,6 @@ def find_size(name: str) -> PicoCLIPConfig:
 class PretrainingConfig:
     """Hyperparameters that determine the result of a pretraining run.
 
-    Attributes:
-        count_caption_fraction: fraction of counting captions that state the true count.
-        distractor_number_fraction: fraction of captions with a number about something else; None
-            for that of the caption grammar.
-        num_images: number of pool images.
-        samples_seen: total number of pairs; images are repeated with new captions.
-        batch_size: pairs per step, over all processes.
-        learning_rate: peak, after the linear warm-up.
-        precision: of matrix products; "auto" uses bfloat16 where the hardware supports it.
-
     Example:
         >>> config = PretrainingConfig(samples_seen=2000, batch_size=100)
         >>> config.steps, [round(config.learning_rate_at(step) * 1000, 2) for step in (0, 10, 19)]
@@ -56,35 +46,33 @@ class PretrainingConfig:
         ValueError: count_caption_fraction = 50: must be between 0 and 1
     """
 
-    count_caption_fraction: float = 0.0
+    count_caption_fraction: float = 0.0  # of counting captions that state the true count
+    # Of captions with a number about something else; None for that of the caption grammar.
     distractor_number_fraction: float | None = None
     seed: int = 0
     size: PicoCLIPConfig = field(default_factory=PicoCLIPConfig)
-    num_images: int = 384_000
-    samples_seen: int = 3_840_000
-    batch_size: int = 512
-    learning_rate: float = 2e-3
-    precision: Precision = "auto"
+    num_images: int = 384_000  # of the pool
+    samples_seen: int = 3_840_000  # total number of pairs; images are repeated with new captions
+    batch_size: int = 512  # pairs per step, over all processes
+    learning_rate: float = 2e-3  # peak, after the linear warm-up
+    precision: Precision = "auto"  # of matrix products; bfloat16 where the hardware supports it
 
     def __post_init__(self) -> None:
-        for name in ("count_caption_fraction", "distractor_number_fraction"):
-            value = getattr(self, name)
-            is_default = name == "distractor_number_fraction" and value is None
-            self._check(name, is_default or 0 <= value <= 1, "must be between 0 and 1")
-        self._check("seed", self.seed >= 0, "must be >= 0")
-        self._check(
-            "batch_size", self.batch_size >= 2, "must be >= 2; a single pair has no contrast"
-        )
-        for name in ("num_images", "samples_seen"):
-            rule = f"must be >= batch_size = {self.batch_size}"
-            self._check(name, getattr(self, name) >= self.batch_size, rule)
-        self._check("learning_rate", self.learning_rate > 0, "must be > 0")
-        choices = get_args(Precision)
-        self._check("precision", self.precision in choices, f"must be one of {', '.join(choices)}")
-
-    def _check(self, name: str, valid: bool, rule: str) -> None:
-        if not valid:
-            raise ValueError(f"{name} = {getattr(self, name)}: {rule}")
+        distractors, choices = self.distractor_number_fraction, get_args(Precision)
+        in_unit_interval = "must be between 0 and 1"
+        one_batch = f"must be >= batch_size = {self.batch_size}"
+        for name, valid, rule in (
+            ("count_caption_fraction", 0 <= self.count_caption_fraction <= 1, in_unit_interval),
+            ("distractor_number_fraction", 0 <= (distractors or 0) <= 1, in_unit_interval),
+            ("seed", self.seed >= 0, "must be >= 0"),
+            ("batch_size", self.batch_size >= 2, "must be >= 2; a single pair has no contrast"),
+            ("num_images", self.num_images >= self.batch_size, one_batch),
+            ("samples_seen", self.samples_seen >= self.batch_size, one_batch),
+            ("learning_rate", self.learning_rate > 0, "must be > 0"),
+            ("precision", self.precision in choices, f"must be one of {', '.join(choices)}"),
+        ):
+            if not valid:
+                raise ValueError(f"{name} = {getattr(self, name)}: {rule}")
 
     @property
     def steps(self) -> int:

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 
 from ...clip import load_clip
 from ...synthetic.load import load_data
-from ..runs import cached_json, round_or_none
+from ..results import cached_json, round_or_none
 from .config import SIZES, PretrainingConfig
 from .evaluate import eval_images, evaluate_counting
 from .image_pool import render_pool
@@ -74,7 +74,19 @@ def run_condition(condition: Condition, work_dir: Path, num_workers: int | None 
         images = eval_images(num_workers=num_workers)
         train = load_data("counting", num_workers=num_workers)
         metrics = evaluate_counting(load_clip(folder), images, train)
-        return _row(condition, _read_card(folder), metrics)
+        metrics = {name: round_or_none(value) for name, value in metrics.items()}
+        config, card = condition.config, _read_card(folder)
+        return {
+            "task": "counting", "method": "zero-shot", "condition": condition.name,
+            "count_caption_fraction": config.count_caption_fraction,
+            "distractor_number_fraction": config.distractor_number_fraction,
+            "seed": config.seed, "samples_seen": card["samples_seen"],
+            "count_captions": card["count_captions"]["count"],
+            "count_caption_share": round(card["count_captions"]["fraction"], 6),
+            "mae": metrics["count_mae"], "accuracy": metrics["count_accuracy"],
+            "spearman": metrics["count_spearman"], **metrics,
+            "seconds": card["train_seconds"], "device": card["device"],
+        }  # fmt: skip
 
     return cached_json(_row_file(condition, work_dir), compute)
 
@@ -85,21 +97,6 @@ def _row_file(condition: Condition, work_dir: Path) -> Path:
 
 def _read_card(folder: Path) -> dict:
     return json.loads((folder / "card.json").read_text("utf-8"))
-
-
-def _row(condition: Condition, card: dict, metrics: dict) -> dict:
-    metrics = {name: round_or_none(value) for name, value in metrics.items()}
-    return {
-        "task": "counting", "method": "zero-shot", "condition": condition.name,
-        "count_caption_fraction": condition.config.count_caption_fraction,
-        "distractor_number_fraction": condition.config.distractor_number_fraction,
-        "seed": condition.config.seed, "samples_seen": card["samples_seen"],
-        "count_captions": card["count_captions"]["count"],
-        "count_caption_share": round(card["count_captions"]["fraction"], 6),
-        "mae": metrics["count_mae"], "accuracy": metrics["count_accuracy"],
-        "spearman": metrics["count_spearman"], **metrics,
-        "seconds": card["train_seconds"], "device": card["device"],
-    }  # fmt: skip
 
 
 def make(

@@ -39,12 +39,7 @@ def evaluate_counting(clip: ClipBackbone, data: ImageData, train: ImageData) -> 
 
     Zero-shot prompts contain the object of the image, always in the plural (grammatical number
     would reveal n = 1), and no color; text features are averaged over templates. The class-agnostic
-    prompts are averaged over all objects as well.
-
-    Args:
-        clip: the backbone.
-        data: counting images to evaluate on.
-        train: counting images to fit the probe on.
+    prompts are averaged over all objects as well. The probe is fitted to ``train``.
 
     Returns:
         ``object_top1`` and ``color_top1`` accuracy over all names; ``bin_accuracy`` over the five

@@ -19,28 +19,19 @@ PREFETCH_FACTOR = 8
 
 
 class Batch(NamedTuple):
-    """One process's part of a batch.
+    """One process's part of a batch."""
 
-    Attributes:
-        images: ``(n, image_size, image_size, 3)`` uint8.
-        ids: ``(n, T)`` int64, truncated to the longest caption; the causal text encoder ignores
-            the padding anyway.
-        num_count_captions: captions of the whole batch that state the true count.
-    """
-
-    images: Tensor
+    images: Tensor  # (n, image_size, image_size, 3) uint8
+    # (n, T) int64, truncated to the longest caption; the causal text encoder ignores the padding.
     ids: Tensor
-    num_count_captions: int
+    num_count_captions: int  # captions of the whole batch that state the true count
 
 
 class PairLoader:
     """Batches of image-caption pairs; each depends on the config and the step alone.
 
-    Args:
-        config, captioner: of the run.
-        rank, world_size: index and number of processes that share each batch.
-        num_workers: captioning processes; None for all cores.
-        pin_memory: whether to pin batches for faster transfer to a GPU.
+    ``world_size`` processes share each batch, and each captions with ``num_workers`` processes;
+    None for all cores. Pinned batches are transferred faster to a GPU.
     """
 
     def __init__(

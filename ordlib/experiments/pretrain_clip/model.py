@@ -60,14 +60,9 @@ class CLIPWithPreprocessing(nn.Module):
         self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode image-caption pairs.
+        """Encode image-caption pairs as ``(n, D)`` features of unit norm; also return logit_scale.
 
-        Args:
-            images: ``(n, image_size, image_size, 3)`` uint8.
-            ids: ``(n, T)`` int64 token ids, padded with the EOS token.
-
-        Returns:
-            Image and text features, each ``(n, D)`` float32 of unit norm, and the logit scale.
+        Images are ``(n, image_size, image_size, 3)`` uint8, ids ``(n, T)``, padded with EOS.
         """
         pixels = images.permute(0, 3, 1, 2).contiguous().float()
         pixels = pixels.mul_(self.factor).add_(self.shift)
@@ -85,17 +80,11 @@ class CLIPWithPreprocessing(nn.Module):
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric contrastive loss of CLIP (Radford et al., 2021).
+    """Symmetric contrastive loss of CLIP (Radford et al., 2021), in nats; log N at chance level.
 
-    With several processes, the features of all are gathered with gradients. The loss is the same
-    in every process, and averaged gradients equal those of a single large batch.
-
-    Args:
-        image, text: ``(n, D)`` features of this process's pairs, of unit norm.
-        scale: logit scale.
-
-    Returns:
-        Mean cross-entropy in nats; log N at chance level for N pairs.
+    Image and text features are ``(n, D)`` of this process, of unit norm. With several processes,
+    those of all are gathered with gradients. The loss is the same in every process, and averaged
+    gradients equal those of a single large batch.
 
     References:
         Radford et al. (2021), Learning Transferable Visual Models From Natural Language

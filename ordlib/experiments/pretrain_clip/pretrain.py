@@ -15,7 +15,7 @@ from transformers.utils import logging
 from ...clip.preprocessing import PROCESSOR
 from ...utils.cache import atomic_write
 from ...utils.device import device_description, pick_dtype, versions
-from ..runs import command_line
+from ..results import command_line
 from .captioning import CaptionGenerator
 from .config import PretrainingConfig
 from .image_pool import ImagePool, render_pool
@@ -34,13 +34,9 @@ DATA_DESCRIPTION = "half of it counting, the rest dating, ageing and quality, sp
 
 
 def pretrain(
-    config: PretrainingConfig,
-    output: str | os.PathLike,
-    *,
-    checkpoint_minutes: float = 2.0,
-    num_workers: int | None = None,
-    on_step: StepCallback | None = None,
-) -> Path:
+    config: PretrainingConfig, output: str | os.PathLike, *, checkpoint_minutes: float = 2.0,
+    num_workers: int | None = None, on_step: StepCallback | None = None,
+) -> Path:  # fmt: skip
     """Pretrain a pico-clip and save it as a checkpoint.
 
     The training state is kept in ``OUTPUT.state.safetensors``. After an interruption the same call

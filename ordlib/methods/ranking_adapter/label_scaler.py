@@ -1,4 +1,4 @@
-"""Label standardization and score calibration."""
+"""Label standardization and calibration of scores."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -10,15 +10,15 @@ from ...tasks import OrdinalTask
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScaler:
-    """Standardize labels, and map scores back to labels by a calibrated line.
+    """Standardize labels, and convert scores to labels by linear calibration.
 
     Attributes:
-        mean, std: of the training labels; ``target = (label - mean) / std``.
-        slope, intercept: ``label = slope * score + intercept``.
+        mean, std: mean and standard deviation of the training labels.
+        slope, intercept: from score to label; at first a score is taken as a standardized label.
 
     Example:
         >>> scaler = LabelScaler.fit(np.array([2.0, 4.0]))
-        >>> scaler.transform(np.array([4.0])), scaler.inverse_transform(np.array([0.0]))
+        >>> scaler.standardize(np.array([4.0])), scaler.scores_to_labels(np.array([0.0]))
         (array([1.]), array([3.]))
     """
 
@@ -29,7 +29,7 @@ class LabelScaler:
 
     @classmethod
     def fit(cls, labels: np.ndarray) -> Self:
-        """Fit mean and std to ``(N,)`` training labels; scores are taken as standardized labels."""
+        """Fit mean and std to ``(N,)`` training labels."""
         mean, std = float(labels.mean()), float(labels.std())
         return cls(mean=mean, std=std, slope=std, intercept=mean)
 
@@ -46,10 +46,10 @@ class LabelScaler:
         slope = max(float(np.polyfit(scores, labels, 1)[0]), 0.0) if scores.std() > 0 else 0.0
         return replace(self, slope=slope, intercept=float(labels.mean() - slope * scores.mean()))
 
-    def transform(self, labels: np.ndarray) -> np.ndarray:
-        """Return ``(N,)`` standardized labels."""
+    def standardize(self, labels: np.ndarray) -> np.ndarray:
+        """Return ``(N,)`` standardized labels, ``(label - mean) / std``."""
         return (labels - self.mean) / self.std
 
-    def inverse_transform(self, scores: np.ndarray) -> np.ndarray:
-        """Return ``(N,)`` labels of scores, not clipped to the range of the task."""
+    def scores_to_labels(self, scores: np.ndarray) -> np.ndarray:
+        """Convert ``(N,)`` scores to labels, not clipped to the range of the task."""
         return self.slope * scores + self.intercept

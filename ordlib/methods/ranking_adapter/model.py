@@ -19,7 +19,7 @@ from ...tasks.templates import placeholder_names
 from ...utils.validation import check_choice
 from ..base import TrainableModule, eval_mode, seeded
 from .label_scaler import LabelScaler
-from .network import LAYERS, LearnableTokens, RankingAdapterNetwork
+from .network import NUM_LAYERS, LearnableTokens, RankingAdapterNetwork
 from .ood import MahalanobisOOD
 
 # Image encoders with fewer layers, such as pico-clip's, get an adapter of one layer.
@@ -32,11 +32,12 @@ class RankingAdapterConfig:
 
     Attributes:
         use_cls_token: whether CLIP's class token is used in addition to the patch tokens.
-        learnable_tokens: "vector", or "scalar" (as released, without effect).
-        tie_handling: of pairs with equal labels: "mask", "half" or "zero" (as released).
+        learnable_tokens: "vector" or "scalar"; see :class:`~.network.RankingAdapterNetwork`.
+        tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
+            "zero" (as in the released code).
         negative_ratio: share, in [0, 1), of a training batch that does not show the object of the
             prompt; for templates with placeholders only.
-        seed: of the initialization.
+        seed: random seed of the initialization.
     """
 
     use_cls_token: bool = True
@@ -71,7 +72,7 @@ class RankingAdapter(TrainableModule):
         net: the :class:`~.network.RankingAdapterNetwork`.
 
     Raises:
-        ValueError: no task, two tasks of one name, or an invalid option or template.
+        ValueError: no task, two tasks with the same name, or an invalid option or template.
 
     References:
         Yu et al. (2025), Ranking-aware adapter for text-driven image ordering with CLIP,
@@ -110,7 +111,7 @@ class RankingAdapter(TrainableModule):
             self.net = RankingAdapterNetwork(
                 clip.embed_dim,
                 clip.text_width,
-                layers=1 if depth < MIN_LAYERS_FOR_FULL_ADAPTER else LAYERS,
+                num_layers=1 if depth < MIN_LAYERS_FOR_FULL_ADAPTER else NUM_LAYERS,
                 learnable_tokens=self.options.learnable_tokens,
             )
             self.net.init_from_clip_projection(clip.model.text_projection.weight.float())
@@ -127,7 +128,7 @@ class RankingAdapter(TrainableModule):
         return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in tasks}
 
     def image_tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
-        """Return cached ``(N, P, D)`` visual tokens (float16, CPU), the class token first."""
+        """Return cached ``(N, P, D)`` image tokens (float16, CPU), the class token first."""
         tokens = cached_image_tokens(self.clip, data, batch_size)
         return tokens if self.options.use_cls_token else tokens[:, 1:]
 
@@ -138,9 +139,9 @@ class RankingAdapter(TrainableModule):
                 self._encoded_prompts[prompt] = self.clip.text_token_features([prompt])[0][0]
         return self._encoded_prompts[prompt]
 
-    def encode(self, patch_tokens: Tensor, text_tokens: Tensor) -> Tensor:
-        """Return ``(B, P, D)`` visual tokens conditioned on ``(T, W)`` text tokens."""
-        return self.net(patch_tokens, text_tokens)
+    def encode(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:
+        """Return ``(B, P, D)`` image tokens conditioned on ``(T, W)`` text tokens."""
+        return self.net(image_tokens, text_tokens)
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Return the dual loss of ``(B, P, D)`` tokens and ``(B,)`` standardized labels."""
@@ -153,7 +154,7 @@ class RankingAdapter(TrainableModule):
         ``template=None`` uses the task's first template for which all columns exist.
 
         Raises:
-            ValueError: another task, or a missing column.
+            ValueError: the adapter was not built for the task, or ``data.metadata`` lacks a column.
         """
         name, columns = data.task.name, data.metadata.columns
         if name not in self.tasks:
@@ -179,13 +180,13 @@ class RankingAdapter(TrainableModule):
             ``(N,)`` float64, in standard deviations of the training labels; higher ranks higher.
         """
         prompts = np.array(broadcast_prompts(prompts, len(data)))
-        patch_tokens = self.image_tokens(data, batch_size)
+        image_tokens = self.image_tokens(data, batch_size)
         scores = np.empty(len(data))
         with eval_mode(self):
             for prompt in dict.fromkeys(prompts.tolist()):
                 text_tokens = self.encode_prompt(prompt)
                 for rows in torch.as_tensor(np.flatnonzero(prompts == prompt)).split(batch_size):
-                    batch = patch_tokens[rows].to(self.clip.device).float()
+                    batch = image_tokens[rows].to(self.clip.device).float()
                     tokens = self.encode(batch, text_tokens)
                     scores[rows] = self.net.scores(tokens).double().cpu()
         return scores
@@ -199,7 +200,7 @@ class RankingAdapter(TrainableModule):
 
     def predict_from_scores(self, task: OrdinalTask, scores: np.ndarray) -> Prediction:
         """Return predictions for ``(N,)`` scores, clipped to the task's range."""
-        labels = self.label_scalers[task.name].inverse_transform(scores)
+        labels = self.label_scalers[task.name].scores_to_labels(scores)
         return task.decode_values(labels.clip(*task.range))
 
     def ood_score(
@@ -217,15 +218,15 @@ class RankingAdapter(TrainableModule):
             raise RuntimeError("this RankingAdapter has no OOD detectors: train it with fit first")
         features = self._ood_features(data, batch_size)
         detectors = self.ood_detectors.values() if task is None else [self.ood_detectors[task]]
-        return np.min([detector.distances(features) for detector in detectors], axis=0)
+        return np.min([detector.scores(features) for detector in detectors], axis=0)
 
     def _ood_features(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
-        # Without the class token, most portraits were in-distribution for counting.
-        first = int(self.options.use_cls_token)
-        chunks = [
-            torch.cat([tokens[:, :first].flatten(1), tokens[:, first:].float().mean(1)], 1)
-            for tokens in self.image_tokens(data, batch_size).split(batch_size)
-        ]
+        # With the mean patch token alone, the counting detector accepted most portraits.
+        num_cls_tokens = int(self.options.use_cls_token)
+        chunks = []
+        for tokens in self.image_tokens(data, batch_size).split(batch_size):
+            patch_mean = tokens[:, num_cls_tokens:].float().mean(1)
+            chunks.append(torch.cat([tokens[:, :num_cls_tokens].flatten(1), patch_mean], 1))
         return torch.cat(chunks).double().numpy()
 
     def fit_label_scalers(self, train: Sequence[ImageData]) -> None:
@@ -233,7 +234,7 @@ class RankingAdapter(TrainableModule):
         self.label_scalers |= {data.task.name: LabelScaler.fit(data.values) for data in train}
 
     def calibrate(self, val: Sequence[ImageData]) -> None:
-        """Fit the line from scores to labels of each task."""
+        """Fit each task's linear calibration from scores to labels."""
         for data in val:
             scores = self.predict_scores(data, self.prompts(data))
             scaler = self.label_scalers[data.task.name]
@@ -280,10 +281,10 @@ class RankingAdapter(TrainableModule):
 
 
 def broadcast_prompts(prompts: str | Sequence[str], count: int) -> list[str]:
-    """Return one prompt per image; raise ValueError if there are neither 1 nor ``count``."""
+    """Return one prompt per image; raise ValueError if a list has a length other than count."""
     prompts = [prompts] * count if isinstance(prompts, str) else list(prompts)
-    if len(prompts) != count:
-        raise ValueError(f"prompts: {len(prompts)} prompts for {count} images; pass 1 or {count}")
+    if (n := len(prompts)) != count:
+        raise ValueError(f"{n} prompts for {count} images: pass one string or a list of {count}")
     return prompts
 
 

@@ -10,8 +10,8 @@ from ...utils.validation import check_choice
 from .rank_attention import rank_attention
 
 LearnableTokens = Literal["vector", "scalar"]
-HEADS = 8
-LAYERS = 2
+MAX_HEADS = 8
+NUM_LAYERS = 2
 NUM_RELATIONAL_TOKENS = 16
 NUM_LEARNABLE_TOKENS = 32
 DROPOUT = 0.1
@@ -24,10 +24,11 @@ class RankingAdapterNetwork(nn.Module):
     """Ranking-aware adapter network: regression scores and pairwise ranking logits.
 
     Args:
-        width: d, width of the visual tokens; text tokens are projected to it.
+        width: width d of the image tokens; text tokens are projected to it.
         text_width: width of the text tokens.
-        layers: number of cross-modal blocks, and of encoder layers after them.
-        learnable_tokens: "vector" of width d, or "scalar" (released), which layer norm cancels.
+        num_layers: number of cross-modal blocks, and of encoder layers after them.
+        learnable_tokens: "vector", of width d, or "scalar" (as in the released code: one value
+            repeated over the width, which layer norm removes, so it has no effect).
 
     References:
         Yu et al. (2025), Ranking-aware adapter, arXiv:2412.06760, and the released code. Vectors as
@@ -45,37 +46,36 @@ class RankingAdapterNetwork(nn.Module):
         width: int,
         text_width: int,
         *,
-        layers: int = LAYERS,
+        num_layers: int = NUM_LAYERS,
         learnable_tokens: LearnableTokens = "vector",
     ) -> None:
         super().__init__()
         check_choice("learnable_tokens", learnable_tokens, get_args(LearnableTokens))
-        heads = max(n for n in range(1, HEADS + 1) if width % n == 0)
+        num_heads = max(n for n in range(1, MAX_HEADS + 1) if width % n == 0)
         token_width = width if learnable_tokens == "vector" else 1
         tokens = INIT_STD * torch.randn(NUM_LEARNABLE_TOKENS, token_width)
         self.learnable_tokens = nn.Parameter(tokens)
         self.text_projection = nn.Linear(text_width, width)
-        blocks = (_CrossModalBlock(width, heads) for _ in range(layers))
+        blocks = (_CrossModalBlock(width, num_heads) for _ in range(num_layers))
         self.cross_modal_blocks = nn.ModuleList(blocks)
         self.projection = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
-        encoder_layer = partial(nn.TransformerEncoderLayer, width, heads, width, DROPOUT)
-        encoder = (encoder_layer(batch_first=True) for _ in range(layers))
-        self.encoder = nn.ModuleList(encoder)
+        encoder_layer = partial(nn.TransformerEncoderLayer, width, num_heads, width, DROPOUT)
+        self.encoder = nn.ModuleList(encoder_layer(batch_first=True) for _ in range(num_layers))
         self.score_norm = nn.LayerNorm(width)
         self.score_head = _mlp_head(width, 2)
-        self.pairwise_head = _PairwiseRankHead(width, heads)
+        self.pairwise_head = _PairwiseRankHead(width, num_heads)
 
-    def forward(self, patch_tokens: Tensor, text_tokens: Tensor) -> Tensor:
-        """Condition ``(N, P, d)`` visual tokens on the ``(T, text_width)`` tokens of one prompt.
+    def forward(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:
+        """Condition ``(N, P, d)`` image tokens on the ``(T, text_width)`` tokens of one prompt.
 
         Returns ``(N, P, d)``; images do not interact.
         """
         text = self.text_projection(text_tokens)  # (T, d)
         text = torch.cat([self.learnable_tokens.expand(-1, text.shape[1]), text])
-        text = text.expand(len(patch_tokens), -1, -1)  # (N, 32 + T, d)
+        text = text.expand(len(image_tokens), -1, -1)  # (N, 32 + T, d)
         for block in self.cross_modal_blocks:
-            patch_tokens = block(patch_tokens, text)
-        tokens = self.projection(patch_tokens)
+            image_tokens = block(image_tokens, text)
+        tokens = self.projection(image_tokens)
         for layer in self.encoder:
             tokens = layer(tokens)
         return tokens
@@ -84,9 +84,10 @@ class RankingAdapterNetwork(nn.Module):
     def init_from_clip_projection(self, projection: Tensor) -> None:
         """Initialize from CLIP's ``(d, text_width)`` text projection.
 
-        Queries and keys of each cross-attention start as the same random rotation, so that
-        attention scores are inner products in CLIP's joint space: patches attend to similar words.
-        From a random start, it takes hundreds of steps until the object in the prompt matters.
+        Queries and keys of each cross-attention start from the same scaled random orthogonal
+        matrix: scores are inner products in CLIP's joint space, so image tokens attend to similar
+        words. With independent random initialization the network ignores the object in the prompt
+        for hundreds of steps.
         """
         self.text_projection.weight.copy_(projection)
         self.text_projection.bias.zero_()
@@ -101,18 +102,18 @@ class RankingAdapterNetwork(nn.Module):
         return self.score_head(self.score_norm(tokens).sum(1)).squeeze(-1)
 
     def pair_logits(self, tokens: Tensor) -> Tensor:
-        """Return ``(N, N)`` logits that i ranks above j; used in training only."""
+        """Return ``(N, N)`` logits that image i ranks above image j; used in training only."""
         return self.pairwise_head(tokens)
 
 
 class _CrossModalBlock(nn.Module):
-    """Self-attention over patches, cross-attention to text tokens, and an MLP after each."""
+    """Self-attention over image tokens, cross-attention to text tokens, and an MLP after each."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(5)])
-        self.self_attn = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.cross_attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.self_attn = nn.MultiheadAttention(width, num_heads, batch_first=True)
+        self.cross_attn = nn.MultiheadAttention(width, num_heads, batch_first=True)
         self.mlps = nn.ModuleList([_mlp(width) for _ in range(2)])
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
@@ -127,9 +128,9 @@ class _CrossModalBlock(nn.Module):
 class _PairwiseRankHead(nn.Module):
     """Pairwise ranking head: rank attention with learned relational tokens, then an MLP."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.num_heads = num_heads
         self.relational_tokens = nn.Parameter(INIT_STD * torch.randn(NUM_RELATIONAL_TOKENS, width))
         self.query_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.key_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
@@ -137,10 +138,10 @@ class _PairwiseRankHead(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(width), _mlp_head(width, 3))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        queries = self.query_proj(self.relational_tokens).unflatten(-1, (self.heads, -1))
-        keys = self.key_proj(tokens).unflatten(-1, (self.heads, -1))  # (N, P, H, W)
-        differences = rank_attention(queries, keys).flatten(-2)  # (N, N, d), summed over queries
-        # The projection applies to each query before the sum, so the bias counts once per query.
+        queries = self.query_proj(self.relational_tokens).unflatten(-1, (self.num_heads, -1))
+        keys = self.key_proj(tokens).unflatten(-1, (self.num_heads, -1))  # (N, P, H, C)
+        differences = rank_attention(queries, keys).flatten(-2)  # (N, N, d), summed over R tokens
+        # The projection applies to each relational token before the sum: one bias per token.
         projected = self.out_proj(differences) + (NUM_RELATIONAL_TOKENS - 1) * self.out_proj.bias
         return self.head(projected).squeeze(-1)
 
@@ -149,8 +150,8 @@ def _mlp(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
 
-def _mlp_head(width: int, layers: int) -> nn.Sequential:
+def _mlp_head(width: int, num_layers: int) -> nn.Sequential:
     parts: list[nn.Module] = []
-    for _ in range(layers):
+    for _ in range(num_layers):
         parts += [nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()]
     return nn.Sequential(*parts, nn.Linear(width, 1))

@@ -1,4 +1,4 @@
-"""Occlusion maps: contribution of each patch token to the score."""
+"""Occlusion maps: the contribution of each patch token to the score."""
 
 from collections.abc import Sequence
 from math import isqrt
@@ -19,13 +19,13 @@ def occlusion_map(
     prompts: str | Sequence[str],
     batch_size: int = 64,
 ) -> np.ndarray:
-    """Occlusion map: the drop of the score when one patch token is replaced by the mean patch.
+    """Occlusion map: the drop in score when one patch token is replaced by the mean patch token.
 
-    Values do not add up to the score, and redundant patches may all have small ones. Patch tokens
-    come from CLIP's image encoder, so each carries context from others. The class token is kept.
+    Values do not sum to the score; if several patches carry the same evidence, each may have a
+    small value. Each patch token carries context from other patches. The class token is kept.
 
     Args:
-        data: N images; each costs as much as scoring one image per patch.
+        data: N images; each needs one forward pass per patch, plus one.
         prompts: one prompt for all images, or N prompts.
         batch_size: occluded images per forward pass.
 
@@ -51,12 +51,12 @@ def occlusion_map(
 def _single_map(
     adapter: RankingAdapter, tokens: Tensor, prompt: str, batch_size: int
 ) -> np.ndarray:
-    first = int(adapter.options.use_cls_token)  # index of the first patch token
+    num_cls_tokens = int(adapter.options.use_cls_token)
     tokens = tokens.to(adapter.clip.device).float()
-    patches = torch.arange(first, len(tokens), device=tokens.device)
-    occluded = tokens.repeat(len(patches) + 1, 1, 1)  # the last row stays complete
-    occluded[patches - first, patches] = tokens[first:].mean(0)
+    patches = torch.arange(num_cls_tokens, len(tokens), device=tokens.device)
+    occluded = tokens.repeat(len(patches) + 1, 1, 1)  # the last one stays unchanged
+    occluded[patches - num_cls_tokens, patches] = tokens[num_cls_tokens:].mean(0)
     text = adapter.encode_prompt(prompt)
     scores = [adapter.net.scores(adapter.encode(c, text)) for c in occluded.split(batch_size)]
-    *without, complete = torch.cat(scores).double().cpu().numpy()
-    return (complete - np.array(without)).reshape(isqrt(len(patches)), -1)
+    *occluded_scores, full_score = torch.cat(scores).double().cpu().numpy()
+    return (full_score - np.array(occluded_scores)).reshape(isqrt(len(patches)), -1)

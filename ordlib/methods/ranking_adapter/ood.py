@@ -15,7 +15,7 @@ class MahalanobisOOD:
     Args:
         mean: ``(D,)`` mean of the training features.
         precision: ``(D, D)`` inverse of their covariance.
-        threshold: largest squared Mahalanobis distance that counts as in-distribution.
+        threshold: squared Mahalanobis distance above which an image is out of distribution.
 
     References:
         Lee et al. (2018), arXiv:1807.03888; shrinkage of Ledoit and Wolf (2004). The threshold from
@@ -24,7 +24,7 @@ class MahalanobisOOD:
     Example:
         >>> rng = np.random.default_rng(0)
         >>> detector = MahalanobisOOD.fit(rng.normal(size=(200, 4)), rng.normal(size=(100, 4)))
-        >>> bool(detector.distances(np.full((1, 4), 9.0))[0] > 1)
+        >>> bool(detector.scores(np.full((1, 4), 9.0))[0] > 1)
         True
     """
 
@@ -35,13 +35,13 @@ class MahalanobisOOD:
     def fit(cls, train: np.ndarray, held_out: np.ndarray) -> Self:
         """Fit mean and shrunk covariance to ``(N, D)`` training features.
 
-        The threshold is the 99.5 % quantile of the ``(V, D)`` held-out in-distribution features.
+        Threshold: the 0.995 quantile of the squared distances of ``(V, D)`` held-out features.
         """
         estimator = LedoitWolf().fit(train)
         threshold = np.quantile(estimator.mahalanobis(held_out), IN_DIST_QUANTILE)
         return cls(estimator.location_, estimator.precision_, float(threshold))
 
-    def distances(self, features: np.ndarray) -> np.ndarray:
-        """Return ``(N,)`` squared distances of ``(N, D)`` features, divided by the threshold."""
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return ``(N,)`` OOD scores: squared Mahalanobis distance divided by the threshold."""
         centered = features - self.mean
         return np.einsum("nd,de,ne->n", centered, self.precision, centered) / self.threshold

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from check_results import assert_passed, assert_wrong, table_tests
 
-from ordlib import losses
 from ordlib.course.checks import numclip as check
+from ordlib.losses import fcrc, ranking_weights
 from ordlib.tasks import load_task
 
 
@@ -22,11 +22,7 @@ def normalized(raw, bins, d, own=0):
     return weights
 
 
-def mean_one(bins, d):
-    return normalized(distances(bins, d), bins, d)
-
-
-def mean_one_by_loops(bins, d):
+def ranking_weights_by_loops(bins, d):
     rows = []
     for own in bins.tolist():
         total = sum(abs(own - j) for j in range(d))
@@ -35,27 +31,27 @@ def mean_one_by_loops(bins, d):
 
 
 def with_own(value):
-    return lambda bins, d: torch.where(distances(bins, d) == 0, value, mean_one(bins, d))
+    return lambda bins, d: torch.where(distances(bins, d) == 0, value, ranking_weights(bins, d))
 
 
 WEIGHTS = {
     "own bin of an image has weight 0, which removes the right answer": with_own(0),
     "own bin of an image has weight 0.3: put 1": with_own(0.3),
-    "as in sum_to_one": lambda b, d: mean_one(b, d) / (d - 1),
+    "as in sum_to_one": lambda b, d: ranking_weights(b, d) / (d - 1),
     "bare distances": distances,
     "take the absolute": lambda b, d: normalized((torch.arange(d) - b[:, None]).float(), b, d),
     "near bins weigh more": lambda b, d: normalized(d - distances(b, d), b, d, own=d),
     "the further a bin,": lambda b, d: normalized(1 / distances(b, d).clamp(min=1), b, d, own=1),
-    "is the last bin missing": lambda b, d: mean_one(b, int(b.max()) + 1),
-    "transpose it": lambda b, d: mean_one(b, d).T,
-    "give (B, d)": lambda b, d: mean_one(b, d).sum(1),
+    "is the last bin missing": lambda b, d: ranking_weights(b, int(b.max()) + 1),
+    "transpose it": lambda b, d: ranking_weights(b, d).T,
+    "give (B, d)": lambda b, d: ranking_weights(b, d).sum(1),
     "do not divide by it": lambda b, d: 1 / distances(b, d),
     "over the images": lambda b, d: (d - 1) * distances(b, d) / distances(b, d).sum(0),
-    "image of bin 1, bin 0 has weight 0.571; yours is 1.071": lambda b, d: mean_one(b, d) + 0.5,
+    "image of bin 1, bin 0 has weight 0.571; yours is 1.071": lambda b, d: (
+        ranking_weights(b, d) + 0.5),
 }  # fmt: skip
 
 
-# ---------------------------------------------------------------- skewed_bins
 COUNTING = load_task("counting")
 # Of a hundred: 30 ones, 20 twos, 15 threes, 15 fours, 8 sevens, 7 elevens, 5 twenties.
 COUNTS = np.repeat([1, 2, 3, 4, 7, 11, 20], [30, 20, 15, 15, 8, 7, 5])
@@ -124,7 +120,7 @@ REGRESSORS = {
 
 # ---------------------------------------------------------------- negative_logits
 def row(logits, own):
-    return mean_one(torch.tensor([own]), len(logits))[0].to(logits.dtype)
+    return ranking_weights(torch.tensor([own]), len(logits))[0].to(logits.dtype)
 
 
 def cross_entropy(logits, own):
@@ -132,7 +128,7 @@ def cross_entropy(logits, own):
 
 
 def released(logits, own):
-    return cross_entropy(row(logits, own) * logits, own)
+    return fcrc(logits[None], torch.tensor([own]), "released")
 
 
 def set_own(weights, own, value):
@@ -154,17 +150,16 @@ RELEASED = {
 
 
 def released_by_loops(logits, own):
-    weights = mean_one_by_loops(torch.tensor([own]), 5)[0]
+    weights = ranking_weights_by_loops(torch.tensor([own]), 5)[0]
     weighted = [weight * logit for weight, logit in zip(weights, logits.tolist(), strict=True)]
     return np.log(sum(np.exp(s - weighted[own]) for s in weighted))
 
 
 RIGHT = {
-    check.ranking_weights: [mean_one, mean_one_by_loops, losses.ranking_weights],
+    check.ranking_weights: [ranking_weights, ranking_weights_by_loops],
     check.broken_regressor: [value, value_by_einsum],
-    check.negative_logits: [released, released_by_loops,
-                            lambda s, c: losses.fcrc(s[None], torch.tensor([c]), "released")],
-}  # fmt: skip
+    check.negative_logits: [released, released_by_loops],
+}
 WRONG = {check.ranking_weights: WEIGHTS, check.broken_regressor: REGRESSORS,
          check.negative_logits: RELEASED}  # fmt: skip
 

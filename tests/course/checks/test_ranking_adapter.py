@@ -220,7 +220,6 @@ BATCHES = {
 }  # fmt: skip
 
 
-# ---------------------------------------------------------------- all
 RIGHT = {
     check.shortcut: [shortcut, by_loops, by_softmax_of_two],
     check.antisymmetry: [largest, largest_by_loops, lambda pairs: largest(pairs).item()],

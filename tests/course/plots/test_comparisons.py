@@ -17,15 +17,13 @@ FEW_SHOT = pd.DataFrame({
     "method": ["NumCLIP"] * 4 + ["CoOp"] * 3, "shots": [8, 8, 1, 1, 1, 2, 8], "task": "counting",
     "seed": [0, 1, 0, 1, 0, 0, 0], "mae": [1.0, 2.0, 3.0, 5.0, 3.5, 3.0, 2.5],
 })  # fmt: skip
-SCALING = pd.DataFrame(
-    [
-        (form, mode, number, factor * step * number**power, factor * number)
-        for form, power, factor in (("pairwise", 2, 1.0), ("shortcut", 1, 0.1))
-        for mode, step in (("forward", 1), ("forward+backward", 3))
-        for number in (64, 16)
-    ],
-    columns=["form", "pass", "num_images", "seconds", "peak_mib"],
-)
+_ROWS = [
+    (form, mode, number, factor * step * number**power, factor * number)
+    for form, power, factor in (("pairwise", 2, 1.0), ("shortcut", 1, 0.1))
+    for mode, step in (("forward", 1), ("forward+backward", 3))
+    for number in (64, 16)
+]
+SCALING = pd.DataFrame(_ROWS, columns=["form", "pass", "num_images", "seconds", "peak_mib"])
 
 
 def test_method_comparison_shows_every_seed_and_the_mean():
@@ -115,7 +113,6 @@ def test_scaling_plot_annotates_the_ratio_at_the_largest_common_number():
         (SCALING.assign(peak_mib=None), "peak_mib", "peak_mib: the table has no value"),
         (pd.concat([SCALING, SCALING]), "seconds", "pass forward, num_images 64: has more than"),
     ],
-    ids=["quantity", "column", "empty", "duplicates"],
 )
 def test_scaling_plot_rejects_invalid_input(table, quantity, message):
     with pytest.raises(ValueError, match=message):

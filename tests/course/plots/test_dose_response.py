@@ -25,9 +25,8 @@ def test_dose_response_shows_every_model_without_overlap(axis, column):
     expected = sorted(zip(TABLE[column].tolist(), TABLE["count_accuracy"].tolist(), strict=True))
     np.testing.assert_allclose(dots(ax), expected)
     ax.figure.canvas.draw()
-    pixels = np.array([
-        tuple(drawn.get_offset_transform().transform(xy).round(2))
-        for drawn in ax.collections for xy in drawn.get_offsets()
+    pixels = np.concatenate([
+        d.get_offset_transform().transform(d.get_offsets()).round(2) for d in ax.collections
     ])  # fmt: skip
     assert len(set(pixels[:, 0])) == len(TABLE)
     assert all(ax.bbox.contains(*xy) for xy in pixels)
@@ -71,7 +70,6 @@ def test_dose_response_draws_several_metrics_in_different_colors():
         (TABLE, {"metric": "acuracy"}, "no column 'acuracy'; it has condition"),
         (TABLE.query("condition != 'dose'"), {}, "no model of the condition 'dose'"),
     ],
-    ids=["axis", "metric", "condition"],
 )
 def test_dose_response_rejects_invalid_input(table, kwargs, message):
     with pytest.raises(ValueError, match=message):

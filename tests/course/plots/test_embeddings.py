@@ -124,7 +124,6 @@ def test_figures_of_features_ignore_rounding_noise(jitter):
         ([[1, 0], [0, 0]], r"features\[1\]"),
         (torch.tensor([[torch.nan, 0], [0, 1]]), r"features\[0\]"),
     ],
-    ids=["one", "names", "zero", "nan"],
 )
 def test_figures_of_features_reject_invalid_features(features, message):
     with pytest.raises(ValueError, match=message):

@@ -17,10 +17,8 @@ def make_data(values, name="counting", size=(8, 8)):
     """Image k has the constant value k."""
     shades = np.arange(len(values), dtype=np.uint8)[:, None, None, None]
     images = np.broadcast_to(shades, (len(values), *size, 3)).copy()
-    return ImageData(
-        task=load_task(name), images=images, values=np.array(values, float),
-        metadata=pd.DataFrame({"n": range(len(values))}), fingerprint="k", split="val",
-    )  # fmt: skip
+    metadata = pd.DataFrame({"n": range(len(values))})
+    return ImageData(load_task(name), images, np.array(values, float), metadata, "k", "val")
 
 
 def test_contact_sheet_fills_rows():
@@ -83,7 +81,6 @@ def test_ranking_strip_accepts_wide_images_and_equal_labels_between_ranks():
         ([1, np.nan, 2], 12, r"scores\[1\] = nan"),
         ([1, 2, 3], 1, "num_images = 1"),
     ],
-    ids=["shape", "nan", "num_images"],
 )
 def test_ranking_strip_rejects_invalid_input(scores, num_images, message):
     with pytest.raises(ValueError, match=message):

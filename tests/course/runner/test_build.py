@@ -1,5 +1,3 @@
-"""Build notebooks; one fixture executes a kernel."""
-
 import shutil
 from pathlib import Path
 
@@ -37,13 +35,11 @@ def test_build_uncomments_magics_reversibly(source, tmp_path):
 
 
 def test_build_folds_solution_cells_in_jupyterlab_and_colab(source):
-    cells = build(source).cells
-    folded = [cell for cell in cells if "jupyter" in cell.metadata]
-    assert len(folded) == 2
-    assert folded == [c for c in cells if "BEGIN SOLUTION" in c.source and c.cell_type == "code"]
-    for cell in folded:
-        assert cell.metadata == builder.SOLUTION_METADATA
-        assert cell.source.startswith("# @title Solution\n")
+    code = [cell for cell in build(source).cells if cell.cell_type == "code"]
+    solutions = [cell for cell in code if "BEGIN SOLUTION" in cell.source]
+    assert solutions == [cell for cell in code if "jupyter" in cell.metadata]
+    assert [cell.metadata for cell in solutions] == [builder.SOLUTION_METADATA] * 2
+    assert all(cell.source.startswith("# @title Solution\n") for cell in solutions)
 
 
 def test_build_derives_cell_ids_from_content(source):

@@ -48,12 +48,11 @@ def test_async_channel_of_jupyter_misses_the_reply():
 
 
 def test_polling_channel_raises_empty_after_the_timeout():
-    async def wait() -> float:
-        context = zmq.asyncio.Context()
-        start = time.monotonic()
-        with pytest.raises(Empty):
-            await PollingChannel(context.socket(zmq.DEALER), Session()).get_msg(timeout=0.3)
-        context.destroy(linger=0)
-        return time.monotonic() - start
+    async def wait() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as socket:
+            await PollingChannel(socket, Session()).get_msg(timeout=0.3)
 
-    assert 0.2 < asyncio.run(wait()) < 2
+    start = time.monotonic()
+    with pytest.raises(Empty):
+        asyncio.run(wait())
+    assert 0.2 < time.monotonic() - start < 2

@@ -1,11 +1,15 @@
-"""Every rule passes on a valid notebook, and fails on a modified copy."""
+"""Every rule passes on all notebooks of the course, and fails on a modified copy."""
 
 import json
+from pathlib import Path
 
 import pytest
 from course_demo import NAME, make_project, pretend_executed
 
 from ordlib.course.runner import lint
+
+HOME = Path(__file__).parents[3] / "notebooks"
+NOTEBOOKS = sorted(path.stem for path in (HOME / "source").glob("*.py"))
 
 
 @pytest.fixture
@@ -116,3 +120,15 @@ def test_lint_rule_detects(valid, rule, change, message):
 def test_all_lint_rules_are_tested():
     rules = {rule.__name__.removeprefix("check_") for rule in lint.LINT_RULES}
     assert rules == {rule for rule, _, _ in BREAKS}
+
+
+@pytest.mark.parametrize("folder", [HOME, HOME / "labs"], ids=["notebooks", "labs"])
+def test_every_source_of_the_course_has_a_notebook_and_a_lab(folder):
+    assert NOTEBOOKS
+    assert sorted(path.stem for path in folder.glob("*.ipynb")) == NOTEBOOKS
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("rule", lint.LINT_RULES, ids=lambda rule: rule.__name__)
+def test_lint_rule_accepts_the_notebooks_of_the_course(name, rule):
+    assert list(rule(lint.NotebookFiles(HOME / f"{name}.ipynb"))) == []

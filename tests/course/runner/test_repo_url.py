@@ -42,8 +42,8 @@ def test_rewrite_changes_all_own_urls_and_no_others(project):
 
 
 def test_rewrite_completes_a_partial_move(project):
-    for name in ("pyproject.toml", "CITATION.cff"):
-        move(project / name)
+    move(project / "pyproject.toml")
+    move(project / "CITATION.cff")
     assert len(rewrite(project)) == 4
 
 

@@ -1,5 +1,3 @@
-"""Run minimal notebooks with real kernels."""
-
 import json
 import os
 import re
@@ -8,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import nbformat
@@ -43,10 +42,6 @@ def write(folder, name, *codes):
     path = folder / f"{name}.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), path)
     return path
-
-
-def by_name(runs):
-    return sorted(runs, key=lambda outcome: outcome.name)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +119,7 @@ def test_run_executes_in_parallel_and_starts_no_more_after_a_failure(tmp_path):
     write(tmp_path, "02_never", SAVE)
     paths, calls = sorted(tmp_path.glob("*.ipynb")), []
     runs = run(paths, tmp_path / "out", jobs=2, on_cell=lambda *args: calls.append(args))
-    good, bad, never = by_name(runs)
+    good, bad, never = sorted(runs, key=attrgetter("name"))
     assert (good.status, bad.status, never.status) == ("ok", "failed", "not run")
     assert str(bad.failure).endswith("ValueError: rank 21")
     assert good.results == {"seed": 0, "mae": 0.25}
@@ -134,7 +129,8 @@ def test_run_executes_in_parallel_and_starts_no_more_after_a_failure(tmp_path):
 def test_run_reports_a_killed_process_and_keeps_going(tmp_path):
     path = write(tmp_path, "00_kills", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
     other = write(tmp_path, "01_good", SAVE)
-    killed, good = by_name(run([path, other], tmp_path / "out", jobs=2, keep_going=True))
+    runs = run([path, other], tmp_path / "out", jobs=2, keep_going=True)
+    killed, good = sorted(runs, key=attrgetter("name"))
     assert "was killed" in killed.failure.error
     assert good.status == "ok"
 
@@ -194,13 +190,11 @@ def test_parse_parameters_uses_the_declared_types(project):
 @pytest.mark.parametrize(
     ("names", "selected"),
     [
-        ([], ["00_a", "01_b", "02_c", "10_d"]),
-        (["02", "00"], ["00_a", "02_c"]),
-        (["0"], ["00_a", "01_b", "02_c"]),
-        (["01_b.ipynb", "01"], ["01_b"]),
+        ([], ["00_a", "01_b", "02_c", "10_d"]), (["02", "00"], ["00_a", "02_c"]),
+        (["0"], ["00_a", "01_b", "02_c"]), (["01_b.ipynb", "01"], ["01_b"]),
         (["notebooks/source/10_d.py"], ["10_d"]),
     ],
-)
+)  # fmt: skip
 def test_select_notebooks_selects_by_prefix_in_course_order(names, selected):
     paths = [Path(f"{name}.ipynb") for name in ("01_b", "00_a", "02_c", "10_d")]
     assert [path.stem for path in select_notebooks(paths, names)] == selected

@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +8,8 @@ from ordlib.tasks import load_task
 
 
 @pytest.fixture(autouse=True)
-def clean_session(tmp_path, monkeypatch):
+def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="session")
@@ -23,20 +20,6 @@ def clip(tiny_clip_folder):
 @pytest.fixture
 def data(noise_images):
     """Seven different images, sorted by label."""
-    return ImageData(
-        task=load_task("counting"), images=np.stack(noise_images), values=np.arange(1.0, 8),
-        metadata=pd.DataFrame({"plural": ["stars", "photos"] * 3 + ["stars"]}),
-        fingerprint="seven", split="val",
-    )  # fmt: skip
-
-
-@pytest.fixture
-def record_calls(monkeypatch):
-    """Replace a drawing function by one that records its arguments."""
-
-    def record(module, name):
-        calls = []
-        monkeypatch.setattr(module, name, lambda *args, **kwargs: calls.append((*args, kwargs)))
-        return calls
-
-    return record
+    images, values = np.stack(noise_images), np.arange(1.0, 8)
+    metadata = pd.DataFrame({"plural": ["stars", "photos"] * 3 + ["stars"]})
+    return ImageData(load_task("counting"), images, values, metadata, "seven", "val")

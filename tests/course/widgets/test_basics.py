@@ -1,4 +1,5 @@
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 from figures import title
@@ -19,12 +20,12 @@ def test_simulate_predictions_has_the_given_error_distribution():
     assert abs(missed.std() - 1) < 0.05
 
 
-def test_explore_predictor_redraws(data, record_calls):
+def test_explore_predictor_redraws(data, monkeypatch):
     ax = widgets.draw_predictor(data.values, COUNTING, bias=0, spread=0, hits=0)
     assert "MAE 0.00 objects   accuracy 1.00" in title(ax)
-    calls = record_calls(basics, "draw_predictor")
+    monkeypatch.setattr(basics, "draw_predictor", draw := Mock())
     widgets.explore_predictor(data.values, COUNTING).children[0].children[2].value = 0.8
-    assert [kwargs["hits"] for *_, kwargs in calls] == [0.3, 0.8]
+    assert [call.kwargs["hits"] for call in draw.call_args_list] == [0.3, 0.8]
 
 
 def test_draw_rank_shows_images_or_a_message(data):
@@ -34,13 +35,14 @@ def test_draw_rank_shows_images_or_a_message(data):
     assert "no image is labelled 20" in title(widgets.draw_rank(data, 19))
 
 
-def test_explore_datasets_resets_the_rank(data, record_calls):
-    calls = record_calls(basics, "draw_rank")
+def test_explore_datasets_resets_the_rank(data, monkeypatch):
+    monkeypatch.setattr(basics, "draw_rank", draw := Mock())
     other = replace(data, task=DATING, values=np.arange(7.0) % 5)
     box = widgets.explore_datasets({"counting": data, "dating": other})
     menu, ranks = box.children[0].children
     ranks.value = 12
     menu.value = "dating"
     assert ranks.max == 4
-    assert calls[-1] == (other, 0, {})
-    assert all(dataset is data or rank <= 4 for dataset, rank, _ in calls)
+    calls = [call.args for call in draw.call_args_list]
+    assert calls[-1] == (other, 0)
+    assert all(dataset is data or rank <= 4 for dataset, rank in calls)

@@ -4,9 +4,8 @@ import json
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from commands import run
 
-from ordlib.cli import app
 from ordlib.experiments.benchmarks import rank_attention as benchmark
 from ordlib.experiments.results import load_results
 
@@ -42,8 +41,7 @@ def test_records_cover_every_form_pass_and_number_of_images(table):
 
 def test_results_make_writes_table_with_shipped_columns(tmp_path):
     path = tmp_path / "new" / "table.json"
-    result = CliRunner().invoke(app, ["results", "make", "rank_attention", "--output", str(path)])
-    assert result.exit_code == 0, result.output
+    result = run("results", "make", "rank_attention", "--output", path)
     assert result.output == f"wrote {path}\n"
     stored = json.loads(path.read_text("utf-8"))
     shipped = load_results("rank_attention")

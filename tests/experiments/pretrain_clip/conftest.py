@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from pretraining_runs import TINY
 from transformers import CLIPTokenizer
 
 from ordlib.experiments.pretrain_clip import image_pool
-from ordlib.experiments.pretrain_clip.config import PicoCLIPConfig, PretrainingConfig
+from ordlib.experiments.pretrain_clip.config import PretrainingConfig
 from ordlib.experiments.pretrain_clip.image_pool import ImagePool, render_pool
 from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
-
-TINY = PicoCLIPConfig("tiny", 64, 16, 32, 1, 32, 1, 24)
 
 
 @pytest.fixture(scope="module", autouse=True)

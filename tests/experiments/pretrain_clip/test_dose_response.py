@@ -4,9 +4,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from commands import fail, run
+from pretraining_runs import interrupt
 
-from ordlib.cli import app
 from ordlib.experiments.pretrain_clip import dose_response as module
 from ordlib.experiments.pretrain_clip import image_pool
 from ordlib.experiments.pretrain_clip.config import PretrainingConfig
@@ -14,16 +14,12 @@ from ordlib.experiments.pretrain_clip.dose_response import Condition, conditions
 from ordlib.experiments.pretrain_clip.pretrain import pretrain
 
 METRICS = {
-    "object_top1": 0.5,
-    "count_accuracy": 0.25,
-    "count_mae": 4.5,
-    "count_spearman": 0.125,
+    "object_top1": 0.5, "count_accuracy": 0.25, "count_mae": 4.5, "count_spearman": 0.125,
     "probe_mae": 2.0,
-}
+}  # fmt: skip
 
 
-class Stop(Exception):
-    """Interrupts a run."""
+MAKE = ("results", "make", "dose_response")
 
 
 def changes(config: PretrainingConfig, other: PretrainingConfig) -> dict:
@@ -32,15 +28,9 @@ def changes(config: PretrainingConfig, other: PretrainingConfig) -> dict:
 
 
 def test_conditions_are_ordered_by_seed():
-    first, *_ = folders = [
-        f"{name}-{seed}"
-        for seed in (0, 1)
-        for name in (
-            *("dose-0", "dose-0.003", "dose-0.01", "dose-0.03", "dose-0.1", "dose-0.5"),
-            *("distractor-numbers-0.03", "twice-the-samples-0.03"),
-        )
-    ]
-    assert first == "dose-0-0"
+    doses = [f"dose-{fraction}" for fraction in ("0", "0.003", "0.01", "0.03", "0.1", "0.5")]
+    names = [*doses, "distractor-numbers-0.03", "twice-the-samples-0.03"]
+    folders = [f"{name}-{seed}" for seed in (0, 1) for name in names]
     for extra_seeds, expected in ((1, folders[:-2]), (2, folders)):
         found = conditions(PretrainingConfig(), seeds=2, extra_seeds=extra_seeds)
         assert [condition.folder for condition in found] == expected
@@ -110,13 +100,7 @@ def test_run_condition_returns_a_row_and_caches_it(pool, condition, calls, tmp_p
 
 
 def test_run_condition_resumes(pool, condition, calls, tmp_path):
-    def stop(state):
-        if state.step == 2:
-            raise Stop
-
-    settings = {"checkpoint_minutes": 0, "num_workers": 1, "on_step": stop}
-    with pytest.raises(Stop):
-        pretrain(condition.config, tmp_path / condition.folder, **settings)
+    interrupt(condition.config, tmp_path / condition.folder, step=2)
     run_condition(condition, tmp_path)
     evaluated = ("evaluate", condition.folder, "eval_images", "counting")
     assert calls == [(condition.folder, 3), evaluated]
@@ -137,10 +121,9 @@ def test_run_condition_rejects_checkpoint_of_another_config(
         run_condition(replace(condition, config=replace(condition.config, **change)), tmp_path)
 
 
-def make(output: Path, *options: str, **settings: int):
-    """Invoke the command with settings."""
-    words = ["results", "make", "dose_response", "--output", str(output), *options]
-    return CliRunner().invoke(app, [*words, *setting_options(**settings)])
+def make(output: Path, *options: object, **settings: int):
+    """Run the command with settings."""
+    return run(*MAKE, "--output", output, *options, *setting_options(**settings))
 
 
 def setting_options(**values: int) -> list[str]:
@@ -150,10 +133,9 @@ def setting_options(**values: int) -> list[str]:
 def test_make_pretrains_evaluates_and_writes(config, pool, calls, tmp_path, monkeypatch):
     monkeypatch.setitem(module.SIZES, "small", config.size)
     monkeypatch.setattr(module, "COUNT_CAPTION_FRACTIONS", (0.0, 0.03))
-    path, options = tmp_path / "table.json", ["--work-dir", str(tmp_path / "work"), "--seeds", "1"]
+    path, options = tmp_path / "table.json", ["--work-dir", tmp_path / "work", "--seeds", "1"]
     sizes = {"samples_seen": 48, "num_images": 96, "batch_size": 24}
     result = make(path, *options, **sizes)
-    assert result.exit_code == 0, result.output
     assert result.output.strip().splitlines()[-1] == f"wrote {path}"
     steps = [name for name, *_ in calls if name != "evaluate"]
     others = ("dose-0-0", "dose-0.03-0", "distractor-numbers-0.03-0")
@@ -168,8 +150,7 @@ def test_make_pretrains_evaluates_and_writes(config, pool, calls, tmp_path, monk
     ]
     calls.clear()
     monkeypatch.setattr(module, "render_pool", None)  # nothing is rendered for cached rows
-    again = make(path, *options, **sizes)
-    assert again.exit_code == 0, again.output
+    make(path, *options, **sizes)
     assert not calls
     assert json.loads(path.read_text("utf-8")) == table
 
@@ -192,32 +173,25 @@ def requested(monkeypatch) -> list[Condition]:
 
 def test_make_sorts_rows(requested, tmp_path):
     path = tmp_path / "table.json"
-    result = make(path, "--seeds", "3")
-    assert result.exit_code == 0, result.output
+    make(path, "--seeds", "3")
     assert [condition.config.seed for condition in requested] == [0] * 8 + [1] * 8 + [2] * 8
     assert [condition.name for condition in requested[::8]] == ["twice the samples"] * 3
     rows = json.loads(path.read_text("utf-8"))["records"]
-    fractions = (0.0, 0.003, 0.01, 0.03, 0.1, 0.5)
-    expected = [("distractor numbers", 0.03, seed) for seed in range(3)]
-    expected += [("dose", fraction, seed) for fraction in fractions for seed in range(3)]
-    expected += [("twice the samples", 0.03, seed) for seed in range(3)]
-    assert [tuple(row.values()) for row in rows] == expected
+    doses = [("dose", fraction) for fraction in (0.0, 0.003, 0.01, 0.03, 0.1, 0.5)]
+    cells = [("distractor numbers", 0.03), *doses, ("twice the samples", 0.03)]
+    assert [tuple(row.values()) for row in rows] == [(*c, seed) for c in cells for seed in range(3)]
 
 
 def test_make_writes_a_command_that_reproduces_the_table(requested, tmp_path):
     path = tmp_path / "table.json"
     sizes = {"extra_seeds": 1, "samples_seen": 9000, "num_images": 6000, "batch_size": 30}
-    options = ["--work-dir", str(tmp_path), "--num-jobs", "1", "--seeds", "2"]
-    result = make(path, *options, **sizes)
-    assert result.exit_code == 0, result.output
+    make(path, "--work-dir", tmp_path, "--num-jobs", "1", "--seeds", "2", **sizes)
     stored = json.loads(path.read_text("utf-8"))
     assert stored["description"] == module.DESCRIPTION
     first, words = list(requested), shlex.split(stored["command"])
-    settings = setting_options(**sizes)
-    assert words == ["ordlib", "results", "make", "dose_response", "--seeds", "2", *settings]
+    assert words == ["ordlib", *MAKE, "--seeds", "2", *setting_options(**sizes)]
     requested.clear()
-    result = CliRunner().invoke(app, [*words[1:], "--output", str(path)])
-    assert result.exit_code == 0, result.output
+    run(*words[1:], "--output", path)
     assert requested == first
     assert len(requested) == 14
     used = {(c.config.batch_size, c.config.num_images, c.config.size.name) for c in requested}
@@ -228,13 +202,11 @@ def test_make_writes_a_command_that_reproduces_the_table(requested, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"samples_seen": 10}, "samples_seen = 10: must be >= batch_size = 128"),
-        ({"num_images": 4000}, "num_images = 4000: must be a multiple of 3000"),
+        ("samples_seen=10", "samples_seen = 10: must be >= batch_size = 128"),
+        ("num_images=4000", "num_images = 4000: must be a multiple of 3000"),
     ],
 )
 def test_make_fails_with_one_line(setting, message, tmp_path, monkeypatch):
     monkeypatch.setattr(image_pool, "BLOCK", 500)
-    result = make(tmp_path / "table.json", **setting)
-    assert result.exit_code == 1
-    assert len(result.output.strip().splitlines()) == 1
-    assert message in result.output
+    output = fail(message, *MAKE, "--output", tmp_path / "table.json", "--set", setting)
+    assert len(output.splitlines()) == 1

@@ -4,9 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as processes
 import torch.nn.functional as F
+from training_runs import run_on_two_processes
 
 from ordlib import load_clip
 from ordlib.experiments.pretrain_clip.model import CLIPWithPreprocessing, contrastive_loss
@@ -45,28 +44,28 @@ def test_forward_text_attention_is_causal(clip, attention):
     before = clip.model.config._attn_implementation
     clip.model.set_attn_implementation(attention)
     model, ids = CLIPWithPreprocessing(clip.model), clip.tokenize(PROMPTS).ids
-    images = torch.zeros(3, 64, 64, 3, dtype=torch.uint8)
-    changed = ids.clone()
+    images, changed = torch.zeros(3, 64, 64, 3, dtype=torch.uint8), ids.clone()
     changed[1, 4:] = 5
     torch.testing.assert_close(model(images, ids)[1], model(images, changed)[1])
     clip.model.set_attn_implementation(before)
 
 
+@torch.no_grad()
 def test_clamp_logit_scale_limits_to_100(clip):
-    model, before = CLIPWithPreprocessing(clip.model), clip.model.logit_scale.clone()
-    with torch.no_grad():
-        clip.model.logit_scale.fill_(9.0)
-    model.clamp_logit_scale()
-    assert clip.model.logit_scale.exp().item() == pytest.approx(100)
-    with torch.no_grad():
-        clip.model.logit_scale.copy_(before)
+    scale = clip.model.logit_scale
+    before = scale.clone()
+    scale.fill_(9.0)
+    CLIPWithPreprocessing(clip.model).clamp_logit_scale()
+    assert scale.exp().item() == pytest.approx(100)
+    scale.copy_(before)
 
 
-def pairs(count: int = 6, width: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def pairs() -> list[torch.Tensor]:
+    """Six image features, six text features and a scale."""
     generator = torch.Generator().manual_seed(1)
-    image, text = torch.randn(2, count, width, generator=generator, dtype=torch.float64)
-    unit = [x / x.norm(dim=1, keepdim=True) for x in (image, text)]
-    return *(x.requires_grad_() for x in unit), torch.tensor(7.0, dtype=torch.float64)
+    features = torch.randn(2, 6, 5, generator=generator, dtype=torch.float64)
+    scale = torch.tensor(7.0, dtype=torch.float64)
+    return [x.requires_grad_() for x in (*F.normalize(features, dim=-1), scale)]
 
 
 def naive_loss(image: list[list[float]], text: list[list[float]], scale: float) -> float:
@@ -86,24 +85,16 @@ def test_contrastive_loss_equals_naive_loop():
     assert contrastive_loss(image, text, scale).item() == pytest.approx(expected, rel=1e-12)
 
 
-def _loss_of_rank(rank: int, folder: str) -> None:
-    store = f"file://{folder}/store"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    image, text, scale = pairs()
-    part = slice(3 * rank, 3 * rank + 3)
-    scale.requires_grad_()
+def sharded_loss(rank: int) -> dict[str, torch.Tensor]:
+    (image, text, scale), part = pairs(), slice(3 * rank, 3 * rank + 3)
     loss = contrastive_loss(image[part], text[part], scale)
     loss.backward()
-    result = {"loss": loss.detach(), "image": image.grad, "text": text.grad, "scale": scale.grad}
-    torch.save(result, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return {"loss": loss.detach(), "image": image.grad, "text": text.grad, "scale": scale.grad}
 
 
 def test_contrastive_loss_of_two_processes_equals_one(tmp_path: Path):
-    processes.spawn(_loss_of_rank, (str(tmp_path),), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+    ranks = run_on_two_processes(sharded_loss, tmp_path)
     image, text, scale = pairs()
-    scale.requires_grad_()
     loss = contrastive_loss(image, text, scale)
     loss.backward()
     for result in ranks:

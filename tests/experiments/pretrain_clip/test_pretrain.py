@@ -2,15 +2,17 @@ import hashlib
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import ANY, Mock, call
 
 import numpy as np
 import pytest
 import torch
+from commands import fail, run
+from pretraining_runs import interrupt
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from ordlib import load_clip
-from ordlib.cli import app
 from ordlib.experiments.pretrain_clip import pretrain as module
 from ordlib.experiments.pretrain_clip import trainer
 from ordlib.experiments.pretrain_clip.captioning import CaptionGenerator
@@ -23,19 +25,6 @@ from ordlib.experiments.pretrain_clip.model import (
 )
 from ordlib.experiments.pretrain_clip.pretrain import pretrain, reproduce_command
 from ordlib.experiments.pretrain_clip.tokenizer import build_tokenizer
-
-
-class Stop(Exception):
-    """Interrupts a run."""
-
-
-def interrupt(config: PretrainingConfig, output, step: int) -> None:
-    def stop(state):
-        if state.step == step:
-            raise Stop
-
-    with pytest.raises(Stop):
-        pretrain(config, output, checkpoint_minutes=0, num_workers=1, on_step=stop)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +136,7 @@ def test_pretrain_stops_on_divergence_and_keeps_the_state(pool, config, tmp_path
     interrupt(config, tmp_path / "x", 1)
     state = tmp_path / "x.state.safetensors"
     before = state.read_bytes()
-    nan = lambda *_: torch.tensor(float("nan"), requires_grad=True)  # noqa: E731
+    nan = Mock(return_value=torch.tensor(float("nan"), requires_grad=True))
     monkeypatch.setattr(trainer, "contrastive_loss", nan)
     with pytest.raises(FloatingPointError, match=r"loss = nan: .* step 2; lower --learning-rate"):
         pretrain(config, tmp_path / "x", checkpoint_minutes=0, num_workers=1)
@@ -155,16 +144,10 @@ def test_pretrain_stops_on_divergence_and_keeps_the_state(pool, config, tmp_path
 
 
 @pytest.fixture
-def requested(monkeypatch) -> dict:
+def requested(monkeypatch) -> Mock:
     """Record the arguments of pretrain; nothing is trained."""
-    arguments = {}
-
-    def record(config: PretrainingConfig, output, *, on_step, **settings):
-        arguments.update(config=config, output=str(output), **settings)
-        return output
-
-    monkeypatch.setattr(module, "pretrain", record)
-    return arguments
+    monkeypatch.setattr(module, "pretrain", Mock(return_value="x"))
+    return module.pretrain
 
 
 def test_reproduce_command_round_trips(requested):
@@ -172,21 +155,18 @@ def test_reproduce_command_round_trips(requested):
         count_caption_fraction=0.003, distractor_number_fraction=0.4, seed=2, learning_rate=3e-4,
         precision="float32",
     )  # fmt: skip
-    words = shlex.split(reproduce_command(config, "my pico"))
-    assert words[:2] == ["ordlib", "pretrain"]
-    result = CliRunner().invoke(app, words[1:])
-    assert result.exit_code == 0, result.output
-    assert (requested["config"], requested["output"]) == (config, "my pico")
+    program, *words = shlex.split(reproduce_command(config, "my pico"))
+    assert program == "ordlib"
+    run(*words)
+    assert requested.call_args.args == (config, Path("my pico"))
 
 
 def test_command_pretrain_defaults(requested):
-    result = CliRunner().invoke(app, ["pretrain", "--output", "x"])
-    assert result.exit_code == 0, result.output
-    default = {"config": PretrainingConfig(), "output": "x"}
-    assert requested == default | {"checkpoint_minutes": 2.0, "num_workers": None}
-    options = ["--checkpoint-minutes", "0.5", "--num-workers", "3", "--size", "small"]
-    CliRunner().invoke(app, ["pretrain", "--output", "x", *options])
-    assert requested == default | {"checkpoint_minutes": 0.5, "num_workers": 3}
+    given = ["--checkpoint-minutes", "0.5", "--num-workers", "3", "--size", "small"]
+    for options, minutes, num_workers in (([], 2.0, None), (given, 0.5, 3)):
+        run("pretrain", "--output", "x", *options)
+        more = {"checkpoint_minutes": minutes, "num_workers": num_workers, "on_step": ANY}
+        assert requested.call_args == call(PretrainingConfig(), Path("x"), **more)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +178,6 @@ def test_command_pretrain_defaults(requested):
     ],
 )
 def test_command_pretrain_fails_with_one_line(options, message, tmp_path):
-    result = CliRunner().invoke(app, ["pretrain", *options, "--output", str(tmp_path / "x")])
-    assert result.exit_code == 1
-    assert len(result.output.strip().splitlines()) == 1
-    assert message in result.output
+    output = fail(message, "pretrain", *options, "--output", tmp_path / "x")
+    assert len(output.splitlines()) == 1
     assert not list(tmp_path.iterdir())

@@ -24,9 +24,9 @@ def test_fit_standardizes_labels():
     std = math.sqrt(sum((label - 4) ** 2 for label in LABELS) / 4)
     assert (scaler.mean, scaler.intercept) == (4, 4)
     assert scaler.std == scaler.slope == pytest.approx(std)
-    targets = scaler.transform(LABELS)
+    targets = scaler.standardize(LABELS)
     assert targets == pytest.approx([(label - 4) / std for label in LABELS])
-    assert scaler.inverse_transform(targets) == pytest.approx(LABELS)
+    assert scaler.scores_to_labels(targets) == pytest.approx(LABELS)
 
 
 def test_from_task_range_assumes_uniform_labels():
@@ -46,7 +46,7 @@ def test_calibrated_is_least_squares_line():
     scaler = before.calibrated(scores, labels)
     slope, intercept = least_squares(scores.tolist(), labels.tolist())
     assert (scaler.slope, scaler.intercept) == pytest.approx((slope, intercept))
-    assert scaler.inverse_transform(scores) == pytest.approx(slope * scores + intercept)
+    assert scaler.scores_to_labels(scores) == pytest.approx(slope * scores + intercept)
     # Standardized targets do not change.
     assert (scaler.mean, scaler.std) == (before.mean, before.std)
 
@@ -55,10 +55,10 @@ def test_calibrated_is_least_squares_line():
 def test_calibrated_predicts_mean_without_rising_line(scores):
     scaler = LabelScaler.from_task_range(load_task("counting"))
     scaler = scaler.calibrated(np.array(scores), LABELS)
-    assert scaler.inverse_transform(np.array([-9.0, 0.0, 9.0])) == pytest.approx([4, 4, 4])
+    assert scaler.scores_to_labels(np.array([-9.0, 0.0, 9.0])) == pytest.approx([4, 4, 4])
 
 
-def test_inverse_transform_is_not_clipped():
+def test_scores_to_labels_is_not_clipped():
     scaler = LabelScaler.from_task_range(load_task("dating"))
-    low, high = scaler.inverse_transform(np.array([-9.0, 9.0]))
+    low, high = scaler.scores_to_labels(np.array([-9.0, 9.0]))
     assert low < 0 < 4 < high

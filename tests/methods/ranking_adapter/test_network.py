@@ -33,8 +33,8 @@ def test_pair_logits_equal_reference_attention(net, patches, text, monkeypatch):
     tokens, head = net(patches, text), net.pairwise_head
     logits = net.pair_logits(tokens)
     assert not torch.allclose(logits, -logits.T, atol=1e-3)
-    queries = head.query_proj(head.relational_tokens).unflatten(-1, (head.heads, -1))
-    keys = head.key_proj(tokens).unflatten(-1, (head.heads, -1))
+    queries = head.query_proj(head.relational_tokens).unflatten(-1, (head.num_heads, -1))
+    keys = head.key_proj(tokens).unflatten(-1, (head.num_heads, -1))
     # As in the paper, each query is projected before the sum, so the bias counts once per query.
     values = [pairwise_rank_attention(query[None], keys).flatten(-2) for query in queries]
     expected = head.head(sum(head.out_proj(value) for value in values)).squeeze(-1)
@@ -56,10 +56,10 @@ def test_network_refuses_unknown_learnable_tokens():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_layers_is_depth_of_both_blocks(layers, patches, text):
-    net, calls = make_net(layers=layers).eval(), []
-    assert len(net.cross_modal_blocks) == len(net.encoder) == layers
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_num_layers_is_depth_of_both_blocks(num_layers, patches, text):
+    net, calls = make_net(num_layers=num_layers).eval(), []
+    assert len(net.cross_modal_blocks) == len(net.encoder) == num_layers
     for layer in (*net.cross_modal_blocks, *net.encoder):
         layer.register_forward_hook(lambda module, *_: calls.append(module))
     assert net(patches, text).shape == patches.shape

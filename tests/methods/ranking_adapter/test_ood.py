@@ -13,7 +13,7 @@ def detector() -> MahalanobisOOD:
     return MahalanobisOOD.fit(make_features(2000, 0), make_features(1000, 1))
 
 
-def test_distances_equal_naive_quadratic_form():
+def test_scores_equal_naive_quadratic_form():
     mean, threshold = np.array([1.0, -2.0]), 4.0
     precision = np.array([[2.0, 0.5], [0.5, 3.0]])
     features = np.array([[1.0, -2.0], [2.0, 0.0], [-3.0, 1.5]])
@@ -24,13 +24,13 @@ def test_distances_equal_naive_quadratic_form():
             for e in range(2):
                 total += (row[d] - mean[d]) * precision[d, e] * (row[e] - mean[e])
         expected.append(total / threshold)
-    distances = MahalanobisOOD(mean, precision, threshold).distances(features)
-    np.testing.assert_allclose(distances, expected)
+    scores = MahalanobisOOD(mean, precision, threshold).scores(features)
+    np.testing.assert_allclose(scores, expected)
 
 
-def test_distances_of_held_out_images_rarely_exceed_1(detector):
-    assert (detector.distances(make_features(1000, 1)) > 1).sum() == 5
-    assert (detector.distances(make_features(1000, 2)) > 1).mean() < 0.02
+def test_scores_of_held_out_images_rarely_exceed_1(detector):
+    assert (detector.scores(make_features(1000, 1)) > 1).sum() == 5
+    assert (detector.scores(make_features(1000, 2)) > 1).mean() < 0.02
 
 
 def test_fit_takes_threshold_from_held_out_images():
@@ -39,15 +39,15 @@ def test_fit_takes_threshold_from_held_out_images():
     np.testing.assert_allclose(wide.threshold, 4 * narrow.threshold, rtol=0.1)
 
 
-def test_distances_are_largest_along_directions_of_low_variance(detector):
-    distances = detector.distances(detector.mean + 2 * np.eye(3))
-    assert distances[0] < 0.1 < distances[1] < 1 < distances[2]
-    np.testing.assert_allclose(detector.distances(detector.mean[None]), 0, atol=1e-12)
+def test_scores_are_largest_along_directions_of_low_variance(detector):
+    scores = detector.scores(detector.mean + 2 * np.eye(3))
+    assert scores[0] < 0.1 < scores[1] < 1 < scores[2]
+    np.testing.assert_allclose(detector.scores(detector.mean[None]), 0, atol=1e-12)
 
 
 def test_fit_works_with_fewer_images_than_features():
     rng = np.random.default_rng(0)
     detector = MahalanobisOOD.fit(rng.normal(size=(10, 40)), rng.normal(size=(10, 40)))
-    near, far = detector.distances(np.stack([detector.mean, np.full(40, 9.0)]))
+    near, far = detector.scores(np.stack([detector.mean, np.full(40, 9.0)]))
     assert near == pytest.approx(0, abs=1e-9)
     assert 1 < far < np.inf
