@@ -17,7 +17,8 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
 
-# Prefix of the parameter name -> parameter group: "adapter" is CLIP-Adapter, all else "head".
+# Prefix of the parameter name -> parameter group. "adapter" is CLIP-Adapter; all other parameters,
+# such as NumCLIP's regressor, are in "head".
 PARAM_GROUPS = {
     "image_encoder.encoder.": "image_encoder",
     "image_encoder.adapter.": "adapter",
@@ -70,7 +71,9 @@ class TrainableModule(nn.Module, ABC):
             tensor.copy_(state[name])
 
     def save_pretrained(self, folder: str | os.PathLike, card: dict | None = None) -> None:
-        """Save the trainable parameters, the config and a model card; overwrites a checkpoint.
+        """Save the trainable parameters, the config and a model card as a component.
+
+        Overwrites a component in the folder.
 
         Example:
             >>> import tempfile
@@ -108,8 +111,8 @@ class TrainableModule(nn.Module, ABC):
         """Load a model that :meth:`save_pretrained` wrote.
 
         Raises:
-            FileNotFoundError: the folder contains no checkpoint.
-            ValueError: the checkpoint belongs to another method or backbone, or is damaged.
+            FileNotFoundError: the folder contains no component.
+            ValueError: the component belongs to another method or backbone, or is damaged.
         """
         config, state = load_checkpoint(folder)
         method, backbone = config["method"], config["backbone"]

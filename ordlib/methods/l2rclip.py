@@ -168,8 +168,8 @@ class L2RCLIPConfig(PromptConfig):
     Attributes:
         attention_over, rank_pos_embed, alpha, tune_alpha: as in :class:`RankFormer`;
             ``attention_over="off"``: no RankFormer.
-        pairwise_loss: "both" (tightness and diversity), "tightness", "diversity", "batch" or "off";
-            see :func:`~ordlib.losses.l2rclip_loss`.
+        pairwise_loss: "both" (tightness and diversity), "tightness", "diversity", "batch" (between
+            the images of a batch) or "off"; see :func:`~ordlib.losses.l2rclip_loss`.
         pairwise_weight, gamma, contrastive_weight: weights of the pairwise loss, of diversity in
             it, and of the contrastive loss.
         tune_prompts: whether to train context and rank embeddings. False trains only the image
@@ -208,10 +208,14 @@ class L2RCLIPConfig(PromptConfig):
 class L2RCLIP(PromptMethod):
     """L2RCLIP: prompts refined by :class:`RankFormer`, ordinal pairwise loss (Wang et al., 2023).
 
-    Two training stages: prompts on cached image features, then the image encoder with frozen
-    prompts; ``TrainingConfig(prompt_epochs=...)`` sets the length of the first. For one stage
-    alone, use ``image_encoder="frozen"``, or ``image_encoder="lora", tune_prompts=False,
-    attention_over="off"``. Derived in notebook 03.
+    ``loss = CE + contrastive_weight * SupCon + pairwise_weight * L_pair``, where SupCon is the
+    supervised contrastive loss between image and text features, in both directions.
+
+    Two training stages: prompts and CLIP-Adapter on cached image features, then image encoder and
+    CLIP-Adapter with frozen prompts; ``TrainingConfig(prompt_epochs=...)`` sets the length of the
+    first. For the first stage alone, use ``image_encoder="frozen"``; for the second alone, with the
+    prompts of the template, ``image_encoder="lora", tune_prompts=False, attention_over="off"``.
+    Derived in notebook 03.
 
     Args:
         clip, task: as in :class:`~ordlib.methods.base.OrdinalMethod`.

@@ -19,7 +19,8 @@ from .prompt_learner import PromptLearner, RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 BinAnchor = Literal["midpoint", "edge"]
-# The released code's divisor 1 + tanh(.) can reach 0; clamped, it halves or doubles at most.
+# The released code's divisor 1 + tanh(.) can reach 0; clamped, it at most doubles or halves an
+# anchor.
 DIVISOR_CLAMP = (0.5, 2.0)
 INIT_STD = 0.001
 
@@ -31,15 +32,16 @@ class NumCLIPConfig(PromptConfig):
     Attributes:
         fcrc_form: form of the fine-grained cross-modal ranking-based contrastive (FCRC) loss:
             "paper", "released" or "plain"; see :func:`~ordlib.losses.fcrc`.
-        fcrc_norm: "mean_one" or "sum_to_one", of the weights of the paper form.
+        fcrc_norm: normalization of each image's weights of the negative bins in the form "paper":
+            to "mean_one" or to "sum_to_one".
         text_to_image_loss: whether to add :func:`~ordlib.losses.text_to_image_kl`.
         regressor: whether to train a :class:`Regressor`; otherwise a prediction is the expectation
-            of the anchors under the bin probabilities.
+            of the numeric values of the bins (anchors; see ``bin_anchor``).
         bin_anchor: numeric value of a bin: its "midpoint" (as in YearCLIP's description of NumCLIP)
             or lower "edge" (released code).
         tune_bin_embeddings: whether to train the embeddings of the bin phrases.
         tune_context: whether to train the context; with ``n_ctx`` it is always trained. The
-            released code trains it for aesthetics only.
+            released code trains it only on the image aesthetics data set.
 
     Raises:
         ValueError: an unknown form, norm or anchor.
@@ -75,8 +77,8 @@ class NumCLIP(PromptMethod):
     References:
         Du et al. (2024), Teach CLIP to develop a number sense for ordinal regression,
         arXiv:2408.03574: bins, their phrases, FCRC. Released code: CLIP-Adapter, regressor, term
-        weights, text-to-image KL. YearCLIP, arXiv:2512.21337: midpoints, the paper form of FCRC.
-        Ours: the clamped divisor, values scaled to 0-1, LoRA.
+        weights, text-to-image KL. YearCLIP, arXiv:2512.21337, which restates NumCLIP:
+        midpoints, the form "paper" of FCRC. Ours: the clamped divisor, values scaled to 0-1, LoRA.
 
     Example:
         >>> from ordlib import load_clip, load_task
@@ -147,17 +149,18 @@ class NumCLIP(PromptMethod):
         return np.array_equal(bins, np.arange(self.task.num_bins))
 
     def _predict_normalized(self, logits: Tensor) -> Tensor:
-        """Return ``(B,)`` predictions, scaled so that the range of the task is 0 to 1."""
+        """Return ``(B,)`` predictions, where the lowest rank is 0 and the highest 1."""
         if self.regressor is None:
             return logits.softmax(1) @ self.anchors
         return self.regressor(logits, self.anchors)
 
 
 class Regressor(nn.Module):
-    """NumCLIP's regressor: expectation of the bin anchors, each divided by a learned factor.
+    """NumCLIP's regressor: expectation of the bin anchors, each divided by a predicted factor.
 
     ``y = sum_j p_j a_j / clamp(1 + tanh(MLP(s))_j)`` with logits s, ``p = softmax(s)`` and anchors
-    a, for K = ``num_bins`` bins. Derived in notebook 02.
+    a, for K = ``num_bins`` bins: an MLP predicts the factors from the logits. Derived in
+    notebook 02.
 
     References:
         NumCLIP's released code, including layer sizes and initialization. Ours: the clamp.
@@ -185,7 +188,7 @@ class Regressor(nn.Module):
 
 
 def _anchors(task: OrdinalTask, bin_anchor: BinAnchor) -> Tensor:
-    """Return the ``(K,)`` float32 values of the bins, scaled so that the task's range is 0 to 1."""
+    """Return the ``(K,)`` float32 values of the bins; the lowest rank is 0, the highest 1."""
     low, high = task.range
     bin_values = task.bin_midpoints() if bin_anchor == "midpoint" else np.array(task.bin_edges)
     return torch.tensor((bin_values - low) / (high - low), dtype=torch.float32)

@@ -53,7 +53,10 @@ class PromptMethod(OrdinalMethod):
 
     @torch.no_grad()
     def predict_from_features(self, features: Tensor) -> Prediction:
-        """Return predictions with probabilities, decoded by ``task.decode_probabilities``."""
+        """Return predictions with probabilities.
+
+        The value is the expectation over the ranks, unless ``task.decode`` says argmax.
+        """
         probabilities = self.logits(features).double().softmax(1)
         return self.task.decode_probabilities(probabilities.cpu().numpy())
 
@@ -70,7 +73,10 @@ def rank_only_fields(task: OrdinalTask) -> dict:
 
 
 def clip_logits(clip: ClipBackbone, image_features: Tensor, text_features: Tensor) -> Tensor:
-    """Return ``(B, M)`` cosines times ``logit_scale``, in float32 even under autocast."""
+    """Return ``(B, M)`` cosines times ``clip.logit_scale``, in float32 even under autocast.
+
+    The scale is the exponential of CLIP's parameter, about 100 for OpenAI's models.
+    """
     with torch.autocast(image_features.device.type, enabled=False):
         image = F.normalize(image_features.float(), dim=-1)
         text = F.normalize(text_features.float(), dim=-1)

@@ -78,7 +78,7 @@ def _fit_two_stages(
     folder: Path | None,
     progress: bool,
 ) -> pd.DataFrame:
-    """Train prompts on cached features, then image encoder and CLIP-Adapter with frozen prompts."""
+    """Train all but the image encoder on cached features, then it and CLIP-Adapter only."""
     stage1_model, path = model.with_frozen_encoder(), folder and folder / STAGE1_CHECKPOINT_NAME
     stage_config = _stage_config(config, config.prompt_epochs, {"image_encoder"})
     trainer = OrdinalTrainer(stage1_model, train, val, stage_config, path)

@@ -77,7 +77,7 @@ def sample_ranking_batches(
     """
     rng = np.random.default_rng([seed, epoch])
     cumulative_sizes = np.cumsum([len(data) for data in train.values()])
-    # Systematic sampling: each task gets its proportional number of steps, even if there are few.
+    # Systematic sampling: each task gets its share of the steps, also in an epoch of few steps.
     offsets = (np.arange(steps) + rng.random()) / steps * cumulative_sizes[-1]
     task_names = np.array(list(train))[np.searchsorted(cumulative_sizes, offsets, "right")]
     return [_sample_batch(adapter, train[t], batch_size, rng) for t in rng.permutation(task_names)]
@@ -123,7 +123,10 @@ def _sample_with_negatives(
     negative_ratio: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and labels; positives match the values, negatives (label 0) contain none."""
+    """Return rows and labels.
+
+    Positives match all placeholder values; negatives (label 0) contain none of them.
+    """
     metadata = data.metadata
     wanted = pd.Series(placeholder_values)
     matches = (metadata[wanted.index] == wanted).all(axis=1).to_numpy()

@@ -26,7 +26,7 @@ from .config import TrainingConfig
 from .distributed import all_gather_with_grad
 from .sampling import epoch_batches, prefetch
 
-DROPOUT_STREAM = 1  # for another random stream than that of the batches, [seed, epoch]
+DROPOUT_STREAM = 1  # seed [seed, epoch, 1]: another stream than that of the batches
 
 
 @dataclass
@@ -34,7 +34,7 @@ class TrainerState:
     """Trainer state, JSON-serializable."""
 
     epoch: int = 0  # epochs done
-    best_epoch: int | None = None  # 0: the initial state; None: the metric was never defined
+    best_epoch: int | None = None  # 0: initial weights (stage 2); None: no defined metric
     best_metric: float | None = None  # best value of the monitored metric
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)  # one row per epoch

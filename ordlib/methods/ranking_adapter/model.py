@@ -32,7 +32,8 @@ class RankingAdapterConfig:
 
     Attributes:
         use_cls_token: whether CLIP's class token is used in addition to the patch tokens.
-        learnable_tokens: "vector" or "scalar"; see :class:`~.network.RankingAdapterNetwork`.
+        learnable_tokens: form of the learned tokens before the text tokens, "vector" or "scalar";
+            see :class:`~.network.RankingAdapterNetwork`.
         tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
             "zero" (as in the released code).
         negative_ratio: share, in [0, 1), of a training batch that does not show the object of the
@@ -128,12 +129,18 @@ class RankingAdapter(TrainableModule):
         return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in tasks}
 
     def image_tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
-        """Return cached ``(N, P, D)`` image tokens (float16, CPU), the class token first."""
+        """Return cached ``(N, P, D)`` image tokens in CLIP's joint space, the class token first.
+
+        They are float16, on the CPU.
+        """
         tokens = cached_image_tokens(self.clip, data, batch_size)
         return tokens if self.options.use_cls_token else tokens[:, 1:]
 
     def encode_prompt(self, prompt: str) -> Tensor:
-        """Return the ``(T, W)`` text tokens of a prompt, encoded once."""
+        """Return the ``(T, W)`` text tokens of a prompt; cached.
+
+        They are the last hidden states of the text encoder, before its projection.
+        """
         if prompt not in self._encoded_prompts:
             with torch.no_grad():
                 self._encoded_prompts[prompt] = self.clip.text_token_features([prompt])[0][0]
@@ -144,7 +151,12 @@ class RankingAdapter(TrainableModule):
         return self.net(image_tokens, text_tokens)
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Return the dual loss of ``(B, P, D)`` tokens and ``(B,)`` standardized labels."""
+        """Return the dual loss (regression of the scores plus pairwise ranking).
+
+        Args:
+            tokens: ``(B, P, D)``, from :meth:`encode`.
+            targets: ``(B,)`` standardized labels.
+        """
         scores, logits = self.net.scores(tokens).float(), self.net.pair_logits(tokens).float()
         return dual_loss(scores, logits, targets, tie_handling=self.options.tie_handling)
 

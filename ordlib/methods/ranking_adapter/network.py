@@ -27,8 +27,9 @@ class RankingAdapterNetwork(nn.Module):
         width: width d of the image tokens; text tokens are projected to it.
         text_width: width of the text tokens.
         num_layers: number of cross-modal blocks, and of encoder layers after them.
-        learnable_tokens: "vector", of width d, or "scalar" (as in the released code: one value
-            repeated over the width, which layer norm removes, so it has no effect).
+        learnable_tokens: form of the 32 learned tokens before the text tokens: "vector", of width
+            d, or "scalar" (as in the released code: one value repeated over the width, which layer
+            norm removes, so it has no effect).
 
     References:
         Yu et al. (2025), Ranking-aware adapter, arXiv:2412.06760, and the released code. Vectors as
@@ -85,9 +86,9 @@ class RankingAdapterNetwork(nn.Module):
         """Initialize from CLIP's ``(d, text_width)`` text projection.
 
         Queries and keys of each cross-attention start from the same scaled random orthogonal
-        matrix: scores are inner products in CLIP's joint space, so image tokens attend to similar
-        words. With independent random initialization the network ignores the object in the prompt
-        for hundreds of steps.
+        matrix: attention logits are then scaled inner products in CLIP's joint space, so image
+        tokens attend to similar words. With independent random initialization the network ignores
+        the object in the prompt for hundreds of steps.
         """
         self.text_projection.weight.copy_(projection)
         self.text_projection.bias.zero_()
@@ -141,7 +142,7 @@ class _PairwiseRankHead(nn.Module):
         queries = self.query_proj(self.relational_tokens).unflatten(-1, (self.num_heads, -1))
         keys = self.key_proj(tokens).unflatten(-1, (self.num_heads, -1))  # (N, P, H, C)
         differences = rank_attention(queries, keys).flatten(-2)  # (N, N, d), summed over R tokens
-        # The projection applies to each relational token before the sum: one bias per token.
+        # The released code projects each of the R tokens, then sums: its sum has R biases.
         projected = self.out_proj(differences) + (NUM_RELATIONAL_TOKENS - 1) * self.out_proj.bias
         return self.head(projected).squeeze(-1)
 
