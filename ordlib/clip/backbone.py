@@ -225,7 +225,9 @@ def load_clip(
         )
     # Read before the cast: half precision would round OpenAI's scale of 100 to 100.03.
     scale = model.logit_scale.exp().item()
+    _raise_if_not_finite(model, f"{folder}: the weights are damaged")
     model = model.to(device, dtype)
+    _raise_if_not_finite(model, f"{folder}: {dtype} is too small for the weights, use float32")
     return ClipBackbone(os.fspath(name), folder, model, tokenizer, preprocessor, scale)
 
 
@@ -244,6 +246,12 @@ def _load_model(folder: Path) -> CLIPModel:
             "download or save the checkpoint again"
         )
     return model
+
+
+def _raise_if_not_finite(model: CLIPModel, problem: str) -> None:
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f"{problem}: {name} contains NaN or infinite values")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,7 @@ def cached_image_features(
 
     Raises:
         ValueError: the backbone's weights have changed since loading.
+        FloatingPointError: a feature is NaN or infinite; the message names the image.
     """
     return _cached(clip, data, batch_size, "image", clip.image_features, torch.float32)
 
@@ -61,7 +63,9 @@ def _cached(
             batch = encode(pixels)
             if features is None:
                 features = torch.empty(len(data), *batch.shape[1:], dtype=dtype)
-            features[done : done + len(batch)] = batch.to("cpu", dtype)
+            batch = batch.to("cpu", dtype)
+            _raise_if_not_finite(batch, data, done, clip.dtype)
+            features[done : done + len(batch)] = batch
             done += len(batch)
     try:
         with atomic_write(path) as temporary:
@@ -69,3 +73,18 @@ def _cached(
     except (OSError, SafetensorError) as error:
         warnings.warn(f"cannot cache the features in {path}: {error}", stacklevel=3)
     return features
+
+
+def _raise_if_not_finite(
+    features: torch.Tensor, data: "ImageData", start: int, dtype: torch.dtype
+) -> None:
+    """Raise FloatingPointError that names the first image with a NaN or infinite feature."""
+    finite = features.flatten(1).isfinite().all(1)
+    if not finite.all():
+        row = start + int(finite.int().argmin())
+        image = data.images[row]
+        name = str(image) if isinstance(image, Path) else f"image {row}"
+        advice = "check the backbone's weights"
+        if dtype != torch.float32:
+            advice = "load the backbone in higher precision, with dtype=torch.float32"
+        raise FloatingPointError(f"features of {name} are NaN or infinite in {dtype}: {advice}")

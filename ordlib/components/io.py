@@ -47,7 +47,7 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
-        ValueError: the weights do not match the hash in the config.
+        ValueError: the weights do not match the hash in the config, or are NaN or infinite.
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
@@ -60,9 +60,16 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]
             "download or train the component again"
         )
     try:
-        return config, load(weights)
+        tensors = load(weights)
     except SafetensorError as error:
         raise ValueError(f"{folder / WEIGHTS}: not a safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{folder / WEIGHTS}: {name} contains NaN or infinite values; train the component "
+                "again"
+            )
+    return config, tensors
 
 
 def read_json(path: Path) -> dict:

@@ -27,6 +27,7 @@ def load_folder(
     group_column: str | None = None,
     group_pattern: str | None = None,
     split_column: str | None = None,
+    split_pattern: str | None = None,
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
     first_label: int | None = None,
@@ -48,6 +49,7 @@ def load_folder(
             group, such as in ``r"person(\d+)_"``, is the group.
         split_column: column of existing splits; the default for class folders in split folders
             (train, val, test).
+        split_pattern: regular expression as ``group_pattern``, for the split.
         splits: fractions of new splits, such as ``{"train": 0.8, "test": 0.2}``, stratified by
             rank; groups stay together.
         seed: random seed of new splits.
@@ -65,8 +67,8 @@ def load_folder(
         >>> import tempfile
         >>> from PIL import Image
         >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ("a.png", "b.png"):
-        ...     Image.new("RGB", (64, 64)).save(root / name)
+        >>> for name, color in {"a.png": "red", "b.png": "blue"}.items():
+        ...     Image.new("RGB", (64, 64), color).save(root / name)
         >>> _ = (root / "counts.csv").write_text("file,n\\na.png,3\\nb.png,7\\n")
         >>> columns = {"image_column": "file", "label_column": "n"}
         >>> load_folder(root, "counts.csv", "counting", **columns)
@@ -74,18 +76,18 @@ def load_folder(
         >>> load_folder(root, "counts.csv", "counting", **columns, splits={"a": 0.5, "b": 0.5})["a"]
         ImageData(counting, a: 1 image, labels ... to ...)
     """
-    if group_column is not None and group_pattern is not None:
-        raise ValueError("group_column and group_pattern exclude each other; give one")
     task = _task(task)
     root = _image_folder(path)
     columns = (image_column, label_column)
     table = read_labels(root, _label_file(root, labels), *columns, task.label_names)
-    if labels is None and split_column is None and "split" in table.metadata:
+    if labels is None and split_column is split_pattern is None and "split" in table.metadata:
         split_column = "split"
-    if split_column is not None and splits is not None:
+    groups = _column_or_match(table, "group", group_column, group_pattern)
+    split_names = _column_or_match(table, "split", split_column, split_pattern)
+    if split_names is not None and splits is not None:
         raise ValueError("splits = ...: there are splits already; drop splits=, or split_column=")
-    groups = _groups(table, group_column, group_pattern)
-    split_names = None if split_column is None else _merge_cases(table.column(split_column))
+    groups = None if groups is None else _merge_numbers(groups)
+    split_names = None if split_names is None else _merge_cases(split_names)
     files, values = validate_samples(root, table, task, (groups, split_names), first_label)
     data = ImageData(
         task=task,
@@ -135,24 +137,27 @@ def _label_file(root: Path, labels: object) -> object:
     raise FileNotFoundError(f"labels = {str(labels)!r}: no such file in {root} or {Path.cwd()}")
 
 
-def _groups(table: LabelTable, column: str | None, pattern: str | None) -> pd.Series | None:
-    if column is not None:
-        return _merge_numbers(table.column(column))
+def _column_or_match(
+    table: LabelTable, kind: str, column: str | None, pattern: str | None
+) -> pd.Series | None:
+    """Group or split of each entry, from a column or from its path; None without either."""
     if pattern is None:
-        return None
+        return None if column is None else table.column(column)
+    if column is not None:
+        raise ValueError(f"{kind}_column and {kind}_pattern exclude each other; give one")
     try:
         regex = re.compile(pattern)
     except re.error as error:
         raise ValueError(
-            f"group_pattern = {pattern!r}: invalid regular expression: {error}"
+            f"{kind}_pattern = {pattern!r}: invalid regular expression: {error}"
         ) from error
     if not regex.groups:
-        raise ValueError(f"group_pattern = {pattern!r}: has no capture group; add parentheses")
+        raise ValueError(f"{kind}_pattern = {pattern!r}: has no capture group; add parentheses")
     found = [regex.search(path) for path in table.paths]
     unmatched = [path for path, match in zip(table.paths, found, strict=True) if not match]
     if unmatched:
-        raise ValueError(f"group_pattern = {pattern!r}: does not match the path {unmatched[0]!r}")
-    return pd.Series([match[1] for match in found], name="group_pattern", dtype=str)
+        raise ValueError(f"{kind}_pattern = {pattern!r}: does not match the path {unmatched[0]!r}")
+    return pd.Series([match[1] or "" for match in found], name=f"{kind}_pattern", dtype=str)
 
 
 def _merge_numbers(groups: pd.Series) -> pd.Series:

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..tasks import OrdinalTask
 from .dataset import ImageData
 
-STACKLEVEL = 4  # The caller of load_folder.
+STACKLEVEL = 4  # The caller of load_folder or fit.
 
 
 def warn_about_labels(data: ImageData) -> None:
@@ -45,6 +45,28 @@ def warn_about_splits(parts: Mapping[str, ImageData]) -> None:
     train = next((part for name, part in parts.items() if name.lower().startswith("train")), None)
     if train is not None:
         _warn_unused_ranks(train.task, train.ranks)
+
+
+def warn_about_validation(train: Iterable[ImageData], val: Iterable[ImageData]) -> None:
+    """Warn of validation images that are all training images: selection would reward overfitting.
+
+    Example:
+        >>> from ordlib import load_data
+        >>> data = load_data("dating", "val", num_images=20)
+        >>> warn_about_validation([data.subset(range(10))], [data.subset([10, 11])])
+    """
+    fingerprints = {data.fingerprint for data in train}
+    paths = {path for data in train for path in data.images if isinstance(path, Path)}
+    for data in val:
+        if data.fingerprint in fingerprints or paths.issuperset(map(_path_or_none, data.images)):
+            _warn(
+                f"all validation images of task {data.task.name!r} are training images: the epoch "
+                "that fits them best is not the one that generalizes best; validate on others"
+            )
+
+
+def _path_or_none(image: np.ndarray | Path) -> Path | None:
+    return image if isinstance(image, Path) else None
 
 
 def _warn_unused_ranks(task: OrdinalTask, ranks: np.ndarray) -> None:

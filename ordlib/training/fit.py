@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..data import ImageData
+from ..data.leakage import warn_about_validation
 from ..methods.base import OrdinalMethod
 from ..methods.ranking_adapter.model import RankingAdapter
 from .config import TrainingConfig
@@ -50,12 +51,14 @@ def fit(
         >>> from ordlib import CoOp, load_clip, load_data
         >>> data = load_data("dating", "val", num_images=60)
         >>> model = CoOp(load_clip("pico-clip", "cpu"), data.task)
-        >>> history = fit(model, data, data, TrainingConfig(epochs=2), progress=False)
+        >>> train, val = data.subset(range(40)), data.subset(range(40, 60))
+        >>> history = fit(model, train, val, TrainingConfig(epochs=2), progress=False)
         >>> history["epoch"].tolist(), history.attrs["steps"]
         ([1, 2], 2)
     """
     config = config or TrainingConfig()
     _check_config(model, config)
+    warn_about_validation(*([d] if isinstance(d, ImageData) else d for d in (train, val)))
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
     if config.prompt_epochs:
         return _fit_two_stages(model, train, val, config, folder, progress)

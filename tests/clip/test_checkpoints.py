@@ -214,3 +214,18 @@ class TestHub:
         self.fake_hub(monkeypatch, error=error)
         with pytest.raises(error_type, match=message):
             find_checkpoint("a/b")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "message"),
+    [
+        (torch.nan, torch.float32, r"weights are damaged: visual_projection.weight"),
+        (1e6, torch.float16, r"torch.float16 is too small .*float32: visual_projection.weight"),
+    ],
+)
+def test_load_clip_refuses_weights_that_are_not_finite(folder, value, dtype, message):
+    weights = {n: t.float() for n, t in load_file(folder / "model.safetensors").items()}
+    weights["visual_projection.weight"][1, 2] = value
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=message):
+        load_clip(folder, "cpu", dtype)

@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +26,17 @@ class CountingImages:
         if self.reads is not None:
             self.reads.append(index)
         return Image.fromarray(self.images[index])
+
+
+@dataclass(frozen=True)
+class NamedImages(CountingImages):
+    """Images that may be paths; the pixels are those of ``arrays``."""
+
+    arrays: list | None = None
+
+    def __getitem__(self, index):
+        self.reads.append(index)
+        return Image.fromarray(self.arrays[index])
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +139,25 @@ def test_images_are_preprocessed_in_batches(clip, noise_images, monkeypatch):
     )
     cached_image_tokens(clip, CountingImages(noise_images * 3), batch_size=8)
     assert sizes == [8, 8, 5]
+
+
+@pytest.mark.parametrize("function", [cached_image_features, cached_image_tokens])
+def test_features_that_are_not_finite_name_the_image_and_are_not_cached(
+    tiny_clip_folder, data, monkeypatch, cache, function
+):
+    clip = load_clip(tiny_clip_folder, device="cpu", dtype=torch.bfloat16)
+    preprocess = clip.preprocess
+
+    def with_nan(images):
+        pixels = preprocess(images)
+        if len(data.reads) == 6:  # the second batch of three
+            pixels[1] = torch.nan
+        return pixels
+
+    monkeypatch.setattr(clip, "preprocess", with_nan)
+    for images, name in ((data.images, "image 4"), ([Path(f"{i}.png") for i in range(7)], "4.png")):
+        data.reads.clear()
+        named = NamedImages(images, reads=data.reads, arrays=data.images)
+        with pytest.raises(FloatingPointError, match=rf"{name} .*bfloat16: .*dtype=torch.float32"):
+            function(clip, named, 3)
+    assert not cache.exists()

@@ -121,3 +121,10 @@ def test_save_checkpoint_validates_json_before_writing(folder):
         with pytest.raises((ValueError, TypeError)):
             save_checkpoint(folder, config, NEW[1], card)
         assert load_checkpoint(folder)[0]["method"] == "A"
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_load_checkpoint_refuses_weights_that_are_not_finite(folder, value):
+    save_checkpoint(folder, {"method": "A"}, {"y": torch.ones(2), "x": torch.tensor([value])}, {})
+    with pytest.raises(ValueError, match=r"model.safetensors: x contains NaN or infinite"):
+        load_checkpoint(folder)

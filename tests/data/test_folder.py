@@ -385,6 +385,20 @@ def test_load_folder_group_pattern(album):
         load_folder(album, rows, FINGERS, group_pattern="(x)", group_column="x")
 
 
+def test_load_folder_split_pattern(album):
+    rows = [(name, rank) for name, rank, _ in ROWS]
+    parts = load_folder(album, rows, FINGERS, split_pattern=r"_(\d)\d", group_pattern=r"_\d(\d)")
+    assert {name: [p.name[2] for p in part.images] for name, part in parts.items()} == {
+        digit: [name[2] for name, _ in rows if name[2] == digit] for digit in parts
+    }
+    with pytest.raises(ValueError, match=r"split_pattern = .*does not match the path '0_00.png'"):
+        load_folder(album, rows, FINGERS, split_pattern=r"_(3\d)")
+    with pytest.raises(ValueError, match="split_column and split_pattern exclude each other"):
+        load_folder(album, rows, FINGERS, split_pattern="(x)", split_column="x")
+    with pytest.raises(ValueError, match="there are splits already"):
+        load_folder(album, rows, FINGERS, split_pattern=r"_(\d)", splits={"a": 0.5, "b": 0.5})
+
+
 def test_load_folder_reads_excel_or_names_the_missing_package(album, tmp_path, monkeypatch):
     table = pd.DataFrame({"path": ["1_01.png", None, "2_02.png"], "label": ["1", None, "2.0"]})
     monkeypatch.setattr(pd, "read_excel", lambda file, **options: table.fillna(""))

@@ -1,5 +1,6 @@
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ordlib import ImageData, OrdinalTask
-from ordlib.data.leakage import warn_about_labels, warn_about_splits
+from ordlib.data.leakage import warn_about_labels, warn_about_splits, warn_about_validation
 
 TASK = OrdinalTask(name="fingers", unit="fingers", values=(0, 1, 2, 4))
 
@@ -48,6 +49,18 @@ def test_warn_about_splits_names_shared_groups_and_unused_ranks():
     shared, unused = warnings_of(warn_about_splits, parts)
     assert shared.startswith("1 groups are in both 'train' and 'val' (b, ...)")
     assert unused == "1 of 4 ranks of task 'fingers' have no training images: 4"
+
+
+def test_warn_about_validation_that_is_the_training_set():
+    data = make_data([0, 1, 2], images=[Path("a"), Path("b"), Path("c")])
+    other = replace(data, images=[Path("b"), Path("d"), Path("a")], fingerprint="other")
+    for val in (data, data.subset([2, 0])):
+        (message,) = warnings_of(warn_about_validation, [data], [other, val])
+        assert message.startswith("all validation images of task 'fingers' are training images")
+    assert warnings_of(warn_about_validation, [data], [other]) == []
+    rendered = make_data([0, 1, 2])
+    assert len(warnings_of(warn_about_validation, [rendered], [rendered])) == 1
+    assert warnings_of(warn_about_validation, [rendered], [rendered.subset([0])]) == []
 
 
 def test_warn_about_splits_finds_images_by_content(tmp_path):

@@ -90,7 +90,7 @@ def test_numclip_trains_with_any_number_of_bins(tiny_clip, seven, num_bins):
     task = with_bins(seven.task, num_bins)
     model, data = NumCLIP(tiny_clip, task), replace(seven, task=task)
     assert model.text_features().shape == (num_bins, 24)
-    history = fit(model, data, data, TrainingConfig(epochs=2), progress=False)
+    history = fit(model, data, data.subset([0, 3]), TrainingConfig(epochs=2), progress=False)
     assert history["loss"].notna().all()
     prediction = model.predict(data)
     assert ((prediction.value >= 1) & (prediction.value <= 9)).all()

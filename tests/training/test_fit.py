@@ -208,11 +208,11 @@ def test_fit_stops_at_nan_weights(clip, tmp_path):
 
 
 def test_fit_shows_progress_bar(clip, capsys):
-    data = make_data("train", 12)
-    fit(CORN(clip, TASK), data, data, TrainingConfig(epochs=2))
+    data, val = make_data("train", 12), make_data("val", 12)
+    fit(CORN(clip, TASK), data, val, TrainingConfig(epochs=2))
     pattern = r"(?s)CORN on brightness.*/2 .*loss=\d+\.\d{3}, mae=\d\.\d{3}\]"
     assert re.search(pattern, capsys.readouterr().err)
-    fit(CORN(clip, TASK), data, data, TrainingConfig(epochs=1), progress=False)
+    fit(CORN(clip, TASK), data, val, TrainingConfig(epochs=1), progress=False)
     assert capsys.readouterr() == ("", "")
 
 
@@ -231,3 +231,10 @@ def test_fit_warns_if_monitor_is_never_defined(clip):
         history = fit(model, make_data("train", 24), one_rank, config, progress=False)
     assert history.attrs["best_epoch"] is None
     assert not states_equal(initial, clone_state(model))
+
+
+def test_fit_warns_if_validation_is_the_training_set(clip):
+    data = make_data("val", 12)
+    with pytest.warns(UserWarning, match="all validation images .* are training images") as caught:
+        fit(CoOp(clip, TASK), data, data, TrainingConfig(epochs=1), progress=False)
+    assert caught[0].filename == __file__
