@@ -27,6 +27,7 @@ SetOptions = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Hyperparameter; repeatable.")
 ]
 File = Path | None
+Resize = Annotated[str, Option(help="Images to squares: crop, squash or pad (with --backbone).")]
 
 
 @app.command()
@@ -48,6 +49,7 @@ def train(
     seed: Seed = 0,
     image_encoder: Annotated[str, Option(help="frozen, lora or full.")] = "frozen",
     backbone: Backbone = "pico-clip",
+    resize: Resize = "crop",
     device: Device = "auto",
     epochs: Epochs = 20,
     batch_size: BatchSize = 64,
@@ -83,7 +85,8 @@ def train(
                  "group_column": group_column, "split_column": split_column,
                  "first_label": first_label}  # fmt: skip
         columns = {name: value for name, value in names.items() if value is not None}
-        inputs = {"backbone": backbone, "device": device, "data": data, "labels": labels}
+        inputs = {"backbone": backbone, "resize": resize, "device": device,
+                  "data": data, "labels": labels}  # fmt: skip
         _, history = train_and_save(
             method, task, output, config=config, options=options, columns=columns, **inputs
         )
@@ -206,6 +209,7 @@ def rank(
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],
     model: Annotated[str, Option(metavar="NAME|FOLDER", help="Adapter.")] = "ranking-adapter",
     backbone: Annotated[str | None, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")] = None,
+    resize: Resize = "crop",
     top: Annotated[int | None, Option(help="Number of images to show.", min=1)] = None,
     batch_size: BatchSize = 64,
     reverse: Annotated[bool, Option("--reverse", help="Reverse the order.")] = False,
@@ -228,7 +232,7 @@ def rank(
         if backbone:
             from ordlib.clip import load_clip
 
-            clip = load_clip(backbone, device)
+            clip = load_clip(backbone, device, resize=resize)
         options = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device}
         ranking = rank(folder, prompt, model=model, **options)
         report(ranking, top=top, csv=csv, json=json, html=html)

@@ -1,6 +1,7 @@
 """Frozen CLIP: image and text features, token features, and a text encoder for learned prompts."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,10 +17,12 @@ from transformers.utils import logging
 
 from ..utils.device import pick_device
 from .checkpoints import find_checkpoint, hash_weights
-from .preprocessing import Preprocessor
+from .preprocessing import Preprocessor, Resize
 from .text import PromptEmbeddings, TokenizedPrompts, encode_embeddings, tokenize
 
 Images = Sequence[Image.Image | np.ndarray]
+# A warning follows where the crop leaves out this fraction of this share of the images.
+UNSEEN_FRACTION, UNSEEN_SHARE = 0.2, 0.1
 
 
 class ClipBackbone:
@@ -90,6 +93,11 @@ class ClipBackbone:
     def weights_hash(self) -> str:
         """SHA-256 of the checkpoint's weights."""
         return hash_weights(self.folder)
+
+    @property
+    def resize(self) -> Resize:
+        """How an image becomes a square: "crop", "squash" or "pad"."""
+        return self.preprocessor.resize
 
     @property
     def weights_unchanged(self) -> bool:
@@ -172,11 +180,24 @@ class ClipBackbone:
         return torch.cat([self.text_features(batch).cpu() for batch in bar])
 
     def batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
-        """Preprocessed batches of images, with a progress bar after two seconds."""
+        """Preprocessed batches of images, with a progress bar after two seconds.
+
+        Warns at the end if the center crop left out much of many images.
+        """
+        unseen: list[float] = []
         starts = range(0, len(images), batch_size) or range(1)
         for start in _progress_bar(starts, "encoding images"):
-            rows = range(start, min(start + batch_size, len(images)))
-            yield self.preprocess([images[row] for row in rows])
+            batch = [images[row] for row in range(start, min(start + batch_size, len(images)))]
+            yield self.preprocess(batch)
+            sizes = [x.size if isinstance(x, Image.Image) else x.shape[1::-1] for x in batch]
+            unseen += [self.preprocessor.unseen_fraction(*size) for size in sizes]
+        if sum(fraction > UNSEEN_FRACTION for fraction in unseen) > UNSEEN_SHARE * len(images):
+            warnings.warn(
+                f"CLIP's center crop leaves out {np.mean(unseen):.0%} of the area of {len(images)} "
+                f"images on average, at most {max(unseen):.0%}; load_clip(..., resize='pad') or "
+                "'squash' shows all of each image",
+                stacklevel=2,
+            )
 
 
 def _progress_bar(batches: Sequence, description: str) -> tqdm:
@@ -191,6 +212,7 @@ def load_clip(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     revision: str | None = None,
+    resize: Resize = "crop",
 ) -> ClipBackbone:
     """Load a frozen CLIP from any checkpoint that transformers supports.
 
@@ -199,10 +221,12 @@ def load_clip(
         device: "cuda", "mps" or "cpu"; "auto" or None selects the best one available.
         dtype: precision of the weights; None uses float16 on CUDA and float32 elsewhere.
         revision: branch, tag or commit on the hub.
+        resize: how an image becomes a square: "crop" (CLIP's own), "squash" or "pad"; see
+            :class:`~ordlib.clip.preprocessing.Preprocessor`.
 
     Raises:
         FileNotFoundError: no such checkpoint, or the hub is unreachable.
-        ValueError: not a CLIP model, damaged or missing weights, or no such device.
+        ValueError: not a CLIP model, damaged or missing weights, no such device, unknown resize.
 
     Example:
         >>> clip = load_clip("pico-clip", "cpu")
@@ -216,7 +240,7 @@ def load_clip(
         model = _load_model(folder)
         options = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        preprocessor = Preprocessor(folder, model.config.vision_config.image_size)
+        preprocessor = Preprocessor(folder, model.config.vision_config.image_size, resize)
     size = model.config.text_config.vocab_size
     if len(tokenizer) > size:
         raise ValueError(

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 import transformers
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..utils.cache import content_hash
+from ..utils.validation import check_choice
+
+Resize = Literal["crop", "squash", "pad"]
 
 # transformers 5.0 has the PIL processor under the plain name; later versions moved it, and use
 # the plain name for one that needs torchvision and differs by up to 0.015.
@@ -22,9 +26,15 @@ class Preprocessor:
     Args:
         folder: checkpoint folder; without a preprocessor config, OpenAI's settings are used.
         image_size: input size of the model in pixels.
+        resize: "crop" is CLIP's own: the short side is scaled, and what lies outside the central
+            square is not seen. "squash" scales both sides, which changes the aspect ratio. "pad"
+            scales the long side and fills the rest with the mean color.
 
     Attributes:
-        key: hash of the settings, for caches.
+        key: hash of the settings and of ``resize``, for caches.
+
+    Raises:
+        ValueError: unknown ``resize``, or settings that give another size than ``image_size``.
 
     Example:
         >>> preprocess = Preprocessor(Path("folder-without-settings"), image_size=32)
@@ -33,7 +43,8 @@ class Preprocessor:
         (torch.Size([1, 3, 32, 32]), [1.93, 2.07, 2.15])
     """
 
-    def __init__(self, folder: Path, image_size: int) -> None:
+    def __init__(self, folder: Path, image_size: int, resize: Resize = "crop") -> None:
+        check_choice("resize", resize, get_args(Resize))
         files = ("preprocessor_config.json", "processor_config.json")
         if any((folder / name).is_file() for name in files):
             self._processor = PROCESSOR.from_pretrained(folder, local_files_only=True)
@@ -44,12 +55,33 @@ class Preprocessor:
         sizes = [_lengths(settings[name]) for name in ("size", "crop_size")]
         mean, std = ([float(x) for x in settings[name]] for name in ("image_mean", "image_std"))
         rescale = settings["rescale_factor"]
-        self.image_size = image_size
-        self.key = content_hash(sizes, int(settings["resample"]), mean, std, rescale)
+        self._mean_color = tuple(round(x / rescale) for x in mean)
+        # transformers may leave out either step.
+        mean, std = (mean, std) if settings["do_normalize"] else ([0.0] * 3, [1.0] * 3)
+        rescale = rescale if settings["do_rescale"] else 1.0
+        geometry = sizes, settings["do_resize"], settings["do_center_crop"], resize
+        self.image_size, self.resize = image_size, resize
+        self._resample = Image.Resampling(settings["resample"])
+        self.key = content_hash(*geometry, int(self._resample), mean, std, rescale)
         self._already_sized = all(set(size.values()) == {image_size} for size in sizes)
         mean, std = (torch.tensor(x, dtype=torch.float64).view(3, 1, 1) for x in (mean, std))
         self._factor = (rescale / std).float()
         self._shift = (-mean / std).float()
+        self._check_output_size(folder)
+
+    def _check_output_size(self, folder: Path) -> None:
+        side = self.image_size
+        height, width = self._resize(Image.new("RGB", (2 * side, side + 1)), 0).shape[:2]
+        if (height, width) != (side, side):
+            raise ValueError(
+                f"{folder}: the preprocessor config turns an image of {2 * side} by {side + 1} "
+                f"pixels into {width} by {height}, but the model takes {side} by {side}; correct "
+                "size, crop_size, do_resize or do_center_crop, or set resize='squash' or 'pad'"
+            )
+
+    def unseen_fraction(self, width: int, height: int) -> float:
+        """Fraction of an image's area that the center crop leaves out, 0 to 1."""
+        return 1 - min(width, height) / max(width, height) if self.resize == "crop" else 0.0
 
     def __call__(
         self, images: Sequence[Image.Image | np.ndarray], device: torch.device | str = "cpu"
@@ -57,8 +89,7 @@ class Preprocessor:
         """Pixels for the image encoder, ``(N, 3, image_size, image_size)`` float32.
 
         Args:
-            images: N PIL images of any mode, or uint8 arrays (H, W), (H, W, 3) or (H, W, 4). Only
-                the central square of an image is used.
+            images: N PIL images of any mode, or uint8 arrays (H, W), (H, W, 3) or (H, W, 4).
             device: device of the result.
 
         Raises:
@@ -72,10 +103,15 @@ class Preprocessor:
         return pixels.mul_(self._factor.to(device)).add_(self._shift.to(device))
 
     def _resize(self, image: Image.Image | np.ndarray, index: int) -> np.ndarray:
-        """Resize and center crop to ``(image_size, image_size, 3)`` uint8."""
-        array = _rgb(image, index)
-        if self._already_sized and array.shape[:2] == (self.image_size, self.image_size):
+        """Scale to ``(image_size, image_size, 3)`` uint8."""
+        array, square = _rgb(image, index), (self.image_size, self.image_size)
+        if self._already_sized and array.shape[:2] == square:
             return array
+        if self.resize == "squash":
+            return np.asarray(Image.fromarray(array).resize(square, self._resample))
+        if self.resize == "pad":
+            padding = {"method": self._resample, "color": self._mean_color}
+            return np.asarray(ImageOps.pad(Image.fromarray(array), square, **padding))
         resized = self._processor(
             array,
             do_rescale=False,

@@ -83,6 +83,11 @@ def read_json(path: Path) -> dict:
     return content
 
 
+def trained_resize(config: dict) -> str:
+    """Return the ``resize`` of the backbone that a component was trained with."""
+    return config["backbone"].get("resize", "crop")
+
+
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent}: not a component, {path.name} is missing")

@@ -9,7 +9,7 @@ import pandas as pd
 from ..clip import ClipBackbone, load_clip
 from ..methods import METHODS, find_method
 from ..utils.validation import check_choice
-from .io import CARD, CONFIG, read_json
+from .io import CARD, CONFIG, read_json, trained_resize
 
 if TYPE_CHECKING:
     from ..methods.base import TrainableModule
@@ -34,7 +34,8 @@ def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) ->
 
     Args:
         name: a name in :func:`list_components`, or a folder written by ``save_pretrained``.
-        clip: the backbone it was trained on; None loads it by the name in the config.
+        clip: the backbone it was trained on; None loads it by the name and with the ``resize`` in
+            the config.
 
     Raises:
         FileNotFoundError: no such component; the message lists the bundled ones.
@@ -49,7 +50,8 @@ def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) ->
     config = read_json(folder / CONFIG)
     method = config.get("method")
     check_choice(f"{folder}: method", method, METHODS)
-    clip = clip or load_clip(config["backbone"]["name"])
+    if clip is None:
+        clip = load_clip(config["backbone"]["name"], resize=trained_resize(config))
     model = find_method(method).from_pretrained(folder, clip)
     model.card = read_json(folder / CARD)
     return model

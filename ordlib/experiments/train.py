@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from ..clip import load_clip
+from ..clip.preprocessing import Resize
 from ..data import ImageData, load_folder
 from ..data.label_files import read_labels
 from ..data.leakage import warn_about_splits
@@ -37,8 +38,9 @@ SPLIT_FRACTIONS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
 def train_and_save(
     method: str, task: str, folder: Path, *, config: TrainingConfig, options: Mapping[str, object],
-    backbone: str = "pico-clip", device: str | None = None, data: Path | None = None,
-    labels: Path | None = None, columns: Mapping[str, object] = NO_COLUMNS,
+    backbone: str = "pico-clip", resize: Resize = "crop", device: str | None = None,
+    data: Path | None = None, labels: Path | None = None,
+    columns: Mapping[str, object] = NO_COLUMNS,
 ) -> tuple[OrdinalMethod, pd.DataFrame]:  # fmt: skip
     """Train a method on a task, evaluate it on test, and save it with a card.
 
@@ -48,7 +50,7 @@ def train_and_save(
         folder: output folder; training resumes from a checkpoint in it.
         config: hyperparameters of the training; its seed also initializes the method.
         options: hyperparameters of the method.
-        backbone, device: as for :func:`ordlib.load_clip`.
+        backbone, resize, device: as for :func:`ordlib.load_clip`.
         data, labels: image folder and label file, as for :func:`ordlib.load_folder`; None for
             the synthetic images.
         columns: arguments of ``load_folder`` by name: ``image_column``, ``label_column``,
@@ -69,7 +71,7 @@ def train_and_save(
     if torch.cuda.is_available():
         # With several processes, "cuda" is the GPU of this process.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    clip = load_clip(backbone, device)
+    clip = load_clip(backbone, device, resize=resize)
     splits = load_splits(task, clip.image_size, data, labels, columns)
     train, val, test = (splits[split] for split in SPLITS)
     model = METHODS[method](clip, train.task, seed=config.seed, **options)
@@ -79,7 +81,7 @@ def train_and_save(
     card = {
         "description": f"{type(model).__name__} on the {'rendered ' * (data is None)}"
         f"{train.task.name} task; image encoder: {model.options.image_encoder}.",
-        "command": reproduce_command(*arguments, columns),
+        "command": reproduce_command(*arguments, columns, resize),
         "data": {name: splits[name].fingerprint for name in SPLITS}
         | {"image_size": clip.image_size},
         **training_card(config, history, clip.device),
@@ -102,7 +104,7 @@ def training_card(config: TrainingConfig, history: pd.DataFrame, device: torch.d
 def reproduce_command(
     method: str, task: str, output: str, config: TrainingConfig, backbone: str,
     options: Mapping[str, object], data: Path | None = None, labels: Path | None = None,
-    columns: Mapping[str, object] = NO_COLUMNS,
+    columns: Mapping[str, object] = NO_COLUMNS, resize: Resize = "crop",
 ) -> str:  # fmt: skip
     """Return the shell command that trains a component again.
 
@@ -114,6 +116,7 @@ def reproduce_command(
     arguments = [("task", task), ("output", output), ("data", data), ("labels", labels)]
     arguments += columns.items()
     arguments += [("backbone", backbone)] * (backbone != "pico-clip")
+    arguments += [("resize", resize)] * (resize != "crop")
     defaults = asdict(TrainingConfig())
     for name, value in asdict(config).items():
         if name == "lr_multipliers":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..components.io import load_checkpoint, save_checkpoint
+from ..components.io import load_checkpoint, save_checkpoint, trained_resize
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
@@ -90,7 +90,11 @@ class TrainableModule(nn.Module, ABC):
         return {
             "method": type(self).__name__,
             "options": asdict(self.options),
-            "backbone": {"name": self.clip.name, "sha256": self.clip.weights_hash},
+            "backbone": {
+                "name": self.clip.name,
+                "sha256": self.clip.weights_hash,
+                "resize": self.clip.resize,
+            },
         }
 
     def saved_state_dict(self) -> dict[str, Tensor]:
@@ -123,6 +127,11 @@ class TrainableModule(nn.Module, ABC):
                 f"{folder} was trained on {backbone['name']!r} (weights "
                 f"{backbone['sha256'][:8]}) and does not fit {clip.name!r} (weights "
                 f"{clip.weights_hash[:8]}); load that backbone or train the method on this one"
+            )
+        if (resize := trained_resize(config)) != clip.resize:
+            raise ValueError(
+                f"{folder} was trained with resize={resize!r}, the backbone has {clip.resize!r}; "
+                f"use load_clip({clip.name!r}, resize={resize!r})"
             )
         # JSON turned tuples into lists.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}

@@ -108,7 +108,9 @@ def _load_adapter(
             "pass a RankingAdapter"
         )
     if clip is None and device is not None:
-        adapter = load_component(model, load_clip(adapter.clip.name, device))
+        adapter = load_component(
+            model, load_clip(adapter.clip.name, device, resize=adapter.clip.resize)
+        )
     return adapter
 
 

@@ -208,6 +208,7 @@ class Trainer(ABC):
             "method": type(self.model).__name__,
             "options": asdict(self.model.options),
             "backbone": self.model.clip.weights_hash,
+            "preprocessing": self.model.clip.preprocessor.key,
             **self._data_fingerprint(),
             "config": asdict(self.config),
             "trainable_groups": [*self.model.parameter_groups()],

@@ -2,10 +2,12 @@
 
 import logging
 import math
+import warnings
 
 import pytest
 import torch
 from clips import build_tiny_clip
+from PIL import Image
 from torch.nn.functional import normalize
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
@@ -223,3 +225,27 @@ def test_encode_text_invalid_prompts(clip, prompts, message):
         clip.encode_text(prompts)
     with pytest.raises(ValueError, match=r"80 positions.* 77"):
         clip.encode_text_embeddings(torch.zeros(1, 80, 32), torch.tensor([79]))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "warned"),
+    [
+        ([(64, 48)] * 2 + [(64, 64)] * 8, True),
+        ([(64, 48)] + [(64, 64)] * 9, False),
+        ([(64, 54)] * 10, False),
+    ],
+)
+def test_encode_images_warns_where_the_crop_leaves_out_much(tiny_clip_folder, sizes, warned):
+    images = [Image.new("RGB", size) for size in sizes]
+    for resize in ("crop", "pad"):
+        clip = load_clip(tiny_clip_folder, "cpu", resize=resize)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            clip.encode_images(images, batch_size=4)
+        messages = [str(warning.message) for warning in caught]
+        expected = [
+            "CLIP's center crop leaves out 5% of the area of 10 images on average, at most 25%"
+        ]
+        assert [message.split(";")[0] for message in messages] == (
+            expected if warned and resize == "crop" else []
+        )

@@ -75,9 +75,17 @@ def test_preprocessor_key_depends_on_settings(tmp_path, tiny_clip_folder, vit_b_
     openai = Preprocessor(tmp_path, 224).key
     assert Preprocessor(vit_b_32_folder, 224).key == openai
     assert Preprocessor(tiny_clip_folder, 64).key != openai
-    for other in ({"image_mean": [0.5, 0.5, 0.5]}, {"crop_size": {"height": 200, "width": 200}}):
+    keys = {openai, *(Preprocessor(tmp_path, 224, resize).key for resize in ("squash", "pad"))}
+    for other in (
+        {"image_mean": [0.5, 0.5, 0.5]},
+        {"size": {"shortest_edge": 240}},
+        {"do_normalize": False},
+        {"do_rescale": False},
+        {"do_resize": False},
+    ):
         PROCESSOR(**other).save_pretrained(tmp_path)
-        assert Preprocessor(tmp_path, 224).key != openai
+        keys.add(Preprocessor(tmp_path, 224).key)
+    assert len(keys) == 3 + 5
 
 
 @pytest.mark.parametrize(
@@ -92,3 +100,68 @@ def test_preprocessor_key_depends_on_settings(tmp_path, tiny_clip_folder, vit_b_
 def test_preprocessor_rejects_invalid_images(preprocess, images, message):
     with pytest.raises(ValueError, match=message):
         preprocess(images)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_normalize": False},
+        {"do_rescale": False},
+        {"do_resize": False},
+        {"do_center_crop": False, "size": {"height": 64, "width": 64}},
+        {"size": {"height": 80, "width": 70}},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_preprocessor_follows_unusual_settings(tmp_path, images, settings):
+    defaults = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    PROCESSOR(**defaults | settings).save_pretrained(tmp_path)
+    processor = PROCESSOR.from_pretrained(tmp_path)
+    for image in images:
+        reference = processor(image, return_tensors="pt")["pixel_values"]
+        assert torch.allclose(Preprocessor(tmp_path, 64)([image]), reference, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"crop_size": {"height": 60, "width": 60}}, {"do_center_crop": False}]
+)
+def test_preprocessor_refuses_settings_that_do_not_fit_the_model(tmp_path, images, settings):
+    PROCESSOR(**{"size": {"shortest_edge": 64}} | settings).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"128 by 65 pixels into .*, but the model takes 64 by 64"):
+        Preprocessor(tmp_path, 64)
+    assert Preprocessor(tmp_path, 64, "squash")(images).shape == (5, 3, 64, 64)
+
+
+def test_preprocessor_squash_equals_pillow(tiny_clip_folder, images):
+    pixels = Preprocessor(tiny_clip_folder, 64, "squash")(images).numpy()
+    for image, result in zip(images, pixels, strict=True):
+        resized = Image.fromarray(image).resize((64, 64), Image.Resampling.BICUBIC)
+        reference = (np.asarray(resized, dtype=np.float64) / 255 - MEAN) / STD
+        assert np.abs(result.transpose(1, 2, 0) - reference).max() < 1e-5
+
+
+def test_preprocessor_pad_shows_the_whole_image_on_the_mean_color(tiny_clip_folder):
+    preprocess = Preprocessor(tiny_clip_folder, 64, "pad")
+    for height, width in ((32, 128), (128, 32)):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[-1, -1] = image[0, 0] = 255
+        pixels = preprocess([image])[0]
+        pixels = pixels if width > height else pixels.transpose(1, 2)
+        # A quarter of the square is image: rows 24 to 39.
+        assert pixels[:, :24].abs().max() < 0.01
+        assert pixels[:, 40:].abs().max() < 0.01
+        assert pixels[:, 24:40, 2:-2].max() < -1
+        assert pixels[:, 24, 0].min() > pixels[:, 24, 5].max()
+        assert pixels[:, 39, -1].min() > pixels[:, 39, -5].max()
+
+
+def test_preprocessor_unseen_fraction(tiny_clip_folder):
+    preprocess = Preprocessor(tiny_clip_folder, 64)
+    assert [preprocess.unseen_fraction(*size) for size in ((4, 3), (3, 4), (9, 9))] == [
+        0.25,
+        0.25,
+        0,
+    ]
+    assert Preprocessor(tiny_clip_folder, 64, "squash").unseen_fraction(4, 3) == 0
+    with pytest.raises(ValueError, match="resize = 'stretch': must be one of crop, squash, pad"):
+        Preprocessor(tiny_clip_folder, 64, "stretch")

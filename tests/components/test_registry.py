@@ -140,6 +140,24 @@ def test_load_component_different_backbone_or_damaged_weights(saved, other_clip)
             load(folder, model.clip)
 
 
+def test_load_component_restores_resize_and_refuses_another(clip, saved, data, tmp_path):
+    squash = load_clip(clip.folder, "cpu", resize="squash")
+    model = CoOp(squash, data.task)
+    model.save_pretrained(tmp_path / "squash")
+    assert load_component(tmp_path / "squash").clip.resize == "squash"
+    for load in (CoOp.from_pretrained, load_component):
+        with pytest.raises(
+            ValueError, match=r"trained with resize='squash', the backbone has 'crop'"
+        ):
+            load(tmp_path / "squash", clip)
+    # Components from before the option were trained with the crop.
+    _, folder = saved
+    edit_config(folder, backbone={"name": clip.name, "sha256": clip.weights_hash})
+    assert load_component(folder).clip.resize == "crop"
+    with pytest.raises(ValueError, match="trained with resize='crop', the backbone has 'squash'"):
+        load_component(folder, squash)
+
+
 def test_load_component_finds_backbone_by_name_or_in_another_folder(saved, tmp_path, data):
     model, folder = saved
     copy = shutil.copytree(model.clip.folder, tmp_path / "renamed")

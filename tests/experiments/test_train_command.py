@@ -72,11 +72,15 @@ def test_reproduce_command_round_trips(method):
         rng = np.random.default_rng(number)
         config, options = any_config(rng), any_options(method, rng)
         backbone = str(rng.choice(["pico-clip", "openai/clip-vit-base-patch32", "my clip's"]))
-        line = reproduce_command(method, "ageing", "my folder", config, backbone, options)
+        resize = str(rng.choice(["crop", "squash"]))
+        line = reproduce_command(
+            method, "ageing", "my folder", config, backbone, options, resize=resize
+        )
         positional, more = parse_command(line)
         assert positional == (method, "ageing", "my folder")
         expected = {"config": config, "backbone": backbone, "device": "auto", "options": options}
-        assert more == expected | {"data": None, "labels": None, "columns": {}}
+        expected |= {"resize": resize, "data": None, "labels": None, "columns": {}}
+        assert more == expected
         types = {name: type(value) for name, value in more["options"].items()}
         assert types == {name: type(value) for name, value in options.items()}
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from small_adapter import noise, small_adapter
 
-from ordlib import ClipBackbone, CoOp, rank
+from ordlib import ClipBackbone, CoOp, RankingAdapter, load_clip, rank
 from ordlib.data.image_io import MISSING_DECODERS, validate_image
 from ordlib.ranking import image_files, scoring
 from ordlib.ranking.image_files import find_images
@@ -334,6 +334,11 @@ def test_rank_loads_models_and_rejects_unsuitable_ones(adapter, folder, tmp_path
     adapter.save_pretrained(tmp_path / "mine", {"training_data": "noise"})
     loaded = rank(folder, STARS, model=tmp_path / "mine", clip=adapter.clip)
     assert names(loaded) == names(rank(folder, STARS, model=tmp_path / "mine", device="cpu"))
+    squash = RankingAdapter(
+        load_clip(adapter.clip.name, "cpu", resize="squash"), adapter.tasks["dating"]
+    )
+    squash.save_pretrained(tmp_path / "squash", {})
+    assert len(rank(folder, STARS, model=tmp_path / "squash", device="cpu")) == len(loaded)
     assert loaded.training_data.startswith("noise, with prompts such as 'Rank by the number of")
     with pytest.raises(ValueError, match="does not fit"):
         rank(folder, STARS, model="coop-dating", clip=adapter.clip)
