@@ -46,7 +46,7 @@ def load_folder(
         image_column, label_column: columns of paths and labels.
         group_column: column of groups (a person, a scene), for splits and confidence intervals.
         group_pattern: regular expression for the image path instead of a column; its first capture
-            group, such as in ``r"person(\d+)_"``, is the group.
+            group, such as in ``r"person(\\d+)_"``, is the group.
         split_column: column of existing splits; the default for class folders in split folders
             (train, val, test).
         split_pattern: regular expression as ``group_pattern``, for the split.

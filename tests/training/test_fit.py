@@ -20,7 +20,7 @@ from training_runs import (
     train,
 )
 
-from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalTask
+from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalTask, load_clip
 from ordlib.metrics import compute_metrics
 from ordlib.training import TrainingConfig, fit
 from ordlib.training.config import METRICS
@@ -238,3 +238,10 @@ def test_fit_warns_if_validation_is_the_training_set(clip):
     with pytest.warns(UserWarning, match="all validation images .* are training images") as caught:
         fit(CoOp(clip, TASK), data, data, TrainingConfig(epochs=1), progress=False)
     assert caught[0].filename == __file__
+
+
+def test_fit_refuses_checkpoint_of_another_resize(clip, tmp_path):
+    train(CoOp(clip, TASK), tmp_path)
+    squash = load_clip(clip.folder, "cpu", resize="squash")
+    with pytest.raises(ValueError, match=r"preprocessing was '\w+' there and is '\w+' now"):
+        train(CoOp(squash, TASK), tmp_path)

@@ -146,7 +146,12 @@ def test_run_leaves_no_kernel_when_interrupted(project, tmp_path, number):
     )
     (tmp_path / "script.py").write_text(code)
     marker = {"ORDLIB_TEST_MARK": str(tmp_path)}
-    process = subprocess.Popen([sys.executable, tmp_path / "script.py"], env=os.environ | marker)
+    # Under nohup the child would inherit that SIGHUP is ignored.
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"],
+        env=os.environ | marker,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
 
     def count_kernels() -> int:
         processes = psutil.process_iter(["cmdline", "environ"])
