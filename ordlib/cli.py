@@ -27,7 +27,7 @@ SetOptions = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Hyperparameter; repeatable.")
 ]
 File = Path | None
-Resize = Annotated[str, Option(help="Images to squares: crop, squash or pad (with --backbone).")]
+Resize = Annotated[str, Option(help="How an image becomes a square: crop, squash or pad.")]
 
 
 @app.command()
@@ -209,7 +209,7 @@ def rank(
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],
     model: Annotated[str, Option(metavar="NAME|FOLDER", help="Adapter.")] = "ranking-adapter",
     backbone: Annotated[str | None, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")] = None,
-    resize: Resize = "crop",
+    resize: Annotated[str, Option(help="For --backbone: crop, squash or pad.")] = "crop",
     top: Annotated[int | None, Option(help="Number of images to show.", min=1)] = None,
     batch_size: BatchSize = 64,
     reverse: Annotated[bool, Option("--reverse", help="Reverse the order.")] = False,
