@@ -72,6 +72,7 @@ class ClipBackbone:
         self.context_length = text.max_position_embeddings
         self.logit_scale = logit_scale
         self._loaded = self._state()
+        self._warned_of_crop = False
 
     def __repr__(self) -> str:
         return (
@@ -182,7 +183,8 @@ class ClipBackbone:
     def batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
         """Preprocessed batches of images, with a progress bar after two seconds.
 
-        Warns at the end if the center crop left out much of many images.
+        Warns at the end if the center crop left out much of many images; once per backbone, since
+        a folder is encoded in chunks.
         """
         unseen: list[float] = []
         starts = range(0, len(images), batch_size) or range(1)
@@ -191,7 +193,9 @@ class ClipBackbone:
             yield self.preprocess(batch)
             sizes = [x.size if isinstance(x, Image.Image) else x.shape[1::-1] for x in batch]
             unseen += [self.preprocessor.unseen_fraction(*size) for size in sizes]
-        if sum(fraction > UNSEEN_FRACTION for fraction in unseen) > UNSEEN_SHARE * len(images):
+        cropped = sum(fraction > UNSEEN_FRACTION for fraction in unseen)
+        if cropped > UNSEEN_SHARE * len(images) and not self._warned_of_crop:
+            self._warned_of_crop = True
             warnings.warn(
                 f"CLIP's center crop leaves out {np.mean(unseen):.0%} of the area of {len(images)} "
                 f"images on average, at most {max(unseen):.0%}; load_clip(..., resize='pad') or "

@@ -1,27 +1,10 @@
 """Fixtures for the experiments: a separate cache, a random CLIP, small synthetic splits."""
 
 import pytest
+from training_fixtures import cache_folder, clip, training_cache  # noqa: F401
 
-from ordlib import load_clip
 from ordlib.experiments import adapter_data
 from ordlib.synthetic import rendering
-
-
-@pytest.fixture(scope="session")
-def cache_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def training_cache(cache_folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ORDLIB_CACHE", str(cache_folder))
-        yield
-
-
-@pytest.fixture(scope="session")
-def clip(tiny_clip_folder):
-    return load_clip(tiny_clip_folder, "cpu")
 
 
 @pytest.fixture

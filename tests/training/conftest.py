@@ -5,29 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from ordlib import load_clip
-
-
-@pytest.fixture(scope="session")
-def cache_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def training_cache(cache_folder):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ORDLIB_CACHE", str(cache_folder))
-        yield
-
-
-@pytest.fixture(scope="session")
-def clip(tiny_clip_folder):
-    return load_clip(tiny_clip_folder, "cpu")
+from training_fixtures import cache_folder, clip, training_cache  # noqa: F401
 
 
 @pytest.fixture(scope="module")
-def run_script(training_cache):
+def run_script(training_cache):  # noqa: F811
     """Run a script in processes with as many threads as here."""
 
     def run(script: str, *arguments: str | Path, launcher: tuple[str, ...] = ()) -> None:
