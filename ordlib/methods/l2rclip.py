@@ -173,7 +173,8 @@ class L2RCLIPConfig(PromptConfig):
         pairwise_weight, gamma, contrastive_weight: weights of the pairwise loss, of diversity in
             it, and of the contrastive loss.
         tune_prompts: whether to train context and rank embeddings. False trains only the image
-            encoder and CLIP-Adapter (the second stage) and requires ``attention_over="off"``.
+            encoder and CLIP-Adapter, with the template's prompts, and requires
+            ``attention_over="off"``; ``prompt_epochs`` does not need it.
 
     Raises:
         ValueError: an unknown choice, alpha outside 0 to 1, a negative weight, or RankFormer with

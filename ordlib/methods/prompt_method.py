@@ -20,7 +20,8 @@ class PromptConfig(ImageEncoderConfig):
 
     Attributes:
         template: template whose only placeholder is ``{rank}``; None: :func:`rank_only_template`.
-        n_ctx: number of random context vectors; None initializes the context from the template.
+        n_ctx: number of random context vectors before the rank, in place of the template's words;
+            None initializes the context from the template.
     """
 
     template: str | None = None

@@ -18,8 +18,8 @@ class TrainingConfig:
         batch_size: images per step, over all processes; capped at the number of images.
         learning_rate: peak learning rate.
         lr_multipliers: factor on ``learning_rate`` for each parameter group: "image_encoder",
-            "adapter" (CLIP-Adapter), "prompts", "ranking_adapter" or "head" (all other parameters,
-            such as NumCLIP's regressor).
+            "adapter" (CLIP-Adapter), "prompts" (context, rank embeddings, RankFormer),
+            "ranking_adapter" or "head" (all other parameters, such as NumCLIP's regressor).
         max_grad_norm: maximum gradient norm, for clipping.
         monitor: validation metric that selects the best epoch; "off_by_one" is accuracy within one
             rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy.

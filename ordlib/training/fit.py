@@ -37,7 +37,7 @@ def fit(
         train, val: labelled images of the model's task; for a RankingAdapter, one set per task.
         config: hyperparameters; None uses the defaults.
         checkpoint_dir: folder of the training checkpoint, saved after each epoch. The same call
-            resumes from it, with a bit-identical result on the same CPU.
+            with a new model resumes from it, bit-identical to an uninterrupted run on the same CPU.
 
     Returns:
         One row per epoch: training loss, validation metrics, and whether it is the best so far.

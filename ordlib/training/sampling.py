@@ -125,7 +125,7 @@ def _sample_with_negatives(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and labels.
 
-    Positives match all placeholder values; negatives (label 0) contain none of them.
+    Positives match all placeholder values; negatives (raw label 0) contain none of them.
     """
     metadata = data.metadata
     wanted = pd.Series(placeholder_values)

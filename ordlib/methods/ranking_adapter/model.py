@@ -35,7 +35,7 @@ class RankingAdapterConfig:
         learnable_tokens: form of the learned tokens before the text tokens, "vector" or "scalar";
             see :class:`~.network.RankingAdapterNetwork`.
         tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
-            "zero" (as in the released code).
+            "zero" (as in the released code); see :func:`~ordlib.losses.dual_loss`.
         negative_ratio: share, in [0, 1), of a training batch that does not show the object of the
             prompt; for templates with placeholders only.
         seed: random seed of the initialization.
@@ -129,9 +129,9 @@ class RankingAdapter(TrainableModule):
         return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in tasks}
 
     def image_tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
-        """Return cached ``(N, P, D)`` image tokens in CLIP's joint space, the class token first.
+        """Return cached ``(N, P, D)`` image tokens, float16 on the CPU, the class token first.
 
-        They are float16, on the CPU.
+        All of them pass through CLIP's final layer norm and visual projection.
         """
         tokens = cached_image_tokens(self.clip, data, batch_size)
         return tokens if self.options.use_cls_token else tokens[:, 1:]
