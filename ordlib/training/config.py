@@ -22,7 +22,8 @@ class TrainingConfig:
             "ranking_adapter" or "head" (all other parameters, such as NumCLIP's regressor).
         max_grad_norm: maximum gradient norm, for clipping.
         monitor: validation metric that selects the best epoch; "off_by_one" is accuracy within one
-            rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy.
+            rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy. "mae" is in the
+            unit of the labels; of a RankingAdapter in standard deviations, averaged over tasks.
         patience: epochs without improvement before early stopping; None disables it.
         prompt_epochs: epochs of a first stage with a frozen image encoder and cached features; a
             second stage trains image encoder and CLIP-Adapter only. 0 trains everything jointly.

@@ -60,7 +60,8 @@ def sample_ranking_batches(
     Each batch comes from one task; tasks are drawn in proportion to their numbers of images.
     ``train`` maps task names to training data; seed and epoch determine all random choices.
     If the prompt template has placeholders, e.g. for an object, a share ``1 - negative_ratio`` of
-    the batch shows that object, and the rest, the negatives, does not contain it and has label 0.
+    the batch shows that object, and the rest, the negatives, does not contain it and has the
+    raw label 0, which suits counts. More negatives replace missing positives.
     Templates without placeholders have no negatives. Notebook 04 builds such a batch step by step.
 
     References:

@@ -36,8 +36,8 @@ class RankingAdapterConfig:
             see :class:`~.network.RankingAdapterNetwork`.
         tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
             "zero" (as in the released code); see :func:`~ordlib.losses.dual_loss`.
-        negative_ratio: share, in [0, 1), of a training batch that does not show the object of the
-            prompt; for templates with placeholders only.
+        negative_ratio: minimum share, in [0, 1), of a training batch that does not show the object
+            of the prompt; for templates with placeholders only.
         seed: random seed of the initialization.
     """
 
