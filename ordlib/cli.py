@@ -27,6 +27,7 @@ SetOptions = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Hyperparameter; repeatable.")
 ]
 File = Path | None
+BitDepth = Annotated[int | None, Option(help="Of images with more than 8 bits: 12 or 16.")]
 Resize = Annotated[str, Option(help="How an image becomes a square: crop, squash or pad.")]
 
 
@@ -42,10 +43,13 @@ def train(
     image_column: Annotated[str | None, Option(help="Column of image paths.")] = None,
     label_column: Annotated[str | None, Option(help="Column of labels.")] = None,
     group_column: Annotated[str | None, Option(help="Column of groups (a person).")] = None,
+    group_pattern: Annotated[str | None, Option(help="Regular expression instead.")] = None,
     split_column: Annotated[str | None, Option(help="Column of train, val, test.")] = None,
+    split_pattern: Annotated[str | None, Option(help="Regular expression instead.")] = None,
     first_label: Annotated[
         int | None, Option(help="Number of the lowest named rank in the labels.")
     ] = None,
+    bit_depth: BitDepth = None,
     seed: Seed = 0,
     image_encoder: Annotated[str, Option(help="frozen, lora or full.")] = "frozen",
     backbone: Backbone = "pico-clip",
@@ -82,8 +86,9 @@ def train(
         if image_encoder != "frozen":
             options["image_encoder"] = image_encoder
         names = {"image_column": image_column, "label_column": label_column,
-                 "group_column": group_column, "split_column": split_column,
-                 "first_label": first_label}  # fmt: skip
+                 "group_column": group_column, "group_pattern": group_pattern,
+                 "split_column": split_column, "split_pattern": split_pattern,
+                 "first_label": first_label, "bit_depth": bit_depth}  # fmt: skip
         columns = {name: value for name, value in names.items() if value is not None}
         inputs = {"backbone": backbone, "resize": resize, "device": device,
                   "data": data, "labels": labels}  # fmt: skip
@@ -216,6 +221,7 @@ def rank(
     csv: Annotated[File, Option(dir_okay=False, help="Write CSV; - for stdout.")] = None,
     json: Annotated[File, Option(dir_okay=False, help="Write JSON; - for stdout.")] = None,
     html: Annotated[File, Option(dir_okay=False, help="Write an HTML gallery.")] = None,
+    bit_depth: BitDepth = None,
     strict: Annotated[bool, Option("--strict", help="Fail if an image was skipped.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -233,7 +239,8 @@ def rank(
             from ordlib.clip import load_clip
 
             clip = load_clip(backbone, device, resize=resize)
-        options = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device}
+        options = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device,
+                   "bit_depth": bit_depth}  # fmt: skip
         ranking = rank(folder, prompt, model=model, **options)
         report(ranking, top=top, csv=csv, json=json, html=html)
     if strict and ranking.skipped:

@@ -1,26 +1,32 @@
 """Frozen CLIP: image and text features, token features, and a text encoder for learned prompts."""
 
-import os
+import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from tqdm.auto import tqdm
-from transformers import AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers import CLIPModel, PreTrainedTokenizerBase
 
-from ..utils.device import pick_device
-from .checkpoints import find_checkpoint, hash_weights
+from ..utils.threads import NUM_THREADS, prefetch
+from .checkpoints import hash_weights
 from .preprocessing import Preprocessor, Resize
 from .text import PromptEmbeddings, TokenizedPrompts, encode_embeddings, tokenize
 
+if TYPE_CHECKING:
+    from ..data import ImageData
+
 Images = Sequence[Image.Image | np.ndarray]
+# Smaller batches are filled up: matrix products of fewer rows round differently, and an image's
+# features would depend on how many others are encoded with it.
+MIN_BATCH_SIZE = 8
+BLOCK_BYTES = 8192
 # A warning follows where the crop leaves out this fraction of this share of the images.
 UNSEEN_FRACTION, UNSEEN_SHARE = 0.2, 0.1
 
@@ -29,7 +35,7 @@ class ClipBackbone:
     """Frozen CLIP (Radford et al., 2021): image/text features, token features, learned prompts.
 
     :meth:`encode_images` and :meth:`encode_text` take any number of inputs, without gradients, and
-    return to the CPU. All other methods take one batch, with gradients, on the device. Features
+    return to the CPU. The other methods take one batch, with gradients, on the device. Features
     are float32 and not normalized. Shapes: N images, M prompts, T tokens, P patches.
 
     Attributes:
@@ -44,6 +50,7 @@ class ClipBackbone:
         grid_size: patches per side; P is its square.
         context_length: maximum number of tokens of a prompt, including start and end.
         logit_scale: factor of cosine similarities, about 100 for OpenAI's models.
+        loaded_checksum: hash of the weights in memory when they were loaded.
 
     References:
         Radford et al. (2021), Learning Transferable Visual Models From Natural Language
@@ -71,7 +78,7 @@ class ClipBackbone:
         self.grid_size = vision.image_size // vision.patch_size
         self.context_length = text.max_position_embeddings
         self.logit_scale = logit_scale
-        self._loaded = self._state()
+        self.loaded_checksum = self._checksum()
         self._warned_of_crop = False
 
     def __repr__(self) -> str:
@@ -102,11 +109,15 @@ class ClipBackbone:
 
     @property
     def weights_unchanged(self) -> bool:
-        """Whether the weights equal the checkpoint: no fine-tuning, no LoRA."""
-        return self._state() == self._loaded
+        """Whether the weights equal those that were loaded: no fine-tuning, no LoRA, no edit."""
+        return self._checksum() == self.loaded_checksum
 
-    def _state(self) -> list[tuple]:
-        return [(name, id(p), p._version) for name, p in self.model.named_parameters()]
+    def _checksum(self) -> str:
+        """Hash of names, types and sums of all weights: the same on every device, and fast."""
+        parameters = list(self.model.named_parameters())
+        description = [(name, p.dtype, tuple(p.shape)) for name, p in parameters]
+        sums = torch.cat([_block_sums(p.detach()) for _, p in parameters]).cpu().numpy()
+        return hashlib.blake2b(repr(description).encode() + sums.tobytes()).hexdigest()[:32]
 
     def preprocess(self, images: Images) -> torch.Tensor:
         """Pixels ``(N, 3, image_size, image_size)`` float32; see :class:`Preprocessor`."""
@@ -169,9 +180,10 @@ class ClipBackbone:
         return encode_embeddings(self.model, embeddings.to(self.dtype))
 
     @torch.no_grad()
-    def encode_images(self, images: Images, batch_size: int = 64) -> torch.Tensor:
+    def encode_images(self, images: "Images | ImageData", batch_size: int = 64) -> torch.Tensor:
         """Image features, ``(N, D)`` on the CPU, of any number of images or an ``ImageData``."""
-        return torch.cat([self.image_features(p).cpu() for p in self.batches(images, batch_size)])
+        batches = self.encode_batches(images, batch_size, self.image_features)
+        return torch.cat([features.cpu() for _, features in batches])
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str], batch_size: int = 256) -> torch.Tensor:
@@ -180,27 +192,68 @@ class ClipBackbone:
         bar = _progress_bar(batches or [prompts], "encoding prompts")
         return torch.cat([self.text_features(batch).cpu() for batch in bar])
 
-    def batches(self, images: Images, batch_size: int) -> Iterator[torch.Tensor]:
-        """Preprocessed batches of images, with a progress bar after two seconds.
+    @torch.no_grad()
+    def encode_batches(
+        self,
+        images: "Images | ImageData",
+        batch_size: int,
+        encode: Callable[[torch.Tensor], torch.Tensor],
+        rows: Sequence[int] | None = None,
+    ) -> Iterator[tuple[Sequence[int], torch.Tensor]]:
+        """Rows and features of each batch, in order, with a progress bar after two seconds.
 
-        Warns at the end if the center crop left out much of many images; once per backbone, since
-        a folder is encoded in chunks.
+        The next batch is read while one is encoded. Warns at the end if the center crop left out
+        much of many images; once per backbone, since a folder is encoded in chunks.
+
+        Args:
+            images: N images.
+            batch_size: maximum number of images per batch.
+            encode: :meth:`image_features` or :meth:`image_token_features`.
+            rows: indices of the images to encode; None takes all.
         """
+        rows = range(len(images)) if rows is None else rows
+        batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)] or [rows]
         unseen: list[float] = []
-        starts = range(0, len(images), batch_size) or range(1)
-        for start in _progress_bar(starts, "encoding images"):
-            batch = [images[row] for row in range(start, min(start + batch_size, len(images)))]
-            yield self.preprocess(batch)
-            sizes = [x.size if isinstance(x, Image.Image) else x.shape[1::-1] for x in batch]
-            unseen += [self.preprocessor.unseen_fraction(*size) for size in sizes]
+        loaded = prefetch(partial(self._read_batch, images, unseen=unseen), batches)
+        for batch, pixels in zip(_progress_bar(batches, "encoding images"), loaded, strict=True):
+            missing = max(0, MIN_BATCH_SIZE - len(batch))
+            filled = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
+            yield batch, encode(filled)[: len(batch)]
+        self._warn_of_crop(unseen)
+
+    def load_pixels(self, images: "Images | ImageData", rows: Sequence[int]) -> torch.Tensor:
+        """Pixels like those of :meth:`preprocess`, of the given rows; files are read in threads."""
+        return self._read_batch(images, rows, unseen=[])
+
+    def _read_batch(self, images: Images, rows: Sequence[int], unseen: list) -> torch.Tensor:
+        read = partial(self._read, images)
+        if len(rows) > 1 and getattr(images, "is_on_disk", False):
+            with ThreadPoolExecutor(NUM_THREADS) as pool:
+                results = list(pool.map(read, rows))
+        else:
+            results = [read(row) for row in rows]
+        if not results:
+            raise ValueError("images = []: no images to encode")
+        resized, fractions = zip(*results, strict=True)
+        unseen += fractions
+        return self.preprocessor.normalize(resized, self.device)
+
+    def _read(self, images: Images, row: int) -> tuple[np.ndarray, float]:
+        """Resize each image as soon as it is read, so that memory never holds a batch of them."""
+        load = getattr(images, "load", None)
+        image = load(row, self.preprocessor.min_side) if load else images[row]
+        size = image.size if isinstance(image, Image.Image) else image.shape[1::-1]
+        return self.preprocessor.resize_image(image, row), self.preprocessor.unseen_fraction(*size)
+
+    def _warn_of_crop(self, unseen: Sequence[float]) -> None:
         cropped = sum(fraction > UNSEEN_FRACTION for fraction in unseen)
-        if cropped > UNSEEN_SHARE * len(images) and not self._warned_of_crop:
+        if cropped > UNSEEN_SHARE * len(unseen) and not self._warned_of_crop:
             self._warned_of_crop = True
             warnings.warn(
-                f"CLIP's center crop leaves out {np.mean(unseen):.0%} of the area of {len(images)} "
+                f"CLIP's center crop leaves out {np.mean(unseen):.0%} of the area of {len(unseen)} "
                 f"images on average, at most {max(unseen):.0%}; load_clip(..., resize='pad') or "
                 "'squash' shows all of each image",
-                stacklevel=2,
+                stacklevel=3,
             )
 
 
@@ -211,86 +264,10 @@ def _progress_bar(batches: Sequence, description: str) -> tqdm:
     return tqdm(batches, description, leave=False, delay=2, unit="batch", disable=disable)
 
 
-def load_clip(
-    name: str | os.PathLike,
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
-    revision: str | None = None,
-    resize: Resize = "crop",
-) -> ClipBackbone:
-    """Load a frozen CLIP from any checkpoint that transformers supports.
-
-    Args:
-        name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
-        device: "cuda", "mps" or "cpu"; "auto" or None selects the best one available.
-        dtype: precision of the weights; None uses float16 on CUDA and float32 elsewhere.
-        revision: branch, tag or commit on the hub.
-        resize: how an image becomes a square: "crop" (CLIP's own), "squash" or "pad"; see
-            :class:`~ordlib.clip.preprocessing.Preprocessor`.
-
-    Raises:
-        FileNotFoundError: no such checkpoint, or the hub is unreachable.
-        ValueError: not a CLIP model, damaged or missing weights, no such device, unknown resize.
-
-    Example:
-        >>> clip = load_clip("pico-clip", "cpu")
-        >>> clip.text_features(["one star", "two stars"]).shape
-        torch.Size([2, 96])
-    """
-    device = pick_device(device)
-    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
-    folder = find_checkpoint(name, revision)
-    with _quiet():
-        model = _load_model(folder)
-        options = {"local_files_only": True, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        preprocessor = Preprocessor(folder, model.config.vision_config.image_size, resize)
-    size = model.config.text_config.vocab_size
-    if len(tokenizer) > size:
-        raise ValueError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {size}; they belong "
-            "to different checkpoints"
-        )
-    # Read before the cast: half precision would round OpenAI's scale of 100 to 100.03.
-    scale = model.logit_scale.exp().item()
-    _raise_if_not_finite(model, f"{folder}: the weights are damaged")
-    model = model.to(device, dtype)
-    _raise_if_not_finite(model, f"{folder}: {dtype} is too small for the weights, use float32")
-    return ClipBackbone(os.fspath(name), folder, model, tokenizer, preprocessor, scale)
-
-
-def _load_model(folder: Path) -> CLIPModel:
-    """Load in float32; missing weights are an error, where transformers would initialize them."""
-    options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-    try:
-        model, report = CLIPModel.from_pretrained(folder, dtype=torch.float32, **options)
-    except (SafetensorError, RuntimeError) as error:
-        problem = "the weights are damaged or do not match config.json"
-        raise ValueError(f"{folder}: {problem}: {error}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ValueError(
-            f"{folder}: the weights lack {len(missing)} tensors of the model ({missing[0]}, ...); "
-            "download or save the checkpoint again"
-        )
-    return model
-
-
-def _raise_if_not_finite(model: CLIPModel, problem: str) -> None:
-    for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
-            raise ValueError(f"{problem}: {name} contains NaN or infinite values")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Disable transformers' progress bars and loading reports temporarily."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+def _block_sums(weights: torch.Tensor) -> torch.Tensor:
+    """Sums of 1,024 words of eight bytes, exact in any order; the rest is summed byte by byte."""
+    content = weights.contiguous().flatten().view(torch.uint8)
+    whole = len(content) // BLOCK_BYTES * BLOCK_BYTES
+    blocks = content[:whole].view(torch.int64).view(-1, BLOCK_BYTES // 8)
+    rest = content[whole:].long() * torch.arange(1, len(content) - whole + 1, device=weights.device)
+    return torch.cat([blocks.sum(1), rest.sum(0, keepdim=True)])

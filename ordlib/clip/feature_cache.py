@@ -1,20 +1,22 @@
-"""Image features of a dataset, cached on disk."""
+"""Image features of a dataset, cached on disk by image."""
 
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from ..utils.cache import atomic_write, cache_dir, content_hash
-from . import ClipBackbone
+from ..utils.cache import cache_dir, content_hash
+from .backbone import ClipBackbone
+from .feature_store import FeatureStore
 
 if TYPE_CHECKING:
     from ..data import ImageData
+
+# A change of how images are read or encoded needs another number.
+VERSION = 1
+DTYPES = {"features": np.float32, "tokens": np.float16}
 
 
 def cached_image_features(
@@ -22,28 +24,46 @@ def cached_image_features(
 ) -> torch.Tensor:
     """Image features of a dataset, ``(N, D)`` float32 on the CPU, not normalized.
 
+    Each image is encoded once: whatever its labels, splits and file name become, its features are
+    read from the cache. An interrupted call keeps what it has encoded.
+
     Raises:
         ValueError: the backbone's weights have changed since loading.
         FloatingPointError: a feature is NaN or infinite; the message names the image.
     """
-    return _cached(clip, data, batch_size, "image", clip.image_features, torch.float32)
+    return _open(clip, data, batch_size, "features")[range(len(data))]
 
 
 def cached_image_tokens(
     clip: ClipBackbone, data: "ImageData", batch_size: int = 64
 ) -> torch.Tensor:
-    """Class and patch token features, ``(N, 1 + P, D)`` float16 on the CPU."""
-    return _cached(clip, data, batch_size, "visual", clip.image_token_features, torch.float16)
+    """Class and patch token features, ``(N, 1 + P, D)`` float16 on the CPU, in memory."""
+    return open_image_tokens(clip, data, batch_size)[range(len(data))]
 
 
-def _cached(
-    clip: ClipBackbone,
-    data: "ImageData",
-    batch_size: int,
-    kind: str,
-    encode: Callable[[torch.Tensor], torch.Tensor],
-    dtype: torch.dtype,
-) -> torch.Tensor:
+def open_image_tokens(
+    clip: ClipBackbone, data: "ImageData", batch_size: int = 64
+) -> "CachedFeatures":
+    """Class and patch token features of a dataset, encoded if necessary and left on disk."""
+    return _open(clip, data, batch_size, "tokens")
+
+
+class CachedFeatures:
+    """Features on disk of N images: indexing by rows reads those, as a tensor on the CPU."""
+
+    def __init__(self, store: FeatureStore, keys: Sequence[str]) -> None:
+        self._store, self._keys = store, keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, rows: Sequence[int]) -> torch.Tensor:
+        return torch.from_numpy(self._store.read([self._keys[row] for row in rows]))
+
+
+def _open(
+    clip: ClipBackbone, data: "ImageData", batch_size: int, kind: Literal["features", "tokens"]
+) -> CachedFeatures:
     if not clip.weights_unchanged:
         raise ValueError(
             f"the weights of {clip.name} have changed since loading (fine-tuning or LoRA), so "
@@ -51,37 +71,52 @@ def _cached(
         )
     # The weights alone do not decide a feature: config.json has activations and heads.
     config = (clip.folder / "config.json").read_bytes()
-    setting = (clip.dtype, clip.device.type, clip.preprocessor.key, config)
-    key = content_hash(kind, clip.weights_hash, data.fingerprint, len(data), *setting)
-    path = cache_dir() / "features" / f"{kind}-{key}.safetensors"
-    with suppress(FileNotFoundError, SafetensorError):
-        return load_file(path)["features"]
-    # One tensor is filled batch by batch, so that memory never holds the data twice.
-    features, done = None, 0
-    with torch.no_grad():
-        for pixels in clip.batches(data, batch_size):
-            batch = encode(pixels)
-            if features is None:
-                features = torch.empty(len(data), *batch.shape[1:], dtype=dtype)
-            batch = batch.to("cpu", dtype)
-            _raise_if_not_finite(batch, data, done, clip.dtype)
-            features[done : done + len(batch)] = batch
-            done += len(batch)
+    settings = (clip.loaded_checksum, config, clip.dtype, clip.device.type, clip.preprocessor.key)
+    folder = cache_dir() / "features" / f"{kind}-{content_hash(VERSION, *settings)}"
+    precision = str(clip.dtype).removeprefix("torch.")
+    description = f"{kind} of {clip.name} ({precision}, {clip.device.type}, {clip.resize})"
+    store, keys = FeatureStore(folder, description), data.image_keys
+    rows = {key: row for row, key in enumerate(keys) if key not in store}
+    if rows:
+        _encode(clip, data, batch_size, kind, sorted(rows.values()), keys, store)
+    return CachedFeatures(store, keys)
+
+
+def _encode(
+    clip: ClipBackbone,
+    data: "ImageData",
+    batch_size: int,
+    kind: str,
+    rows: Sequence[int],
+    keys: Sequence[str],
+    store: FeatureStore,
+) -> None:
+    """Encode the given rows, shard by shard; after an error or Ctrl-C, what is done is kept."""
+    encode = clip.image_features if kind == "features" else clip.image_token_features
+    dtype, pending, done = DTYPES[kind], [], []
     try:
-        with atomic_write(path) as temporary:
-            save_file({"features": features}, temporary)
-    except (OSError, SafetensorError) as error:
-        warnings.warn(f"cannot cache the features in {path}: {error}", stacklevel=3)
-    return features
+        for batch, encoded in clip.encode_batches(data, batch_size, encode, rows):
+            features = encoded.cpu().numpy().astype(dtype)
+            _raise_if_not_finite(features, data, batch, clip.dtype)
+            size = store.max_images(features)
+            for row, feature in zip(batch, features, strict=True):
+                pending.append(feature)
+                done.append(keys[row])
+                if len(pending) == size:
+                    store.add(done, np.stack(pending))
+                    pending, done = [], []
+    finally:
+        if pending:
+            store.add(done, np.stack(pending))
 
 
 def _raise_if_not_finite(
-    features: torch.Tensor, data: "ImageData", start: int, dtype: torch.dtype
+    features: np.ndarray, data: "ImageData", rows: Sequence[int], dtype: torch.dtype
 ) -> None:
     """Raise FloatingPointError that names the first image with a NaN or infinite feature."""
-    finite = features.flatten(1).isfinite().all(1)
+    finite = np.isfinite(features).reshape(len(features), -1).all(1)
     if not finite.all():
-        row = start + int(finite.int().argmin())
+        row = rows[int(finite.argmin())]
         image = data.images[row]
         name = str(image) if isinstance(image, Path) else f"image {row}"
         advice = "check the backbone's weights"

@@ -9,10 +9,13 @@ import torch
 import transformers
 from PIL import Image, ImageOps
 
+from ..data.image_io import MAX_ASPECT_RATIO
 from ..utils.cache import content_hash
 from ..utils.validation import check_choice
 
 Resize = Literal["crop", "squash", "pad"]
+# A JPEG file may be decoded to a smaller size, but to at least this multiple of the input size.
+MIN_REDUCTION = 2
 
 # transformers 5.0 has the PIL processor under the plain name; later versions moved it, and use
 # the plain name for one that needs torchvision and differs by up to 0.015.
@@ -32,6 +35,7 @@ class Preprocessor:
 
     Attributes:
         key: hash of the settings and of ``resize``, for caches.
+        min_side: pixels of the shorter side of an image that suffice before it is resized.
 
     Raises:
         ValueError: unknown ``resize``, or settings that give another size than ``image_size``.
@@ -64,6 +68,11 @@ class Preprocessor:
         self._resample = Image.Resampling(settings["resample"])
         self.key = content_hash(*geometry, int(self._resample), mean, std, rescale)
         self._already_sized = all(set(size.values()) == {image_size} for size in sizes)
+        edge = sizes[0].get("shortest_edge", image_size)
+        self.min_side = MIN_REDUCTION * max(edge, image_size)
+        is_usual = sizes == [{"shortest_edge": edge}, {"height": image_size, "width": image_size}]
+        is_usual &= settings["do_resize"] and settings["do_center_crop"] and edge >= image_size
+        self._edge = edge if is_usual else None
         mean, std = (torch.tensor(x, dtype=torch.float64).view(3, 1, 1) for x in (mean, std))
         self._factor = (rescale / std).float()
         self._shift = (-mean / std).float()
@@ -71,7 +80,7 @@ class Preprocessor:
 
     def _check_output_size(self, folder: Path) -> None:
         side = self.image_size
-        height, width = self._resize(Image.new("RGB", (2 * side, side + 1)), 0).shape[:2]
+        height, width = self.resize_image(Image.new("RGB", (2 * side, side + 1))).shape[:2]
         if (height, width) != (side, side):
             raise ValueError(
                 f"{folder}: the preprocessor config turns an image of {2 * side} by {side + 1} "
@@ -97,23 +106,45 @@ class Preprocessor:
         """
         if len(images) == 0:
             raise ValueError("images = []: no images to preprocess")
-        resized = np.stack([self._resize(image, index) for index, image in enumerate(images)])
+        resized = [self.resize_image(image, index) for index, image in enumerate(images)]
+        return self.normalize(resized, device)
+
+    def normalize(self, resized: Sequence[np.ndarray], device: torch.device | str) -> torch.Tensor:
+        """Pixels for the image encoder of N arrays from :meth:`resize_image`."""
         # Transposed and transferred as bytes: a quarter of the traffic.
-        pixels = torch.from_numpy(resized).permute(0, 3, 1, 2).contiguous().to(device).float()
+        batch = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).contiguous()
+        pixels = batch.to(device).float()
         return pixels.mul_(self._factor.to(device)).add_(self._shift.to(device))
 
-    def _resize(self, image: Image.Image | np.ndarray, index: int) -> np.ndarray:
-        """Scale to ``(image_size, image_size, 3)`` uint8."""
-        array, square = _rgb(image, index), (self.image_size, self.image_size)
-        if self._already_sized and array.shape[:2] == square:
-            return array
+    def resize_image(self, image: Image.Image | np.ndarray, index: int = 0) -> np.ndarray:
+        """Scale an image to ``(image_size, image_size, 3)`` uint8; ``index`` is for messages."""
+        square = (self.image_size, self.image_size)
+        image = _to_pil(image, index)
+        if self._already_sized and image.size == square:
+            return np.asarray(image)
         if self.resize == "squash":
-            return np.asarray(Image.fromarray(array).resize(square, self._resample))
+            return np.asarray(image.resize(square, self._resample))
         if self.resize == "pad":
             padding = {"method": self._resample, "color": self._mean_color}
-            return np.asarray(ImageOps.pad(Image.fromarray(array), square, **padding))
+            return np.asarray(ImageOps.pad(image, square, **padding))
+        if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
+            raise ValueError(
+                f"images[{index}] is {image.width:,} by {image.height:,} pixels, an aspect ratio "
+                f"above {MAX_ASPECT_RATIO}; crop it"
+            )
+        return self._crop(image) if self._edge else self._process(image)
+
+    def _crop(self, image: Image.Image) -> np.ndarray:
+        """The usual steps, as in transformers, without its copies."""
+        short, side = min(image.size), self.image_size
+        size = [self._edge if x == short else int(self._edge * x / short) for x in image.size]
+        left, top = ((length - side) // 2 for length in size)
+        resized = image.resize(size, self._resample)
+        return np.asarray(resized.crop((left, top, left + side, top + side)))
+
+    def _process(self, image: Image.Image) -> np.ndarray:
         resized = self._processor(
-            array,
+            np.asarray(image),
             do_rescale=False,
             do_normalize=False,
             # Explicit, because an image of three rows could be taken for channels first.
@@ -123,9 +154,9 @@ class Preprocessor:
         return resized.transpose(1, 2, 0).astype(np.uint8)
 
 
-def _rgb(image: Image.Image | np.ndarray, index: int) -> np.ndarray:
+def _to_pil(image: Image.Image | np.ndarray, index: int) -> Image.Image:
     if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
+        return image if image.mode == "RGB" else image.convert("RGB")
     array = np.asarray(image)
     channels = array.shape[2:]
     if array.dtype != np.uint8 or array.ndim < 2 or channels not in ((), (3,), (4,)):
@@ -133,7 +164,7 @@ def _rgb(image: Image.Image | np.ndarray, index: int) -> np.ndarray:
             f"images[{index}] is a {array.dtype} array of shape {array.shape}; give PIL images or "
             "uint8 arrays (height, width, 3) with values 0 to 255"
         )
-    return array if channels == (3,) else np.asarray(Image.fromarray(array).convert("RGB"))
+    return _to_pil(Image.fromarray(array), index)
 
 
 def _lengths(size: dict) -> dict[str, int]:

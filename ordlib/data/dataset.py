@@ -1,7 +1,9 @@
 """Labelled images with per-image metadata."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from PIL import Image
 
 from ..tasks import OrdinalTask
 from ..utils.cache import content_hash
+from ..utils.validation import listed
+from .image_index import content_hashes, inspect_images
 from .image_io import load_image
 
 
@@ -25,6 +29,7 @@ class ImageData:
         fingerprint: content identifier for caches; equal if images and labels are equal.
         split: "train", "val", ..., or "all".
         groups: ``(N,)`` group of each image (a person, a scene), or None.
+        bit_depth: of image files with more than 8 bits per channel; None takes it from the files.
 
     Raises:
         ValueError: no images, different lengths, or a label outside the task's range.
@@ -51,6 +56,7 @@ class ImageData:
     fingerprint: str
     split: str
     groups: np.ndarray | None = None
+    bit_depth: int | None = None
 
     def __post_init__(self) -> None:
         where = f"{self.task.name}/{self.split}"
@@ -74,13 +80,53 @@ class ImageData:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Image.Image:
-        image = self.images[index]
-        return Image.fromarray(image) if isinstance(image, np.ndarray) else load_image(image)
+        return self.load(index)
 
     def __repr__(self) -> str:
         labels = f"labels {self.values.min():g} to {self.values.max():g}"
         count = f"{len(self)} image{'s'[: len(self) > 1]}"
         return f"ImageData({self.task.name}, {self.split}: {count}, {labels})"
+
+    def load(self, index: int, min_side: int | None = None) -> Image.Image:
+        """Load an image as RGB; JPEG files may be reduced to a shorter side of ``min_side``."""
+        image = self.images[index]
+        if isinstance(image, np.ndarray):
+            return Image.fromarray(image)
+        return load_image(image, min_side, self.bit_depth)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether any image is a file."""
+        return any(not isinstance(image, np.ndarray) for image in self.images)
+
+    def check_files(self) -> None:
+        """Raise OSError that names the image files that cannot be decoded, if there are any.
+
+        What :func:`load_folder` or an earlier call has decoded is not decoded again.
+        """
+        files = [image for image in self.images if not isinstance(image, np.ndarray)]
+        reports = zip(files, inspect_images(files, bit_depth=self.bit_depth), strict=True)
+        errors = [f"{str(file)!r} {report.error}" for file, report in reports if report.error]
+        if errors:
+            where = f"{self.task.name}/{self.split}"
+            raise OSError(f"{where}: {len(errors)} images cannot be read:{listed(errors)}")
+
+    @property
+    def image_keys(self) -> list[str]:
+        """Content hash of each image for caches, independent of labels, splits and file names."""
+        if not self.is_on_disk:
+            return self._array_keys
+        files = iter(content_hashes([x for x in self.images if not isinstance(x, np.ndarray)]))
+        depth = f"-{self.bit_depth}" if self.bit_depth else ""
+        return [
+            _array_hash(x) if isinstance(x, np.ndarray) else next(files) + depth
+            for x in self.images
+        ]
+
+    @cached_property
+    def _array_keys(self) -> list[str]:
+        """Keys of images in memory, which are hashed once: they must not be edited."""
+        return [_array_hash(image) for image in self.images]
 
     @property
     def ranks(self) -> np.ndarray:
@@ -105,3 +151,9 @@ class ImageData:
             split=split or self.split,
             groups=None if self.groups is None else self.groups[chosen],
         )
+
+
+def _array_hash(image: np.ndarray) -> str:
+    digest = hashlib.blake2b(repr((image.shape, image.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()

@@ -4,12 +4,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ..tasks import OrdinalTask, load_task
 from ..utils.cache import content_hash, file_signature
+from ..utils.validation import check_choice
 from .dataset import ImageData
 from .label_files import SPLIT_NAMES, LabelTable, read_labels
 from .leakage import warn_about_labels, warn_about_splits
@@ -31,11 +33,13 @@ def load_folder(
     splits: Mapping[str, float] | None = None,
     seed: int = 0,
     first_label: int | None = None,
+    bit_depth: int | None = None,
+    check: Literal["decode", "header"] = "decode",
 ) -> ImageData | dict[str, ImageData]:
     """Load an image folder, labelled by a table, a list file or class folders.
 
-    All images and labels are validated first; images are decoded on demand, by `to_rgb`. Warnings
-    name groups and images that are in two splits, and ranks without training images.
+    All images and labels are validated first, and an image that passed is not decoded again to
+    check it. Warnings name groups and images in two splits, and ranks without training images.
 
     Args:
         path: image folder; image paths are relative to it and must stay inside.
@@ -55,6 +59,10 @@ def load_folder(
         seed: random seed of new splits.
         first_label: for named ranks, the number of the lowest one in the labels (1 for grades
             1 to 5); None accepts a number only where it equals a name or a position.
+        bit_depth: of images with more than 8 bits per channel, 12 or 16 for example, where the
+            files do not tell; one for all, so that their brightness stays comparable.
+        check: "decode" decodes each new image once (JPEG files at an eighth of their size);
+            "header" opens it, and a damaged one is named later, before training starts.
 
     Returns:
         One ImageData, or a dict of ImageData by split if splits are given or created.
@@ -76,6 +84,7 @@ def load_folder(
         >>> load_folder(root, "counts.csv", "counting", **columns, splits={"a": 0.5, "b": 0.5})["a"]
         ImageData(counting, a: 1 image, labels ... to ...)
     """
+    check_choice("check", check, ("decode", "header"))
     task = _task(task)
     root = _image_folder(path)
     columns = (image_column, label_column)
@@ -88,7 +97,9 @@ def load_folder(
         raise ValueError("splits = ...: there are splits already; drop splits=, or split_column=")
     groups = None if groups is None else _merge_numbers(groups)
     split_names = None if split_names is None else _merge_cases(split_names)
-    files, values = validate_samples(root, table, task, (groups, split_names), first_label)
+    files, values, bit_depth = validate_samples(
+        root, table, task, (groups, split_names), first_label, check == "decode", bit_depth
+    )
     data = ImageData(
         task=task,
         images=files,
@@ -98,6 +109,7 @@ def load_folder(
         fingerprint=content_hash(task.name, *map(file_signature, files), values.tobytes()),
         split="all",
         groups=None if groups is None else groups.to_numpy(dtype=str),
+        bit_depth=bit_depth,
     )
     warn_about_labels(data)
     if split_names is not None:

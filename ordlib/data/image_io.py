@@ -1,8 +1,11 @@
-"""Read and validate image files; convert to RGB."""
+"""Read and inspect image files; convert to 8-bit RGB."""
 
-import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError, features
@@ -41,19 +44,55 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow's modes of 16-bit gray, which depend on its version and the format.
-GRAY_16_MODES = ("I", "I;16", "I;16B", "I;16L")
+# Pillow's modes of more than 8 bits, which depend on its version and the format.
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
+# Formats whose decoders scale samples to the full range of 16 bits.
+FULL_RANGE_FORMATS = ("PPM", "JPEG2000")
+# Raw modes of 16-bit color channels, of which Pillow keeps the upper 8 bits.
+DEEP_COLOR = re.compile(";16[BLN]")
+TIFF_BITS_PER_SAMPLE, TIFF_MAX_SAMPLE_VALUE = 258, 281
+# One row of a longer image can exceed all memory once its short side is scaled.
+MAX_ASPECT_RATIO = 100
 
 
-def load_image(path: Path) -> Image.Image:
-    """Load an image file as RGB, EXIF orientation applied; the first frame of several.
+class UnsuitableImageError(ValueError):
+    """An image that can be decoded but not used; the message continues "the image ..."."""
+
+
+class ImageReport(NamedTuple):
+    """What :func:`inspect_image` found.
+
+    Attributes:
+        error: why the image cannot be used; None if it can.
+        bit_depth: 8, or the depth of a deeper image according to its file; 0 if that is unknown.
+        max_value: largest value of a deeper image; 255 otherwise.
+    """
+
+    error: str | None = None
+    bit_depth: int = 8
+    max_value: int = 255
+
+
+def load_image(
+    path: Path, min_side: int | None = None, bit_depth: int | None = None
+) -> Image.Image:
+    """Load an image file as 8-bit RGB, EXIF orientation applied; the first frame of several.
+
+    Args:
+        path: image file.
+        min_side: pixels that suffice for the shorter side: a JPEG file is decoded to at least that
+            many, in a fraction of the time and memory.
+        bit_depth: of images with more than 8 bits, whose largest value is ``2 ** bit_depth - 1``;
+            None takes it from the file.
 
     Raises:
-        OSError: the file is missing or cannot be decoded; the message names it.
+        OSError: the file is missing, cannot be decoded or is too large; the message names it.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return to_rgb(image)
+        with _open(path) as image:
+            if min_side is not None:
+                image.draft(None, (min_side, min_side))
+            return to_rgb(image, bit_depth)
     except FileNotFoundError:
         raise
     # Decoders raise almost anything on a broken file: SyntaxError, IndexError, zlib.error ...
@@ -61,21 +100,85 @@ def load_image(path: Path) -> Image.Image:
         raise OSError(f"cannot decode the image {path}: {error}") from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to 8-bit RGB: EXIF orientation applied, transparency on white, 16 bits scaled to 8.
+def to_rgb(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
+    """Convert to 8-bit RGB: EXIF orientation applied, transparency on white, depth scaled to 8.
+
+    Args:
+        image: PIL image of any mode.
+        bit_depth: as in :func:`load_image`.
+
+    Raises:
+        UnsuitableImageError: more than 8 bits without a bit depth, or with larger values.
 
     Example:
         >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
         (255, 255, 255)
+        >>> to_rgb(Image.new("I", (1, 1), 4095), bit_depth=12).getpixel((0, 0))
+        (255, 255, 255)
     """
+    is_deep, depth = _is_deep(image), bit_depth or _stored_bit_depth(image)
     image = _upright(image)
-    if image.mode in GRAY_16_MODES:
-        # Pillow would clip to 255 and make nearly everything white.
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if is_deep:
+        image = _scale_to_8_bits(image, depth)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an opened, not yet decoded image has more than 8 bits per channel."""
+    tiles = getattr(image, "tile", ())
+    return image.mode in DEEP_MODES or any(DEEP_COLOR.search(str(tile[3])) for tile in tiles)
+
+
+def _stored_bit_depth(image: Image.Image) -> int:
+    """Bit depth of a deep image according to its file; 0 if unknown.
+
+    A 16-bit file may hold 12-bit values, so that its own 16 bits tell nothing.
+    """
+    if image.format in FULL_RANGE_FORMATS:
+        return 16
+    tags = getattr(image, "tag_v2", {})
+    depths = [int(value).bit_length() for value in tags.get(TIFF_MAX_SAMPLE_VALUE, ())]
+    depths += [bits for bits in tags.get(TIFF_BITS_PER_SAMPLE, ()) if bits % 8]
+    return max(depths, default=0)
+
+
+def _scale_to_8_bits(image: Image.Image, depth: int) -> Image.Image:
+    """Scale a deep image; Pillow itself would clip it to 255."""
+    if image.mode not in DEEP_MODES:
+        if depth != 16:
+            raise UnsuitableImageError(
+                "has 16-bit color channels, of which the upper 8 bits can be read: set "
+                "bit_depth=16 if they use the full range, else convert it to 8 bits"
+            )
+        return image
+    array = np.asarray(image).astype(np.int64)
+    lowest, highest = int(array.min()), int(array.max())
+    if not depth:
+        raise UnsuitableImageError(unknown_depth(highest))
+    if lowest < 0 or highest >= 2**depth:
+        raise UnsuitableImageError(
+            f"has values from {lowest} to {highest}, but bit_depth={depth} means 0 to "
+            f"{2**depth - 1}"
+        )
+    return Image.fromarray((array * 255 // (2**depth - 1)).astype(np.uint8))
+
+
+def unknown_depth(max_value: int) -> str:
+    """Message about an image with more than 8 bits, of which its file does not say how many.
+
+    Example:
+        >>> unknown_depth(3071)
+        'has more than 8 bits per pixel, values up to 3071: set bit_depth=12 or bit_depth=16 ...'
+    """
+    likely = [depth for depth in (12, 16, 32) if max_value < 2**depth][:2]
+    options = " or ".join(f"bit_depth={depth}" for depth in likely)
+    return (
+        f"has more than 8 bits per pixel, values up to {max_value}: set {options}, whichever its "
+        "largest possible value needs"
+    )
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -87,59 +190,80 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else image
 
 
-def validate_image(
-    path: Path, most: float = math.inf, longest: float = math.inf, full_decode: bool = False
-) -> int | str:
-    """Number of pixels of an existing image file, or a description of its error.
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, not yet decoded, unless its size or mode is unsuitable."""
+    with Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        most = Image.MAX_IMAGE_PIXELS
+        if most is not None and width * height > most:
+            problem = f"has {width * height:,} pixels, more than {most:,}; scale it down"
+            raise UnsuitableImageError(problem)
+        if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+            raise UnsuitableImageError(
+                f"is {width:,} by {height:,} pixels, an aspect ratio above {MAX_ASPECT_RATIO}; "
+                "crop it"
+            )
+        if image.mode not in COLOR_MODES + DEEP_MODES:
+            raise UnsuitableImageError(f"has pixels of mode {image.mode!r}; save it as 8-bit RGB")
+        yield image
 
-    PNG files are verified by their checksums, JPEG files by their end marker; other formats, and
-    JPEG files without the marker, are decoded.
+
+def inspect_image(path: Path, decode: bool = True, bit_depth: int | None = None) -> ImageReport:
+    """Inspect an existing image file: its size and mode, and whether it can be decoded.
 
     Args:
         path: image file.
-        most: maximum number of pixels; Pillow itself stops at twice ``Image.MAX_IMAGE_PIXELS``.
-        longest: maximum aspect ratio.
-        full_decode: always decode the image.
+        decode: decode the pixels (a JPEG file at an eighth of its size). False reads the header,
+            and the pixels only of images with more than 8 bits.
+        bit_depth: as in :func:`load_image`; an image that needs one and has none is no error here.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "notes.png"
         >>> _ = path.write_text("text")
-        >>> validate_image(path)
+        >>> inspect_image(path).error
         'is damaged or has an unsupported format (not one of BMP, GIF, ...)'
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > most:
-                return f"has {width * height:,} pixels, more than {most:,}; scale it down"
-            if max(width, height) > longest * min(width, height):
-                return (
-                    f"is {width:,} by {height:,} pixels, an aspect ratio above {longest}; crop it"
-                )
-            if image.mode not in COLOR_MODES + GRAY_16_MODES:
-                return f"has pixels of mode {image.mode!r}; save it as 8-bit RGB"
-            if image.format == "PNG":
-                image.verify()
-            elif image.format not in ("JPEG", "MPO") or not _has_end_marker(path):
-                image.load()
-        if full_decode:
-            load_image(path)
+        with _open(path) as image:
+            is_deep, depth = _is_deep(image), bit_depth or _stored_bit_depth(image)
+            if is_deep:
+                return _inspect_deep(image, depth)
+            if decode:
+                if image.format == "PNG":
+                    _verify_checksums(path)
+                image.draft(None, (1, 1))
+                to_rgb(image)
     except Image.DecompressionBombError:
-        return f"has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; scale it down"
+        return ImageReport(f"has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; scale it down")
     except UnidentifiedImageError:
-        if path.stat().st_size == 0:
-            return "is an empty file"
-        if path.suffix.lower() in MISSING_DECODERS:
-            return MISSING_DECODERS[path.suffix.lower()]
-        return f"is damaged or has an unsupported format (not one of {', '.join(FORMATS)})"
-    # As in load_image: a broken file may raise anything. The cause omits the path.
+        return ImageReport(_unidentified(path))
+    except UnsuitableImageError as error:
+        return ImageReport(str(error))
+    # As in load_image: a broken file may raise anything.
     except Exception as error:
-        return f"cannot be decoded: {error.__cause__ or error}"
-    return width * height
+        return ImageReport(f"cannot be decoded: {error}")
+    return ImageReport()
 
 
-def _has_end_marker(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 65536))
-        return b"\xff\xd9" in file.read()
+def _inspect_deep(image: Image.Image, depth: int) -> ImageReport:
+    image.load()
+    max_value = int(np.asarray(image).max()) if image.mode in DEEP_MODES else 2**16 - 1
+    if depth:
+        _scale_to_8_bits(image, depth)  # Raises for larger values.
+    return ImageReport(bit_depth=depth, max_value=max_value)
+
+
+def _verify_checksums(path: Path) -> None:
+    """Decoding alone accepts a PNG file with wrong checksums."""
+    with Image.open(path, formats=FORMATS) as image:
+        image.verify()
+
+
+def _unidentified(path: Path) -> str:
+    if path.stat().st_size == 0:
+        return "is an empty file"
+    if path.suffix.lower() in MISSING_DECODERS:
+        return MISSING_DECODERS[path.suffix.lower()]
+    return f"is damaged or has an unsupported format (not one of {', '.join(FORMATS)})"

@@ -1,6 +1,5 @@
 """Warnings about labels, groups and splits that make results misleading."""
 
-import hashlib
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..tasks import OrdinalTask
 from .dataset import ImageData
+from .image_index import content_hashes
 
 STACKLEVEL = 4  # The caller of load_folder or fit.
 
@@ -99,14 +99,12 @@ def _content_by_split(files: Mapping[str, Sequence[Path]]) -> dict[str, dict[str
     for name, paths in files.items():
         for path in paths:
             splits_by_size[path.stat().st_size].add(name)
-    return {
-        name: {
-            hashlib.blake2b(path.read_bytes()).hexdigest(): path.name
-            for path in paths
-            if len(splits_by_size[path.stat().st_size]) > 1
-        }
-        for name, paths in files.items()
-    }
+    contents = {}
+    for name, paths in files.items():
+        alike = [path for path in paths if len(splits_by_size[path.stat().st_size]) > 1]
+        names = [path.name for path in alike]
+        contents[name] = dict(zip(content_hashes(alike), names, strict=True))
+    return contents
 
 
 def _warn(message: str) -> None:

@@ -4,18 +4,17 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ..tasks import OrdinalTask
 from ..tasks.validation import MISSING
 from ..utils.validation import listed
-from .image_io import validate_image
+from .image_index import common_bit_depth, inspect_images
+from .image_io import unknown_depth
 from .label_files import LabelTable
 
 
@@ -25,11 +24,14 @@ def validate_samples(
     task: OrdinalTask,
     required_columns: Iterable[pd.Series | None] = (),
     first_label: int | None = None,
-) -> tuple[list[Path], np.ndarray]:
+    decode: bool = True,
+    bit_depth: int | None = None,
+) -> tuple[list[Path], np.ndarray, int | None]:
     """Validate images, labels and required (non-empty) columns of a label table.
 
     Returns:
-        N paths of readable images, and ``(N,)`` float64 labels in the task's unit.
+        N paths of readable images, ``(N,)`` float64 labels in the task's unit, and the bit depth
+        of images with more than 8 bits (None without such images).
 
     Raises:
         ValueError: lists up to ten errors in row order, each with row, field and value.
@@ -50,9 +52,9 @@ def validate_samples(
                 f"column {column.name!r}",
                 f"{column.iloc[index]!r} is missing".removeprefix("'' "),
             )
-    _open_images(files, report)
+    bit_depth = _inspect_images(files, report, decode, bit_depth)
     report.raise_if_any()
-    return files, values
+    return files, values, bit_depth
 
 
 class ErrorReport:
@@ -117,13 +119,20 @@ def _find_file(root: Path, name: str) -> Path:
     return (inside or candidates)[0]
 
 
-def _open_images(files: list[Path | None], report: ErrorReport) -> None:
-    """Validate every image file, in threads because the disk is the bottleneck."""
+def _inspect_images(
+    files: list[Path | None], report: ErrorReport, decode: bool, bit_depth: int | None
+) -> int | None:
+    """Inspect every image file; returns the bit depth of the deeper ones, one for all."""
     table = report.table
     indices = [index for index, file in enumerate(files) if file is not None]
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(validate_image, (files[index] for index in indices))
-        bar = tqdm(results, "validating images", len(indices), leave=False, delay=2, unit="image")
-        for index, result in zip(indices, bar, strict=True):
-            if isinstance(result, str):
-                report.add(index, table.path_field, f"{table.paths[index]!r} {result}")
+    images = inspect_images([files[index] for index in indices], decode, bit_depth)
+    found = dict(zip(indices, images, strict=True))
+    for index, image in found.items():
+        if image.error:
+            report.add(index, table.path_field, f"{table.paths[index]!r} {image.error}")
+    unknown = {index: image.max_value for index, image in found.items() if not image.bit_depth}
+    if unknown:
+        first, problem = min(unknown), unknown_depth(max(unknown.values()))
+        count = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        report.add(first, table.path_field, f"{table.paths[first]!r}{count} {problem}")
+    return bit_depth or common_bit_depth(images)

@@ -54,7 +54,7 @@ def train_and_save(
         data, labels: image folder and label file, as for :func:`ordlib.load_folder`; None for
             the synthetic images.
         columns: arguments of ``load_folder`` by name: ``image_column``, ``label_column``,
-            ``group_column``, ``split_column``, ``first_label``. By default "path", "label" and, if
+            ``group_column``, ``group_pattern``, ``first_label`` and so on. By default "path", "label" and, if
             the label file has them, "group" and "split"; without splits the images are split
             60 : 20 : 20.
 
@@ -152,7 +152,8 @@ def load_splits(
     if label_file is not None:
         names = (columns.get("image_column", "path"), columns.get("label_column", "label"))
         found = set(read_labels(data, label_file, *names).metadata)
-    usual = {f"{name}_column": name for name in ("group", "split") if name in found}
+    kinds = [kind for kind in ("group", "split") if f"{kind}_pattern" not in columns]
+    usual = {f"{kind}_column": kind for kind in kinds if kind in found}
     splits = load_folder(data, labels, _read_task(task), **usual | dict(columns))
     if isinstance(splits, ImageData):
         parts = split_indices(splits.ranks, SPLIT_FRACTIONS, splits.groups)

@@ -75,7 +75,7 @@ class ImageEncoder(nn.Module):
         if self.encoder is None:
             features = cached_image_features(self.clip, data).to(self.clip.device)
             return lambda rows: features[torch.as_tensor(rows, device=features.device)]
-        return lambda rows: self.clip.preprocess([data[row] for row in rows])
+        return lambda rows: self.clip.load_pixels(data, rows)
 
 
 class Adapter(nn.Module):

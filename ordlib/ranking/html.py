@@ -74,7 +74,7 @@ def _items(ranking: Ranking) -> Iterator[str]:
         value += f" {ranking.unit}" if value and "label" not in ranking.table else ""
         score, name = _minus(f"{row.score:.2f}"), _escape(os.path.basename(row.path))
         yield (
-            f'<li><div class="thumbnail">{_thumbnail(row)}{badge}</div>'
+            f'<li><div class="thumbnail">{_thumbnail(row, ranking.bit_depth)}{badge}</div>'
             f'<div class="text"><div class="top"><span class="rank">{row.rank}</span>'
             f'<span class="value">{_escape(value) or score}</span></div>'
             f'<div class="bar"><i style="width:{100 * fraction:.1f}%"></i></div>'
@@ -83,10 +83,10 @@ def _items(ranking: Ranking) -> Iterator[str]:
         )
 
 
-def _thumbnail(row: object) -> str:
+def _thumbnail(row: object, bit_depth: int | None) -> str:
     """An ``img`` with the image as a data URI, or a message if it cannot be read."""
     try:
-        image = load_image(Path(row.path))
+        image = load_image(Path(row.path), THUMBNAIL_SIZE, bit_depth)
     except OSError:
         return "<p>cannot be read any more</p>"
     image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)

@@ -15,7 +15,7 @@ from ..methods.ranking_adapter.model import RankingAdapter
 from ..utils.validation import listed
 from .image_files import find_images
 from .result import Ranking
-from .scoring import score_files
+from .scoring import FileScorer
 
 DEFAULT_MODEL = "ranking-adapter"
 FROM_TO = re.compile(r"\bfrom\s+(?:the\s+)?(\w+)\b.*?\bto\s+(?:the\s+)?(\w+)", re.I | re.S)
@@ -34,6 +34,7 @@ def rank(
     device: str | torch.device | None = None,
     batch_size: int = 64,
     reverse: bool = False,
+    bit_depth: int | None = None,
 ) -> Ranking:
     """Rank images by a text prompt with a ranking-aware adapter.
 
@@ -47,8 +48,9 @@ def rank(
         model: a trained :class:`~ordlib.RankingAdapter`, or the name or folder of one.
         clip: the CLIP backbone of the adapter; None loads the one named in its config.
         device: of the loaded backbone, see :func:`ordlib.load_clip`.
-        batch_size: images per batch; smaller for large images.
+        batch_size: images per batch.
         reverse: reverse the order.
+        bit_depth: of images with more than 8 bits, as in :func:`ordlib.load_folder`.
 
     Raises:
         FileNotFoundError: the folder or the model does not exist.
@@ -76,8 +78,9 @@ def rank(
     # Validates the prompt before any image is opened.
     adapter.encode_prompt(prompt)
     task = match_task(prompt, adapter.prompt_templates)
-    scores, errors = score_files(adapter, prompt, task, scan.files, batch_size)
-    skipped = scan.skipped | errors
+    scorer = FileScorer(adapter, prompt, task, batch_size, bit_depth)
+    scores = scorer.score(scan.files)
+    skipped = scan.skipped | scorer.errors
     if scores.empty:
         lines = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
         raise ValueError(f"paths: none of {len(skipped)} images can be read:{lines}")
@@ -95,6 +98,7 @@ def rank(
         unit=adapter.tasks[task].unit if task else None,
         model="this adapter" if adapter is model else os.fspath(model),
         training_data=_training_data(adapter),
+        bit_depth=scorer.bit_depth,
     )
 
 

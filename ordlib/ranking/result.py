@@ -33,6 +33,7 @@ class Ranking:
         unit: unit of ``value``.
         model: name of the adapter.
         training_data: description of its training data.
+        bit_depth: of images with more than 8 bits, or None.
     """
 
     prompt: str
@@ -46,6 +47,7 @@ class Ranking:
     unit: str | None
     model: str
     training_data: str
+    bit_depth: int | None = None
 
     def __len__(self) -> int:
         """Number of images in the table."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -45,6 +46,7 @@ def fit(
 
     Raises:
         ValueError: data, model and config do not match, or the checkpoint is of another run.
+        OSError: an image file cannot be decoded; all are checked before the first step.
         FloatingPointError: the loss or a weight is not finite; the best weights are restored.
 
     Example:
@@ -58,7 +60,10 @@ def fit(
     """
     config = config or TrainingConfig()
     _check_config(model, config)
-    warn_about_validation(*([d] if isinstance(d, ImageData) else d for d in (train, val)))
+    splits = [[data] if isinstance(data, ImageData) else data for data in (train, val)]
+    for data in chain(*splits):
+        data.check_files()
+    warn_about_validation(*splits)
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
     if config.prompt_epochs:
         return _fit_two_stages(model, train, val, config, folder, progress)

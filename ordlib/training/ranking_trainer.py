@@ -57,7 +57,7 @@ class RankingTrainer(Trainer):
 
     def _load_data(self) -> None:
         train = self.train_data.items()
-        self.tokens = {name: self.model.image_tokens(data) for name, data in train}
+        self.read_tokens = {name: self.model.open_tokens(data) for name, data in train}
 
     def _batches(self, epoch: int) -> list[RankingBatch]:
         steps, size, seed = self.steps_per_epoch, self.batch_size, self.config.seed
@@ -65,7 +65,7 @@ class RankingTrainer(Trainer):
 
     def _collate(self, batch: RankingBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
         device = self.model.clip.device
-        tokens = self.tokens[batch.task][torch.as_tensor(self._shard(batch.rows))]
+        tokens = self.read_tokens[batch.task](self._shard(batch.rows))
         targets = torch.as_tensor(self._shard(batch.targets), device=device)
         return (tokens.to(device).float(), self.model.encode_prompt(batch.prompt)), targets
 

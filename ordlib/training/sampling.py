@@ -1,8 +1,7 @@
-"""Batch sampling: deterministic shuffling, batch prefetching, batches of the ranking adapter."""
+"""Batch sampling: deterministic shuffling, batches of the ranking adapter."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,17 +24,6 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> np.ndar
     batch_size = min(batch_size, count)
     order = np.random.default_rng([seed, epoch]).permutation(count)
     return order[: count // batch_size * batch_size].reshape(-1, batch_size)
-
-
-def prefetch(load: Callable[[Any], Any], batches: Sequence) -> Iterator[Any]:
-    """Yield ``load(batch)`` for every batch, loading the next one in a background thread."""
-    with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(load, batches[0])
-        for next_batch in [*batches[1:], None]:
-            loaded = future.result()
-            if next_batch is not None:
-                future = executor.submit(load, next_batch)
-            yield loaded
 
 
 class RankingBatch(NamedTuple):

@@ -21,10 +21,11 @@ from tqdm.auto import tqdm
 from ..data import ImageData
 from ..methods.base import TrainableModule
 from ..metrics import compute_metrics
+from ..utils.threads import prefetch
 from .checkpoint import load_training_state, save_training_state
 from .config import TrainingConfig
 from .distributed import all_gather_with_grad
-from .sampling import epoch_batches, prefetch
+from .sampling import epoch_batches
 
 DROPOUT_STREAM = 1  # seed [seed, epoch, 1]: another stream than that of the batches
 

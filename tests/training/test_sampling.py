@@ -1,7 +1,6 @@
 """Batches: full, reproducible, even over ranks, and negatives without the object of the prompt."""
 
 import json
-import threading
 from collections import Counter
 from pathlib import Path
 
@@ -9,14 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import ranking_runs
-import torch
 
 from ordlib import ImageData, OrdinalTask
 from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.training.sampling import (
     RankingBatch,
     epoch_batches,
-    prefetch,
     sample_evenly_over_ranks,
     sample_ranking_batches,
 )
@@ -46,28 +43,6 @@ def test_epoch_batches_are_full_and_without_duplicates(count, batch_size, shape)
     assert set(rows.ravel().tolist()) <= set(range(count))
     epochs = [epoch_batches(count, batch_size, 0, epoch).ravel().tolist() for epoch in range(20)]
     assert set().union(*epochs) == set(range(count))
-
-
-def test_prefetch_loads_one_batch_ahead():
-    batches, started = np.arange(9).reshape(3, 3), [threading.Event() for _ in range(3)]
-
-    def load(rows):
-        started[rows[0] // 3].set()
-        return torch.tensor(rows) * 10
-
-    loaded = prefetch(load, batches)
-    first = next(loaded)
-    assert started[1].wait(timeout=10)
-    assert not started[2].is_set()
-    assert [batch.tolist() for batch in (first, *loaded)] == (10 * batches).tolist()
-
-
-def test_prefetch_raises_errors_of_loading():
-    def load(rows):
-        raise OSError(f"cannot read {rows}")
-
-    with pytest.raises(OSError, match="cannot read"):
-        list(prefetch(load, np.arange(4).reshape(2, 2)))
 
 
 @pytest.mark.parametrize("epoch", [0, 1])

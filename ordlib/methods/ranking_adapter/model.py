@@ -1,6 +1,6 @@
 """Ranking-aware adapter (Yu et al., 2025): text-conditioned image ranking with a frozen CLIP."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self, get_args
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...clip import ClipBackbone
-from ...clip.feature_cache import cached_image_tokens
+from ...clip.feature_cache import open_image_tokens
 from ...data import ImageData
 from ...losses import TieHandling, dual_loss
 from ...metrics.prediction import Prediction
@@ -133,8 +133,18 @@ class RankingAdapter(TrainableModule):
 
         All of them pass through CLIP's final layer norm and visual projection.
         """
-        tokens = cached_image_tokens(self.clip, data, batch_size)
-        return tokens if self.options.use_cls_token else tokens[:, 1:]
+        return self.open_tokens(data, batch_size)(range(len(data)))
+
+    def open_tokens(
+        self, data: ImageData, batch_size: int = 64
+    ) -> Callable[[Sequence[int]], Tensor]:
+        """Return a function that reads the tokens of given rows, ``(B, P, D)``, from the cache.
+
+        Those of all images together may exceed the memory.
+        """
+        tokens = open_image_tokens(self.clip, data, batch_size)
+        first = 0 if self.options.use_cls_token else 1
+        return lambda rows: tokens[rows][:, first:]
 
     def encode_prompt(self, prompt: str) -> Tensor:
         """Return the ``(T, W)`` text tokens of a prompt; cached.
@@ -192,13 +202,15 @@ class RankingAdapter(TrainableModule):
             ``(N,)`` float64, in standard deviations of the training labels; higher ranks higher.
         """
         prompts = np.array(broadcast_prompts(prompts, len(data)))
-        image_tokens = self.image_tokens(data, batch_size)
+        read_tokens = self.open_tokens(data, batch_size)
         scores = np.empty(len(data))
         with eval_mode(self):
             for prompt in dict.fromkeys(prompts.tolist()):
                 text_tokens = self.encode_prompt(prompt)
-                for rows in torch.as_tensor(np.flatnonzero(prompts == prompt)).split(batch_size):
-                    batch = image_tokens[rows].to(self.clip.device).float()
+                matches = np.flatnonzero(prompts == prompt)
+                for start in range(0, len(matches), batch_size):
+                    rows = matches[start : start + batch_size]
+                    batch = read_tokens(rows).to(self.clip.device).float()
                     tokens = self.encode(batch, text_tokens)
                     scores[rows] = self.net.scores(tokens).double().cpu()
         return scores
@@ -235,8 +247,9 @@ class RankingAdapter(TrainableModule):
     def _ood_features(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
         # With the mean patch token alone, the counting detector accepted most portraits.
         num_cls_tokens = int(self.options.use_cls_token)
-        chunks = []
-        for tokens in self.image_tokens(data, batch_size).split(batch_size):
+        read_tokens, rows, chunks = self.open_tokens(data, batch_size), range(len(data)), []
+        for start in rows[::batch_size]:
+            tokens = read_tokens(rows[start : start + batch_size])
             patch_mean = tokens[:, num_cls_tokens:].float().mean(1)
             chunks.append(torch.cat([tokens[:, :num_cls_tokens].flatten(1), patch_mean], 1))
         return torch.cat(chunks).double().numpy()

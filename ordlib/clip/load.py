@@ -1,0 +1,101 @@
+"""Load a CLIP checkpoint."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, CLIPModel
+from transformers.utils import logging
+
+from ..utils.device import pick_device
+from .backbone import ClipBackbone
+from .checkpoints import find_checkpoint
+from .preprocessing import Preprocessor, Resize
+
+
+def load_clip(
+    name: str | os.PathLike,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
+    resize: Resize = "crop",
+) -> ClipBackbone:
+    """Load a frozen CLIP from any checkpoint that transformers supports.
+
+    Args:
+        name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
+        device: "cuda", "mps" or "cpu"; "auto" or None selects the best one available.
+        dtype: precision of the weights; None uses float16 on CUDA and float32 elsewhere.
+        revision: branch, tag or commit on the hub.
+        resize: how an image becomes a square: "crop" (CLIP's own), "squash" or "pad"; see
+            :class:`~ordlib.clip.preprocessing.Preprocessor`.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, or the hub is unreachable.
+        ValueError: not a CLIP model, damaged or missing weights, no such device, unknown resize.
+
+    Example:
+        >>> clip = load_clip("pico-clip", "cpu")
+        >>> clip.text_features(["one star", "two stars"]).shape
+        torch.Size([2, 96])
+    """
+    device = pick_device(device)
+    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+    folder = find_checkpoint(name, revision)
+    with _quiet():
+        model = _load_model(folder)
+        options = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        preprocessor = Preprocessor(folder, model.config.vision_config.image_size, resize)
+    size = model.config.text_config.vocab_size
+    if len(tokenizer) > size:
+        raise ValueError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {size}; they belong "
+            "to different checkpoints"
+        )
+    # Read before the cast: half precision would round OpenAI's scale of 100 to 100.03.
+    scale = model.logit_scale.exp().item()
+    _raise_if_not_finite(model, f"{folder}: the weights are damaged")
+    model = model.to(device, dtype)
+    _raise_if_not_finite(model, f"{folder}: {dtype} is too small for the weights, use float32")
+    return ClipBackbone(os.fspath(name), folder, model, tokenizer, preprocessor, scale)
+
+
+def _load_model(folder: Path) -> CLIPModel:
+    """Load in float32; missing weights are an error, where transformers would initialize them."""
+    options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    try:
+        model, report = CLIPModel.from_pretrained(folder, dtype=torch.float32, **options)
+    except (SafetensorError, RuntimeError) as error:
+        problem = "the weights are damaged or do not match config.json"
+        raise ValueError(f"{folder}: {problem}: {error}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ValueError(
+            f"{folder}: the weights lack {len(missing)} tensors of the model ({missing[0]}, ...); "
+            "download or save the checkpoint again"
+        )
+    return model
+
+
+def _raise_if_not_finite(model: CLIPModel, problem: str) -> None:
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f"{problem}: {name} contains NaN or infinite values")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Disable transformers' progress bars and loading reports temporarily."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
