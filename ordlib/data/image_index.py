@@ -128,7 +128,7 @@ def _inspect_header(
 
 def _known_hashes(files: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
     """Signature of each file, and the known content hashes by signature."""
-    signatures = [content_hash(*file_signature(file)) for file in files]
+    signatures = [content_hash(file_signature(file)) for file in files]
     query = "SELECT signature, hash FROM files WHERE signature = ?"
     return signatures, dict(_select(query, signatures))
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ordlib import ImageData, load_data, load_task
 
@@ -73,3 +74,27 @@ def test_load_data_returns_image_data():
 def test_load_data_invalid_arguments(task, split, message):
     with pytest.raises(ValueError, match=message):
         load_data(task, split)
+
+
+def test_image_keys_depend_on_pixels_alone(tmp_path):
+    data = make_data()
+    assert len(set(data.image_keys)) == 6
+    assert make_data(values=np.full(6, 9.0), fingerprint="x").image_keys == data.image_keys
+    assert data.subset([3, 1]).image_keys == [data.image_keys[3], data.image_keys[1]]
+    reshaped = make_data(images=np.zeros((6, 2, 8, 3), np.uint8))
+    assert reshaped.image_keys != make_data(images=np.zeros((6, 4, 4, 3), np.uint8)).image_keys
+    files = [tmp_path / f"{i}.png" for i in range(6)]
+    for i, file in enumerate(files):
+        Image.new("L", (8, 8), i // 2).save(file)
+    keys = make_data(images=files).image_keys
+    assert keys[::2] == keys[1::2]
+    assert len(set(keys)) == 3
+    mixed = make_data(images=[*data.images[:3], *files[3:]])
+    assert mixed.image_keys == data.image_keys[:3] + keys[3:]
+    assert make_data(images=files, bit_depth=12).image_keys != keys
+
+
+def test_load_reduces_files(tmp_path):
+    Image.new("RGB", (800, 600)).save(tmp_path / "a.jpg")
+    data = make_data(1, images=[tmp_path / "a.jpg"])
+    assert (data[0].size, data.load(0, min_side=100).size) == ((800, 600), (200, 150))

@@ -2,6 +2,7 @@ import csv
 import os
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -416,3 +417,44 @@ def test_load_folder_reads_excel_or_names_the_missing_package(album, tmp_path, m
 def _touch(path):
     path.touch()
     return path
+
+
+def test_load_folder_scales_deep_images_alike(tmp_path):
+    def save(names, levels, **options):
+        for name, level in zip(names, levels, strict=True):
+            Image.fromarray(np.full((8, 8), level, np.uint16)).save(tmp_path / name, **options)
+
+    rows = [("a.png", 1), ("b.png", 2)]
+    save(["a.png", "b.png"], [1000, 3000])
+    message = r"row 0, .*'a\.png' \(and 1 more\) .*up to 3000: set bit_depth=12 or bit_depth=16"
+    for check in ("decode", "header"):
+        with pytest.raises(ValueError, match=message):
+            load_folder(tmp_path, rows, FINGERS, check=check)
+    with pytest.raises(
+        ValueError, match=r"row 1, .*b\.png' has values from 3000 to 3000, .*bit_depth=11"
+    ):
+        load_folder(tmp_path, rows, FINGERS, bit_depth=11)
+    data = load_folder(tmp_path, rows, FINGERS, bit_depth=12)
+    assert brightness(data) == brightness(data.subset([0, 1])) == [62, 186]
+    rows = [("a.tif", 1), ("b.tif", 2)]
+    for name, level in (("a.tif", 1000), ("b.tif", 3000)):
+        # The largest value of each image, which alone would mean ten bits for the first.
+        save([name], [level], tiffinfo={281: level})
+    data = load_folder(tmp_path, rows, FINGERS)
+    assert (data.bit_depth, brightness(data)) == (12, [62, 186])
+    assert load_folder(tmp_path, rows, FINGERS, bit_depth=16).bit_depth == 16
+
+
+def test_load_folder_checks_by_decoding_or_by_header(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        Image.effect_noise((64, 64), 90).save(tmp_path / name)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "b.jpg").read_bytes()[:-500])
+    rows = [("a.jpg", 1), ("b.jpg", 2)]
+    with pytest.raises(ValueError, match=r"row 1, .*'b\.jpg' cannot be decoded"):
+        load_folder(tmp_path, rows, FINGERS)
+    data = load_folder(tmp_path, rows, FINGERS, check="header")
+    with pytest.raises(OSError, match=r"fingers/all: 1 .*b\.jpg' cannot be decoded"):
+        data.check_files()
+    data.subset([0]).check_files()
+    with pytest.raises(ValueError, match="check = 'none'"):
+        load_folder(tmp_path, rows, FINGERS, check="none")

@@ -88,7 +88,7 @@ def test_inspect_images_keeps_what_is_done_when_interrupted(files, monkeypatch):
     spy = Mock(wraps=inspect_image)
     monkeypatch.setattr(image_index, "inspect_image", spy)
     inspect_images(files)
-    assert [call.args[0] for call in spy.call_args_list] == files[2:]
+    assert {call.args[0] for call in spy.call_args_list} == set(files[2:])
 
 
 @pytest.mark.parametrize("damage", ["damaged", "read-only", "not writable"])

@@ -14,8 +14,10 @@ from PIL import Image
 from small_adapter import noise, small_adapter
 
 from ordlib import ClipBackbone, CoOp, RankingAdapter, load_clip, rank
-from ordlib.data.image_io import MISSING_DECODERS, validate_image
-from ordlib.ranking import image_files, scoring
+from ordlib.data import image_index
+from ordlib.data.image_io import MISSING_DECODERS, inspect_image
+from ordlib.ranking import scoring
+from ordlib.ranking.html import write_gallery
 from ordlib.ranking.image_files import find_images
 from ordlib.ranking.rank import is_descending, match_task
 from ordlib.ranking.result import escape_nonprintable
@@ -142,51 +144,68 @@ def test_rank_returns_values_only_for_prompts_of_a_task(adapter, folder):
     assert any("no training prompt" in warning for warning in other.warnings)
 
 
-def test_rank_opens_only_invalid_files_again(adapter, folder, monkeypatch, batch_sizes):
+def test_rank_decodes_only_invalid_files_again(adapter, folder, monkeypatch, batch_sizes):
     bad = folder / "late.png"
     save_truncated_png(bad)
     first = rank(folder, STARS, model=adapter)
     batch_sizes.clear()
-    spy = Mock(wraps=validate_image)
-    monkeypatch.setattr(image_files, "validate_image", spy)
+    spy = Mock(wraps=inspect_image)
+    monkeypatch.setattr(image_index, "inspect_image", spy)
     second = rank(folder, AGES, model=adapter)
     assert second.skipped == first.skipped == {str(bad): second.skipped[str(bad)]}
-    assert [call.args[0] for call in spy.call_args_list] == [bad]
+    assert [c.args[0] for c in spy.call_args_list if c.kwargs.get("decode", True)] == [bad]
     assert batch_sizes == []
-    # Repaired, with an unchanged signature.
     Image.new("RGB", (64, 64), "red").save(bad)
-    content = bad.read_bytes()
-    monkeypatch.setattr(image_files, "file_signature", lambda file: (file,))
-    bad.write_bytes(b"")
-    assert str(bad) in rank(folder, STARS, model=adapter).skipped
-    bad.write_bytes(content)
     assert rank(folder, STARS, model=adapter).skipped == {}
 
 
-def test_rank_caches_features_by_chunk(adapter, folder, monkeypatch, batch_sizes):
-    monkeypatch.setattr(scoring.chunks, "__defaults__", (3,))
+def test_rank_encodes_only_new_images(adapter, folder, batch_sizes):
     before = rank(folder, STARS, model=adapter)
-    assert sum(batch_sizes) == 10
-    assert len(batch_sizes) > 1
+    assert batch_sizes == [10]
     batch_sizes.clear()
     assert names(rank(folder, AGES, model=adapter)) != names(before)
     assert names(rank(folder, STARS, model=adapter)) == names(before)
     assert batch_sizes == []
-    # A changed image: only its chunk is encoded again.
     Image.new("RGB", (64, 64), "green").save(folder / "5.png")
     after = rank(folder, STARS, model=adapter)
-    assert 0 < sum(batch_sizes) <= 6
+    assert batch_sizes == [8]  # one image, filled up
     expected = naive_scores(adapter, folder.rglob("*.png"), STARS)
     assert after.table["path"].tolist() == list(expected)
 
 
-def test_chunks_change_little_with_a_new_file():
-    files = sorted(f"{i:05d}.png" for i in range(4000))
-    before = list(scoring.chunks(files))
-    assert [file for chunk in before for file in chunk] == files
-    assert max(map(len, before)) <= 512
-    after = list(scoring.chunks(sorted([*files, "00000a.png"])))
-    assert sum(chunk not in before for chunk in after) <= 2
+def test_rank_scores_in_chunks(adapter, folder, monkeypatch):
+    whole = rank(folder, STARS, model=adapter)
+    monkeypatch.setattr(scoring, "CHUNK_SIZE", 3)
+    save_truncated_png(folder / "5b.png")
+    chunked = rank(folder, STARS, model=adapter)
+    pd.testing.assert_frame_equal(chunked.table, whole.table)
+    assert list(chunked.skipped) == [str(folder / "5b.png")]
+
+
+def test_rank_scales_deep_images_of_a_folder_alike(adapter, tmp_path):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    for level in (1000, 3000):
+        Image.fromarray(np.full((64, 64), level, np.uint16)).save(folder / f"{level}.png")
+    with pytest.raises(ValueError, match=r"1000\.png' has .* up to 3000: set bit_depth=12 or"):
+        rank(folder, STARS, model=adapter)
+    ranking = rank(folder, STARS, model=adapter, bit_depth=12)
+    gray = tmp_path / "gray"
+    gray.mkdir()
+    for level in (1000, 3000):
+        Image.new("L", (64, 64), level * 255 // 4095).save(gray / f"{level}.png")
+    reference = rank(gray, STARS, model=adapter)
+    assert np.array_equal(ranking.table["score"], reference.table["score"])
+    assert "cannot be read" not in write_gallery(ranking, tmp_path / "out.html").read_text("utf-8")
+    for level in (1000, 3000):
+        path = folder / f"{level}.png"
+        path.unlink()
+        deep = Image.fromarray(np.full((64, 64), level, np.uint16))
+        deep.save(path.with_suffix(".tif"), tiffinfo={281: level})
+    # The largest depth of the files holds for all: 1000 alone would mean ten bits.
+    tagged = rank(folder, STARS, model=adapter)
+    assert tagged.bit_depth == 12
+    assert np.array_equal(tagged.table["score"], reference.table["score"])
 
 
 def test_rank_skips_invalid_files(adapter, folder, monkeypatch):
@@ -201,9 +220,9 @@ def test_rank_skips_invalid_files(adapter, folder, monkeypatch):
     Image.new("L", (909, 9)).save(folder / "h_long.png")
     (folder / "notes.txt").write_text("x")
     (folder / ".hidden.png").touch()
-    # Both pass the validation without full decoding.
-    assert validate_image(folder / "c_cut.png") == 64 * 64
-    assert validate_image(folder / "d_cut.jpg") == 90 * 60
+    # Both pass as long as nothing is decoded.
+    for name in ("c_cut.png", "d_cut.jpg"):
+        assert inspect_image(folder / name, decode=False).error is None
     # Pillow warns above this limit, and raises above twice the limit.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
     with warnings.catch_warnings():
@@ -224,14 +243,6 @@ def test_rank_skips_invalid_files(adapter, folder, monkeypatch):
     assert reasons == {}
     assert ranking.warnings[-2].startswith("1 file was ignored")
     assert ranking.warnings[-1] == "7 files were skipped."
-
-
-def test_rank_uses_smaller_batches_for_large_images(adapter, folder, monkeypatch, batch_sizes):
-    monkeypatch.setattr(scoring, "MAX_PIXELS_PER_BATCH", 64 * 64 * 4)
-    # Chunk boundaries depend on the names, and so on the temporary folder.
-    monkeypatch.setattr(scoring, "chunks", lambda files: [list(files)])
-    rank(folder, STARS, model=adapter)
-    assert batch_sizes == [4, 4, 2]
 
 
 def test_find_images_leaves_out_junk_and_names_missing_decoders(folder, monkeypatch):
@@ -325,7 +336,7 @@ def test_rank_rejects_paths_without_images(adapter, tmp_path, monkeypatch, paths
 def test_rank_rejects_invalid_prompts_before_opening_images(
     adapter, folder, prompt, message, monkeypatch
 ):
-    monkeypatch.setattr(image_files, "validate_image", None)
+    monkeypatch.setattr(scoring, "inspect_images", None)
     with pytest.raises(ValueError, match=message):
         rank(folder, prompt, model=adapter)
 

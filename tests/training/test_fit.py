@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -245,3 +246,19 @@ def test_fit_refuses_checkpoint_of_another_resize(clip, tmp_path):
     squash = load_clip(clip.folder, "cpu", resize="squash")
     with pytest.raises(ValueError, match=r"preprocessing was '\w+' there and is '\w+' now"):
         train(CoOp(squash, TASK), tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("image_encoder", ["frozen", "lora"])
+def test_fit_names_damaged_images_before_any_step(clip, tmp_path, split, image_encoder):
+    parts = {"train": make_data("train", 12), "val": make_data("val", 12)}
+    files = [tmp_path / f"{i}.jpg" for i in range(12)]
+    for i, file in enumerate(files):
+        parts[split][i].save(file)
+    files[9].write_bytes(files[9].read_bytes()[:-300])
+    parts[split] = replace(parts[split], images=files)
+    model = CORN(clip, TASK, image_encoder=image_encoder)
+    before = clone_state(model)
+    with pytest.raises(OSError, match=r"9\.jpg' cannot be decoded"):
+        fit(model, parts["train"], parts["val"], CONFIG)
+    assert states_equal(before, clone_state(model))
