@@ -69,8 +69,8 @@ def _open(
             f"the weights of {clip.name} have changed since loading (fine-tuning or LoRA), so "
             "cached features would be wrong; use clip.encode_images instead"
         )
-    # The weights alone do not decide a feature: config.json has activations and heads.
-    config = (clip.folder / "config.json").read_bytes()
+    # The weights alone do not decide a feature: the config has activations and heads.
+    config = sorted(clip.model.config.vision_config.to_dict().items())
     settings = (clip.loaded_checksum, config, clip.dtype, clip.device.type, clip.preprocessor.key)
     folder = cache_dir() / "features" / f"{kind}-{content_hash(VERSION, *settings)}"
     precision = str(clip.dtype).removeprefix("torch.")

@@ -109,7 +109,8 @@ class ImageData:
         errors = [f"{str(file)!r} {report.error}" for file, report in reports if report.error]
         if errors:
             where = f"{self.task.name}/{self.split}"
-            raise OSError(f"{where}: {len(errors)} images cannot be read:{listed(errors)}")
+            count = f"{len(errors)} image{'s'[: len(errors) > 1]}"
+            raise OSError(f"{where}: {count} cannot be read:{listed(errors)}")
 
     @property
     def image_keys(self) -> list[str]:

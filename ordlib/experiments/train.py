@@ -54,9 +54,9 @@ def train_and_save(
         data, labels: image folder and label file, as for :func:`ordlib.load_folder`; None for
             the synthetic images.
         columns: arguments of ``load_folder`` by name: ``image_column``, ``label_column``,
-            ``group_column``, ``group_pattern``, ``first_label`` and so on. By default "path", "label" and, if
-            the label file has them, "group" and "split"; without splits the images are split
-            60 : 20 : 20.
+            ``group_column``, ``group_pattern``, ``first_label`` and so on. By default "path",
+            "label" and, if the label file has them, "group" and "split"; without splits the images
+            are split 60 : 20 : 20.
 
     Returns:
         The method with its best weights, and the training history.

@@ -5,11 +5,12 @@ import platform
 import torch
 from joblib import cpu_count
 
-from . import l2rclip, numclip, rank_attention, speeds
+from . import l2rclip, numclip, rank_attention, reading, speeds
 
 BENCHMARKS = (
     *(speeds.pico_clip, speeds.text_context, numclip.measure, l2rclip.measure),
     *(rank_attention.measure, speeds.ranking, speeds.cached_features, speeds.rendering),
+    *(reading.large_jpegs, reading.checking, reading.waiting, reading.tokens),
 )
 
 

@@ -76,12 +76,13 @@ def peak_memory(function: Callable[[], Result]) -> tuple[float, Result]:
     # Return freed memory to the system, or reusing it would not count; then reset the peak.
     ctypes.CDLL(None).malloc_trim(0)
     (PROCESS / "clear_refs").write_text("5")
-    before = _process_mib("VmRSS")
+    before = process_mib("VmRSS")
     result = function()
-    return _process_mib("VmHWM") - before, result
+    return process_mib("VmHWM") - before, result
 
 
-def _process_mib(field: str) -> float:
+def process_mib(field: str) -> float:
+    """Return a field of the process's status in MiB, such as VmRSS or RssAnon (Linux)."""
     lines = (PROCESS / "status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 

@@ -247,12 +247,14 @@ class RankingAdapter(TrainableModule):
     def _ood_features(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
         # With the mean patch token alone, the counting detector accepted most portraits.
         num_cls_tokens = int(self.options.use_cls_token)
-        read_tokens, rows, chunks = self.open_tokens(data, batch_size), range(len(data)), []
+        read_tokens, rows = self.open_tokens(data, batch_size), range(len(data))
+        features = np.empty((len(data), (num_cls_tokens + 1) * self.clip.embed_dim))
         for start in rows[::batch_size]:
-            tokens = read_tokens(rows[start : start + batch_size])
+            batch = rows[start : start + batch_size]
+            tokens = read_tokens(batch)
             patch_mean = tokens[:, num_cls_tokens:].float().mean(1)
-            chunks.append(torch.cat([tokens[:, :num_cls_tokens].flatten(1), patch_mean], 1))
-        return torch.cat(chunks).double().numpy()
+            features[batch] = torch.cat([tokens[:, :num_cls_tokens].flatten(1), patch_mean], 1)
+        return features
 
     def fit_label_scalers(self, train: Sequence[ImageData]) -> None:
         """Fit mean and std of the labels of each task's training images."""
