@@ -209,6 +209,31 @@ def doctor(
 
 
 @app.command()
+def cache(
+    older_than: Annotated[
+        float | None, Option(metavar="DAYS", help="Delete what was not used for some days.")
+    ] = None,
+    max_size: Annotated[
+        float | None, Option(metavar="GB", help="Delete what was used longest ago, down to a size.")
+    ] = None,
+) -> None:
+    """Show what the cache holds; with an option, first delete from it.
+
+    Deleted features and images are computed again when they are needed.
+    """
+    with plain_errors():
+        from ordlib.utils.cache import cache_dir
+        from ordlib.utils.cache_entries import cache_entries, prune_cache, summarize
+
+        if older_than is not None or max_size is not None:
+            deleted = prune_cache(older_than, None if max_size is None else max_size * 1e9)
+            size = sum(entry.size for entry in deleted)
+            echo(f"deleted {len(deleted)} entries, {size / 1e6:,.1f} MB")
+        echo(f"{cache_dir()}:")
+        echo(summarize(cache_entries()))
+
+
+@app.command()
 def rank(
     folder: Annotated[Path, Argument(help="Image folder, searched recursively.")],
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],

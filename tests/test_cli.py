@@ -16,10 +16,11 @@ from ordlib.course.runner.build import METADATA
 
 # Names that the help of each command must contain.
 HELP = {
-    "": "train train-adapter pretrain evaluate-clip rank doctor course results",
+    "": "train train-adapter pretrain evaluate-clip rank doctor cache course results",
     "course": "run build audit set-url", "results": "make", "train": "--task --output --set",
     "train-adapter": "--task --output", "pretrain": "--count-caption-fraction --output",
     "evaluate-clip": "folder", "rank": "--prompt --model --html", "doctor": "--network",
+    "cache": "--older-than --max-size",
     "results make": "--output --seeds --set", "course run": "--parameter --output",
     "course build": "--timeout", "course audit": "counting,", "course set-url": "--root",
 }  # fmt: skip
@@ -137,3 +138,17 @@ def test_course_set_url_lists_written_files(tmp_path):
     words = ("course", "set-url", "--root", str(tmp_path))
     assert f"wrote {tmp_path / 'README.md'}" in invoke(*words).output
     assert "agrees" in invoke(*words).output
+
+
+def test_cache_shows_and_prunes(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
+    (tmp_path / "rendered").mkdir()
+    for name in ("old", "new"):
+        (tmp_path / "rendered" / name).write_bytes(b"0" * 1_500_000)
+    os.utime(tmp_path / "rendered" / "old", (0, 0))
+    assert "      2       3.0" in invoke("cache").output
+    output = invoke("cache", "--older-than", "30").output
+    assert output.startswith("deleted 1 entries, 1.5 MB")
+    assert "      1       1.5" in output
+    assert "deleted 1 entries" in invoke("cache", "--max-size", "0.001").output
+    assert invoke("cache", "--older-than", "-1").exit_code == 1

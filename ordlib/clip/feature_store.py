@@ -14,10 +14,10 @@ from uuid import uuid4
 import numpy as np
 
 from ..utils.cache import atomic_write
+from ..utils.cache_entries import DESCRIPTION_NAME
 
 MAX_SHARD_IMAGES = 1024
 MAX_SHARD_BYTES = 64_000_000
-DESCRIPTION_NAME = "description.txt"
 
 
 class FeatureStore:

@@ -4,22 +4,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPModel
 from transformers.utils import logging
 
-from ..utils.device import pick_device
+from ..utils.device import pick_device, pick_inference_dtype
 from .backbone import ClipBackbone
-from .checkpoints import find_checkpoint
+from .checkpoints import BUNDLED, find_checkpoint
 from .preprocessing import Preprocessor, Resize
 
 
 def load_clip(
     name: str | os.PathLike,
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Literal["auto"] | None = None,
     revision: str | None = None,
     resize: Resize = "crop",
 ) -> ClipBackbone:
@@ -28,7 +29,9 @@ def load_clip(
     Args:
         name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
         device: "cuda", "mps" or "cpu"; "auto" or None selects the best one available.
-        dtype: precision of the weights; None uses float16 on CUDA and float32 elsewhere.
+        dtype: precision of the weights; None uses float16 on CUDA and float32 elsewhere. "auto"
+            also uses bfloat16 on CPUs that are twice as fast with it (features then differ by up
+            to 2 %), except for bundled models, whose numbers the notebooks print.
         revision: branch, tag or commit on the hub.
         resize: how an image becomes a square: "crop" (CLIP's own), "squash" or "pad"; see
             :class:`~ordlib.clip.preprocessing.Preprocessor`.
@@ -43,8 +46,11 @@ def load_clip(
         torch.Size([2, 96])
     """
     device = pick_device(device)
-    dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
     folder = find_checkpoint(name, revision)
+    if dtype == "auto" and folder.parent != BUNDLED:
+        dtype = pick_inference_dtype(device)
+    elif dtype in (None, "auto"):
+        dtype = torch.float16 if device.type == "cuda" else torch.float32
     with _quiet():
         model = _load_model(folder)
         options = {"local_files_only": True, "trust_remote_code": False}

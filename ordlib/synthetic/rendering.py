@@ -142,7 +142,7 @@ def render_split(
     if size < 1:
         raise ValueError(f"size = {size}: must be 1 or more")
     key = f"{task}-{split}-{size}-{side}-{DATASET_VERSION}"
-    folder = cache_dir() / "world" / key
+    folder = cache_dir() / "rendered" / key
     if not folder.is_dir():
         images, values, records = render_many(task, split, range(size), side, workers)
         with atomic_write(folder) as temporary:

@@ -210,6 +210,7 @@ class Trainer(ABC):
             "options": asdict(self.model.options),
             "backbone": self.model.clip.weights_hash,
             "preprocessing": self.model.clip.preprocessor.key,
+            "precision": str(self.model.clip.dtype),
             **self._data_fingerprint(),
             "config": asdict(self.config),
             "trainable_groups": [*self.model.parameter_groups()],

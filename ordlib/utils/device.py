@@ -66,6 +66,22 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
+def pick_inference_dtype(device: torch.device) -> torch.dtype:
+    """The fastest dtype of a frozen model that keeps about three digits.
+
+    float16 on CUDA; bfloat16 on CPUs with AMX or AVX512-BF16, where it is about twice as fast as
+    float32; else float32.
+
+    Example:
+        >>> pick_inference_dtype(torch.device("cuda"))
+        torch.float16
+    """
+    if device.type == "cuda":
+        return torch.float16
+    native = has_amx() or getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if device.type == "cpu" and native else torch.float32
+
+
 def has_amx() -> bool:
     """Whether the CPU has AMX tiles (native bfloat16 matrix products)."""
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -183,6 +183,24 @@ class TestLoading:
             assert ours.dtype == torch.float32
             assert torch.cosine_similarity(ours, exact, dim=-1).min() > 0.999
 
+    @pytest.mark.parametrize(
+        ("amx", "avx512_bf16", "dtype"),
+        [
+            (False, False, torch.float32),
+            (True, False, torch.bfloat16),
+            (False, True, torch.bfloat16),
+        ],
+    )
+    def test_auto_precision_depends_on_the_cpu_but_not_for_bundled_models(
+        self, tiny_clip_folder, monkeypatch, amx, avx512_bf16, dtype
+    ):
+        features = {"_is_amx_tile_supported": amx, "_is_avx512_bf16_supported": avx512_bf16}
+        for name, value in features.items():
+            monkeypatch.setattr(torch.cpu, name, lambda value=value: value, raising=False)
+        assert load_clip(tiny_clip_folder, "cpu", dtype="auto").dtype == dtype
+        assert load_clip(tiny_clip_folder, "cpu").dtype == torch.float32
+        assert load_clip("pico-clip", "cpu", dtype="auto").dtype == torch.float32
+
     def test_load_clip_is_silent_and_restores_transformers_logging(
         self, tiny_clip_folder, capfd, caplog
     ):

@@ -453,7 +453,9 @@ def test_load_folder_checks_by_decoding_or_by_header(tmp_path):
     with pytest.raises(ValueError, match=r"row 1, .*'b\.jpg' cannot be decoded"):
         load_folder(tmp_path, rows, FINGERS)
     data = load_folder(tmp_path, rows, FINGERS, check="header")
-    with pytest.raises(OSError, match=r"fingers/all: 1 image cannot be read:\n .*b\.jpg' cannot be decoded"):
+    with pytest.raises(
+        OSError, match=r"fingers/all: 1 image cannot be read:\n .*b\.jpg' cannot be decoded"
+    ):
         data.check_files()
     data.subset([0]).check_files()
     with pytest.raises(ValueError, match="check = 'none'"):

@@ -156,7 +156,7 @@ def test_render_split_interrupted_leaves_no_files(cache, monkeypatch):
     )
     with pytest.raises(KeyboardInterrupt):
         render_split("counting", "val", side=64, size=2)
-    assert not list((cache / "world").iterdir())
+    assert not list((cache / "rendered").iterdir())
 
 
 def test_render_split_in_two_processes(cache):
@@ -165,7 +165,7 @@ def test_render_split_in_two_processes(cache):
     outputs = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert outputs[0] == outputs[1]
-    folders = list((cache / "world").iterdir())
+    folders = list((cache / "rendered").iterdir())
     assert [folder.name for folder in folders] == [outputs[0].split()[0]]
     images, values, _ = render_many("counting", "val", range(60), 64)
     assert outputs[0].split()[1:] == [str(images.sum(dtype="int64")), str(values.sum()), "60"]

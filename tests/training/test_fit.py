@@ -241,11 +241,18 @@ def test_fit_warns_if_validation_is_the_training_set(clip):
     assert caught[0].filename == __file__
 
 
-def test_fit_refuses_checkpoint_of_another_resize(clip, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resize": "squash"}, r"preprocessing was '\w+' there and is '\w+' now"),
+        ({"dtype": torch.bfloat16}, r"precision was 'torch.float32' there and is 'torch.bfloat16'"),
+    ],
+)
+def test_fit_refuses_checkpoint_of_another_resize_or_precision(clip, tmp_path, options, message):
     train(CoOp(clip, TASK), tmp_path)
-    squash = load_clip(clip.folder, "cpu", resize="squash")
-    with pytest.raises(ValueError, match=r"preprocessing was '\w+' there and is '\w+' now"):
-        train(CoOp(squash, TASK), tmp_path)
+    other = load_clip(clip.folder, "cpu", **options)
+    with pytest.raises(ValueError, match=message):
+        train(CoOp(other, TASK), tmp_path)
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -1,0 +1,145 @@
+"""What the cache folder holds, and deleting what has not been used for long."""
+
+import os
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from .cache import cache_dir
+
+DESCRIPTION_NAME = "description.txt"
+# The reader's own results of the notebooks: nothing computes them again.
+KEPT = ("results",)
+SECONDS_PER_DAY = 24 * 3600
+LOCK_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """Files that are only useful together: a shard of features, or a rendered split.
+
+    Attributes:
+        kind: what it is.
+        files: its files or folder.
+        size: bytes on disk.
+        last_used: seconds since 1970 of the last access or change.
+    """
+
+    kind: str
+    files: tuple[Path, ...]
+    size: int
+    last_used: float
+
+
+def cache_entries() -> list[CacheEntry]:
+    """All entries of the cache, least recently used first."""
+    entries = []
+    for folder in sorted(path for path in _listing(cache_dir()) if path.is_dir()):
+        if folder.name == "features":
+            for path in _listing(folder):
+                old = [_entry("features of an earlier version", [path])]
+                entries += _shards(path) if path.is_dir() else old
+        elif folder.name not in KEPT:
+            entries += [_entry(folder.name, [path]) for path in _listing(folder)]
+    entries += [_entry("index of image files", [path]) for path in cache_dir().glob("*.sqlite")]
+    return sorted(entries, key=lambda entry: entry.last_used)
+
+
+def prune_cache(
+    older_than_days: float | None = None, max_bytes: float | None = None
+) -> list[CacheEntry]:
+    """Delete the entries not used for some days, then the least recently used above a size.
+
+    One process prunes at a time. Others may go on reading and writing: what they miss, they
+    compute again.
+
+    Args:
+        older_than_days: delete entries whose last use is longer ago.
+        max_bytes: delete entries until the rest fits.
+
+    Returns:
+        The deleted entries.
+
+    Raises:
+        ValueError: a limit below 0.
+        TimeoutError: another process has been pruning for a minute.
+
+    Example:
+        >>> prune_cache(older_than_days=-1)
+        Traceback (most recent call last):
+        ValueError: older_than_days = -1: must be 0 or more
+    """
+    for name, limit in {"older_than_days": older_than_days, "max_bytes": max_bytes}.items():
+        if limit is not None and not limit >= 0:
+            raise ValueError(f"{name} = {limit}: must be 0 or more")
+    if not cache_dir().is_dir():
+        return []
+    with FileLock(cache_dir() / ".prune.lock", timeout=LOCK_SECONDS):
+        deleted, entries = [], cache_entries()
+        total = sum(entry.size for entry in entries)
+        oldest = 0 if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY
+        for entry in entries:
+            if entry.last_used < oldest or (max_bytes is not None and total > max_bytes):
+                _delete(entry)
+                total -= entry.size
+                deleted.append(entry)
+    return deleted
+
+
+def summarize(entries: Sequence[CacheEntry]) -> str:
+    """Table of the kinds of entries: number, size and last use.
+
+    Example:
+        >>> print(summarize([CacheEntry("features", (Path("a.npy"),), 2_500_000, 0.0)]))
+        entries        MB  last used   kind
+              1       2.5  1970-01-01  features
+    """
+    rows = ["entries        MB  last used   kind"]
+    for kind in sorted({entry.kind for entry in entries}):
+        alike = [entry for entry in entries if entry.kind == kind]
+        size = sum(entry.size for entry in alike) / 1e6
+        day = time.strftime("%Y-%m-%d", time.gmtime(max(entry.last_used for entry in alike)))
+        rows.append(f"{len(alike):7}{size:10,.1f}  {day}  {kind}")
+    return "\n".join(rows)
+
+
+def _shards(store: Path) -> list[CacheEntry]:
+    """One entry per array and its list of keys; incomplete ones and remains too."""
+    note = store / DESCRIPTION_NAME
+    kind = note.read_text(encoding="utf-8") if note.is_file() else "features"
+    shards = defaultdict(list)
+    for path in _listing(store):
+        if path != note:
+            shards[path.stem].append(path)
+    return [_entry(kind, files) for files in shards.values()]
+
+
+def _entry(kind: str, files: Sequence[Path]) -> CacheEntry:
+    parts = [part for file in files for part in (file, *file.rglob("*")) if part.is_file()]
+    statuses = [part.stat() for part in parts]
+    # The list of keys comes first: the access time of an array is not recorded by all disks.
+    last_used = max((max(s.st_atime, s.st_mtime) for s in statuses), default=0.0)
+    ordered = sorted(files, key=lambda file: file.suffix != ".json")
+    return CacheEntry(kind, tuple(ordered), sum(s.st_size for s in statuses), last_used)
+
+
+def _delete(entry: CacheEntry) -> None:
+    for path in entry.files:
+        with suppress(OSError):  # In use on Windows, or another process was faster.
+            shutil.rmtree(path) if path.is_dir() else os.remove(path)
+    store = entry.files[0].parent
+    if [path.name for path in _listing(store)] == [DESCRIPTION_NAME]:
+        shutil.rmtree(store, ignore_errors=True)
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
