@@ -65,7 +65,8 @@ def test_conda_environment_comments_every_package():
 # Packages of a Colab GPU runtime (published list of August 2026), which installing ordlib must
 # not change.
 COLAB = {
-    "accelerate": "1.14.0", "huggingface-hub": "1.27.0", "ipython": "7.34.0",
+    "accelerate": "1.14.0", "filelock": "3.32.3", "huggingface-hub": "1.27.0",
+    "ipython": "7.34.0",
     "ipywidgets": "7.7.1", "joblib": "1.5.3", "matplotlib": "3.10.0", "numpy": "2.1.3",
     "packaging": "26.3", "pandas": "2.2.3", "peft": "0.20.0", "pillow": "11.3.0",
     "psutil": "5.9.5", "rich": "13.9.4", "safetensors": "0.8.0", "scikit-image": "0.25.2",

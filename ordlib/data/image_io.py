@@ -171,14 +171,11 @@ def unknown_depth(max_value: int) -> str:
 
     Example:
         >>> unknown_depth(3071)
-        'has more than 8 bits per pixel, values up to 3071: set bit_depth=12 or bit_depth=16 ...'
+        'has more than 8 bits per pixel and values up to 3071: set bit_depth=12 (0 to 4095) or ...'
     """
     likely = [depth for depth in (12, 16, 32) if max_value < 2**depth][:2]
-    options = " or ".join(f"bit_depth={depth}" for depth in likely)
-    return (
-        f"has more than 8 bits per pixel, values up to {max_value}: set {options}, whichever its "
-        "largest possible value needs"
-    )
+    options = " or ".join(f"bit_depth={depth} (0 to {2**depth - 1})" for depth in likely)
+    return f"has more than 8 bits per pixel and values up to {max_value}: set {options}"
 
 
 def _upright(image: Image.Image) -> Image.Image:
