@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from ..utils.cache import cache_dir, content_hash
+from ..utils.cache import cache_dir, content_hash, file_signature
 from .backbone import ClipBackbone
 from .feature_store import FeatureStore
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..data import ImageData
 
 # A change of how images are read or encoded needs another number.
-VERSION = 1
+VERSION = 2
 DTYPES = {"features": np.float32, "tokens": np.float16}
 
 
@@ -75,10 +75,12 @@ def _open(
     folder = cache_dir() / "features" / f"{kind}-{content_hash(VERSION, *settings)}"
     precision = str(clip.dtype).removeprefix("torch.")
     description = f"{kind} of {clip.name} ({precision}, {clip.device.type}, {clip.resize})"
+    # Before the hashes, so that any later change of a file is noticed.
+    signatures = [file_signature(image) if isinstance(image, Path) else () for image in data.images]
     store, keys = FeatureStore(folder, description), data.image_keys
     rows = {key: row for row, key in enumerate(keys) if key not in store}
     if rows:
-        _encode(clip, data, batch_size, kind, sorted(rows.values()), keys, store)
+        _encode(clip, data, batch_size, kind, sorted(rows.values()), keys, signatures, store)
     return CachedFeatures(store, keys)
 
 
@@ -89,6 +91,7 @@ def _encode(
     kind: str,
     rows: Sequence[int],
     keys: Sequence[str],
+    signatures: Sequence[tuple],
     store: FeatureStore,
 ) -> None:
     """Encode the given rows, shard by shard; after an error or Ctrl-C, what is done is kept."""
@@ -98,6 +101,7 @@ def _encode(
         for batch, encoded in clip.encode_batches(data, batch_size, encode, rows):
             features = encoded.cpu().numpy().astype(dtype)
             _raise_if_not_finite(features, data, batch, clip.dtype)
+            _raise_if_changed(data, batch, signatures)
             size = store.max_images(features)
             for row, feature in zip(batch, features, strict=True):
                 pending.append(feature)
@@ -108,6 +112,13 @@ def _encode(
     finally:
         if pending:
             store.add(done, np.stack(pending))
+
+
+def _raise_if_changed(data: "ImageData", rows: Sequence[int], signatures: Sequence[tuple]) -> None:
+    """Raise OSError if a file is no longer the one whose content hash is the key."""
+    for row in rows:
+        if signatures[row] and file_signature(data.images[row]) != signatures[row]:
+            raise OSError(f"{data.images[row]} changed while it was encoded; start again")
 
 
 def _raise_if_not_finite(

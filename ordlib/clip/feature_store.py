@@ -14,7 +14,7 @@ from uuid import uuid4
 import numpy as np
 
 from ..utils.cache import atomic_write
-from ..utils.cache_entries import DESCRIPTION_NAME
+from ..utils.cache_entries import DESCRIPTION_NAME, listing
 
 MAX_SHARD_IMAGES = 1024
 MAX_SHARD_BYTES = 64_000_000
@@ -41,34 +41,43 @@ class FeatureStore:
 
     def __init__(self, folder: Path, description: str = "features") -> None:
         self.folder, self.description = folder, description
-        self._locations: dict[str, tuple[np.ndarray, int]] = {}
-        for index in sorted(folder.glob("*.json")):
-            self._add_shard(*_read_shard(index, _signature(index)))
+        # By key: file, or array in memory, and row.
+        self._locations: dict[str, tuple[Path | np.ndarray, int]] = {}
+        for file in listing(folder):
+            if file.suffix == ".json":
+                self._add_shard(_keys_if_valid(file), file.with_suffix(".npy"))
 
     def __contains__(self, key: str) -> bool:
         return key in self._locations
 
     def read(self, keys: Sequence[str]) -> np.ndarray:
-        """Features of the given keys, copied into memory; KeyError if one is missing."""
-        rows = [array[row] for array, row in map(self._locations.__getitem__, keys)]
+        """Features of the given keys, copied into memory.
+
+        Raises:
+            KeyError: a key is missing.
+            OSError: a shard has been deleted since.
+        """
+        rows = []
+        for source, row in map(self._locations.__getitem__, keys):
+            array = source if isinstance(source, np.ndarray) else _open_array(source)
+            rows.append(array[row])
         return np.stack(rows)
 
     def add(self, keys: Sequence[str], features: np.ndarray) -> None:
         """Write a shard; where that fails, warn and keep the features in memory."""
         try:
-            index = self._write(keys, features)
-            self._add_shard(*_read_shard(index, _signature(index)))
+            source = self._write(keys, features)
         except OSError as error:
             warnings.warn(f"cannot cache the features in {self.folder}: {error}", stacklevel=2)
-        if keys[0] not in self:
-            self._add_shard(keys, features)
+            source = features
+        self._add_shard(keys, source)
 
     def max_images(self, features: np.ndarray) -> int:
         """Maximum number of images of a shard of such features."""
         return max(1, min(MAX_SHARD_IMAGES, MAX_SHARD_BYTES // features[0].nbytes))
 
-    def _add_shard(self, keys: Sequence[str], array: np.ndarray) -> None:
-        self._locations |= {key: (array, row) for row, key in enumerate(keys)}
+    def _add_shard(self, keys: Sequence[str], source: Path | np.ndarray) -> None:
+        self._locations |= {key: (source, row) for row, key in enumerate(keys)}
 
     def _write(self, keys: Sequence[str], features: np.ndarray) -> Path:
         if not (note := self.folder / DESCRIPTION_NAME).exists():
@@ -82,7 +91,7 @@ class FeatureStore:
         with atomic_write(index) as temporary, open(temporary, "w", encoding="utf-8") as stream:
             json.dump({"keys": list(keys), "checksum": _checksum(features)}, stream)
             _sync(stream)
-        return index
+        return file
 
 
 def _sync(stream: object) -> None:
@@ -97,13 +106,8 @@ def _checksum(array: np.ndarray) -> str:
 
 def _signature(index: Path) -> tuple:
     """Changes with either file of a shard, so that each is verified once per process."""
-    try:
-        return tuple(
-            (status.st_size, status.st_mtime_ns, status.st_ino)
-            for status in (os.stat(index), os.stat(index.with_suffix(".npy")))
-        )
-    except OSError:
-        return ()
+    statuses = (os.stat(index), os.stat(index.with_suffix(".npy")))
+    return tuple((status.st_size, status.st_mtime_ns, status.st_ino) for status in statuses)
 
 
 def _record_use(index: Path) -> None:
@@ -112,15 +116,25 @@ def _record_use(index: Path) -> None:
         os.utime(index, ns=(time.time_ns(), index.stat().st_mtime_ns))
 
 
-@lru_cache(maxsize=4096)
-def _read_shard(index: Path, _signature: tuple) -> tuple[list[str], np.ndarray]:
-    """Keys and memory-mapped features of a shard; none if it is incomplete or damaged."""
+def _keys_if_valid(index: Path) -> list[str]:
+    """Keys of a shard; none if it is incomplete, damaged or cannot be read now."""
     try:
-        content = json.loads(index.read_text(encoding="utf-8"))
-        array = np.load(index.with_suffix(".npy"), mmap_mode="r")
-        if len(array) == len(content["keys"]) and _checksum(array) == content["checksum"]:
-            _record_use(index)
-            return content["keys"], array
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
-        pass
-    return [], np.empty(0)
+        return _verified_keys(index, _signature(index))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
+        return []
+
+
+@lru_cache(maxsize=4096)
+def _verified_keys(index: Path, _signature: tuple) -> list[str]:
+    content = json.loads(index.read_text(encoding="utf-8"))
+    array = np.load(index.with_suffix(".npy"), mmap_mode="r")
+    if len(array) != len(content["keys"]) or _checksum(array) != content["checksum"]:
+        raise ValueError(f"{index}: damaged")
+    _record_use(index)
+    return content["keys"]
+
+
+# Each open array takes a file descriptor, of which a process may have few.
+@lru_cache(maxsize=64)
+def _open_array(file: Path) -> np.ndarray:
+    return np.load(file, mmap_mode="r")

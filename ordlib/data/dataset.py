@@ -14,7 +14,7 @@ from ..tasks import OrdinalTask
 from ..utils.cache import content_hash
 from ..utils.validation import listed
 from .image_index import content_hashes, inspect_images
-from .image_io import load_image
+from .image_io import check_bit_depth, load_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,7 @@ class ImageData:
 
     def __post_init__(self) -> None:
         where = f"{self.task.name}/{self.split}"
+        check_bit_depth(self.bit_depth)
         if len(self.images) == 0:
             raise ValueError(f"{where}: contains no images")
         fields = {"images": self.images, "values": self.values, "metadata": self.metadata}

@@ -13,6 +13,7 @@ from ..tasks import OrdinalTask, load_task
 from ..utils.cache import content_hash, file_signature
 from ..utils.validation import check_choice
 from .dataset import ImageData
+from .image_io import check_bit_depth
 from .label_files import SPLIT_NAMES, LabelTable, read_labels
 from .leakage import warn_about_labels, warn_about_splits
 from .splits import split_indices
@@ -85,6 +86,7 @@ def load_folder(
         ImageData(counting, a: 1 image, labels ... to ...)
     """
     check_choice("check", check, ("decode", "header"))
+    check_bit_depth(bit_depth)
     task = _task(task)
     root = _image_folder(path)
     columns = (image_column, label_column)

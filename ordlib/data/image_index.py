@@ -17,11 +17,11 @@ from ..utils.cache import cache_dir, content_hash, file_signature
 from ..utils.threads import NUM_THREADS
 from .image_io import ImageReport, inspect_image
 
-INDEX_NAME = "images.sqlite"
+INDEX_NAME = "images-1.sqlite"  # another number for another schema
 ADDED = "added REAL DEFAULT (strftime('%s', 'now'))"
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS files (signature TEXT PRIMARY KEY, hash TEXT, {ADDED});
-CREATE TABLE IF NOT EXISTS images (hash TEXT PRIMARY KEY, bit_depth INT, {ADDED});
+CREATE TABLE IF NOT EXISTS images (hash TEXT PRIMARY KEY, {ADDED});
 """
 
 
@@ -61,12 +61,12 @@ def inspect_images(
         >>> file = Path(tempfile.mkdtemp()) / "image.png"
         >>> Image.new("RGB", (64, 64)).save(file)
         >>> inspect_images([file])
-        [ImageReport(error=None, bit_depth=8, max_value=255)]
+        [ImageReport(error=None, bit_depth=8, max_value=None)]
     """
     if decode:
         signatures, known = _known_hashes(files)
         keys = [known.get(signature) for signature in signatures]
-        passed_before = _known_8_bit(filter(None, keys))
+        passed_before = _passed(filter(None, keys))
         inspect = partial(_inspect_unless_known, bit_depth=bit_depth, known=passed_before)
     else:
         signatures, keys = [""] * len(files), repeat(None)
@@ -80,11 +80,12 @@ def inspect_images(
         try:
             for signature, (key, report) in zip(signatures, bar, strict=True):
                 reports.append(report)
-                if key is not None and not report.error:
-                    passed.append((signature, key, report))
+                # Of deeper images, the bit depth must be checked again.
+                if key is not None and report == ImageReport():
+                    passed.append((signature, key))
         finally:  # Also after Ctrl-C.
-            _insert("files (signature, hash)", ((s, key) for s, key, _ in passed))
-            _insert("images (hash, bit_depth)", ((key, r.bit_depth) for _, key, r in passed))
+            _insert("files (signature, hash)", passed)
+            _insert("images (hash)", ((key,) for _, key in passed))
     return reports
 
 
@@ -95,7 +96,7 @@ def common_bit_depth(reports: Iterable[ImageReport]) -> int | None:
         >>> common_bit_depth([ImageReport(), ImageReport(bit_depth=12, max_value=900)])
         12
     """
-    return max((r.bit_depth for r in reports if r.bit_depth > 8), default=None)
+    return max((r.bit_depth for r in reports if r.max_value is not None), default=0) or None
 
 
 def _inspect_unless_known(
@@ -109,15 +110,14 @@ def _inspect_unless_known(
             key = _hash_file(file)
         except OSError as error:
             return None, ImageReport(f"cannot be read: {error.strerror}")
-        if _known_8_bit([key]):  # A copy of a known image.
+        if _passed([key]):  # A copy of a known image.
             return key, ImageReport()
     return key, inspect_image(file, bit_depth=bit_depth)
 
 
-def _known_8_bit(keys: Iterable[str]) -> set[str]:
-    """Those content hashes whose image passed and has 8 bits."""
-    query = "SELECT hash FROM images WHERE hash = ? AND bit_depth = 8"
-    return {key for (key,) in _select(query, keys)}
+def _passed(keys: Iterable[str]) -> set[str]:
+    """Those content hashes whose image has passed the inspection."""
+    return {key for (key,) in _select("SELECT hash FROM images WHERE hash = ?", keys)}
 
 
 def _inspect_header(

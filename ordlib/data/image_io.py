@@ -50,6 +50,7 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
 FULL_RANGE_FORMATS = ("PPM", "JPEG2000")
 # Raw modes of 16-bit color channels, of which Pillow keeps the upper 8 bits.
 DEEP_COLOR = re.compile(";16[BLN]")
+MAX_BIT_DEPTH = 32
 TIFF_BITS_PER_SAMPLE, TIFF_MAX_SAMPLE_VALUE = 258, 281
 # One row of a longer image can exceed all memory once its short side is scaled.
 MAX_ASPECT_RATIO = 100
@@ -64,13 +65,13 @@ class ImageReport(NamedTuple):
 
     Attributes:
         error: why the image cannot be used; None if it can.
-        bit_depth: 8, or the depth of a deeper image according to its file; 0 if that is unknown.
-        max_value: largest value of a deeper image; 255 otherwise.
+        bit_depth: depth of the pixel values; 0 if an image of more than 8 bits does not tell.
+        max_value: largest value of an image whose values need scaling; None for any other.
     """
 
     error: str | None = None
     bit_depth: int = 8
-    max_value: int = 255
+    max_value: int | None = None
 
 
 def load_image(
@@ -116,7 +117,9 @@ def to_rgb(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
         >>> to_rgb(Image.new("I", (1, 1), 4095), bit_depth=12).getpixel((0, 0))
         (255, 255, 255)
     """
-    is_deep, depth = _is_deep(image), bit_depth or _stored_bit_depth(image)
+    is_deep, depth = _is_deep(image), _bit_depth(image, bit_depth)
+    # Decoded first: then Pillow has already rotated TIFF files, and no others.
+    image.load()
     image = _upright(image)
     if is_deep:
         image = _scale_to_8_bits(image, depth)
@@ -132,13 +135,15 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in DEEP_MODES or any(DEEP_COLOR.search(str(tile[3])) for tile in tiles)
 
 
-def _stored_bit_depth(image: Image.Image) -> int:
-    """Bit depth of a deep image according to its file; 0 if unknown.
+def _bit_depth(image: Image.Image, given: int | None) -> int:
+    """Bit depth of a deep image: as given, else according to its file; 0 if unknown.
 
     A 16-bit file may hold 12-bit values, so that its own 16 bits tell nothing.
     """
-    if image.format in FULL_RANGE_FORMATS:
+    if image.format in FULL_RANGE_FORMATS:  # Whatever is given, Pillow has scaled the values.
         return 16
+    if given:
+        return given
     tags = getattr(image, "tag_v2", {})
     depths = [int(value).bit_length() for value in tags.get(TIFF_MAX_SAMPLE_VALUE, ())]
     depths += [bits for bits in tags.get(TIFF_BITS_PER_SAMPLE, ()) if bits % 8]
@@ -171,11 +176,21 @@ def unknown_depth(max_value: int) -> str:
 
     Example:
         >>> unknown_depth(3071)
-        'has more than 8 bits per pixel and values up to 3071: set bit_depth=12 (0 to 4095) or ...'
+        'has more than 8 bits per pixel; the largest value of such images is 3071: set ...'
     """
     likely = [depth for depth in (12, 16, 32) if max_value < 2**depth][:2]
     options = " or ".join(f"bit_depth={depth} (0 to {2**depth - 1})" for depth in likely)
-    return f"has more than 8 bits per pixel and values up to {max_value}: set {options}"
+    return (
+        f"has more than 8 bits per pixel; the largest value of such images is {max_value}: set "
+        f"{options}"
+    )
+
+
+def check_bit_depth(bit_depth: int | None) -> None:
+    """Raise ValueError unless the bit depth is None or an integer from 8 to 32."""
+    is_integer = isinstance(bit_depth, int | np.integer) and not isinstance(bit_depth, bool)
+    if bit_depth is not None and not (is_integer and 8 <= bit_depth <= MAX_BIT_DEPTH):
+        raise ValueError(f"bit_depth = {bit_depth!r}: must be an integer from 8 to {MAX_BIT_DEPTH}")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -224,12 +239,12 @@ def inspect_image(path: Path, decode: bool = True, bit_depth: int | None = None)
     """
     try:
         with _open(path) as image:
-            is_deep, depth = _is_deep(image), bit_depth or _stored_bit_depth(image)
+            is_deep = _is_deep(image)
+            if image.format == "PNG" and (decode or is_deep):
+                _verify_checksums(path)
             if is_deep:
-                return _inspect_deep(image, depth)
+                return _inspect_deep(image, _bit_depth(image, bit_depth))
             if decode:
-                if image.format == "PNG":
-                    _verify_checksums(path)
                 image.draft(None, (1, 1))
                 to_rgb(image)
     except Image.DecompressionBombError:
@@ -246,9 +261,11 @@ def inspect_image(path: Path, decode: bool = True, bit_depth: int | None = None)
 
 def _inspect_deep(image: Image.Image, depth: int) -> ImageReport:
     image.load()
-    max_value = int(np.asarray(image).max()) if image.mode in DEEP_MODES else 2**16 - 1
     if depth:
         _scale_to_8_bits(image, depth)  # Raises for larger values.
+    if image.format in FULL_RANGE_FORMATS:
+        return ImageReport()
+    max_value = int(np.asarray(image).max()) if image.mode in DEEP_MODES else 2**16 - 1
     return ImageReport(bit_depth=depth, max_value=max_value)
 
 

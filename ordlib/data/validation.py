@@ -132,7 +132,7 @@ def _inspect_images(
             report.add(index, table.path_field, f"{table.paths[index]!r} {image.error}")
     unknown = {index: image.max_value for index, image in found.items() if not image.bit_depth}
     if unknown:
-        first, problem = min(unknown), unknown_depth(max(unknown.values()))
+        first, problem = min(unknown), unknown_depth(max(i.max_value or 0 for i in images))
         count = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
         report.add(first, table.path_field, f"{table.paths[first]!r}{count} {problem}")
     return bit_depth or common_bit_depth(images)

@@ -91,7 +91,7 @@ def _thumbnail(row: object, bit_depth: int | None) -> str:
         return "<p>cannot be read any more</p>"
     image.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)
     jpeg = io.BytesIO()
-    image.save(jpeg, "JPEG", quality=88, subsampling=0, optimize=True)
+    image.save(jpeg, "JPEG", quality=88, subsampling=0)
     uri = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")
     name = _escape(os.path.basename(row.path))
     return f'<img src="{uri}" alt="Rank {row.rank}: {name}" decoding="async">'

@@ -11,6 +11,7 @@ import torch
 
 from ..clip import ClipBackbone, load_clip
 from ..components.registry import load_component
+from ..data.image_io import check_bit_depth
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..utils.validation import listed
 from .image_files import find_images
@@ -73,6 +74,7 @@ def rank(
         raise ValueError("prompt is empty: pass a text such as 'the number of stars'")
     if batch_size < 1:
         raise ValueError(f"batch_size = {batch_size!r}: must be 1 or more")
+    check_bit_depth(bit_depth)
     scan = find_images(paths)
     adapter = model if isinstance(model, RankingAdapter) else _load_adapter(model, clip, device)
     # Validates the prompt before any image is opened.

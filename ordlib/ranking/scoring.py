@@ -64,7 +64,7 @@ class FileScorer:
     def _valid(self, files: Sequence[str], decode: bool) -> list[str]:
         """The files without an error; the others are added to ``errors``."""
         reports = inspect_images([Path(file) for file in files], decode, self.bit_depth)
-        deepest = max((r.max_value for r in reports if not r.bit_depth), default=0)
+        deepest = max((r.max_value or 0 for r in reports), default=0)
         for file, report in zip(files, reports, strict=True):
             if not report.bit_depth:
                 self.errors[file] = unknown_depth(deepest)

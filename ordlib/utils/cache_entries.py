@@ -1,6 +1,7 @@
 """What the cache folder holds, and deleting what has not been used for long."""
 
 import os
+import re
 import shutil
 import time
 from collections import defaultdict
@@ -14,8 +15,10 @@ from filelock import FileLock
 from .cache import cache_dir
 
 DESCRIPTION_NAME = "description.txt"
-# The reader's own results of the notebooks: nothing computes them again.
-KEPT = ("results",)
+# Nothing else is touched: the folder may hold files of others, and the reader's own results.
+FOLDERS = ("features", "hashes", "pool", "ranking", "rendered", "world")
+STORE_NAME = re.compile("(features|tokens)-[0-9a-f]{16}")
+OLD_FEATURES = re.compile(r"(image|visual)-[0-9a-f]{16}\.safetensors")
 SECONDS_PER_DAY = 24 * 3600
 LOCK_SECONDS = 60
 
@@ -40,14 +43,19 @@ class CacheEntry:
 def cache_entries() -> list[CacheEntry]:
     """All entries of the cache, least recently used first."""
     entries = []
-    for folder in sorted(path for path in _listing(cache_dir()) if path.is_dir()):
-        if folder.name == "features":
-            for path in _listing(folder):
-                old = [_entry("features of an earlier version", [path])]
-                entries += _shards(path) if path.is_dir() else old
-        elif folder.name not in KEPT:
-            entries += [_entry(folder.name, [path]) for path in _listing(folder)]
-    entries += [_entry("index of image files", [path]) for path in cache_dir().glob("*.sqlite")]
+    for name in FOLDERS:
+        for path in listing(cache_dir() / name):
+            if name != "features":
+                entries.append(_entry(name, [path]))
+            elif STORE_NAME.fullmatch(path.name):
+                entries += _shards(path)
+            elif OLD_FEATURES.fullmatch(path.name):
+                entries.append(_entry("features of an earlier version", [path]))
+    entries += [
+        _entry("index of image files", [path])
+        for path in listing(cache_dir())
+        if re.fullmatch(r"images(-\d+)?\.sqlite", path.name)
+    ]
     return sorted(entries, key=lambda entry: entry.last_used)
 
 
@@ -112,17 +120,22 @@ def summarize(entries: Sequence[CacheEntry]) -> str:
 def _shards(store: Path) -> list[CacheEntry]:
     """One entry per array and its list of keys; incomplete ones and remains too."""
     note = store / DESCRIPTION_NAME
-    kind = note.read_text(encoding="utf-8") if note.is_file() else "features"
+    kind = "features"
+    with suppress(OSError):
+        kind = note.read_text(encoding="utf-8")
     shards = defaultdict(list)
-    for path in _listing(store):
+    for path in listing(store):
         if path != note:
             shards[path.stem].append(path)
     return [_entry(kind, files) for files in shards.values()]
 
 
 def _entry(kind: str, files: Sequence[Path]) -> CacheEntry:
-    parts = [part for file in files for part in (file, *file.rglob("*")) if part.is_file()]
-    statuses = [part.stat() for part in parts]
+    statuses = []
+    for file in files:
+        for part in (file, *file.rglob("*")):
+            with suppress(OSError):  # Temporary files come and go.
+                statuses += [part.stat()] if part.is_file() else []
     # The list of keys comes first: the access time of an array is not recorded by all disks.
     last_used = max((max(s.st_atime, s.st_mtime) for s in statuses), default=0.0)
     ordered = sorted(files, key=lambda file: file.suffix != ".json")
@@ -134,11 +147,12 @@ def _delete(entry: CacheEntry) -> None:
         with suppress(OSError):  # In use on Windows, or another process was faster.
             shutil.rmtree(path) if path.is_dir() else os.remove(path)
     store = entry.files[0].parent
-    if [path.name for path in _listing(store)] == [DESCRIPTION_NAME]:
+    if [path.name for path in listing(store)] == [DESCRIPTION_NAME]:
         shutil.rmtree(store, ignore_errors=True)
 
 
-def _listing(folder: Path) -> list[Path]:
+def listing(folder: Path) -> list[Path]:
+    """Sorted paths in a folder; none where it is missing or cannot be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -149,6 +150,32 @@ def test_a_changed_file_is_encoded_again(clip, files, noise_images):
     assert torch.equal(changed[1:], first[1:])
 
 
+def test_a_file_that_changes_while_it_is_encoded_is_not_cached(clip, files, monkeypatch):
+    def replaced(images, row):
+        result = read(images, row)
+        if row == 2:
+            files[2].write_bytes(files[3].read_bytes())
+        return result
+
+    read = clip._read
+    monkeypatch.setattr(clip, "_read", replaced)
+    with pytest.raises(OSError, match=r"2\.png changed while it was encoded"):
+        cached_image_features(clip, make_data(files), batch_size=7)
+
+
+def test_many_shards_take_few_file_descriptors(clip, data, tmp_path):
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.exists():
+        pytest.skip("needs /proc")
+    store = feature_store.FeatureStore(tmp_path / "store")
+    before = len(list(descriptors.iterdir()))
+    for row in range(100):
+        store.add([str(row)], np.full((1, 2), row))
+    again = feature_store.FeatureStore(tmp_path / "store")
+    assert again.read([str(row) for row in range(100)])[:, 0].tolist() == list(range(100))
+    assert len(list(descriptors.iterdir())) - before <= 64
+
+
 def test_bit_depth_is_part_of_the_key(clip, tmp_path):
     Image.fromarray(np.full((64, 64), 3000, np.uint16)).save(tmp_path / "a.png")
     depths = (12, 16)
@@ -221,9 +248,10 @@ def test_damaged_shard_is_encoded_again(clip, data, cache, part):
         lambda weight: weight.mul_(2),
         lambda weight: weight.data.mul_(-1),
         lambda weight: weight.data.copy_(weight.flip(0)),
+        lambda weight: weight.data.copy_(weight.flip(1)),
         lambda weight: weight.data[0, :1].add_(1e-3),
     ],
-    ids=["in place", "sign", "rows swapped", "one weight"],
+    ids=["in place", "sign", "rows swapped", "columns swapped", "one weight"],
 )
 def test_changed_weights_raise(tiny_clip_folder, data, edit):
     changed = load_clip(tiny_clip_folder, device="cpu")

@@ -73,7 +73,9 @@ def test_inspect_images_inspects_invalid_and_deep_images_again(files, inspect):
         assert reports[1:] == [ImageReport(None, 0, 3000), ImageReport(), ImageReport()]
         assert inspect.call_count == count
     assert "bit_depth=10" in inspect_images(files, bit_depth=10)[1].error
-    assert inspect_images(files, bit_depth=12)[1] == ImageReport(None, 12, 3000)
+    for bit_depth in (12, 16):
+        assert inspect_images(files, bit_depth=bit_depth)[1].bit_depth == bit_depth
+    assert inspect_images(files)[1].bit_depth == 0
 
 
 def test_inspect_images_keeps_what_is_done_when_interrupted(files, monkeypatch):

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from ordlib.data.image_io import ImageReport, inspect_image, load_image, to_rgb
+from ordlib.data.image_io import (
+    ImageReport,
+    check_bit_depth,
+    inspect_image,
+    load_image,
+    to_rgb,
+)
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -53,7 +59,7 @@ def test_load_image_of_unknown_or_too_small_bit_depth_raises(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(np.array([[0, 3000]], dtype=np.uint16)).save(path)
     with pytest.raises(
-        OSError, match=r"a\.png: .*values up to 3000: set bit_depth=12 .*or bit_depth=16"
+        OSError, match=r"a\.png: .*such images is 3000: set bit_depth=12 .*or bit_depth=16"
     ):
         load_image(path)
     assert inspect_image(path, decode=False) == ImageReport(None, 0, 3000)
@@ -198,3 +204,26 @@ def test_inspect_image_and_load_image_describe_errors(tmp_path, monkeypatch):
 def test_load_image_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
         load_image(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_load_image_applies_the_orientation_of_tiff_files_once(tmp_path, orientation):
+    """Pillow itself rotates TIFF files as it decodes them."""
+    Image.fromarray(NOISE).save(tmp_path / "image.tif", tiffinfo={274: orientation})
+    quarter_turns = {3: 2, 6: -1, 8: 1}[orientation]
+    image = load_image(tmp_path / "image.tif")
+    assert np.array_equal(image, np.rot90(NOISE, quarter_turns))
+
+
+def test_load_image_ignores_a_given_bit_depth_where_pillow_has_scaled(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 1 4095\n" + np.array([200, 4095], ">u2").tobytes())
+    for bit_depth in (None, 12):
+        image = load_image(tmp_path / "a.pgm", bit_depth=bit_depth)
+        assert np.asarray(image)[0, :, 0].tolist() == [12, 255]
+    assert inspect_image(tmp_path / "a.pgm", bit_depth=12) == ImageReport()
+
+
+@pytest.mark.parametrize("bit_depth", [0, 7, 33, -3, 12.5, "12", True])
+def test_check_bit_depth_rejects_other_values(bit_depth):
+    with pytest.raises(ValueError, match="must be an integer from 8 to 32"):
+        check_bit_depth(bit_depth)

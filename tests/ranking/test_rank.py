@@ -187,7 +187,9 @@ def test_rank_scales_deep_images_of_a_folder_alike(adapter, tmp_path):
     folder.mkdir()
     for level in (1000, 3000):
         Image.fromarray(np.full((64, 64), level, np.uint16)).save(folder / f"{level}.png")
-    with pytest.raises(ValueError, match=r"1000\.png' has .* up to 3000: set bit_depth=12 "):
+    with pytest.raises(
+        ValueError, match=r"1000\.png' has .* such images is 3000: set bit_depth=12 "
+    ):
         rank(folder, STARS, model=adapter)
     ranking = rank(folder, STARS, model=adapter, bit_depth=12)
     gray = tmp_path / "gray"
@@ -377,3 +379,12 @@ def test_rank_warns_of_ood_images(adapter, folder, monkeypatch):
     ranking = rank(folder, STARS, model=adapter)
     assert (ranking.num_ood, ranking.warnings) == (None, [])
     assert "ood_score" not in ranking.table
+
+
+def test_write_gallery_embeds_noisy_images(adapter, tmp_path):
+    (tmp_path / "noisy").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noisy" / "a.png")
+    ranking = rank(tmp_path / "noisy", STARS, model=adapter)
+    page = write_gallery(ranking, tmp_path / "out.html").read_text("utf-8")
+    assert "data:image/jpeg;base64," in page

@@ -11,13 +11,14 @@ from ordlib.utils import cache_entries as cache_module
 from ordlib.utils.cache_entries import cache_entries, prune_cache, summarize
 
 DAY = 24 * 3600
+STORE = "features/features-0123456789abcdef"
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """Two shards of features of 400 bytes and more, used 40 and 3 days ago; a rendered split."""
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
-    store = FeatureStore(tmp_path / "features" / "a1", "features of a CLIP")
+    store = FeatureStore(tmp_path / STORE, "features of a CLIP")
     for days in (40, 3):
         before = set(tmp_path.rglob("*.*"))
         store.add([f"{days} days"], np.zeros((1, 100), np.float32))
@@ -42,7 +43,7 @@ def test_cache_entries_lists_what_belongs_together_by_last_use(cache):
 
 
 def test_reading_a_shard_counts_as_use(cache):
-    FeatureStore(cache / "features" / "a1")
+    FeatureStore(cache / STORE)
     assert all(entry.last_used > time.time() - DAY for entry in cache_entries())
 
 
@@ -50,7 +51,7 @@ def test_prune_cache_deletes_by_age(cache):
     assert prune_cache(older_than_days=50) == []
     (deleted,) = prune_cache(older_than_days=30)
     assert not any(file.exists() for file in deleted.files)
-    store = FeatureStore(cache / "features" / "a1")
+    store = FeatureStore(cache / STORE)
     assert ("40 days" in store, "3 days" in store) == (False, True)
     assert len(prune_cache(older_than_days=0)) == 2
     assert list((cache / "features").iterdir()) == []
@@ -67,7 +68,7 @@ def test_prune_cache_deletes_what_was_used_longest_ago_down_to_a_size(cache):
 
 
 def test_prune_cache_deletes_remains_of_an_interrupted_write(cache):
-    array = cache / "features" / "a1" / "lonely.npy"
+    array = cache / STORE / "lonely.npy"
     array.write_bytes(b"half")
     os.utime(array, (0, 0))
     (deleted,) = prune_cache(older_than_days=100)
@@ -99,3 +100,12 @@ def test_prune_cache_without_a_cache_does_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "none"))
     assert prune_cache(older_than_days=0) == cache_entries() == []
     assert not (tmp_path / "none").exists()
+
+
+def test_prune_cache_leaves_other_files_alone(cache):
+    others = [cache / name for name in ("photos/a.jpg", "features/mine/b.npy", "c.sqlite", "d")]
+    for file in others:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+    assert len(prune_cache(max_bytes=0)) == 3
+    assert all(file.exists() for file in others)
