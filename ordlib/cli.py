@@ -43,9 +43,9 @@ def train(
     image_column: Annotated[str | None, Option(help="Column of image paths.")] = None,
     label_column: Annotated[str | None, Option(help="Column of labels.")] = None,
     group_column: Annotated[str | None, Option(help="Column of groups (a person).")] = None,
-    group_pattern: Annotated[str | None, Option(help="Regular expression instead.")] = None,
+    group_pattern: Annotated[str | None, Option(help="Regular expression for the path.")] = None,
     split_column: Annotated[str | None, Option(help="Column of train, val, test.")] = None,
-    split_pattern: Annotated[str | None, Option(help="Regular expression instead.")] = None,
+    split_pattern: Annotated[str | None, Option(help="Regular expression for the path.")] = None,
     first_label: Annotated[
         int | None, Option(help="Number of the lowest named rank in the labels.")
     ] = None,

@@ -30,6 +30,7 @@ def cached_image_features(
     Raises:
         ValueError: the backbone's weights have changed since loading.
         FloatingPointError: a feature is NaN or infinite; the message names the image.
+        OSError: an image file cannot be read, or has changed while it was encoded.
     """
     return _open(clip, data, batch_size, "features")[range(len(data))]
 
@@ -53,9 +54,6 @@ class CachedFeatures:
 
     def __init__(self, store: FeatureStore, keys: Sequence[str]) -> None:
         self._store, self._keys = store, keys
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
     def __getitem__(self, rows: Sequence[int]) -> torch.Tensor:
         return torch.from_numpy(self._store.read([self._keys[row] for row in rows]))

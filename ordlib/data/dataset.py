@@ -14,7 +14,7 @@ from ..tasks import OrdinalTask
 from ..utils.cache import content_hash
 from ..utils.validation import listed
 from .image_index import content_hashes, inspect_images
-from .image_io import check_bit_depth, load_image
+from .image_io import check_bit_depth, load_image, unknown_depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +101,17 @@ class ImageData:
         return any(not isinstance(image, np.ndarray) for image in self.images)
 
     def check_files(self) -> None:
-        """Raise OSError that names the image files that cannot be decoded, if there are any.
+        """Raise OSError that names the image files that cannot be used, if there are any.
 
         What :func:`load_folder` or an earlier call has decoded is not decoded again.
         """
         files = [image for image in self.images if not isinstance(image, np.ndarray)]
-        reports = zip(files, inspect_images(files, bit_depth=self.bit_depth), strict=True)
-        errors = [f"{str(file)!r} {report.error}" for file, report in reports if report.error]
+        errors = []
+        reports = inspect_images(files, bit_depth=self.bit_depth)
+        for file, report in zip(files, reports, strict=True):
+            if report.error or not report.bit_depth:
+                problem = report.error or unknown_depth(report.max_value)
+                errors.append(f"{str(file)!r} {problem}")
         if errors:
             where = f"{self.task.name}/{self.split}"
             count = f"{len(errors)} image{'s'[: len(errors) > 1]}"

@@ -14,14 +14,13 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..utils.cache import cache_dir, content_hash, file_signature
+from ..utils.cache_entries import INDEX_NAME
 from ..utils.threads import NUM_THREADS
 from .image_io import ImageReport, inspect_image
 
-INDEX_NAME = "images-1.sqlite"  # another number for another schema
-ADDED = "added REAL DEFAULT (strftime('%s', 'now'))"
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS files (signature TEXT PRIMARY KEY, hash TEXT, {ADDED});
-CREATE TABLE IF NOT EXISTS images (hash TEXT PRIMARY KEY, {ADDED});
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (signature TEXT PRIMARY KEY, hash TEXT);
+CREATE TABLE IF NOT EXISTS images (hash TEXT PRIMARY KEY);
 """
 
 

@@ -117,7 +117,8 @@ def to_rgb(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
         >>> to_rgb(Image.new("I", (1, 1), 4095), bit_depth=12).getpixel((0, 0))
         (255, 255, 255)
     """
-    is_deep, depth = _is_deep(image), _bit_depth(image, bit_depth)
+    is_deep = _is_deep(image)
+    depth = _bit_depth(image, bit_depth) if is_deep else 8
     # Decoded first: then Pillow has already rotated TIFF files, and no others.
     image.load()
     image = _upright(image)

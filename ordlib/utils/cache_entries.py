@@ -16,9 +16,9 @@ from .cache import cache_dir
 
 DESCRIPTION_NAME = "description.txt"
 # Nothing else is touched: the folder may hold files of others, and the reader's own results.
-FOLDERS = ("features", "hashes", "pool", "ranking", "rendered", "world")
+FOLDERS = ("features", "hashes", "pool", "rendered")
 STORE_NAME = re.compile("(features|tokens)-[0-9a-f]{16}")
-OLD_FEATURES = re.compile(r"(image|visual)-[0-9a-f]{16}\.safetensors")
+INDEX_NAME = "images.sqlite"
 SECONDS_PER_DAY = 24 * 3600
 LOCK_SECONDS = 60
 
@@ -49,13 +49,8 @@ def cache_entries() -> list[CacheEntry]:
                 entries.append(_entry(name, [path]))
             elif STORE_NAME.fullmatch(path.name):
                 entries += _shards(path)
-            elif OLD_FEATURES.fullmatch(path.name):
-                entries.append(_entry("features of an earlier version", [path]))
-    entries += [
-        _entry("index of image files", [path])
-        for path in listing(cache_dir())
-        if re.fullmatch(r"images(-\d+)?\.sqlite", path.name)
-    ]
+    if (index := cache_dir() / INDEX_NAME).is_file():
+        entries.append(_entry("index of image files", [index]))
     return sorted(entries, key=lambda entry: entry.last_used)
 
 

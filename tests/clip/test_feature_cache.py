@@ -306,8 +306,11 @@ def test_an_interrupted_encoding_keeps_what_it_has(clip, data, monkeypatch, erro
     assert [call.args[1] for call in spy.call_args_list] == [4, 5, 6]
 
 
-def test_features_are_read_from_a_read_only_cache(clip, data, cache):
+def test_features_are_read_from_a_read_only_cache(clip, data, cache, monkeypatch):
     first = cached_image_features(clip, data)
+    feature_store._verified_keys.cache_clear()
+    for name in ("utime", "mkdir", "replace"):  # root may write anywhere
+        monkeypatch.setattr(os, name, Mock(side_effect=PermissionError))
     folders = [cache.parent, cache, *cache.iterdir()]
     for folder in folders:
         folder.chmod(0o500)
@@ -353,7 +356,6 @@ def test_images_are_read_and_encoded_in_batches(clip, data, noise_images, monkey
 def test_open_image_tokens_reads_rows(shared_clip, data):
     tokens = open_image_tokens(shared_clip, data)
     whole = cached_image_tokens(shared_clip, data)
-    assert len(tokens) == 7
     for rows in ([4, 0], range(2, 5), np.array([6])):
         assert torch.equal(tokens[rows], whole[list(rows)])
 

@@ -98,3 +98,10 @@ def test_load_reduces_files(tmp_path):
     Image.new("RGB", (800, 600)).save(tmp_path / "a.jpg")
     data = make_data(1, images=[tmp_path / "a.jpg"])
     assert (data[0].size, data.load(0, min_side=100).size) == ((800, 600), (200, 150))
+
+
+def test_check_files_names_images_of_unknown_bit_depth(tmp_path):
+    Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"a\.png' has more than 8 bits .*set bit_depth=12"):
+        make_data(1, images=[tmp_path / "a.png"]).check_files()
+    make_data(1, images=[tmp_path / "a.png"], bit_depth=12).check_files()

@@ -10,6 +10,7 @@ from PIL import Image
 from ordlib.data import image_index
 from ordlib.data.image_index import content_hashes, inspect_images
 from ordlib.data.image_io import ImageReport, inspect_image
+from ordlib.utils.cache_entries import INDEX_NAME
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,7 @@ def test_inspect_images_keeps_what_is_done_when_interrupted(files, monkeypatch):
 @pytest.mark.parametrize("damage", ["damaged", "read-only", "not writable"])
 def test_index_that_cannot_be_used_costs_time_only(files, cache, damage, monkeypatch):
     reports, hashes = inspect_images(files), content_hashes(files)
-    index = cache / image_index.INDEX_NAME
+    index = cache / INDEX_NAME
     if damage == "damaged":
         index.write_bytes(b"no database" * 100)
     elif damage == "read-only":

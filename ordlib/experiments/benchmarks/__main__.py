@@ -10,7 +10,7 @@ from . import l2rclip, numclip, rank_attention, reading, speeds
 BENCHMARKS = (
     *(speeds.pico_clip, speeds.text_context, numclip.measure, l2rclip.measure),
     *(rank_attention.measure, speeds.ranking, speeds.cached_features, speeds.rendering),
-    *(reading.large_jpegs, reading.checking, reading.waiting, reading.tokens),
+    *(speeds.precision, reading.large_jpegs, reading.checking, reading.waiting, reading.tokens),
 )
 
 

@@ -35,6 +35,19 @@ def pico_clip(num_images: int = 1000, repeats: int = 3) -> pd.DataFrame:
     return pd.DataFrame({"job": list(seconds), "seconds": [round(s, 2) for s in seconds.values()]})
 
 
+@torch.no_grad()
+def precision(num_images: int = 32, repeats: int = 3) -> pd.DataFrame:
+    """Image encoding with ViT-B/32 on the CPU: images per second in float32 and bfloat16."""
+    clip = vit_b_32(["number"])
+    model, pixels = clip.model.to("cpu"), torch.randn(num_images, 3, 224, 224)
+    rows = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model.to(dtype)
+        seconds = median_seconds({"encode": lambda: clip.image_features(pixels)}, repeats)
+        rows.append({"precision": str(dtype), "images/s": round(num_images / seconds["encode"], 1)})
+    return pd.DataFrame(rows)
+
+
 def rendering(num_images: int = 400, repeats: int = 3) -> pd.DataFrame:
     """Rendering of synthetic images at 96 pixels: images per second on one core and on all."""
     rows = []
