@@ -30,7 +30,7 @@ _MODULES = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "load_folder": "data",
     "load_results": "experiments.results",
     "load_task": "tasks",
-    "rank": "ranking",
+    "rank": "inference",
 }
 __all__ = sorted(_MODULES)
 

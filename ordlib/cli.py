@@ -256,8 +256,8 @@ def rank(
     images are listed at the end.
     """
     with plain_errors():
-        from ordlib.ranking import rank
-        from ordlib.ranking.console import report
+        from ordlib.inference import rank
+        from ordlib.inference.console import report
 
         clip = None
         if backbone:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ordlib"
 CORE = [
     *("tasks", "data", "clip", "losses", "methods"),
-    *("metrics", "training", "ranking", "components", "utils"),
+    *("metrics", "training", "inference", "components", "utils"),
 ]
 LAYERS = [CORE, ["synthetic"], ["experiments"], ["course"]]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ordlib.ranking import Ranking
-from ordlib.ranking.html import write_gallery
+from ordlib.inference import Ranking
+from ordlib.inference.html import write_gallery
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""

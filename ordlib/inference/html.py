@@ -25,7 +25,7 @@ def write_gallery(ranking: Ranking, path: str | os.PathLike) -> Path:
 
     Images are embedded as JPEG thumbnails of about 10 kB, one at a time in memory.
     """
-    template = files("ordlib.ranking").joinpath("gallery.html").read_text(encoding="utf-8")
+    template = files("ordlib.inference").joinpath("gallery.html").read_text(encoding="utf-8")
     head, tail = (Template(part) for part in template.split(IMAGES_MARKER))
     context = _template_context(ranking)
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as page:

@@ -16,11 +16,11 @@ from small_adapter import noise, small_adapter
 from ordlib import ClipBackbone, CoOp, RankingAdapter, load_clip, rank
 from ordlib.data import image_index
 from ordlib.data.image_io import MISSING_DECODERS, inspect_image
-from ordlib.ranking import scoring
-from ordlib.ranking.html import write_gallery
-from ordlib.ranking.image_files import find_images
-from ordlib.ranking.rank import is_descending, match_task
-from ordlib.ranking.result import escape_nonprintable
+from ordlib.inference import scoring
+from ordlib.inference.html import write_gallery
+from ordlib.inference.image_files import find_images
+from ordlib.inference.rank import is_descending, match_task
+from ordlib.inference.result import escape_nonprintable
 
 STARS = "the number of stars"
 AGES = "Rank from oldest to newest photograph."

@@ -11,7 +11,7 @@ from small_adapter import noise, small_adapter
 from typer.testing import CliRunner
 
 from ordlib import cli, rank
-from ordlib.ranking import console
+from ordlib.inference import console
 
 STARS = "the number of stars"
 
