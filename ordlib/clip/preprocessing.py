@@ -113,8 +113,15 @@ class Preprocessor:
         """Pixels for the image encoder of N arrays from :meth:`resize_image`."""
         # Transposed and transferred as bytes: a quarter of the traffic.
         batch = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).contiguous()
-        pixels = batch.to(device).float()
-        return pixels.mul_(self._factor.to(device)).add_(self._shift.to(device))
+        return self.normalize_bytes(batch.to(device).float())
+
+    def normalize_bytes(self, images: torch.Tensor) -> torch.Tensor:
+        """Pixels for the image encoder of ``(N, 3, H, W)`` floats, 0 to 255, changed in place."""
+        return images.mul_(self._factor.to(images.device)).add_(self._shift.to(images.device))
+
+    def denormalize(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(N, 3, H, W)`` floats, 0 to 255, of pixels for the image encoder."""
+        return (pixels - self._shift.to(pixels.device)) / self._factor.to(pixels.device)
 
     def resize_image(self, image: Image.Image | np.ndarray, index: int = 0) -> np.ndarray:
         """Scale an image to ``(image_size, image_size, 3)`` uint8; ``index`` is for messages."""

@@ -1,6 +1,7 @@
-"""Rank a folder of images by a text prompt."""
+"""Image folders: rank them by a text prompt, or predict them."""
 
+from .predict import FilePredictions, predict_files
 from .rank import rank
 from .result import Ranking
 
-__all__ = ["Ranking", "rank"]
+__all__ = ["FilePredictions", "Ranking", "predict_files", "rank"]

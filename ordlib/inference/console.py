@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..utils.validation import listed
+from .files import escape_nonprintable, is_ood
 from .html import write_gallery
-from .result import Ranking, escape_nonprintable, is_ood
+from .result import Ranking
 
 MAX_ROWS = 40
 

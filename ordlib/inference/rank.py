@@ -1,4 +1,4 @@
-"""rank(): score and sort images by a prompt; parse its direction and matching task."""
+"""rank(): score and sort images by a prompt; find the task that it matches."""
 
 import os
 import re
@@ -11,19 +11,16 @@ import torch
 
 from ..clip import ClipBackbone, load_clip
 from ..components.registry import load_component
+from ..data import ImageData
 from ..data.image_io import check_bit_depth
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..utils.validation import listed
-from .image_files import find_images
+from .direction import is_descending
+from .files import find_images
 from .result import Ranking
-from .scoring import FileScorer
+from .scoring import FileProcessor
 
 DEFAULT_MODEL = "ranking-adapter"
-FROM_TO = re.compile(r"\bfrom\s+(?:the\s+)?(\w+)\b.*?\bto\s+(?:the\s+)?(\w+)", re.I | re.S)
-# A of "from A to B" that names the high end of a task's values.
-HIGH_END = re.compile("best|greatest|high|highest|largest|last|latest|many|most|newest")
-# "old" is the low end of photographs (year) and the high end of people (age).
-DESCENDING_PAIRS = ("oldest", "youngest"), ("old", "young"), ("new", "old"), ("good", "bad")
 
 
 def rank(
@@ -45,7 +42,8 @@ def rank(
     Args:
         paths: a folder, including its subfolders, or a sequence of files and folders.
         prompt: the highest score comes first ("the number of stars"), except for "from A to B"
-            where A does not name the high end ("from worst to best").
+            where A names the low end ("from worst to best"), "fewest first", "ascending", and the
+            superlative of a low rank; see :func:`~.direction.is_descending`.
         model: a trained :class:`~ordlib.RankingAdapter`, or the name or folder of one.
         clip: the CLIP backbone of the adapter; None loads the one named in its config.
         device: of the loaded backbone, see :func:`ordlib.load_clip`.
@@ -80,13 +78,24 @@ def rank(
     # Validates the prompt before any image is opened.
     adapter.encode_prompt(prompt)
     task = match_task(prompt, adapter.prompt_templates)
-    scorer = FileScorer(adapter, prompt, task, batch_size, bit_depth)
-    scores = scorer.score(scan.files)
+
+    def score(data: ImageData) -> pd.DataFrame:
+        table = pd.DataFrame({"score": adapter.predict_scores(data, prompt, batch_size)})
+        # The OOD score depends on the task of the prompt: photographs are in-distribution for
+        # quality, but not for counting.
+        has_ood = bool(adapter.ood_detectors)
+        return table.assign(
+            ood_score=adapter.ood_score(data, task, batch_size) if has_ood else np.nan
+        )
+
+    scorer = FileProcessor(next(iter(adapter.tasks.values())), score, "scoring images", bit_depth)
+    scores = scorer.run(scan.files)
     skipped = scan.skipped | scorer.errors
     if scores.empty:
         lines = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
         raise ValueError(f"paths: none of {len(skipped)} images can be read:{lines}")
-    descending = is_descending(prompt) != reverse
+    asked = [adapter.tasks[task]] if task else adapter.tasks.values()
+    descending = is_descending(prompt, asked) != reverse
     has_ood_scores = scores["ood_score"].notna().all()
     return Ranking(
         prompt=prompt,
@@ -141,23 +150,6 @@ def _training_data(adapter: RankingAdapter) -> str:
     description = getattr(adapter, "card", {}).get("training_data", "not described")
     prompts = ", ".join(repr(templates[0]) for templates in adapter.prompt_templates.values())
     return f"{description}, with prompts such as {prompts}"
-
-
-def is_descending(prompt: str) -> bool:
-    """Whether a prompt asks for the highest score first.
-
-    Scores increase with the values of a task: more objects, newer photographs, older people,
-    better quality. "From A to B" is ascending unless A names the high end.
-
-    Example:
-        >>> is_descending("the number of stars"), is_descending("Rank from oldest to newest.")
-        (True, False)
-    """
-    match = FROM_TO.search(prompt)
-    if not match:
-        return True
-    first, last = (word.lower() for word in match.groups())
-    return bool(HIGH_END.fullmatch(first)) or (first, last) in DESCENDING_PAIRS
 
 
 def match_task(prompt: str, prompt_templates: Mapping[str, Sequence[str]]) -> str | None:

@@ -1,21 +1,15 @@
-"""The Ranking result: table, warnings, CSV and JSON export."""
+"""The result of rank()."""
 
-import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from html import escape
 
-import pandas as pd
-
-from ..utils.cache import atomic_write
+from .files import FileTable, escape_nonprintable
 
 # From this fraction of OOD images on, the whole order is unreliable, not only their ranks.
 MAX_OOD_FRACTION = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Ranking:
+class Ranking(FileTable):
     """Images ranked by a prompt.
 
     Attributes:
@@ -37,34 +31,13 @@ class Ranking:
     """
 
     prompt: str
-    table: pd.DataFrame
     is_descending: bool
     total: int
     num_ood: int | None
-    skipped: Mapping[str, str]
-    ignored: int
     task: str | None
     unit: str | None
     model: str
     training_data: str
-    bit_depth: int | None = None
-
-    def __len__(self) -> int:
-        """Number of images in the table."""
-        return len(self.table)
-
-    def __repr__(self) -> str:
-        table = self._rounded().to_string(index=False, max_rows=20)
-        return "\n".join([self.title, table, *self.warnings])
-
-    def _repr_html_(self) -> str:
-        warnings = "".join(f"<p>{escape(warning)}</p>\n" for warning in self.warnings)
-        table = self._rounded().to_html(index=False, max_rows=20)
-        return f"<p>{escape(self.title)}</p>\n{table}\n{warnings}"
-
-    def _rounded(self) -> pd.DataFrame:
-        paths = [escape_nonprintable(path) for path in self.table["path"]]
-        return self.table.assign(path=paths).round(3)
 
     @property
     def title(self) -> str:
@@ -95,11 +68,7 @@ class Ranking:
                 f"The prompt matches no training prompt of {self.model}, so there are scores but "
                 "no values."
             )
-        if self.ignored:
-            warnings.append(f"{_files_were(self.ignored)} ignored: no image file extension.")
-        if self.skipped:
-            warnings.append(f"{_files_were(len(self.skipped))} skipped.")
-        return warnings
+        return warnings + super().warnings
 
     def format_value(self, row: object) -> str:
         """Label or value of a row of the table; empty without a task."""
@@ -110,42 +79,3 @@ class Ranking:
     def top(self, count: int) -> "Ranking":
         """Return the ranking with the first ``count`` rows of its table."""
         return replace(self, table=self.table.head(count))
-
-    def to_csv(self, path: str | os.PathLike | None = None) -> str:
-        """Return the table as CSV, and write it to ``path`` if given."""
-        return _write(self.table.to_csv(index=False, lineterminator="\n"), path)
-
-    def to_json(self, path: str | os.PathLike | None = None) -> str:
-        """Return the attributes as JSON, with the table's rows as ``images``, as in `to_csv`."""
-        content = {name: value for name, value in vars(self).items() if name != "table"}
-        content |= {"skipped": dict(self.skipped), "images": self.table.to_dict("records")}
-        return _write(json.dumps(content, indent=1) + "\n", path)
-
-
-def escape_nonprintable(text: str) -> str:
-    """Escape control and other non-printable characters, for terminals.
-
-    Example:
-        >>> print(escape_nonprintable("two\\nlines"), escape_nonprintable("café \\udcff"))
-        two\\nlines café \\udcff
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
-def is_ood(row: object) -> bool:
-    """Whether a row of the table is out-of-distribution; False without an OOD detector."""
-    return getattr(row, "ood_score", 0) > 1
-
-
-def _files_were(count: int) -> str:
-    return f"{count:,} file was" if count == 1 else f"{count:,} files were"
-
-
-def _write(text: str, path: str | os.PathLike | None) -> str:
-    if path is not None:
-        # Bytes of a name that are not UTF-8 are written as \udcff.
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
-    return text

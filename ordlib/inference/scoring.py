@@ -1,6 +1,6 @@
-"""Scoring of image files, a part at a time."""
+"""Process image files a part at a time, in bounded memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,56 +10,54 @@ from tqdm.auto import tqdm
 from ..data import ImageData
 from ..data.image_index import common_bit_depth, inspect_images
 from ..data.image_io import unknown_depth
-from ..methods.ranking_adapter.model import RankingAdapter
+from ..tasks import OrdinalTask
 
-# Images scored at once: without a writable cache, their tokens are in memory.
+# Images at once: without a writable cache, their features are in memory.
 CHUNK_SIZE = 1024
 
 
-class FileScorer:
-    """Score files by a prompt, in bounded memory; features are cached on disk.
+class FileProcessor:
+    """Apply a function to image files, a part at a time; unreadable files are recorded.
 
-    The OOD score depends on the ``task`` of the prompt: photographs are in-distribution for
-    quality, but not for counting.
+    Args:
+        task: task of the data sets that the function gets; their labels mean nothing.
+        process: maps an ``ImageData`` of N files to a table of N rows.
+        description: what the progress bar shows.
+        bit_depth: of images with more than 8 bits.
 
     Attributes:
-        errors: reason by path of the files that cannot be scored.
-        bit_depth: of images with more than 8 bits: as given, else the largest of their files.
+        errors: reason by path of the files that cannot be read.
+        bit_depth: as given, else the largest of the files.
     """
 
     def __init__(
         self,
-        adapter: RankingAdapter,
-        prompt: str,
-        task: str | None,
-        batch_size: int,
+        task: OrdinalTask,
+        process: Callable[[ImageData], pd.DataFrame],
+        description: str,
         bit_depth: int | None = None,
     ) -> None:
-        self.adapter, self.prompt, self.task = adapter, prompt, task
-        self.batch_size, self.bit_depth = batch_size, bit_depth
-        self.errors: dict[str, str] = {}
+        self.task, self.process, self.description = task, process, description
+        self.bit_depth, self.errors = bit_depth, {}
 
-    def score(self, files: Sequence[str]) -> pd.DataFrame:
-        """Score sorted files.
-
-        Returns:
-            One row per valid file with ``path``, ``score`` and ``ood_score`` (1 is the threshold,
-            ``nan`` without an OOD detector).
-        """
+    def run(self, files: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of all readable files, with their ``path`` as the first column."""
         files, tables = self._valid(files, decode=False), []
-        with tqdm(None, "scoring images", len(files), leave=False, delay=2, unit="image") as bar:
+        bar = tqdm(None, self.description, len(files), leave=False, delay=2, unit="image")
+        with bar:
             for start in range(0, len(files), CHUNK_SIZE):
                 chunk = files[start : start + CHUNK_SIZE]
                 try:
-                    tables.append(self._score(chunk))
+                    tables.append(self._process(chunk))
                 except OSError:
                     # The header was fine, but an image cannot be decoded: go on without it.
                     valid = self._valid(chunk, decode=True)
                     if len(valid) == len(chunk):
                         raise
-                    tables.append(self._score(valid))
+                    if valid:
+                        tables.append(self._process(valid))
                 bar.update(len(chunk))
-        return pd.concat([self._empty([]), *tables], ignore_index=True)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     def _valid(self, files: Sequence[str], decode: bool) -> list[str]:
         """The files without an error; the others are added to ``errors``."""
@@ -73,25 +71,15 @@ class FileScorer:
         self.bit_depth = self.bit_depth or common_bit_depth(reports)
         return [file for file in files if file not in self.errors]
 
-    def _score(self, files: Sequence[str]) -> pd.DataFrame:
-        table = self._empty(files)
-        if not files:
-            return table
-        any_task = next(iter(self.adapter.tasks.values()))
+    def _process(self, files: Sequence[str]) -> pd.DataFrame:
+        paths = pd.DataFrame({"path": files})
         data = ImageData(
-            task=any_task,
+            task=self.task,
             images=[Path(file) for file in files],
-            values=np.full(len(files), any_task.range[0], float),  # unused
-            metadata=table,
+            values=np.full(len(files), self.task.range[0], float),  # unused
+            metadata=paths,
             fingerprint="",  # unused
             split="all",
             bit_depth=self.bit_depth,
         )
-        table["score"] = self.adapter.predict_scores(data, self.prompt, self.batch_size)
-        if self.adapter.ood_detectors:
-            table["ood_score"] = self.adapter.ood_score(data, self.task, self.batch_size)
-        return table
-
-    @staticmethod
-    def _empty(files: Sequence[str]) -> pd.DataFrame:
-        return pd.DataFrame({"path": files, "score": np.nan, "ood_score": np.nan})
+        return paths.join(self.process(data))

@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,11 @@ from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
+from .ood import MahalanobisOOD
+from .predictor import Paths, Predictor, as_backbone, as_task
+
+if TYPE_CHECKING:
+    from ..inference import FilePredictions
 
 # Prefix of the parameter name -> parameter group. "adapter" is CLIP-Adapter; all other parameters,
 # such as NumCLIP's regressor, are in "head".
@@ -28,7 +34,7 @@ PARAM_GROUPS = {
 }
 
 
-class TrainableModule(nn.Module, ABC):
+class TrainableModule(nn.Module, Predictor, ABC):
     """Base class: trainable parameters on top of a frozen CLIP. Checkpoints contain only these."""
 
     clip: ClipBackbone
@@ -95,6 +101,7 @@ class TrainableModule(nn.Module, ABC):
                 "sha256": self.clip.weights_hash,
                 "resize": self.clip.resize,
             },
+            "calibrations": self.calibrations_config(),
         }
 
     def saved_state_dict(self) -> dict[str, Tensor]:
@@ -104,6 +111,7 @@ class TrainableModule(nn.Module, ABC):
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
         """Load the tensors of :meth:`saved_state_dict`, saved with this :meth:`config`."""
         self.load_trainable_state_dict(state)
+        self.load_calibrations(config)
 
     @classmethod
     @abstractmethod
@@ -194,8 +202,8 @@ class OrdinalMethod(TrainableModule):
     """Base class of the single-task methods: image encoder, own parameters, loss, prediction.
 
     Args:
-        clip: the backbone; its weights are never modified.
-        task: defines ranks, bins and prompt templates.
+        clip: the backbone, or its name; its weights are never modified.
+        task: defines ranks, bins and prompt templates; or the name of a built-in task.
         options: fields of the class's ``Config``.
 
     Raises:
@@ -204,11 +212,19 @@ class OrdinalMethod(TrainableModule):
 
     Config: ClassVar[type[ImageEncoderConfig]] = ImageEncoderConfig
 
-    def __init__(self, clip: ClipBackbone, task: OrdinalTask, **options: object) -> None:
+    def __init__(
+        self,
+        clip: ClipBackbone | str | os.PathLike,
+        task: OrdinalTask | str,
+        **options: object,
+    ) -> None:
         super().__init__()
-        self.clip, self.task, self.options = clip, task, self.Config(**options)
+        self.options = self.Config(**options)
+        self.clip, self.task = as_backbone(clip), as_task(task)
+        self.calibrations = {}
+        self.ood_detector: MahalanobisOOD | None = None
         with seeded(self.options.seed):
-            self.image_encoder = ImageEncoder(clip, self.options)
+            self.image_encoder = ImageEncoder(self.clip, self.options)
             self._build()
         self._register_trainable()
 
@@ -227,6 +243,9 @@ class OrdinalMethod(TrainableModule):
     def check_training_data(self, train: ImageData) -> None:
         """Validate the training split; a hook for subclasses."""
 
+    def warn_about_text_features(self) -> None:
+        """Warn of rank prompts that CLIP cannot tell apart; a hook for subclasses."""
+
     def make_loader(self, data: ImageData) -> BatchLoader:
         """Return a function that maps row indices to the input of :meth:`encode`."""
         return self.image_encoder.make_loader(data)
@@ -236,9 +255,34 @@ class OrdinalMethod(TrainableModule):
         return self.image_encoder(inputs)
 
     @torch.no_grad()
-    def predict(self, data: ImageData, batch_size: int = 256) -> Prediction:
-        """Predict labels; methods that classify into ranks also return ``(N, M)`` probabilities."""
-        return self.predict_from_features(self.extract_features(data, batch_size))
+    def predict(
+        self, images: ImageData | Paths, batch_size: int = 256
+    ) -> "Prediction | FilePredictions":
+        """Predict labels; methods that classify into ranks also return ``(N, M)`` probabilities.
+
+        Args:
+            images: an ImageData, whose labels are not used; or a folder or paths of image files,
+                see :func:`~ordlib.inference.predict_files`.
+            batch_size: images per batch.
+        """
+        if not isinstance(images, ImageData):
+            return self.predict_files(images, batch_size=batch_size)
+        return self.predict_from_features(self.extract_features(images, batch_size))
+
+    def predict_with_ood(
+        self, data: ImageData, batch_size: int = 256
+    ) -> tuple[Prediction, np.ndarray | None]:
+        """Return predictions and ``(N,)`` OOD scores, None without a detector; above 1 is OOD."""
+        features = self.extract_features(data, batch_size)
+        scores = None
+        if self.ood_detector is not None:
+            scores = self.ood_detector.scores(features.double().cpu().numpy())
+        return self.predict_from_features(features), scores
+
+    def fit_ood_detector(self, train: ImageData, val: ImageData) -> None:
+        """Fit an OOD detector to image features; its threshold to those of validation images."""
+        features = (self.extract_features(data).double().cpu().numpy() for data in (train, val))
+        self.ood_detector = MahalanobisOOD.fit(*features)
 
     @torch.no_grad()
     def extract_features(self, data: ImageData, batch_size: int = 256) -> Tensor:
@@ -248,8 +292,21 @@ class OrdinalMethod(TrainableModule):
         return torch.cat([self.encode(loader(batch)) for batch in batches])
 
     def config(self) -> dict:
-        """Return the config of :class:`TrainableModule` with the fields of the task."""
-        return super().config() | {"task": self.task_fields()}
+        """Return the config of :class:`TrainableModule` with the task and the OOD threshold."""
+        threshold = self.ood_detector.threshold if self.ood_detector else None
+        return super().config() | {"task": self.task_fields(), "ood_threshold": threshold}
+
+    def saved_state_dict(self) -> dict[str, Tensor]:
+        """Return the trainable parameters and the OOD detector."""
+        state = self.trainable_state_dict()
+        return state if self.ood_detector is None else state | self.ood_detector.state_dict()
+
+    def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
+        """Load what :meth:`saved_state_dict` and :meth:`config` returned."""
+        parameters = {name: t for name, t in state.items() if not name.startswith("ood.")}
+        super().load_saved_state_dict(parameters, config)
+        if config.get("ood_threshold") is not None:
+            self.ood_detector = MahalanobisOOD.from_state_dict(state, config["ood_threshold"])
 
     def task_fields(self) -> dict:
         """Return the fields of the task that the method uses."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..clip import ClipBackbone
 from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
-from ..utils.validation import check_choice
+from ..utils.validation import check_choice, check_integers
 
 EncoderTuning = Literal["frozen", "lora", "full"]
 BatchLoader = Callable[[Sequence[int]], Tensor]
@@ -40,6 +40,7 @@ class ImageEncoderConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_integers(self)
         check_choice("image_encoder", self.image_encoder, get_args(EncoderTuning))
         if self.lora_r < 1:
             raise ValueError(f"lora_r = {self.lora_r}: must be 1 or more")

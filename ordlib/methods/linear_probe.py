@@ -1,8 +1,11 @@
 """Linear probe: ridge regression on frozen features."""
 
+import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Self
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
@@ -11,28 +14,37 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from ..clip import ClipBackbone
+from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
+from .predictor import Paths, Predictor, as_backbone, as_task
+
+if TYPE_CHECKING:
+    from ..inference import FilePredictions
 
 # Regularization strengths of RidgeCV, fixed so that every comparison uses the same baseline.
-ALPHAS = tuple(10.0**power for power in np.arange(-1, 5.5, 0.5))
+ALPHAS = tuple(10.0**power for power in np.arange(-3, 8.5, 0.5))
 CV_FOLDS = 5
+# R2, the default, is undefined for a fold of one image.
+SCORING = "neg_mean_squared_error"
 
 
-class FeatureRegressor(ABC):
+class FeatureRegressor(Predictor, ABC):
     """Base class: a scikit-learn regressor on image features; arguments as in `LinearProbe`."""
 
-    def __init__(self, encode: Callable[[ImageData], np.ndarray], task: OrdinalTask) -> None:
-        self.encode, self.task = encode, task
+    def __init__(self, encode: Callable[[ImageData], np.ndarray], task: OrdinalTask | str) -> None:
+        self.encode, self.task = encode, as_task(task)
+        self.calibrations = {}
         self._regressor: Pipeline | None = None
 
     @abstractmethod
     def _make_regressor(self, train: ImageData) -> Pipeline:
         """Return an unfitted regressor for this training split."""
 
-    def fit(self, train: ImageData) -> Self:
-        """Fit the regressor to a training split of the same task."""
+    def fit(self, train: ImageData, calibration: ImageData | None = None) -> Self:
+        """Fit the regressor to a training split, and calibrate intervals on another one."""
         if isinstance(train, dict):
             raise TypeError(f"train = dict of {[*train]}: must be one split; pass data['train']")
         if train.task.name != self.task.name:
@@ -41,13 +53,25 @@ class FeatureRegressor(ABC):
         # One thread: for a few thousand rows synchronization on a busy machine costs more.
         with threadpool_limits(1):
             self._regressor = self._make_regressor(train).fit(features, train.values)
+        self._check_fitted(self._regressor)
+        self.calibrations.clear()
+        if calibration is not None:
+            self.calibrate_intervals(calibration)
         return self
 
-    def predict(self, data: ImageData) -> Prediction:
-        """Predict values clipped to the task's range, and the nearest ranks as labels."""
+    def _check_fitted(self, regressor: Pipeline) -> None:
+        """Warn of a doubtful fit; a hook for subclasses."""
+
+    def predict(self, images: ImageData | Paths) -> "Prediction | FilePredictions":
+        """Predict values clipped to the task's range, and the nearest ranks as labels.
+
+        ``images`` may be a folder or paths of image files.
+        """
         if self._regressor is None:
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(train) first")
-        values = self._regressor.predict(self._features(data))
+        if not isinstance(images, ImageData):
+            return self.predict_files(images)
+        values = self._regressor.predict(self._features(images))
         return self.task.decode_values(values.clip(*self.task.range))
 
     def _features(self, data: ImageData) -> np.ndarray:
@@ -67,8 +91,9 @@ class LinearProbe(FeatureRegressor):
     split, or by 5-fold cross-validation over its groups.
 
     Args:
-        encode: maps an ImageData of N images to an ``(N, D)`` array.
-        task: defines the ranks.
+        encode: a CLIP backbone, or its name; or a function that maps an ImageData of N images
+            to an ``(N, D)`` array.
+        task: defines the ranks; or the name of a built-in task.
 
     Raises:
         ValueError: the features are not finite ``(N, D)``, or data belong to another task.
@@ -85,8 +110,30 @@ class LinearProbe(FeatureRegressor):
         (50,)
     """
 
+    def __init__(
+        self,
+        encode: ClipBackbone | str | os.PathLike | Callable[[ImageData], np.ndarray],
+        task: OrdinalTask | str,
+    ) -> None:
+        if not callable(encode):
+            encode = partial(cached_image_features, as_backbone(encode))
+        super().__init__(encode, task)
+
     def _make_regressor(self, train: ImageData) -> Pipeline:
-        return make_pipeline(StandardScaler(), RidgeCV(ALPHAS, cv=_group_folds(train)))
+        return make_pipeline(
+            StandardScaler(), RidgeCV(ALPHAS, cv=_group_folds(train), scoring=SCORING)
+        )
+
+    def _check_fitted(self, regressor: Pipeline) -> None:
+        alpha = regressor[-1].alpha_
+        if alpha in (ALPHAS[0], ALPHAS[-1]):
+            problem = "fits noise" if alpha == ALPHAS[0] else "predicts little but the mean"
+            warnings.warn(
+                f"LinearProbe: the best regularization strength, {alpha:g}, is the last of "
+                f"{ALPHAS[0]:g} to {ALPHAS[-1]:g}: the probe {problem}; more labelled images or "
+                "another backbone may help",
+                stacklevel=3,
+            )
 
 
 def _group_folds(train: ImageData) -> list | None:

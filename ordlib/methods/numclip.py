@@ -114,6 +114,9 @@ class NumCLIP(PromptMethod):
                 stacklevel=3,
             )
 
+    def _names(self) -> tuple[str, ...]:
+        return self.task.bin_phrases
+
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
         """Return FCRC plus the enabled terms; arguments as in `OrdinalMethod.loss`."""
         options, logits = self.options, self.logits(features)

@@ -1,5 +1,7 @@
 """Base class of methods with one prompt per rank or per bin."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -12,6 +14,9 @@ from ..tasks import OrdinalTask
 from ..tasks.templates import placeholder_names
 from .base import OrdinalMethod, rank_targets
 from .image_encoder import ImageEncoderConfig
+
+MAX_COSINE = 0.995
+MAX_PAIRS_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,16 @@ class PromptMethod(OrdinalMethod):
         """Return ``(M, D)`` text features of the prompts, differentiable in the parameters."""
         return self.prompt_learner()
 
+    @torch.no_grad()
+    def warn_about_text_features(self) -> None:
+        """Warn of fixed prompts with nearly equal text features: training cannot change them."""
+        if "prompts" not in self.parameter_groups():
+            warn_about_similar_prompts(type(self).__name__, self._names(), self.text_features())
+
+    def _names(self) -> tuple[str, ...]:
+        """What the text features stand for."""
+        return self.task.rank_names
+
     def logits(self, features: Tensor) -> Tensor:
         """Return ``(B, M)`` CLIP logits of ``(B, D)`` image features."""
         return clip_logits(self.clip, features, self.text_features())
@@ -60,6 +75,26 @@ class PromptMethod(OrdinalMethod):
         """
         probabilities = self.logits(features).double().softmax(1)
         return self.task.decode_probabilities(probabilities.cpu().numpy())
+
+
+def warn_about_similar_prompts(method: str, names: Sequence[str], text_features: Tensor) -> None:
+    """Warn of pairs of ``(M, D)`` text features with a cosine of .995 or more, and name them."""
+    normalized = F.normalize(text_features.double().cpu(), dim=-1)
+    cosines = (normalized @ normalized.T).triu(1)
+    similar = (cosines >= MAX_COSINE).nonzero()
+    if not len(similar):
+        return
+    order = cosines[*similar.T].argsort(descending=True, stable=True)
+    pairs = [tuple(names[i] for i in pair) for pair in similar[order].tolist()[:MAX_PAIRS_SHOWN]]
+    shown = ", ".join(f"{a!r} and {b!r}" for a, b in pairs)
+    total = len(names) * (len(names) - 1) // 2
+    warnings.warn(
+        f"{method}: CLIP can hardly tell {len(similar)} of {total} pairs of prompts apart (cosines "
+        f"of {MAX_COSINE} and more: {shown}{', ...' * (len(similar) > len(pairs))}), and "
+        f"{method} does not train them; choose other names or templates, or a method that learns "
+        "its prompts, such as NumCLIP, CoOp or L2RCLIP",
+        stacklevel=4,
+    )
 
 
 def rank_only_fields(task: OrdinalTask) -> dict:

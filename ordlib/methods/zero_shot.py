@@ -1,9 +1,10 @@
 """Zero-shot CLIP with prompt ensembling over templates and placeholders."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -18,17 +19,21 @@ from ..tasks import OrdinalTask
 from ..tasks.templates import placeholder_combinations, placeholder_names
 from ..tasks.validation import validate_decode
 from ..utils.validation import check_choice
+from .predictor import Paths, Predictor, as_backbone, as_task
+
+if TYPE_CHECKING:
+    from ..inference import FilePredictions
 
 
-class ZeroShot:
+class ZeroShot(Predictor):
     """Zero-shot CLIP classifier (Radford et al., 2021) over rank or bin prompts.
 
     Text features are averaged over placeholder values and then over templates, with normalization
     after each average, and cached in the model. Derived in notebook 01.
 
     Args:
-        clip: the backbone, not tuned after loading.
-        task: defines ranks, bins and prompt templates.
+        clip: the backbone, not tuned after loading, or its name.
+        task: defines ranks, bins and prompt templates; or the name of a built-in task.
         prompts_for: the "ranks" (``task.prompts``) or the "bins" (``task.bin_prompts``).
         templates: indices of the templates to average; None takes all.
         placeholder_columns: metadata columns with the placeholder values of each image, such as
@@ -51,8 +56,8 @@ class ZeroShot:
 
     def __init__(
         self,
-        clip: ClipBackbone,
-        task: OrdinalTask,
+        clip: ClipBackbone | str | os.PathLike,
+        task: OrdinalTask | str,
         *,
         prompts_for: Literal["ranks", "bins"] = "ranks",
         templates: Sequence[int] | None = None,
@@ -60,7 +65,8 @@ class ZeroShot:
         decode: Literal["expectation", "argmax"] | None = None,
     ) -> None:
         check_choice("prompts_for", prompts_for, ("ranks", "bins"))
-        self.clip, self.task, self.prompts_for = clip, task, prompts_for
+        self.clip, self.task = as_backbone(clip), (task := as_task(task))
+        self.prompts_for, self.calibrations = prompts_for, {}
         self.decode = validate_decode(task.decode if decode is None else decode)
         self.placeholder_columns = dict(placeholder_columns or {})
         ranks = prompts_for == "ranks"
@@ -81,16 +87,18 @@ class ZeroShot:
         features = [self._template_features(index, placeholders) for index in self.templates]
         return _mean(torch.stack(features))
 
-    def predict(self, data: ImageData) -> Prediction:
+    def predict(self, images: ImageData | Paths) -> "Prediction | FilePredictions":
         """Predict each image's value and label in the task's unit; labels in the data are not used.
 
         Rank prompts give ``(N, M)`` probabilities; bin prompts give none, and the value of a bin
-        is its midpoint clipped to the ranks.
+        is its midpoint clipped to the ranks. ``images`` may be a folder or paths of image files.
 
         Raises:
             ValueError: a metadata column is missing or has an empty entry.
         """
-        probabilities = self._probabilities(data)
+        if not isinstance(images, ImageData):
+            return self.predict_files(images)
+        probabilities = self._probabilities(images)
         if self.prompts_for == "ranks":
             return self.task.decode_probabilities(probabilities, self.decode)
         midpoints = self.task.bin_midpoints().clip(*self.task.range)

@@ -37,6 +37,8 @@ class OrdinalTask:
         bin_templates: prompt templates of the bins; default: ``templates``.
         upper_edge: upper edge of the last bin; default: the highest rank value.
         decode: from probabilities to a value: "expectation" over rank values, or "argmax".
+        augmentations: names of the augmentations of ``TrainingConfig`` that preserve the labels:
+            "flip", "crop_scale", "jitter"; any other is then an error. None allows all.
 
     Raises:
         ValueError: names the field, its value, the problem and the remedy.
@@ -75,6 +77,7 @@ class OrdinalTask:
     bin_templates: tuple[str, ...] | None = None
     upper_edge: float | None = None
     decode: Decode = "expectation"
+    augmentations: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, value in validation.validate(vars(self)).items():

@@ -14,6 +14,7 @@ from ..utils.validation import check_choice
 from .templates import placeholder_names
 
 DECODINGS = ("expectation", "argmax")
+AUGMENTATIONS = ("flip", "crop_scale", "jitter")
 MISSING = {"", "nan", "none", "<na>", "nat"}
 _repr = Repr()
 _repr.maxtuple = _repr.maxlist = 8
@@ -33,7 +34,8 @@ def validate(fields: Mapping) -> dict:
         ranks = {"values": values, "positions": positions, "rank_names": rank_names}
         bins = _bins(fields, positions or values, rank_names)
         validate_decode(fields["decode"])
-        return {**fields, **ranks, **_prompts(fields), **bins}
+        augmentations = _augmentations(fields["augmentations"])
+        return {**fields, **ranks, **_prompts(fields), **bins, "augmentations": augmentations}
     except ValueError as error:
         raise ValueError(f"OrdinalTask {fields['name']!r}: {error}") from None
 
@@ -49,6 +51,15 @@ def _prompts(fields: Mapping) -> dict:
             problem = f"no template has {{{name}}}; use it or drop it"
             _invalid("placeholders", fields["placeholders"], problem)
     return {"templates": templates, "placeholders": placeholders, "bin_templates": bin_templates}
+
+
+def _augmentations(given: object) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    names = _sequence("augmentations", given)
+    for name in names:
+        check_choice("augmentations", name, AUGMENTATIONS)
+    return names
 
 
 def as_text(value: float | str) -> str:

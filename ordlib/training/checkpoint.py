@@ -36,9 +36,11 @@ def save_training_state(
 
 
 def load_training_state(
-    path: Path, fingerprint: dict, optimizers: Sequence[Optimizer]
+    path: Path, fingerprint: dict, optimizers: Sequence[Optimizer], can_continue: bool = False
 ) -> tuple[dict[str, dict[str, Tensor]], dict] | None:
     """Load the optimizer states in place, except param_groups, and return the rest.
+
+    With ``can_continue``, a finished run may be continued with more epochs.
 
     Returns:
         The state dicts by name and the trainer state; None if the file does not exist.
@@ -52,7 +54,11 @@ def load_training_state(
     states: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
-        _check_same_run(path, metadata["fingerprint"], json.dumps(fingerprint))
+        saved, trainer_state = (json.loads(metadata[k]) for k in ("fingerprint", "trainer_state"))
+        current = json.loads(json.dumps(fingerprint))
+        if can_continue and _can_continue(saved["config"], current["config"], trainer_state):
+            saved["config"] |= {n: current["config"][n] for n in ("epochs", "patience")}
+        _check_same_run(path, saved, current)
         for key in file.keys():  # noqa: SIM118 (not a dict)
             part, name = key.split("/", 1)
             if part == "optimizer":
@@ -62,11 +68,22 @@ def load_training_state(
                 states.setdefault(part, {})[name] = file.get_tensor(key)
     for optimizer, state in zip(optimizers, param_states, strict=True):
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    return states, json.loads(metadata["trainer_state"])
+    return states, trainer_state
 
 
-def _check_same_run(path: Path, saved_json: str, current_json: str) -> None:
-    saved, current = (_flatten(json.loads(text)) for text in (saved_json, current_json))
+def _can_continue(saved: dict, current: dict, state: dict) -> bool:
+    """Whether a run reached its last epoch, or stopped early, and has as many epochs or more now.
+
+    ``saved`` and ``current`` are its configs.
+    """
+    patience, since_best = saved["patience"], state["epoch"] - (state["best_epoch"] or 0)
+    stopped_early = patience is not None and since_best >= patience
+    finished = stopped_early or state["epoch"] >= saved["epochs"]
+    return finished and current["epochs"] >= state["epoch"]
+
+
+def _check_same_run(path: Path, saved: dict, current: dict) -> None:
+    saved, current = _flatten(saved), _flatten(current)
     for name in sorted(saved.keys() | current.keys()):
         if (old := saved.get(name)) != (new := current.get(name)):
             raise ValueError(

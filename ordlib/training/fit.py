@@ -1,10 +1,12 @@
 """fit(): training in one or two stages."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,7 +14,10 @@ from ..data import ImageData
 from ..data.leakage import warn_about_validation
 from ..methods.base import OrdinalMethod
 from ..methods.ranking_adapter.model import RankingAdapter
+from ..utils.device import preserve_rng
+from ..utils.validation import check_choice
 from .config import TrainingConfig
+from .held_out import hold_out_val, split_calibration
 from .ranking_trainer import RankingTrainer
 from .trainer import OrdinalTrainer, TrainerState
 
@@ -23,28 +28,39 @@ STAGE1_CHECKPOINT_NAME = "checkpoint-stage1.safetensors"
 def fit(
     model: OrdinalMethod | RankingAdapter,
     train: ImageData | Sequence[ImageData],
-    val: ImageData | Sequence[ImageData],
-    config: TrainingConfig | None = None,
+    val: ImageData | Sequence[ImageData] | None = None,
+    config: TrainingConfig | Mapping[str, object] | None = None,
     *,
+    calibration: ImageData | Sequence[ImageData] | Literal["auto"] | None = "auto",
     checkpoint_dir: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train a method in place, and load the weights that were best on the validation split.
+
+    Afterwards the prediction intervals are calibrated and an out-of-distribution detector is
+    fitted. After Ctrl-C or an error the model has the best weights so far. The caller's random
+    number generators are left alone.
 
     Under ``accelerate launch``, each batch is split across the processes and the loss is computed
     on the gathered batch, so the result equals that of one process up to rounding.
 
     Args:
         train, val: labelled images of the model's task; for a RankingAdapter, one set per task.
-        config: hyperparameters; None uses the defaults.
+            ``val=None`` holds out a fifth of the training images, whole groups if there are any.
+        config: hyperparameters, also as a dict of fields; None uses the defaults.
+        calibration: images for :meth:`~ordlib.methods.predictor.Predictor.intervals`, unseen by
+            early stopping. "auto" takes half of ``val`` if that is at least 100 images; None
+            leaves the intervals undefined.
         checkpoint_dir: folder of the training checkpoint, saved after each epoch. The same call
-            with a new model resumes from it, bit-identical to an uninterrupted run on the same CPU.
+            with a new model resumes from it, bit-identical to an uninterrupted run on the same
+            CPU. With more epochs, a finished run continues.
 
     Returns:
         One row per epoch: training loss, validation metrics, and whether it is the best so far.
         ``attrs`` has ``seconds``, ``steps``, ``best_epoch`` and ``device``.
 
     Raises:
+        TypeError: unknown field of ``config``, or ``train`` is a dict of splits.
         ValueError: data, model and config do not match, or the checkpoint is of another run.
         OSError: an image file cannot be decoded; all are checked before the first step.
         FloatingPointError: the loss or a weight is not finite; the best weights are restored.
@@ -54,28 +70,66 @@ def fit(
         >>> data = load_data("dating", "val", num_images=60)
         >>> model = CoOp(load_clip("pico-clip", "cpu"), data.task)
         >>> train, val = data.subset(range(40)), data.subset(range(40, 60))
-        >>> history = fit(model, train, val, TrainingConfig(epochs=2), progress=False)
+        >>> history = fit(model, train, val, {"epochs": 2}, progress=False)
         >>> history["epoch"].tolist(), history.attrs["steps"]
         ([1, 2], 2)
     """
-    config = config or TrainingConfig()
-    _check_config(model, config)
-    splits = [[data] if isinstance(data, ImageData) else data for data in (train, val)]
-    for data in chain(*splits):
+    config = _to_config(config)
+    train = _to_list("train", train)
+    if val is None:
+        train, val = hold_out_val(train, config.seed)
+    val = _to_list("val", val)
+    if isinstance(calibration, str):
+        check_choice("calibration", calibration, ("auto",))
+        parts = [split_calibration(data, config.seed) for data in val]
+        val, calibration = [part[0] for part in parts], [part[1] for part in parts if part[1]]
+    calibration = _to_list("calibration", calibration or [])
+    for data in chain(train, val, calibration):
         data.check_files()
-    warn_about_validation(*splits)
+    _check_config(model, config, train)
+    warn_about_validation(train, val)
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-    if config.prompt_epochs:
-        return _fit_two_stages(model, train, val, config, folder, progress)
-    trainer_class = RankingTrainer if isinstance(model, RankingAdapter) else OrdinalTrainer
-    trainer = trainer_class(model, train, val, config, folder and folder / CHECKPOINT_NAME)
-    return trainer.train(progress)
+    with preserve_rng(model.clip.device):
+        history = _train(model, train, val, config, folder, progress)
+    for data in calibration:
+        model.calibrate_intervals(data)
+    _warn_if_last_is_best(history)
+    return history
 
 
 def delete_checkpoints(folder: str | os.PathLike) -> None:
     """Delete the training checkpoints of a folder."""
     for name in (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME):
         (Path(folder) / name).unlink(missing_ok=True)
+
+
+def _train(
+    model: OrdinalMethod | RankingAdapter,
+    train: list[ImageData],
+    val: list[ImageData],
+    config: TrainingConfig,
+    folder: Path | None,
+    progress: bool,
+) -> pd.DataFrame:
+    path = folder and folder / CHECKPOINT_NAME
+    if isinstance(model, RankingAdapter):
+        return RankingTrainer(model, train, val, config, path).train(progress)
+    config = config.resolved(len(train[0]))
+    if config.prompt_epochs:
+        history = _fit_two_stages(model, train[0], val[0], config, folder, progress)
+    else:
+        history = OrdinalTrainer(model, train[0], val[0], config, path).train(progress)
+    model.fit_ood_detector(train[0], val[0])
+    return history
+
+
+def _warn_if_last_is_best(history: pd.DataFrame) -> None:
+    if history.attrs["best_epoch"] == len(history):
+        warnings.warn(
+            f"the best epoch is the last of {len(history)}: the model may still improve; train "
+            f"longer, for example with TrainingConfig(epochs={2 * len(history)})",
+            stacklevel=3,
+        )
 
 
 def _fit_two_stages(
@@ -89,7 +143,10 @@ def _fit_two_stages(
     """Train all but the image encoder on cached features, then it and CLIP-Adapter only."""
     stage1_model, path = model.with_frozen_encoder(), folder and folder / STAGE1_CHECKPOINT_NAME
     stage_config = _stage_config(config, config.prompt_epochs, {"image_encoder"})
-    trainer = OrdinalTrainer(stage1_model, train, val, stage_config, path)
+    # Cached features cannot be augmented.
+    stage_config = replace(stage_config, flip=False, crop_scale=None, jitter=0.0)
+    # A first stage that goes on would invalidate the checkpoint of the second.
+    trainer = OrdinalTrainer(stage1_model, train, val, stage_config, path, can_continue=False)
     try:
         history = trainer.train(progress)
     finally:
@@ -120,11 +177,47 @@ def _concat_histories(stage1: pd.DataFrame, stage2: pd.DataFrame) -> pd.DataFram
     return history
 
 
-def _check_config(model: OrdinalMethod | RankingAdapter, config: TrainingConfig) -> None:
+def _to_config(config: TrainingConfig | Mapping[str, object] | None) -> TrainingConfig:
+    if not isinstance(config, Mapping | None):
+        return config
+    known = [field.name for field in fields(TrainingConfig)]
+    for name in config or {}:
+        if name not in known:
+            raise TypeError(f"config: has no field {name!r}; use {', '.join(known)}")
+    return TrainingConfig(**config or {})
+
+
+def _to_list(name: str, data: ImageData | Sequence[ImageData]) -> list[ImageData]:
+    if isinstance(data, Mapping):
+        raise TypeError(
+            f"{name} = dict of {[*data]}: must be one split; pass data['train'], data['val']"
+        )
+    datasets = [data] if isinstance(data, ImageData) else list(data)
+    for dataset in datasets:
+        if not isinstance(dataset, ImageData):
+            raise TypeError(f"{name} = {dataset!r}: must be an ImageData, as load_folder returns")
+    return datasets
+
+
+def _check_config(
+    model: OrdinalMethod | RankingAdapter, config: TrainingConfig, train: list[ImageData]
+) -> None:
     groups = [*model.parameter_groups()]
     for name in config.lr_multipliers:
         if name not in groups:
             raise ValueError(f"lr_multipliers: no group {name!r} is trained here; use {groups}")
+    for name in config.augmentations:
+        if "image_encoder" not in groups:
+            raise ValueError(
+                f"{name} = {getattr(config, name)!r}: augmentation requires a tuned image encoder, "
+                "image_encoder='lora' or 'full'; the features of a frozen one are computed once"
+            )
+        for task in (data.task for data in train):
+            if task.augmentations is not None and name not in task.augmentations:
+                raise ValueError(
+                    f"{name} = {getattr(config, name)!r}: changes the labels of task "
+                    f"{task.name!r}, whose augmentations are {task.augmentations}"
+                )
     if config.prompt_epochs and "image_encoder" not in groups:
         raise ValueError(
             f"prompt_epochs = {config.prompt_epochs}: two-stage training requires a trainable "

@@ -21,12 +21,17 @@ WEIGHT_DECAY = 0.01
 class RankingTrainer(Trainer):
     """Trainer of a :class:`~ordlib.RankingAdapter`, with AdamW (AMSGrad).
 
-    Metrics are means over tasks; MAE is in standard deviations of each task's labels.
+    Metrics are means over tasks; MAE is in standard deviations of each task's labels, and
+    ``mae_<task>`` in the task's unit.
     """
 
     def train(self, progress: bool) -> pd.DataFrame:
         """Train, then calibrate the scores and fit the OOD detectors."""
-        history = super().train(progress)
+        try:
+            history = super().train(progress)
+        except KeyboardInterrupt:
+            self.model.calibrate(self.val_data.values())
+            raise
         self.model.calibrate(self.val_data.values())
         self.model.fit_ood_detectors(self.train_data.values(), self.val_data.values())
         return history
@@ -80,8 +85,11 @@ class RankingTrainer(Trainer):
 
     def _validate(self) -> dict[str, float]:
         self.model.calibrate(self.val_data.values())
-        rows = [self._task_metrics(data) for data in self.val_data.values()]
-        return {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
+        rows = {name: self._task_metrics(data) for name, data in self.val_data.items()}
+        names = next(iter(rows.values()))
+        means = {name: float(np.mean([row[name] for row in rows.values()])) for name in names}
+        scalers = self.model.label_scalers
+        return means | {f"mae_{n}": row["mae"] * scalers[n].std for n, row in rows.items()}
 
     def _task_metrics(self, data: ImageData) -> dict[str, float]:
         scores = self.model.predict_scores(data, self.model.prompts(data))

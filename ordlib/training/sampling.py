@@ -11,18 +11,26 @@ from ..methods.ranking_adapter.model import RankingAdapter, fillable_templates
 from ..tasks.templates import placeholder_names
 
 
-def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_batches(
+    count: int, batch_size: int, seed: int, epoch: int, ranks: np.ndarray | None = None
+) -> np.ndarray:
     """Return ``(steps, batch_size)`` shuffled row indices of one epoch.
 
     The order depends on seed and epoch only. ``batch_size`` is capped at ``count``, and an
-    incomplete last batch is dropped.
+    incomplete last batch is dropped. With ``(count,)`` ranks, rows are drawn with replacement, and
+    all ranks that occur are equally likely.
 
     Example:
         >>> epoch_batches(5, 2, seed=0, epoch=1).shape
         (2, 2)
     """
     batch_size = min(batch_size, count)
-    order = np.random.default_rng([seed, epoch]).permutation(count)
+    rng = np.random.default_rng([seed, epoch])
+    if ranks is None:
+        order = rng.permutation(count)
+    else:
+        present, rank_index, counts = np.unique(ranks, return_inverse=True, return_counts=True)
+        order = rng.choice(count, count, p=1 / (len(present) * counts[rank_index]))
     return order[: count // batch_size * batch_size].reshape(-1, batch_size)
 
 

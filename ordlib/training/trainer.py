@@ -22,12 +22,14 @@ from ..data import ImageData
 from ..methods.base import TrainableModule
 from ..metrics import compute_metrics
 from ..utils.threads import prefetch
+from .augmentation import Augmentation
 from .checkpoint import load_training_state, save_training_state
 from .config import TrainingConfig
 from .distributed import all_gather_with_grad
 from .sampling import epoch_batches
 
-DROPOUT_STREAM = 1  # seed [seed, epoch, 1]: another stream than that of the batches
+# Third number of a seed [seed, epoch, stream]: other streams than that of the batches.
+DROPOUT_STREAM, AUGMENTATION_STREAM = 1, 2
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Trainer(ABC):
         model, train, val, config: as for :func:`~ordlib.training.fit`.
         checkpoint_path: training checkpoint to resume from and to save to, or None.
         state: initial state if there is no checkpoint.
+        can_continue: whether a finished run may be continued with more epochs.
     """
 
     num_samples: int
@@ -73,10 +76,12 @@ class Trainer(ABC):
         config: TrainingConfig,
         checkpoint_path: Path | None,
         state: TrainerState | None = None,
+        can_continue: bool = True,
     ) -> None:
-        self.model, self.train_data, self.val_data, self.config = model, train, val, config
-        self.checkpoint_path = checkpoint_path
+        self.model, self.train_data, self.val_data = model, train, val
+        self.checkpoint_path, self.can_continue = checkpoint_path, can_continue
         self._setup()
+        self.config = config = config.resolved(self.num_samples)
         self.accelerator = _make_accelerator(model)
         self.batch_size = size = min(config.batch_size, self.num_samples)
         if size % (count := self.accelerator.num_processes):
@@ -107,21 +112,14 @@ class Trainer(ABC):
 
     def train(self, progress: bool) -> pd.DataFrame:
         """Train the remaining epochs, load the best weights, and return the history."""
-        self._load_data()
-        name, state = f"{type(self.model).__name__} on {self.task_name}", self.state
-        epochs, disable = self.config.epochs, not (progress and self.accelerator.is_main_process)
-        with tqdm(
-            desc=name, total=epochs, initial=state.epoch, unit="epoch", disable=disable, leave=False
-        ) as bar:
-            while state.epoch < epochs and not self._should_stop_early():
-                start = time.perf_counter()
-                loss = self._train_epoch()
-                self._end_epoch(loss, self._validate())
-                state.seconds += time.perf_counter() - start
-                self._save_checkpoint()
-                row = state.history[-1]
-                bar.set_postfix({n: f"{row[n]:.3f}" for n in ("loss", self.config.monitor)})
-                bar.update()
+        state = self.state
+        try:
+            self._load_data()
+            self._train_epochs(progress)
+        except BaseException:  # Also Ctrl-C: the model can be used, and the same call resumes.
+            self.model.eval()
+            self.model.load_trainable_state_dict(self.best_weights)
+            raise
         if state.best_epoch is None:
             warnings.warn(
                 f"{self.config.monitor} on val was undefined in every epoch: the model keeps its "
@@ -138,6 +136,23 @@ class Trainer(ABC):
             device=str(self.model.clip.device),
         )
         return history
+
+    def _train_epochs(self, progress: bool) -> None:
+        """Train and validate until the last epoch, or early stopping."""
+        name, state = f"{type(self.model).__name__} on {self.task_name}", self.state
+        epochs, disable = self.config.epochs, not (progress and self.accelerator.is_main_process)
+        with tqdm(
+            desc=name, total=epochs, initial=state.epoch, unit="epoch", disable=disable, leave=False
+        ) as bar:
+            while state.epoch < epochs and not self._should_stop_early():
+                start = time.perf_counter()
+                loss = self._train_epoch()
+                self._end_epoch(loss, self._validate())
+                state.seconds += time.perf_counter() - start
+                self._save_checkpoint()
+                row = state.history[-1]
+                bar.set_postfix({n: f"{row[n]:.3f}" for n in ("loss", self.config.monitor)})
+                bar.update()
 
     def _train_epoch(self) -> float:
         """Train for one epoch and return the mean loss."""
@@ -228,8 +243,10 @@ class Trainer(ABC):
         self.accelerator.wait_for_everyone()
 
     def _load_checkpoint(self, optimizer: Optimizer) -> TrainerState | None:
-        path = self.checkpoint_path
-        checkpoint = path and load_training_state(path, self._run_fingerprint(), [optimizer])
+        fingerprint = self._run_fingerprint()
+        checkpoint = self.checkpoint_path and load_training_state(
+            self.checkpoint_path, fingerprint, [optimizer], can_continue=self.can_continue
+        )
         if not checkpoint:
             return None
         states, trainer_state = checkpoint
@@ -255,6 +272,7 @@ class OrdinalTrainer(Trainer):
                 "image_encoder='lora', or an option that trains the prompts"
             )
         self.model.check_training_data(self.train_data)
+        self.model.warn_about_text_features()
 
     def _load_data(self) -> None:
         targets = torch.as_tensor(self.train_data.values, dtype=torch.float32)
@@ -262,11 +280,19 @@ class OrdinalTrainer(Trainer):
         self.loader = self.model.make_loader(self.train_data)
 
     def _batches(self, epoch: int) -> np.ndarray:
-        return epoch_batches(self.num_samples, self.batch_size, self.config.seed, epoch)
+        ranks = self.train_data.ranks if self.config.balanced_sampling else None
+        return epoch_batches(self.num_samples, self.batch_size, self.config.seed, epoch, ranks)
 
     def _collate(self, batch: np.ndarray) -> tuple[tuple[Tensor], Tensor]:
         rows = self._shard(batch)
-        return (self.loader(rows),), self.targets[torch.as_tensor(rows, device=self.targets.device)]
+        inputs = self.loader(rows)
+        if self.config.augmentations:
+            # The first image tells the batches of an epoch apart.
+            seed = [self.config.seed, self.state.epoch, AUGMENTATION_STREAM, int(batch[0])]
+            rng, preprocessor = np.random.default_rng(seed), self.model.clip.preprocessor
+            augment = Augmentation(self.config, preprocessor, rng, len(batch))
+            inputs = augment(inputs, self._shard(np.arange(len(batch))))
+        return (inputs,), self.targets[torch.as_tensor(rows, device=self.targets.device)]
 
     def _describe_batch(self, batch: np.ndarray) -> str:
         return f"images {', '.join(map(str, batch[:8].tolist()))}"

@@ -1,6 +1,8 @@
 """Device and precision selection, and their description in model cards."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Literal
 
@@ -45,6 +47,21 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             "one available; on Colab, choose Runtime > Change runtime type > T4 GPU"
         )
     return requested
+
+
+@contextmanager
+def preserve_rng(device: torch.device) -> Iterator[None]:
+    """Run a block, then restore torch's random state on the CPU and on a CUDA device.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> with preserve_rng(torch.device("cpu")):
+        ...     first = torch.rand(1)
+        >>> torch.equal(first, torch.rand(1))
+        True
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,6 +1,8 @@
 """Shared error messages: invalid options and long lists of errors."""
 
+import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 
 MAX_ERRORS_SHOWN = 10
 
@@ -22,6 +24,29 @@ def check_choice(name: str, value: object, choices: Iterable) -> None:
         names = ", ".join(str(choice) for choice in choices if choice is not None)
         end = ", or None" if None in choices else ""
         raise ValueError(f"{name} = {value!r}: must be one of {names}{end}")
+
+
+def check_integers(config: object) -> None:
+    """Convert the fields of a dataclass annotated as integers to int, such as NumPy's integers.
+
+    Raises:
+        ValueError: names the field and a value that is no integer, such as 20.0 or True.
+
+    Example:
+        >>> from ordlib import TrainingConfig
+        >>> TrainingConfig(epochs=2.5)
+        Traceback (most recent call last):
+        ValueError: epochs = 2.5: must be an integer, or None
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        optional = field.type == int | None
+        if field.type is not int and not (optional and value is not None):
+            continue
+        if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+            rule = "must be an integer" + ", or None" * optional
+            raise ValueError(f"{field.name} = {value!r}: {rule}")
+        object.__setattr__(config, field.name, operator.index(value))
 
 
 def listed(errors: Sequence[str]) -> str:

@@ -17,10 +17,10 @@ from ordlib import ClipBackbone, CoOp, RankingAdapter, load_clip, rank
 from ordlib.data import image_index
 from ordlib.data.image_io import MISSING_DECODERS, inspect_image
 from ordlib.inference import scoring
+from ordlib.inference.direction import is_descending
+from ordlib.inference.files import escape_nonprintable, find_images
 from ordlib.inference.html import write_gallery
-from ordlib.inference.image_files import find_images
-from ordlib.inference.rank import is_descending, match_task
-from ordlib.inference.result import escape_nonprintable
+from ordlib.inference.rank import match_task
 
 STARS = "the number of stars"
 AGES = "Rank from oldest to newest photograph."

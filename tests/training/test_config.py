@@ -17,8 +17,8 @@ from ordlib.training.config import METRICS
         ("epochs", 0, "above 0"), ("batch_size", 0, "above 0"), ("learning_rate", 0.0, "above 0"),
         ("learning_rate", math.nan, "above 0"), ("max_grad_norm", -1.0, "above 0"),
         ("lr_multipliers", {"image_encoder": -0.1}, "not be negative"),
-        ("seed", -1, "not be negative"), ("prompt_epochs", -1, "0 to 19"),
-        ("prompt_epochs", 20, "0 to 19"), ("monitor", "loss", "one of mae, accuracy"),
+        ("seed", -1, "not be negative"), ("prompt_epochs", -1, "be 0 or more"),
+        ("epochs", 2.5, "be an integer"), ("monitor", "loss", "one of mae, accuracy"),
         ("patience", 0, "1 or more, or None"),
     ],
 )  # fmt: skip

@@ -22,6 +22,7 @@ from training_runs import (
 )
 
 from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalTask, load_clip
+from ordlib.methods.base import OrdinalMethod
 from ordlib.metrics import compute_metrics
 from ordlib.training import TrainingConfig, fit
 from ordlib.training.config import METRICS
@@ -93,7 +94,7 @@ def test_fit_freezes_group_with_lr_multiplier_0(clip, frozen):
             assert torch.equal(before, after) is (name == frozen)
 
 
-class Linear(FineTuned):
+class Linear(OrdinalMethod):
     """A linear layer on cached features, simple enough to train by hand."""
 
     def _build(self):

@@ -59,13 +59,15 @@ def test_fit_learns_one_task(clip):
 
 def test_fit_reports_means_over_tasks(straight):
     model, history = straight
-    assert history.columns.tolist() == ["epoch", "loss", *METRICS, "best"]
+    in_units = ["mae_light", "mae_spots"]
+    assert history.columns.tolist() == ["epoch", "loss", *METRICS, *in_units, "best"]
     assert (len(history), history.attrs["steps"]) == (3, 6)
     best = history.set_index("epoch").loc[history.attrs["best_epoch"]]
     totals = dict.fromkeys(METRICS, 0.0)
     for val in (light("val", 12), spots("val", 6)):
         scores = model.predict_scores(val, model.prompts(val))
         metrics = compute_metrics(val.task, val.values, model.predict(val))
+        assert best[f"mae_{val.task.name}"] == pytest.approx(metrics["mae"])
         metrics["mae"] /= model.label_scalers[val.task.name].std
         # Of the scores, since the calibration may be flat.
         metrics["spearman"] = spearmanr(val.values, scores).statistic

@@ -1,8 +1,9 @@
 """Ranking-aware adapter (Yu et al., 2025): text-conditioned image ranking with a frozen CLIP."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Self, get_args
+from typing import TYPE_CHECKING, Self, get_args
 
 import numpy as np
 import torch
@@ -16,11 +17,15 @@ from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import prompt_templates_for
 from ...tasks.templates import placeholder_names
-from ...utils.validation import check_choice
+from ...utils.validation import check_choice, check_integers
 from ..base import TrainableModule, eval_mode, seeded
+from ..ood import MahalanobisOOD
+from ..predictor import Paths, as_backbone, as_task
 from .label_scaler import LabelScaler
 from .network import NUM_LAYERS, LearnableTokens, RankingAdapterNetwork
-from .ood import MahalanobisOOD
+
+if TYPE_CHECKING:
+    from ...inference import FilePredictions
 
 # Image encoders with fewer layers, such as pico-clip's, get an adapter of one layer.
 MIN_LAYERS_FOR_FULL_ADAPTER = 6
@@ -48,6 +53,7 @@ class RankingAdapterConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_integers(self)
         check_choice("learnable_tokens", self.learnable_tokens, get_args(LearnableTokens))
         check_choice("tie_handling", self.tie_handling, get_args(TieHandling))
         if not 0 <= self.negative_ratio < 1:
@@ -60,8 +66,8 @@ class RankingAdapter(TrainableModule):
     A small network on the token features of a frozen CLIP scores images. Derived in notebook 04.
 
     Args:
-        clip: frozen backbone.
-        tasks: one or several tasks.
+        clip: frozen backbone, or its name.
+        tasks: one or several tasks, or names of built-in ones.
         prompt_templates: training templates by task name; the default is
             :func:`~ordlib.tasks.ranking_prompts.prompt_templates_for`.
         options: fields of :class:`RankingAdapterConfig`.
@@ -69,7 +75,7 @@ class RankingAdapter(TrainableModule):
     Attributes:
         tasks, prompt_templates: by task name.
         label_scalers: :class:`~.label_scaler.LabelScaler` by task name.
-        ood_detectors: :class:`~.ood.MahalanobisOOD` by task name; empty before training.
+        ood_detectors: :class:`~..ood.MahalanobisOOD` by task name; empty before training.
         net: the :class:`~.network.RankingAdapterNetwork`.
 
     Raises:
@@ -90,15 +96,18 @@ class RankingAdapter(TrainableModule):
 
     def __init__(
         self,
-        clip: ClipBackbone,
-        tasks: OrdinalTask | Sequence[OrdinalTask],
+        clip: ClipBackbone | str | os.PathLike,
+        tasks: OrdinalTask | str | Sequence[OrdinalTask | str],
         *,
         prompt_templates: Mapping[str, Sequence[str]] | None = None,
         **options: object,
     ) -> None:
         super().__init__()
-        self.clip, self.options = clip, RankingAdapterConfig(**options)
-        tasks = [tasks] if isinstance(tasks, OrdinalTask) else list(tasks)
+        self.options = RankingAdapterConfig(**options)
+        self.clip = clip = as_backbone(clip)
+        self.calibrations = {}
+        tasks = [tasks] if isinstance(tasks, OrdinalTask | str) else list(tasks)
+        tasks = [as_task(task) for task in tasks]
         self.tasks = {task.name: task for task in tasks}
         if len(self.tasks) < max(len(tasks), 1):
             names = [task.name for task in tasks]
@@ -216,11 +225,31 @@ class RankingAdapter(TrainableModule):
         return scores
 
     def predict(
-        self, data: ImageData, batch_size: int = 64, template: str | None = None
-    ) -> Prediction:
-        """Predict labels, without probabilities; ``template`` is that of :meth:`prompts`."""
-        prompts = self.prompts(data, template)
+        self,
+        images: ImageData | Paths,
+        batch_size: int = 64,
+        template: str | None = None,
+        task: str | None = None,
+    ) -> "Prediction | FilePredictions":
+        """Predict labels, without probabilities; ``template`` is that of :meth:`prompts`.
+
+        ``images`` may be a folder or paths of image files, of the task named ``task`` if there are
+        several; see :func:`~ordlib.inference.predict_files`.
+        """
+        if not isinstance(images, ImageData):
+            options = {"batch_size": batch_size, "template": template, "task": task}
+            return self.predict_files(images, **options)
+        prompts, data = self.prompts(images, template), images
         return self.predict_from_scores(data.task, self.predict_scores(data, prompts, batch_size))
+
+    def predict_with_ood(
+        self, data: ImageData, batch_size: int = 64, template: str | None = None
+    ) -> tuple[Prediction, np.ndarray | None]:
+        """Return predictions and ``(N,)`` OOD scores, None without a detector; above 1 is OOD."""
+        prediction = self.predict(data, batch_size, template)
+        if data.task.name not in self.ood_detectors:
+            return prediction, None
+        return prediction, self.ood_score(data, data.task.name, batch_size)
 
     def predict_from_scores(self, task: OrdinalTask, scores: np.ndarray) -> Prediction:
         """Return predictions for ``(N,)`` scores, clipped to the task's range."""
@@ -286,8 +315,7 @@ class RankingAdapter(TrainableModule):
         """Return the network in float16 and the OOD detectors in float32."""
         state = {name: t.to(torch.float16) for name, t in self.trainable_state_dict().items()}
         for name, ood in self.ood_detectors.items():
-            state[f"ood.{name}.mean"] = torch.as_tensor(ood.mean, dtype=torch.float32)
-            state[f"ood.{name}.precision"] = torch.as_tensor(ood.precision, dtype=torch.float32)
+            state |= ood.state_dict(f"ood.{name}.")
         return state
 
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
@@ -297,8 +325,8 @@ class RankingAdapter(TrainableModule):
         scalers = config["label_scalers"].items()
         self.label_scalers = {name: LabelScaler(**fields) for name, fields in scalers}
         for name, threshold in config["ood_thresholds"].items():
-            arrays = (state[f"ood.{name}.{part}"].numpy() for part in ("mean", "precision"))
-            self.ood_detectors[name] = MahalanobisOOD(*arrays, threshold)
+            ood = MahalanobisOOD.from_state_dict(state, threshold, f"ood.{name}.")
+            self.ood_detectors[name] = ood
 
     @classmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:

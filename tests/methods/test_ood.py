@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ordlib.methods.ranking_adapter.ood import MahalanobisOOD
+from ordlib.methods.ood import MahalanobisOOD
 
 
 def make_features(count: int, seed: int) -> np.ndarray:

@@ -3,7 +3,9 @@
 from typing import Self
 
 import numpy as np
+import torch
 from sklearn.covariance import LedoitWolf
+from torch import Tensor
 
 # Share of held-out in-distribution images below the threshold.
 IN_DIST_QUANTILE = 0.995
@@ -40,6 +42,19 @@ class MahalanobisOOD:
         estimator = LedoitWolf().fit(train)
         threshold = np.quantile(estimator.mahalanobis(held_out), IN_DIST_QUANTILE)
         return cls(estimator.location_, estimator.precision_, float(threshold))
+
+    def state_dict(self, prefix: str = "ood.") -> dict[str, Tensor]:
+        """Mean and precision as float32 tensors; the threshold goes to the config."""
+        arrays = {"mean": self.mean, "precision": self.precision}
+        return {f"{prefix}{n}": torch.as_tensor(x, dtype=torch.float32) for n, x in arrays.items()}
+
+    @classmethod
+    def from_state_dict(
+        cls, state: dict[str, Tensor], threshold: float, prefix: str = "ood."
+    ) -> Self:
+        """Build a detector from tensors of :meth:`state_dict`."""
+        arrays = (state[f"{prefix}{name}"].numpy() for name in ("mean", "precision"))
+        return cls(*arrays, threshold)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return ``(N,)`` OOD scores: squared Mahalanobis distance divided by the threshold."""

@@ -1,0 +1,130 @@
+"""Find image files; the part that rankings and predictions of files share."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+
+from ..data.image_files import FileScan
+from ..data.image_io import SUFFIXES
+from ..utils.cache import atomic_write
+
+
+def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
+    """Find the image files of a folder, or of a list of files and folders.
+
+    Folders are searched recursively; links are followed, each folder is entered once, and hidden
+    files are left out. Files of a list may have any extension.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: there is no image file.
+    """
+    is_single = isinstance(paths, str | os.PathLike)
+    if is_single and not os.path.lexists(paths):
+        raise FileNotFoundError(f"paths = {os.fspath(paths)!r}: no such folder")
+    scan = FileScan()
+    for path in map(os.fspath, [paths] if is_single else paths):
+        if os.path.isdir(path):
+            scan.add_folder(path)
+        else:
+            scan.add_file(path)
+    scan.files = sorted(set(scan.files))
+    if not scan.files:
+        source = repr(os.fspath(paths)) if is_single else f"list of {len(paths)} paths"
+        others = f"; {scan.ignored} other files" if scan.ignored else ""
+        others += "".join(f"\n  {path!r} {reason}" for path, reason in scan.skipped.items())
+        raise ValueError(f"paths = {source}: no image files ({', '.join(SUFFIXES)}){others}")
+    return scan
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FileTable:
+    """Table of image files with a title and warnings; base of `Ranking` and `FilePredictions`.
+
+    Attributes:
+        table: one row per image, with its ``path``.
+        skipped: reason by path of the files that cannot be read.
+        ignored: number of files without an image file extension.
+        bit_depth: of images with more than 8 bits, or None.
+    """
+
+    table: pd.DataFrame
+    skipped: Mapping[str, str]
+    ignored: int
+    bit_depth: int | None = None
+
+    def __len__(self) -> int:
+        """Number of images in the table."""
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        table = self._rounded().to_string(index=False, max_rows=20)
+        return "\n".join([self.title, table, *self.warnings])
+
+    def _repr_html_(self) -> str:
+        warnings = "".join(f"<p>{escape(warning)}</p>\n" for warning in self.warnings)
+        table = self._rounded().to_html(index=False, max_rows=20)
+        return f"<p>{escape(self.title)}</p>\n{table}\n{warnings}"
+
+    def _rounded(self) -> pd.DataFrame:
+        paths = [escape_nonprintable(path) for path in self.table["path"]]
+        return self.table.assign(path=paths).round(3)
+
+    @property
+    def title(self) -> str:
+        """What the table shows, in one line."""
+        raise NotImplementedError
+
+    @property
+    def warnings(self) -> list[str]:
+        """Files that are not in the table."""
+        warnings = []
+        if self.ignored:
+            warnings.append(f"{_files_were(self.ignored)} ignored: no image file extension.")
+        if self.skipped:
+            warnings.append(f"{_files_were(len(self.skipped))} skipped.")
+        return warnings
+
+    def to_csv(self, path: str | os.PathLike | None = None) -> str:
+        """Return the table as CSV, and write it to ``path`` if given."""
+        return _write(self.table.to_csv(index=False, lineterminator="\n"), path)
+
+    def to_json(self, path: str | os.PathLike | None = None) -> str:
+        """Return the attributes as JSON, with the table's rows as ``images``, as in `to_csv`."""
+        content = {name: value for name, value in vars(self).items() if name != "table"}
+        table = self.table.astype(object).where(self.table.notna(), None)
+        content |= {"skipped": dict(self.skipped), "images": table.to_dict("records")}
+        return _write(json.dumps(content, indent=1) + "\n", path)
+
+
+def escape_nonprintable(text: str) -> str:
+    """Escape control and other non-printable characters, for terminals.
+
+    Example:
+        >>> print(escape_nonprintable("two\\nlines"), escape_nonprintable("café \\udcff"))
+        two\\nlines café \\udcff
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def is_ood(row: object) -> bool:
+    """Whether a row of the table is out-of-distribution; False without an OOD detector."""
+    return getattr(row, "ood_score", 0) > 1
+
+
+def _files_were(count: int) -> str:
+    return f"{count:,} file was" if count == 1 else f"{count:,} files were"
+
+
+def _write(text: str, path: str | os.PathLike | None) -> str:
+    if path is not None:
+        # Bytes of a name that are not UTF-8 are written as \udcff.
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return text

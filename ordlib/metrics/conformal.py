@@ -1,0 +1,81 @@
+"""Split-conformal prediction intervals, and temperature scaling."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+
+from ..tasks import OrdinalTask
+from .prediction import Prediction
+
+MIN_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True)
+class ConformalCalibration:
+    """Split-conformal calibration by absolute residuals, and a temperature for probabilities.
+
+    An interval ``value ± half_width`` covers the true value of a new image with the given
+    probability on average, if the image is drawn like the calibration images.
+
+    Attributes:
+        residuals: sorted absolute errors on n calibration images, in the task's unit.
+        temperature: divides the logarithms of probabilities; None for methods without them.
+
+    References:
+        Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World; Lei et al.
+        (2018), arXiv:1604.04173, for the split form. Guo et al. (2017), arXiv:1706.04599, for
+        temperature scaling.
+
+    Example:
+        >>> calibration = ConformalCalibration(tuple(range(1, 20)))
+        >>> calibration.half_width(0.9), calibration.half_width(0.99)
+        (18.0, inf)
+    """
+
+    residuals: Sequence[float]
+    temperature: float | None = None
+
+    @classmethod
+    def fit(cls, task: OrdinalTask, y_true: ArrayLike, prediction: Prediction) -> Self:
+        """Calibrate on ``(n,)`` true values and their predictions, unseen in training."""
+        residuals = np.sort(np.abs(np.asarray(y_true, np.float64) - prediction.value))
+        temperature = None
+        if prediction.probabilities is not None:
+            temperature = _fit_temperature(task.rank_index(y_true), prediction.probabilities)
+        return cls(tuple(float(f"{r:.6g}") for r in residuals), temperature)
+
+    def half_width(self, confidence_level: float) -> float:
+        """The ceil((n + 1) confidence_level)-th smallest residual; infinite if n is too small."""
+        if not 0 < confidence_level < 1:
+            raise ValueError(f"confidence_level = {confidence_level}: must be between 0 and 1")
+        # Rounded: (19 + 1) * 0.95 is above 19 in floating point.
+        index = math.ceil(round((len(self.residuals) + 1) * confidence_level, 9))
+        return float(self.residuals[index - 1]) if index <= len(self.residuals) else math.inf
+
+    def scale(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return ``(N, M)`` probabilities at the fitted temperature; as given without one."""
+        return (
+            probabilities if self.temperature is None else _scale(probabilities, self.temperature)
+        )
+
+
+def _scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    log = np.log(np.maximum(probabilities, MIN_PROBABILITY)) / temperature
+    scaled = np.exp(log - log.max(axis=1, keepdims=True))
+    return scaled / scaled.sum(axis=1, keepdims=True)
+
+
+def _fit_temperature(ranks: np.ndarray, probabilities: np.ndarray) -> float:
+    """Temperature with the least mean negative log-likelihood of the true ranks."""
+    rows = np.arange(len(ranks))
+
+    def loss(log_temperature: float) -> float:
+        scaled = _scale(probabilities, math.exp(log_temperature))
+        return -np.log(np.maximum(scaled[rows, ranks], MIN_PROBABILITY)).mean()
+
+    return float(f"{math.exp(minimize_scalar(loss, bounds=(-4, 4), method='bounded').x):.6g}")
