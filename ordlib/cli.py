@@ -1,195 +1,22 @@
 """Command line interface ``ordlib``. Commands import lazily, so that --help is fast."""
 
-import json as jsonlib
-from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Exit, Option, Typer, echo
 
-from ordlib.course import commands
-from ordlib.utils.command import SETTINGS, plain_errors
+from ordlib.course import commands as course
+from ordlib.experiments import commands as training
+from ordlib.utils.command import SETTINGS, BatchSize, BitDepth, Device, File, plain_errors
 
 app = Typer(name="ordlib", help="Ordinal regression with CLIP.", **SETTINGS)
-results = Typer(help="Compute results tables.", **SETTINGS)
-app.add_typer(commands.app, name="course")
-app.add_typer(results, name="results")
+app.add_typer(training.app)
+app.add_typer(course.app, name="course")
+app.add_typer(training.results, name="results")
 
-Output = Annotated[Path, Option(metavar="FOLDER", help="Output folder.")]
-Seed = Annotated[int, Option(help="Random seed.")]
-Backbone = Annotated[str, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")]
-Device = Annotated[str, Option(help="auto, cuda, mps or cpu.")]
-Epochs = Annotated[int, Option(help="Number of epochs.")]
-BatchSize = Annotated[int, Option(help="Batch size.", min=1)]
-LearningRate = Annotated[float, Option(help="Peak learning rate.")]
-SetOptions = Annotated[
-    list[str] | None, Option("--set", metavar="NAME=VALUE", help="Hyperparameter; repeatable.")
-]
-File = Path | None
-BitDepth = Annotated[int | None, Option(help="Of images with more than 8 bits: 12 or 16.")]
-Resize = Annotated[str, Option(help="How an image becomes a square: crop, squash or pad.")]
-
-
-@app.command()
-def train(
-    method: Annotated[str, Argument(help="coop, corn, finetuned, l2rclip, numclip, ordinalclip.")],
-    task: Annotated[str, Option(metavar="NAME|FILE.toml", help="Built-in or custom task.")],
-    output: Output,
-    data: Annotated[File, Option(metavar="FOLDER", help="Images; default: synthetic.")] = None,
-    labels: Annotated[
-        File, Option(metavar="FILE", help="Columns path, label, and optionally split, group.")
-    ] = None,
-    image_column: Annotated[str | None, Option(help="Column of image paths.")] = None,
-    label_column: Annotated[str | None, Option(help="Column of labels.")] = None,
-    group_column: Annotated[str | None, Option(help="Column of groups (a person).")] = None,
-    group_pattern: Annotated[str | None, Option(help="Regular expression for the path.")] = None,
-    split_column: Annotated[str | None, Option(help="Column of train, val, test.")] = None,
-    split_pattern: Annotated[str | None, Option(help="Regular expression for the path.")] = None,
-    first_label: Annotated[
-        int | None, Option(help="Number of the lowest named rank in the labels.")
-    ] = None,
-    bit_depth: BitDepth = None,
-    seed: Seed = 0,
-    image_encoder: Annotated[str, Option(help="frozen, lora or full.")] = "frozen",
-    backbone: Backbone = "pico-clip",
-    resize: Resize = "crop",
-    device: Device = "auto",
-    epochs: Epochs = 20,
-    batch_size: BatchSize = 64,
-    learning_rate: LearningRate = 3e-3,
-    lr_multiplier: Annotated[
-        list[str] | None,
-        Option(metavar="GROUP=FACTOR", help="image_encoder, adapter, prompts or head; repeatable."),
-    ] = None,
-    max_grad_norm: Annotated[float, Option(help="Maximum gradient norm.")] = 1.0,
-    monitor: Annotated[str, Option(help="Validation metric that selects the epoch.")] = "mae",
-    patience: Annotated[int | None, Option(help="Early-stopping patience (epochs).")] = None,
-    prompt_epochs: Annotated[int, Option(help="Epochs of stage 1 (prompts only).")] = 0,
-    set_: SetOptions = None,
-) -> None:
-    """Train a method, evaluate it on test, and save it with a card.
-
-    Resumes after an interruption. `accelerate launch -m ordlib train ...` uses several processes.
-    """
-    with plain_errors():
-        from ordlib.experiments.train import train_and_save
-        from ordlib.training import TrainingConfig
-
-        config = TrainingConfig(
-            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-            lr_multipliers=_parse_assignments("lr-multiplier", lr_multiplier, float),
-            max_grad_norm=max_grad_norm, monitor=monitor, patience=patience,
-            prompt_epochs=prompt_epochs,
-        )  # fmt: skip
-        options = _parse_assignments("set", set_, _parse_value)
-        if image_encoder != "frozen":
-            options["image_encoder"] = image_encoder
-        names = {"image_column": image_column, "label_column": label_column,
-                 "group_column": group_column, "group_pattern": group_pattern,
-                 "split_column": split_column, "split_pattern": split_pattern,
-                 "first_label": first_label, "bit_depth": bit_depth}  # fmt: skip
-        columns = {name: value for name, value in names.items() if value is not None}
-        inputs = {"backbone": backbone, "resize": resize, "device": device,
-                  "data": data, "labels": labels}  # fmt: skip
-        _, history = train_and_save(
-            method, task, output, config=config, options=options, columns=columns, **inputs
-        )
-        best = history.loc[history["best"], monitor]
-        score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
-        echo(f"val {monitor} {score} in {history.attrs['seconds']:.0f} s")
-    _echo_saved(output, "load_component")
-
-
-@app.command()
-def train_adapter(
-    output: Output,
-    task: Annotated[list[str] | None, Option(help="Synthetic task; repeatable.")] = None,
-    seed: Seed = 0,
-    epochs: Epochs = 8,
-    backbone: Backbone = "pico-clip",
-    device: Device = "auto",
-) -> None:
-    """Train a ranking adapter, evaluate and save it. Resumes after an interruption."""
-    with plain_errors():
-        from dataclasses import replace
-
-        from ordlib.experiments.train_adapter import CONFIG, train_and_save_adapter
-
-        config = replace(CONFIG, seed=seed, epochs=epochs)
-        train_and_save_adapter(task or (), output, config=config, backbone=backbone, device=device)
-    _echo_saved(output, "load_component")
-
-
-@app.command()
-def pretrain(
-    output: Output,
-    count_caption_fraction: Annotated[
-        float, Option(help="Fraction of counting captions that state the true count.")
-    ] = 0.0,
-    distractor_number_fraction: Annotated[
-        float | None, Option(help="Fraction of captions with a number about something else.")
-    ] = None,
-    seed: Seed = 0,
-    size: Annotated[str, Option(help="Model size: small.")] = "small",
-    num_images: Annotated[int, Option(help="Number of pretraining images.")] = 384_000,
-    samples_seen: Annotated[int, Option(help="Total number of image-caption pairs.")] = 3_840_000,
-    batch_size: BatchSize = 512,
-    learning_rate: LearningRate = 2e-3,
-    precision: Annotated[str, Option(help="auto, float32 or bfloat16.")] = "auto",
-    checkpoint_minutes: Annotated[float, Option(help="Minutes between checkpoints.")] = 2.0,
-    num_workers: Annotated[int | None, Option(help="Number of worker processes.")] = None,
-) -> None:
-    """Pretrain a small CLIP on rendered images and their captions.
-
-    Resumes after an interruption. `accelerate launch -m ordlib pretrain ...` uses several GPUs.
-    On a busy CPU, OMP_NUM_THREADS=1 and a batch size of 256 are fastest.
-    """
-    with plain_errors():
-        from ordlib.experiments.pretrain_clip.config import PretrainingConfig, find_size
-        from ordlib.experiments.pretrain_clip.pretrain import pretrain
-        from ordlib.experiments.pretrain_clip.trainer import ProgressBar
-
-        config = PretrainingConfig(
-            count_caption_fraction=count_caption_fraction,
-            distractor_number_fraction=distractor_number_fraction,
-            seed=seed, size=find_size(size), num_images=num_images, samples_seen=samples_seen,
-            batch_size=batch_size, learning_rate=learning_rate, precision=precision,
-        )  # fmt: skip
-        settings = {"checkpoint_minutes": checkpoint_minutes, "num_workers": num_workers}
-        with closing(ProgressBar(config)) as progress:
-            pretrain(config, output, **settings, on_step=progress.update)
-    # With several processes, only the main one shows progress.
-    if progress.bar is not None:
-        _echo_saved(output, "load_clip")
-
-
-@app.command()
-def evaluate_clip(folder: Annotated[Path, Argument(help="pico-clip checkpoint.")]) -> None:
-    """Evaluate a pico-clip on 5,000 new images, and write the metrics to its card."""
-    with plain_errors():
-        from ordlib.experiments.pretrain_clip.evaluate import write_metrics
-
-        for name, value in write_metrics(folder).items():
-            echo(f"{name:24} {value:.3f}")
-
-
-@results.command("make")
-def make_results(
-    table: Annotated[str, Argument(help="Name of the table; an unknown name lists all.")],
-    output: Annotated[File, Option(metavar="FILE", dir_okay=False, help="Output file.")] = None,
-    seeds: Annotated[int | None, Option(help="Number of seeds.", min=1)] = None,
-    num_jobs: Annotated[int | None, Option(help="Models trained in parallel.", min=1)] = None,
-    work_dir: Annotated[File, Option(metavar="FOLDER", help="Cache folder.")] = None,
-    set_: SetOptions = None,
-) -> None:
-    """Compute a results table. Resumes after an interruption."""
-    with plain_errors():
-        from ordlib.experiments.results import make_results
-
-        settings = _parse_assignments("set", set_, _parse_value)
-        settings = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir, **settings}
-        echo(f"wrote {make_results(table, output, **settings)}")
+Csv = Annotated[Path | None, Option(dir_okay=False, help="Write CSV; - for stdout.")]
+Json = Annotated[Path | None, Option(dir_okay=False, help="Write JSON; - for stdout.")]
+Strict = Annotated[bool, Option("--strict", help="Fail if an image was skipped.")]
 
 
 @app.command()
@@ -234,6 +61,75 @@ def cache(
 
 
 @app.command()
+def predict(
+    folder: Annotated[Path, Argument(help="Image folder, searched recursively.")],
+    model: Annotated[str, Option(metavar="NAME|FOLDER", help="Trained component.")],
+    task: Annotated[str | None, Option(help="For an adapter of several tasks, one.")] = None,
+    confidence_level: Annotated[float, Option(help="Of the prediction intervals.")] = 0.9,
+    batch_size: BatchSize = 64,
+    csv: Csv = None,
+    json: Json = None,
+    html: Annotated[File, Option(dir_okay=False, help="Write a sortable HTML page.")] = None,
+    bit_depth: BitDepth = None,
+    strict: Strict = False,
+    device: Device = "auto",
+) -> None:
+    """Predict a folder of images: value, label, probability, interval and OOD score.
+
+    Unreadable images are listed at the end.
+    """
+    with plain_errors():
+        from ordlib.components import load_component
+        from ordlib.inference import predict_files
+        from ordlib.inference.console import report
+
+        options = {"task": task, "confidence_level": confidence_level, "batch_size": batch_size,
+                   "bit_depth": bit_depth}  # fmt: skip
+        predictions = predict_files(load_component(model, device=device), folder, **options)
+        report(predictions, csv=csv, json=json, html=html)
+    if strict and predictions.skipped:
+        raise Exit(1)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, Argument(metavar="NAME|FOLDER", help="Trained component.")],
+    folder: Annotated[Path, Argument(help="Image folder.")],
+    labels: Annotated[Path | None, Argument(help="Label file; default: class folders.")] = None,
+    output: Annotated[File, Option(metavar="FOLDER", help="Write a report to a folder.")] = None,
+    image_column: Annotated[str, Option(help="Column of image paths.")] = "path",
+    label_column: Annotated[str, Option(help="Column of labels.")] = "label",
+    group_column: Annotated[str | None, Option(help="Column of groups (a person).")] = None,
+    first_label: Annotated[
+        int | None, Option(help="Number of the lowest named rank in the labels.")
+    ] = None,
+    by: Annotated[str | None, Option(help="Column: also metrics by its values.")] = None,
+    task: Annotated[str | None, Option(help="For an adapter of several tasks, one.")] = None,
+    bit_depth: BitDepth = None,
+    device: Device = "auto",
+) -> None:
+    """Evaluate a component on labelled images: all metrics with confidence intervals.
+
+    The report has the confusion matrix, predicted against true values, the learning curve and the
+    24 worst errors.
+    """
+    with plain_errors():
+        from ordlib.components import load_component
+        from ordlib.inference.evaluation_report import evaluate_folder, write_report
+
+        columns = {"image_column": image_column, "label_column": label_column,
+                   "group_column": group_column, "first_label": first_label,
+                   "bit_depth": bit_depth}  # fmt: skip
+        component = load_component(model, device=device)
+        evaluation, data = evaluate_folder(component, folder, labels, task=task, **columns)
+        echo(str(evaluation))
+        if by is not None:
+            echo(f"\n{evaluation.by(data.metadata, by).round(3).to_string()}")
+        if output is not None:
+            echo(f"Open {write_report(component, evaluation, data, output)}")
+
+
+@app.command()
 def rank(
     folder: Annotated[Path, Argument(help="Image folder, searched recursively.")],
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],
@@ -243,17 +139,17 @@ def rank(
     top: Annotated[int | None, Option(help="Number of images to show.", min=1)] = None,
     batch_size: BatchSize = 64,
     reverse: Annotated[bool, Option("--reverse", help="Reverse the order.")] = False,
-    csv: Annotated[File, Option(dir_okay=False, help="Write CSV; - for stdout.")] = None,
-    json: Annotated[File, Option(dir_okay=False, help="Write JSON; - for stdout.")] = None,
+    csv: Csv = None,
+    json: Json = None,
     html: Annotated[File, Option(dir_okay=False, help="Write an HTML gallery.")] = None,
     bit_depth: BitDepth = None,
-    strict: Annotated[bool, Option("--strict", help="Fail if an image was skipped.")] = False,
+    strict: Strict = False,
     device: Device = "auto",
 ) -> None:
     """Rank a folder of images by a prompt.
 
-    A prompt "from A to B" ranks in ascending order, any other in descending order. Unreadable
-    images are listed at the end.
+    The highest score comes first, unless the prompt asks for the low end first ("from worst to
+    best", "fewest first"). Unreadable images are listed at the end.
     """
     with plain_errors():
         from ordlib.inference import rank
@@ -270,30 +166,3 @@ def rank(
         report(ranking, top=top, csv=csv, json=json, html=html)
     if strict and ranking.skipped:
         raise Exit(1)
-
-
-def _echo_saved(folder: Path, loader: str) -> None:
-    echo(f"saved {folder}; load it with ordlib.{loader}({str(folder)!r})")
-
-
-def _parse_assignments(option: str, assignments: list[str] | None, parse: Callable) -> dict:
-    """Parse repeated ``--option NAME=VALUE``."""
-    parsed = {}
-    for assignment in assignments or []:
-        name, equals, text = assignment.partition("=")
-        try:
-            if not equals:
-                raise ValueError("must have the form NAME=VALUE")
-            parsed[name] = parse(text)
-        except ValueError as error:
-            raise ValueError(f"--{option} {assignment}: {error}") from error
-    return parsed
-
-
-def _parse_value(text: str) -> object:
-    """Parse JSON literals (and True, False, None); return any other text as a string."""
-    try:
-        value = jsonlib.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except jsonlib.JSONDecodeError:
-        return text
-    return tuple(value) if isinstance(value, list) else value

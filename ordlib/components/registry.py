@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from ..clip import ClipBackbone, load_clip
 from ..methods import METHODS, find_method
@@ -29,13 +30,18 @@ def list_components() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS).rename_axis("name")
 
 
-def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) -> "TrainableModule":
+def load_component(
+    name: str | os.PathLike,
+    clip: ClipBackbone | None = None,
+    device: str | torch.device | None = None,
+) -> "TrainableModule":
     """Load a trained method, ready for prediction, with its card in ``model.card``.
 
     Args:
         name: a name in :func:`list_components`, or a folder written by ``save_pretrained``.
         clip: the backbone it was trained on; None loads it by the name and with the ``resize`` in
             the config.
+        device: of the loaded backbone, see :func:`ordlib.load_clip`.
 
     Raises:
         FileNotFoundError: no such component; the message lists the bundled ones.
@@ -51,7 +57,7 @@ def load_component(name: str | os.PathLike, clip: ClipBackbone | None = None) ->
     method = config.get("method")
     check_choice(f"{folder}: method", method, METHODS)
     if clip is None:
-        clip = load_clip(config["backbone"]["name"], resize=trained_resize(config))
+        clip = load_clip(config["backbone"]["name"], device, resize=trained_resize(config))
     model = find_method(method).from_pretrained(folder, clip)
     model.card = read_json(folder / CARD)
     return model

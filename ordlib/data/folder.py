@@ -19,6 +19,9 @@ from .leakage import warn_about_labels, warn_about_splits
 from .splits import split_indices
 from .validation import validate_samples
 
+# Names of splits that are given as so many fractions.
+SPLITS = {2: ("train", "test"), 3: ("train", "val", "test")}
+
 
 def load_folder(
     path: str | os.PathLike,
@@ -31,7 +34,7 @@ def load_folder(
     group_pattern: str | None = None,
     split_column: str | None = None,
     split_pattern: str | None = None,
-    splits: Mapping[str, float] | None = None,
+    splits: Mapping[str, float] | Sequence[float] | None = None,
     seed: int = 0,
     first_label: int | None = None,
     bit_depth: int | None = None,
@@ -56,7 +59,8 @@ def load_folder(
             (train, val, test).
         split_pattern: regular expression as ``group_pattern``, for the split.
         splits: fractions of new splits, such as ``{"train": 0.8, "test": 0.2}``, stratified by
-            rank; groups stay together.
+            rank; groups stay together. Two or three numbers are (train, test) or
+            (train, val, test).
         seed: random seed of new splits.
         first_label: for named ranks, the number of the lowest one in the labels (1 for grades
             1 to 5); None accepts a number only where it equals a name or a position.
@@ -86,6 +90,7 @@ def load_folder(
         ImageData(counting, a: 1 image, labels ... to ...)
     """
     check_choice("check", check, ("decode", "header"))
+    splits = _named_fractions(splits)
     check_bit_depth(bit_depth)
     task = _task(task)
     root = _image_folder(path)
@@ -123,6 +128,17 @@ def load_folder(
     parts = {name: data.subset(part, name) for name, part in indices.items()}
     warn_about_splits(parts)
     return parts
+
+
+def _named_fractions(splits: object) -> Mapping[str, float] | None:
+    if splits is None or isinstance(splits, Mapping):
+        return splits
+    if isinstance(splits, str) or not isinstance(splits, Sequence) or len(splits) not in SPLITS:
+        raise ValueError(
+            f"splits = {splits!r}: must be a dict of fractions, such as "
+            '{"train": 0.6, "val": 0.2, "test": 0.2}, or two or three fractions'
+        )
+    return dict(zip(SPLITS[len(splits)], splits, strict=True))
 
 
 def _task(task: object) -> OrdinalTask:

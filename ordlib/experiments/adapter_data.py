@@ -14,6 +14,7 @@ from ..synthetic.load import load_data
 from ..synthetic.quality import _apply_distortions, _distribute_severity
 from ..synthetic.vocabulary import OBJECTS
 from ..utils.cache import content_hash
+from .calibration import synthetic_calibration_data
 
 # The default train split of 2,000 images has 26 per object, too few to learn the objects. Quality
 # gets no more, because further crops of its seven photographs add no new scenes; instead, it is
@@ -40,7 +41,16 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
     if task == "quality" and split == "train":
         drawings = [training_data(clip, name, split) for name in DRAWING_TASKS]
         return add_distorted_drawings(data, drawings, NUM_DISTORTED)
-    if task != "counting":
+    return _without_held_out_objects(data)
+
+
+def calibration_data(clip: ClipBackbone, task: str) -> ImageData:
+    """Return images to calibrate prediction intervals with, without held-out objects."""
+    return _without_held_out_objects(synthetic_calibration_data(task, clip.image_size))
+
+
+def _without_held_out_objects(data: ImageData) -> ImageData:
+    if data.task.name != "counting":
         return data
     return data.subset(~data.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy())
 

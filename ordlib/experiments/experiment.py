@@ -93,7 +93,7 @@ def train_method(
         probe = LinearProbe(lambda data: cached_image_features(clip, data), train.task)
         return probe.fit(train), {}
     model = METHODS[method](clip, train.task, seed=config.seed, **options)
-    return model, fit(model, train, val, config, progress=False).attrs
+    return model, fit(model, train, val, config, calibration=None, progress=False).attrs
 
 
 def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:

@@ -129,7 +129,7 @@ def _check_table(name: str, available: Iterable[str]) -> None:
 
 
 def command_line(*arguments: str, options: Iterable[tuple[str, object]]) -> str:
-    """Format an ``ordlib`` shell command; options whose value is None are omitted.
+    """Format an ``ordlib`` shell command; options whose value is None or False are omitted.
 
     Example:
         >>> options = [("batch_size", 3), ("data", None), ("output", "a b")]
@@ -138,8 +138,9 @@ def command_line(*arguments: str, options: Iterable[tuple[str, object]]) -> str:
     """
     parts = ["ordlib", *arguments]
     for name, value in options:
-        if value is not None:
-            parts += [f"--{name.replace('_', '-')}", str(value)]
+        if value is not None and value is not False:
+            flag = f"--{name.replace('_', '-')}"
+            parts += [flag] if value is True else [flag, str(value)]
     return shlex.join(parts)
 
 

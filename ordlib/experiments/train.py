@@ -2,9 +2,8 @@
 
 import json
 import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
@@ -21,12 +20,13 @@ from ..data.splits import split_indices
 from ..methods import METHODS as ALL_METHODS
 from ..methods import find_method
 from ..methods.base import OrdinalMethod
-from ..metrics import compute_metrics
+from ..metrics.evaluate import evaluate
 from ..synthetic.load import load_data
 from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints, fit
 from ..utils.device import device_description, versions
+from .calibration import synthetic_calibration_data
 from .results import command_line, round_or_none
 
 # By command-line name; ranking adapters have a command of their own.
@@ -74,18 +74,26 @@ def train_and_save(
     clip = load_clip(backbone, device, resize=resize)
     splits = load_splits(task, clip.image_size, data, labels, columns)
     train, val, test = (splits[split] for split in SPLITS)
+    config = config.resolved(len(train))
+    calibration = splits.get("calibration", "auto")
     model = METHODS[method](clip, train.task, seed=config.seed, **options)
-    history = fit(model, train, val, config, checkpoint_dir=folder)
-    metrics = compute_metrics(test.task, test.values, model.predict(test))
+    history = fit(model, train, val, config, calibration=calibration, checkpoint_dir=folder)
+    evaluation = evaluate(model, test)
     arguments = (method, task, folder.resolve().name, config, backbone, options, data, labels)
     card = {
         "description": f"{type(model).__name__} on the {'rendered ' * (data is None)}"
         f"{train.task.name} task; image encoder: {model.options.image_encoder}.",
+        **_data_card(splits, data, model),
         "command": reproduce_command(*arguments, columns, resize),
         "data": {name: splits[name].fingerprint for name in SPLITS}
         | {"image_size": clip.image_size},
         **training_card(config, history, clip.device),
-        "metrics": {name: round_or_none(value) for name, value in metrics.items()},
+        "history": history_card(history),
+        "metrics": {name: round_or_none(value) for name, value in evaluation.metrics.items()},
+        "intervals": {
+            name: [round_or_none(end) for end in interval[1:]]
+            for name, interval in evaluation.intervals.items()
+        },
     }
     model.save_pretrained(folder, card)
     delete_checkpoints(folder)
@@ -130,6 +138,26 @@ def reproduce_command(
     return command_line("train", method, options=arguments)
 
 
+def _data_card(splits: Mapping[str, ImageData], data: Path | None, model: OrdinalMethod) -> dict:
+    """Entries of a card about one's own images, and about the calibration of the intervals."""
+    calibration = model.calibrations.get(splits["train"].task.name)
+    card: dict = {"num_calibration_images": len(calibration.residuals) if calibration else 0}
+    if data is None:
+        return card
+    groups = [part.groups for part in splits.values() if part.groups is not None]
+    return card | {
+        "training_data": f"{len(splits['train'])} images of {data.name}",
+        "num_images": {name: len(part) for name, part in splits.items()},
+        "num_groups": len(set().union(*groups)) if groups else None,
+    }
+
+
+def history_card(history: pd.DataFrame) -> dict:
+    """Return the training history by column, rounded, for a card."""
+    columns = history[["epoch", "loss", *history.columns[2:3], "best"]]
+    return {name: [*map(round_or_none, column.tolist())] for name, column in columns.items()}
+
+
 def load_splits(
     task: str, image_size: int, data: Path | None = None, labels: Path | None = None,
     columns: Mapping[str, object] = NO_COLUMNS,
@@ -144,7 +172,8 @@ def load_splits(
             raise ValueError(f"task = {task}: a custom task needs images; give --data FOLDER")
         if labels is not None:
             raise ValueError(f"labels = {labels}: needs images; give --data FOLDER")
-        return {split: load_data(task, split, image_size) for split in SPLITS}
+        splits = {split: load_data(task, split, image_size) for split in SPLITS}
+        return splits | {"calibration": synthetic_calibration_data(task, image_size)}
     # load_folder looks for the file in the same order, and raises if there is none.
     candidates = [] if labels is None else [Path(data, labels), Path(labels)]
     label_file = next(filter(Path.is_file, candidates), None)
@@ -171,19 +200,10 @@ def _read_task(task: str) -> OrdinalTask:
     if Path(task).suffix != ".toml":
         return load_task(task)
     try:
-        values = tomllib.loads(Path(task).read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"task = {task}: not a readable TOML file: {error}") from error
-    available = [field.name for field in fields(OrdinalTask)]
-    unknown = [name for name in values if name not in available]
-    missing = [name for name in ("name", "unit", "values") if name not in values]
-    if unknown or missing:
-        problem = f"unknown field {unknown[0]}" if unknown else f"missing field {missing[0]}"
-        raise ValueError(f"task = {task}: {problem}; available fields: {', '.join(available)}")
-    try:
-        return OrdinalTask(**values)
+        return OrdinalTask.from_toml(task)
     except ValueError as error:
-        raise ValueError(f"task = {task}: {error}") from error
+        prefix = f"task = {task}: "
+        raise ValueError(prefix + str(error).removeprefix(prefix)) from error
 
 
 def _check_options(method: str, options: Mapping[str, object]) -> None:

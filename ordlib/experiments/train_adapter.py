@@ -38,7 +38,9 @@ def train_ranking_adapter(
     train, val = ([training_data(clip, t, split) for t in tasks] for split in ("train", "val"))
     definitions = [load_task(task) for task in tasks]
     adapter = RankingAdapter(clip, definitions, seed=config.seed, negative_ratio=NEGATIVE_RATIO)
-    return adapter, fit(adapter, train, val, config, checkpoint_dir=folder, progress=progress)
+    calibration = [adapter_data.calibration_data(clip, task) for task in tasks]
+    options = {"calibration": calibration, "checkpoint_dir": folder, "progress": progress}
+    return adapter, fit(adapter, train, val, config, **options)
 
 
 def evaluate_ranking(

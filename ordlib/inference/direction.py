@@ -10,7 +10,7 @@ FIRST = re.compile(r"\b(?P<end>[\w-]+)(?:\s+\w+)?\s+first\b", re.I)
 SUPERLATIVE = re.compile(r"\b(?:the\s+)?(?P<word>most\s+[\w-]+|[\w-]+est)\b", re.I)
 # "rank the photos from ...": the numbers that follow are an order, and not the range of a property.
 ORDER_VERB = re.compile(
-    r"\b(?:rank|sort|order|arrange|list)\w*\s+(?:(?:the|all|these|my|them|images?|photo\w*|pictures?)\s+)*$",
+    r"\b(?:rank|sort|order|arrange|list)\w*\s+(?:(?:the|all|these|my|them|images?|photo\w*)\s+)*$",
     re.I,
 )
 # Words for the high end of a task's values.

@@ -47,16 +47,13 @@ def write_page(
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     head, tail = template.split(ROWS_MARKER)
+    headers, warnings = columns.values(), files_table.warnings
     context = {
         "title": escape_text(title),
         "subtitle": escape_text(files_table.title),
         "policy": f"script-src 'sha256-{digest}'",
-        "headers": "".join(
-            f"<th><button>{escape_text(name)}</button></th>" for name in columns.values()
-        ),
-        "warnings": "\n".join(
-            f'<p class="note">{escape_text(w)}</p>' for w in files_table.warnings
-        ),
+        "headers": "".join(map("<th><button>{}</button></th>".format, map(escape_text, headers))),
+        "warnings": "\n".join(f'<p class="note">{escape_text(w)}</p>' for w in warnings),
         "images": images,
         "skipped": skipped_list(skipped),
     }

@@ -115,7 +115,7 @@ def predict_files(
     if not 0 < confidence_level < 1:
         raise ValueError(f"confidence_level = {confidence_level}: must be between 0 and 1")
     check_bit_depth(bit_depth)
-    definition = _find_task(model, task)
+    definition = find_task(model, task)
     scan = find_images(paths)
 
     def process(data: ImageData) -> pd.DataFrame:
@@ -143,7 +143,8 @@ def predict_files(
     )
 
 
-def _find_task(model: "Predictor", name: str | None) -> OrdinalTask:
+def find_task(model: "Predictor", name: str | None) -> OrdinalTask:
+    """The model's task of that name, or its only one."""
     tasks = getattr(model, "tasks", None) or {model.task.name: model.task}
     if name is None and len(tasks) == 1:
         return next(iter(tasks.values()))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..clip import ClipBackbone, load_clip
+from ..clip import ClipBackbone
 from ..components.registry import load_component
 from ..data import ImageData
 from ..data.image_io import check_bit_depth
@@ -59,7 +59,7 @@ def rank(
     Example:
         >>> import tempfile
         >>> from PIL import Image
-        >>> from ordlib import RankingAdapter, load_task
+        >>> from ordlib import RankingAdapter, load_clip, load_task
         >>> folder = tempfile.mkdtemp()
         >>> for grey in (0, 90, 180):
         ...     Image.new("L", (96, 96), grey).save(f"{folder}/{grey}.png")
@@ -116,15 +116,11 @@ def rank(
 def _load_adapter(
     model: str | os.PathLike, clip: ClipBackbone | None, device: str | torch.device | None
 ) -> RankingAdapter:
-    adapter = load_component(model, clip)
+    adapter = load_component(model, clip, device)
     if not isinstance(adapter, RankingAdapter):
         raise ValueError(
             f"model = {os.fspath(model)!r}: is a {type(adapter).__name__}, which takes no prompt; "
             "pass a RankingAdapter"
-        )
-    if clip is None and device is not None:
-        adapter = load_component(
-            model, load_clip(adapter.clip.name, device, resize=adapter.clip.resize)
         )
     return adapter
 

@@ -10,6 +10,7 @@ from .ordinal import (
     accuracy,
     compute_metrics,
     mae,
+    metrics_by,
     off_by_one_accuracy,
     pairwise_accuracy,
     pearson,
@@ -17,6 +18,7 @@ from .ordinal import (
     spearman,
 )
 from .ordinality import Ordinality, ordinality_score, rank_similarity
+from .skewed import expected_calibration_error, macro_mae, max_mae, ranked_probability_score
 
 __all__ = [
     "Interval",
@@ -24,13 +26,18 @@ __all__ = [
     "accuracy",
     "bootstrap",
     "compute_metrics",
+    "expected_calibration_error",
+    "macro_mae",
     "mae",
+    "max_mae",
+    "metrics_by",
     "off_by_one_accuracy",
     "ordinality_score",
     "pairwise_accuracy",
     "pearson",
     "quadratic_weighted_kappa",
     "rank_similarity",
+    "ranked_probability_score",
     "spearman",
     "two_way_bootstrap",
 ]

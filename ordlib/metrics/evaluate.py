@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 
 from ..data import ImageData
+from ..tasks import OrdinalTask
 from .bootstrap import Interval, bootstrap
 from .ordinal import (
     compute_metrics,
     kappa_unchecked,
+    metrics_by,
     pairwise_accuracy,
     pearson_unchecked,
     spearman_unchecked,
 )
 from .prediction import Prediction
+from .skewed import ece_unchecked, mae_by_rank_unchecked, rps_per_image
 
 
 class Model(Protocol):
@@ -30,12 +33,13 @@ class Evaluation:
     """Metrics of a model on one dataset, with confidence intervals.
 
     Attributes:
-        metrics: see `compute_metrics`; ``mae`` is in ``unit``.
+        metrics: see `compute_metrics`, without ``rps`` and ``ece`` if there are no
+            probabilities; ``mae``, ``macro_mae`` and ``max_mae`` are in ``unit``.
         intervals: 95 % bootstrap intervals over images (over groups, if the data has groups).
         prediction: the predictions of the model.
         y_true: ``(N,)`` true values.
         name: task and split.
-        unit: unit of the task.
+        task: the task.
     """
 
     metrics: dict[str, float]
@@ -43,7 +47,12 @@ class Evaluation:
     prediction: Prediction
     y_true: np.ndarray
     name: str
-    unit: str
+    task: OrdinalTask
+
+    @property
+    def unit(self) -> str:
+        """Unit of the task."""
+        return self.task.unit
 
     def table(self) -> pd.DataFrame:
         """Return one row per metric with the columns estimate, low and high."""
@@ -52,6 +61,18 @@ class Evaluation:
             index=pd.Index(self.metrics, name="metric"),
             columns=["estimate", "low", "high"],
         )
+
+    def by(self, metadata: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Return the metrics for each value of a metadata column, and their mean.
+
+        Raises:
+            ValueError: no such column.
+        """
+        if column not in metadata:
+            names = ", ".join(map(str, metadata)) or "none"
+            raise ValueError(f"column = {column!r}: not in the metadata; its columns: {names}")
+        by = metadata[column].astype(str)
+        return metrics_by(self.task, self.y_true, self.prediction, by)[["images", *self.metrics]]
 
     def __repr__(self) -> str:
         return f"{self._title()}\n{self.table().round(3).to_string()}"
@@ -83,7 +104,7 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
         >>> data = load_data("counting", "train", image_size=64, num_images=50)
         >>> result = evaluate(PixelRidge(data.task).fit(data), data, n_resamples=100)
         >>> list(result.metrics)
-        ['mae', 'accuracy', 'off_by_one', 'kappa', 'spearman', 'pearson', 'pairwise']
+        ['mae', 'accuracy', 'off_by_one', 'kappa', ..., 'pairwise', 'macro_mae', 'max_mae']
     """
     model_task = getattr(model, "task", data.task)
     if model_task.name != data.task.name:
@@ -98,13 +119,15 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
             f"{len(data)} images"
         )
     metrics = compute_metrics(data.task, data.values, prediction)
+    if prediction.probabilities is None:
+        del metrics["rps"], metrics["ece"]
     return Evaluation(
         metrics=metrics,
         intervals=_intervals(metrics, data, prediction, n_resamples, seed),
         prediction=prediction,
         y_true=data.values,
         name=f"{data.task.name}, {data.split}",
-        unit=data.task.unit,
+        task=data.task,
     )
 
 
@@ -113,16 +136,22 @@ def _intervals(
 ) -> dict[str, Interval]:
     y_true, y_pred = data.values, prediction.value
     ranks, predicted_ranks = data.ranks, data.task.rank_index(prediction.label)
-    rank_errors = np.abs(ranks - predicted_ranks)
+    errors, rank_errors = np.abs(y_true - y_pred), np.abs(ranks - predicted_ranks)
     # Means over images are resampled as means: equal numbers, ten times faster.
     statistics = {
-        "mae": (np.mean, np.abs(y_true - y_pred)),
+        "mae": (np.mean, errors),
         "accuracy": (np.mean, rank_errors == 0),
         "off_by_one": (np.mean, rank_errors <= 1),
         "kappa": (kappa_unchecked, ranks, predicted_ranks),
         "spearman": (spearman_unchecked, y_true, y_pred),
         "pearson": (pearson_unchecked, y_true, y_pred),
         "pairwise": (pairwise_accuracy, ranks, y_pred),
+        "macro_mae": (lambda *x: mae_by_rank_unchecked(*x).mean(), errors, ranks),
+        "max_mae": (lambda *x: mae_by_rank_unchecked(*x).max(), errors, ranks),
     }
+    if (probabilities := prediction.probabilities) is not None:
+        confidence, is_correct = probabilities.max(1), probabilities.argmax(1) == ranks
+        statistics["rps"] = (np.mean, rps_per_image(ranks, probabilities))
+        statistics["ece"] = (ece_unchecked, confidence, is_correct)
     options = {"groups": data.groups, "n_resamples": n_resamples, "seed": seed}
     return {name: bootstrap(*statistics[name], **options) for name in metrics}

@@ -8,11 +8,14 @@ indices that are not integers raise ``ValueError``.
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
+from .ordinal_checks import check_1d_pair, check_rank_indices
 from .prediction import Prediction
+from .skewed import expected_calibration_error, macro_mae, max_mae, ranked_probability_score
 
 if TYPE_CHECKING:
     from ..tasks import OrdinalTask
@@ -25,7 +28,7 @@ def mae(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         >>> mae([1, 2, 3], [1, 4, 2.5])
         0.833...
     """
-    return float(mean_absolute_error(*_check_1d_pair(y_true, y_pred)))
+    return float(mean_absolute_error(*check_1d_pair(y_true, y_pred)))
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -35,7 +38,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         >>> accuracy([0, 1, 2, 3], [0, 1, 1, 0])
         0.5
     """
-    return float(accuracy_score(*_check_rank_indices(y_true, y_pred)))
+    return float(accuracy_score(*check_rank_indices(y_true, y_pred)))
 
 
 def off_by_one_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -45,7 +48,7 @@ def off_by_one_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         >>> off_by_one_accuracy([0, 1, 2, 3], [0, 1, 1, 0])
         0.75
     """
-    y_true, y_pred = _check_rank_indices(y_true, y_pred)
+    y_true, y_pred = check_rank_indices(y_true, y_pred)
     return float(np.mean(np.abs(y_true - y_pred) <= 1))
 
 
@@ -71,7 +74,7 @@ def quadratic_weighted_kappa(y_true: ArrayLike, y_pred: ArrayLike, num_ranks: in
         >>> quadratic_weighted_kappa([1, 1], [1, 1], num_ranks=4)
         nan
     """
-    y_true, y_pred = _check_rank_indices(y_true, y_pred, num_ranks)
+    y_true, y_pred = check_rank_indices(y_true, y_pred, num_ranks)
     if _is_constant(np.concatenate([y_true, y_pred])):
         return float("nan")
     return float(kappa_unchecked(y_true, y_pred))
@@ -86,7 +89,7 @@ def spearman(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         >>> spearman([1, 2, 3, 4], [7, 7, 7, 7])
         nan
     """
-    y_true, y_pred = _check_1d_pair(y_true, y_pred)
+    y_true, y_pred = check_1d_pair(y_true, y_pred)
     if _is_constant(y_true) or _is_constant(y_pred):
         return float("nan")
     return float(spearman_unchecked(y_true, y_pred))
@@ -99,7 +102,7 @@ def pearson(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         >>> round(pearson([1, 2, 3, 4], [10, 20, 30, 40]), 6)
         1.0
     """
-    y_true, y_pred = _check_1d_pair(y_true, y_pred)
+    y_true, y_pred = check_1d_pair(y_true, y_pred)
     if _is_constant(y_true, rtol=1e-12) or _is_constant(y_pred, rtol=1e-12):
         return float("nan")
     return float(pearson_unchecked(y_true, y_pred))
@@ -145,7 +148,7 @@ def pairwise_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         >>> pairwise_accuracy([1, 2, 3], [7, 7, 7])
         0.5
     """
-    y_true, y_pred = _check_1d_pair(y_true, y_pred)
+    y_true, y_pred = check_1d_pair(y_true, y_pred)
     if _is_constant(y_true):
         return float("nan")
     if _is_constant(y_pred):
@@ -162,7 +165,9 @@ def compute_metrics(
 
     ``mae``, ``spearman`` and ``pearson`` compare values; ``accuracy``, ``off_by_one`` and
     ``kappa`` compare the ranks of the true values and of the predicted labels; ``pairwise``
-    compares the true ranks with the predicted values.
+    compares the true ranks with the predicted values; ``macro_mae`` and ``max_mae`` are the mean
+    and the maximum of the MAE of each rank; ``rps`` and ``ece`` are of the probabilities, and
+    ``nan`` without them.
 
     Example:
         >>> from ordlib.tasks import load_task
@@ -171,8 +176,10 @@ def compute_metrics(
         >>> round(metrics["mae"], 3), round(metrics["accuracy"], 3), metrics["off_by_one"]
         (0.367, 0.667, 1.0)
     """
-    y_true, y_pred = _check_1d_pair(y_true, prediction.value)
+    y_true, y_pred = check_1d_pair(y_true, prediction.value)
     ranks, predicted_ranks = task.rank_index(y_true), task.rank_index(prediction.label)
+    probabilities = prediction.probabilities
+    has_none = probabilities is None
     return {
         "mae": mae(y_true, y_pred),
         "accuracy": accuracy(ranks, predicted_ranks),
@@ -181,41 +188,44 @@ def compute_metrics(
         "spearman": spearman(y_true, y_pred),
         "pearson": pearson(y_true, y_pred),
         "pairwise": pairwise_accuracy(ranks, y_pred),
+        "macro_mae": macro_mae(y_true, y_pred, ranks),
+        "max_mae": max_mae(y_true, y_pred, ranks),
+        "rps": float("nan") if has_none else ranked_probability_score(ranks, probabilities),
+        "ece": float("nan") if has_none else expected_calibration_error(ranks, probabilities),
     }
 
 
-def _check_1d_pair(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Validate and return both arrays as ``(N,)`` float64."""
-    y_true, y_pred = (np.asarray(values, dtype=np.float64) for values in (y_true, y_pred))
-    if y_true.ndim != 1 or y_true.shape != y_pred.shape or y_true.size == 0:
-        raise ValueError(
-            f"y_true, y_pred: shapes {y_true.shape} and {y_pred.shape}; expected one shape (N,), "
-            "N at least 1"
-        )
-    for name, values in (("y_true", y_true), ("y_pred", y_pred)):
-        if not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values)))
-            raise ValueError(f"{name}[{row}] = {values[row]}: must be finite")
-    return y_true, y_pred
+def metrics_by(
+    task: "OrdinalTask", y_true: ArrayLike, prediction: Prediction, by: ArrayLike
+) -> pd.DataFrame:
+    """All metrics for each value of a column, such as a camera or a category, and their mean.
 
+    Args:
+        task: defines the ranks.
+        y_true: ``(N,)`` true values.
+        prediction: of the N images.
+        by: ``(N,)`` value of the column for each image.
 
-def _check_rank_indices(
-    y_true: ArrayLike, y_pred: ArrayLike, num_ranks: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Validate and return both arrays as ``(N,)`` int64."""
-    y_true, y_pred = _check_1d_pair(y_true, y_pred)
-    for name, ranks in (("y_true", y_true), ("y_pred", y_pred)):
-        invalid, expected = ranks != np.round(ranks), "an integer"
-        if num_ranks is not None:
-            invalid |= (ranks < 0) | (ranks >= num_ranks)
-            expected += f" from 0 to {num_ranks - 1}"
-        if invalid.any():
-            row = int(np.argmax(invalid))
-            raise ValueError(
-                f"{name}[{row}] = {ranks[row]:g}: not a rank index, {expected}; "
-                "use task.rank_index(values)"
-            )
-    return y_true.astype(np.int64), y_pred.astype(np.int64)
+    Returns:
+        One row per value, in order, with the number of images, and a last row "mean" that weighs
+        all values alike; metrics that are undefined for a value are left out of its mean.
+
+    Example:
+        >>> from ordlib.tasks import load_task
+        >>> task = load_task("dating")
+        >>> table = metrics_by(task, [0, 1, 4], task.decode_values([0, 2, 4]), ["a", "b", "b"])
+        >>> table["mae"].to_dict()
+        {'a': 0.0, 'b': 0.5, 'mean': 0.25}
+    """
+    y_true, by = np.asarray(y_true), pd.Series(np.asarray(by), name="by")
+    rows = {
+        value: {"images": len(rows)}
+        | compute_metrics(task, y_true[rows], prediction.subset(np.asarray(rows)))
+        for value, rows in by.groupby(by).groups.items()
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.loc["mean"] = table.mean()
+    return table.assign(images=[*table["images"][:-1], len(by)]).astype({"images": int})
 
 
 def _is_constant(values: np.ndarray, rtol: float = 0.0) -> bool:

@@ -48,6 +48,11 @@ class Prediction:
     def __len__(self) -> int:
         return len(self.value)
 
+    def subset(self, indices: np.ndarray) -> "Prediction":
+        """Predictions of some images, by index or mask."""
+        probabilities = None if self.probabilities is None else self.probabilities[indices]
+        return Prediction(self.value[indices], self.label[indices], probabilities)
+
 
 def validate_probabilities(probabilities: ArrayLike, num_ranks: int) -> np.ndarray:
     """Validate ``(N, M)`` probabilities over ranks and return them as float64, rows summing to 1.

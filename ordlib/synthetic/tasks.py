@@ -38,12 +38,14 @@ _COUNTING = {
     "bin_edges": (1, 3, 6, 10, 14),
     "bin_phrases": QUANTITIES,
     "upper_edge": 20,
+    "augmentations": ("flip", "jitter"),
 }
 _DATING = {
     "unit": "decades",
     "values": DECADES,
     "templates": ("a photo taken in the {rank}", "a photo from the {rank}", "the {rank}"),
     "bin_phrases": ERAS,
+    "augmentations": ("flip", "crop_scale"),
 }
 _AGEING = {
     "unit": "years",
@@ -51,6 +53,7 @@ _AGEING = {
     "rank_names": in_words(range(1, 91)),
     "templates": AGE_TEMPLATES,
     "upper_edge": 90,
+    "augmentations": ("flip", "jitter"),
     **AGE_BINS,
 }
 _QUALITY = {
@@ -58,6 +61,7 @@ _QUALITY = {
     "values": (1, 2, 3, 4, 5),
     "rank_names": OPINIONS,
     "templates": OPINION_TEMPLATES,
+    "augmentations": ("flip",),
 }
 
 DEFINITIONS = MappingProxyType(

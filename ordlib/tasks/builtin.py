@@ -1,7 +1,7 @@
 """Built-in task definitions and `load_task`.
 
 Origin of each setting: [code] a released implementation, [data] the data set, [ours] our choice,
-where papers and releases give none.
+where papers and releases give none. The augmentations that preserve labels are ours.
 """
 
 from importlib import import_module
@@ -71,7 +71,8 @@ def in_words(numbers: range) -> tuple[str, ...]:
 
 def _age_task(ages: range) -> dict:
     ranks = {"values": tuple(ages), "rank_names": in_words(ages), "upper_edge": ages[-1]}
-    return {"unit": "years", "templates": AGE_TEMPLATES, **ranks, **AGE_BINS}
+    text = {"unit": "years", "templates": AGE_TEMPLATES}
+    return {**text, **ranks, **AGE_BINS, "augmentations": ("flip", "jitter")}
 
 
 _DEFINITIONS = {
@@ -96,6 +97,7 @@ _DEFINITIONS = {
             *("young adult", "middle adult", "mature adult", "older adult"),
         ),
         "bin_templates": ("age estimation from facial image: the person is a {rank}",),
+        "augmentations": ("flip", "jitter"),
     },
     # Historical Color Images: five decades [data]; template from NumCLIP [code].
     "hci": {
@@ -103,6 +105,7 @@ _DEFINITIONS = {
         "values": DECADES,
         "templates": ("a photo taken in the {rank}",),
         "bin_phrases": ERAS,
+        "augmentations": ("flip", "crop_scale"),
     },
     # Image aesthetics (Flickr): five grades [data]; template and one bin per label from NumCLIP
     # [code], whose concept words were not released.
@@ -110,6 +113,7 @@ _DEFINITIONS = {
         "unit": "grades",
         "values": ("unacceptable", "flawed", "ordinary", "professional", "exceptional"),
         "templates": ("aesthetics assessment: the quality of the photo is {rank}",),
+        "augmentations": ("flip",),
     },
     # KonIQ-10k: mean opinion scores on the scale bad to excellent [data]; prompts [ours].
     "koniq": {
@@ -117,6 +121,7 @@ _DEFINITIONS = {
         "values": (1, 2, 3, 4, 5),
         "rank_names": OPINIONS,
         "templates": OPINION_TEMPLATES,
+        "augmentations": ("flip",),
     },
     # AVA: mean of votes from 1 to 10 [data]; rank names and prompts [ours].
     "ava": {
@@ -124,6 +129,7 @@ _DEFINITIONS = {
         "values": tuple(range(1, 11)),
         "rank_names": in_words(range(1, 11)),
         "templates": ("a photo with an aesthetic score of {rank} out of ten",),
+        "augmentations": ("flip",),
     },
     # Object counts, as in the ranking-aware adapter ("Rank the numbers of horse."); images without
     # the object count as 0 [code]. Highest count, rank names and bins [ours].
@@ -136,6 +142,7 @@ _DEFINITIONS = {
         "bin_edges": (0, 1, 3, 6, 10, 14),
         "bin_phrases": ("no", *QUANTITIES),
         "upper_edge": 20,
+        "augmentations": ("flip", "jitter"),
     },
 }
 DEFINITIONS = MappingProxyType(_DEFINITIONS)

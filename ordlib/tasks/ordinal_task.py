@@ -1,15 +1,18 @@
 """OrdinalTask: ranks, rank names, prompt templates, coarse bins, decoding."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..metrics.prediction import Prediction, validate_probabilities
 from . import templates, validation
+from .toml import read_toml, write_toml
 
 Decode = Literal["expectation", "argmax"]
 
@@ -133,6 +136,27 @@ class OrdinalTask:
         single = np.bincount(bins, minlength=self.num_bins) == 1
         midpoints[single] = self.rank_values[single[bins]]
         return midpoints
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike) -> Self:
+        """Read a task from a TOML file with its fields.
+
+        Raises:
+            ValueError: the file cannot be read, or a field is unknown, missing or invalid.
+
+        Example:
+            >>> import tempfile
+            >>> path = tempfile.mkdtemp() + "/toast.toml"
+            >>> task = OrdinalTask(name="toast", unit="minutes", values=("pale", "burnt"))
+            >>> task.to_toml(path)
+            >>> OrdinalTask.from_toml(path) == task
+            True
+        """
+        return cls(**read_toml(Path(path), [field.name for field in fields(cls)]))
+
+    def to_toml(self, path: str | os.PathLike) -> None:
+        """Write the fields that are not None to a TOML file."""
+        write_toml(asdict(self), Path(path))
 
     def prompts(self, template: int = 0, **placeholders: str) -> list[str]:
         """One prompt per rank, in rank order.

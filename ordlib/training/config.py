@@ -7,8 +7,11 @@ from typing import Self
 
 from ..utils.validation import check_integers
 
-LOWER_IS_BETTER = ("mae",)
-METRICS = ("mae", "accuracy", "off_by_one", "kappa", "spearman", "pearson", "pairwise")
+LOWER_IS_BETTER = ("mae", "macro_mae", "max_mae", "rps", "ece")
+METRICS = (
+    *("mae", "accuracy", "off_by_one", "kappa", "spearman", "pearson", "pairwise"),
+    *("macro_mae", "max_mae", "rps", "ece"),
+)
 WARMUP_RATIO = 0.1
 # Default length of training in steps, so that small data sets train long enough. Selected on val of
 # three rendered tasks and on a validation fold of photographs, with 180 to 1,000 training images.
@@ -30,7 +33,9 @@ class TrainingConfig:
             "ranking_adapter" or "head" (all other parameters, such as NumCLIP's regressor).
         max_grad_norm: maximum gradient norm, for clipping.
         monitor: validation metric that selects the best epoch; "off_by_one" is accuracy within one
-            rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy. "mae" is in the
+            rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy, "macro_mae" the
+            mean of the MAE of each rank, for skewed labels; see
+            :func:`~ordlib.metrics.compute_metrics`. "mae" is in the
             unit of the labels; of a RankingAdapter in standard deviations, averaged over tasks.
         patience: epochs without improvement before early stopping; None disables it, but with
             ``epochs=None`` takes as many as make 300 steps, at least 5.

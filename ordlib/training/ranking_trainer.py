@@ -95,9 +95,10 @@ class RankingTrainer(Trainer):
         scores = self.model.predict_scores(data, self.model.prompts(data))
         predictions = self.model.predict_from_scores(data.task, scores)
         metrics = compute_metrics(data.task, data.values, predictions)
+        std = self.model.label_scalers[data.task.name].std
         # Correlation and ranking metrics use scores: clipping or a slope of 0 ties predictions.
         return metrics | {
-            "mae": metrics["mae"] / self.model.label_scalers[data.task.name].std,
+            **{name: metrics[name] / std for name in ("mae", "macro_mae", "max_mae")},
             "spearman": spearman(data.values, scores),
             "pearson": pearson(data.values, scores),
             "pairwise": pairwise_accuracy(data.ranks, scores),

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,6 +13,10 @@ SETTINGS = {
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
+File = Path | None
+Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
+BatchSize = Annotated[int, typer.Option(help="Batch size.", min=1)]
+BitDepth = Annotated[int | None, typer.Option(help="Of images with more than 8 bits: 12 or 16.")]
 COURSE_TOOLS = {"papermill", "jupytext", "nbformat", "nbconvert", "nbclient", "nbgrader"}
 
 

@@ -23,6 +23,7 @@ from ordlib.experiments import train as module
 from ordlib.experiments.train import load_splits, train_and_save
 from ordlib.methods.corn import CORN
 from ordlib.metrics import compute_metrics
+from ordlib.metrics.evaluate import evaluate
 from ordlib.synthetic.load import load_data
 from ordlib.training import TrainingConfig
 from ordlib.training.fit import CHECKPOINT_NAME
@@ -77,6 +78,10 @@ def test_train_and_save_writes_a_card(corn, clip, tiny_clip_folder, tmp_path):
     card, test = card_in(tmp_path / "mine"), noise("dating", "test", 64)
     weights = (tmp_path / "mine" / "model.safetensors").read_bytes()
     expected = compute_metrics(test.task, test.values, model.predict(test))
+    evaluation = evaluate(model, test)
+    assert card["history"]["mae"] == pytest.approx(history["mae"].tolist(), abs=1e-6)
+    assert [*card["history"]] == ["epoch", "loss", "mae", "best"]
+    del card["history"]
     assert card == {
         "description": "CORN on the rendered dating task; image encoder: frozen.",
         "command": "ordlib train corn --task dating --output mine --backbone "
@@ -90,7 +95,12 @@ def test_train_and_save_writes_a_card(corn, clip, tiny_clip_folder, tmp_path):
         "device": device_description(clip.device),
         "train_seconds": history.attrs["seconds"],
         "versions": versions(),
+        "num_calibration_images": 200,
         "metrics": pytest.approx(expected, abs=1e-6, nan_ok=False),
+        "intervals": {
+            name: pytest.approx(interval[1:], abs=1e-6)
+            for name, interval in evaluation.intervals.items()
+        },
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
 
@@ -111,10 +121,9 @@ def test_train_and_save_resumes_bit_equal(corn, tmp_path):
 
 
 def test_train_and_save_writes_undefined_metrics_as_null(corn, tmp_path, monkeypatch):
-    metrics = {"mae": 1.0, "spearman": float("nan")}
-    monkeypatch.setattr(module, "compute_metrics", lambda *_: metrics)
+    monkeypatch.setattr("ordlib.metrics.ordinal.spearman", lambda *_: float("nan"))
     corn(tmp_path)
-    assert card_in(tmp_path)["metrics"] == {"mae": 1.0, "spearman": None}
+    assert card_in(tmp_path)["metrics"]["spearman"] is None
 
 
 @pytest.mark.parametrize(

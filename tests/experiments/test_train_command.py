@@ -12,7 +12,8 @@ import pytest
 from commands import invoke, parse, run
 from small_splits import noise
 
-from ordlib import cli, load_component
+from ordlib import load_component
+from ordlib.experiments import commands
 from ordlib.experiments import train as module
 from ordlib.experiments.pretrain_clip.config import PretrainingConfig, find_size
 from ordlib.experiments.train import METHODS, reproduce_command
@@ -58,7 +59,8 @@ def any_config(rng: np.random.Generator) -> TrainingConfig:
         "learning_rate": float(10 ** rng.uniform(-9, 0)), "lr_multipliers": multipliers,
         "max_grad_norm": float(rng.exponential()), "monitor": str(rng.choice(METRICS)),
         "patience": int(rng.integers(1, 9)), "prompt_epochs": int(rng.integers(1, 20)),
-        "seed": int(rng.integers(2**31)),
+        "balanced_sampling": True, "flip": True, "crop_scale": float(rng.uniform(0.1, 1)),
+        "jitter": float(rng.uniform(0.1, 0.9)), "seed": int(rng.integers(2**31)),
     }  # fmt: skip
     chosen = {name: v for name, v in changes.items() if rng.random() < 0.5}
     if chosen.get("prompt_epochs", 0) >= chosen.get("epochs", 20):
@@ -97,7 +99,8 @@ def test_reproduce_command_round_trips_custom_data(labels):
 def test_reproduce_command_covers_every_config_field():
     config = TrainingConfig(
         epochs=2, batch_size=3, learning_rate=1e-5, lr_multipliers={"image_encoder": 0.1},
-        max_grad_norm=2.0, monitor="kappa", patience=3, prompt_epochs=1, seed=9,
+        max_grad_norm=2.0, monitor="kappa", patience=3, prompt_epochs=1, balanced_sampling=True,
+        flip=True, crop_scale=0.5, jitter=0.1, seed=9,
     )  # fmt: skip
     assert all(v != asdict(TrainingConfig())[name] for name, v in asdict(config).items())
     line = reproduce_command("corn", "dating", "x", config, "pico-clip", {})
@@ -154,7 +157,7 @@ def train(tmp_path, monkeypatch, tiny_clip_folder):
         ("corn dating --set adapter=no", "adapter = 'no': must be bool"),
         ("numclip dating --set fcrc_form=odd", "fcrc_form = 'odd': must be one of"),
         ("coop dating --set n_ctx=NaN", "n_ctx = nan: must be int"),
-        ("l2rclip dating --prompt-epochs 20", "prompt_epochs = 20: must be"),
+        ("l2rclip dating --epochs 9 --prompt-epochs 9", "prompt_epochs = 9: must be"),
         ("l2rclip dating --prompt-epochs 3", "prompt_epochs = 3: "),
         ("l2rclip dating --set alpha=2.0", "alpha = 2.0: must be"),
         ("corn dating --image-encoder half", "image_encoder = 'half': must be one"),
@@ -201,9 +204,9 @@ def defaults_of(function: Callable) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("function", "config", "names"),
     [
-        (cli.train, TrainingConfig(), {*asdict(TrainingConfig())} - {"lr_multipliers"}),
-        (cli.pretrain, PretrainingConfig(), {*asdict(PretrainingConfig())} - {"size"}),
-        (cli.train_adapter, CONFIG, {"epochs", "seed"}),
+        (commands.train, TrainingConfig(), {*asdict(TrainingConfig())} - {"lr_multipliers"}),
+        (commands.pretrain, PretrainingConfig(), {*asdict(PretrainingConfig())} - {"size"}),
+        (commands.train_adapter, CONFIG, {"epochs", "seed"}),
     ],
     ids=["train", "pretrain", "train_adapter"],
 )
@@ -214,7 +217,7 @@ def test_command_defaults_equal_config_defaults(function, config, names):
 
 
 def test_command_other_defaults_equal_config_defaults():
-    assert defaults_of(cli.train)["lr_multiplier"] is None
+    assert defaults_of(commands.train)["lr_multiplier"] is None
     assert TrainingConfig().lr_multipliers == {}
-    assert defaults_of(cli.train)["image_encoder"] == METHODS["corn"].Config().image_encoder
-    assert find_size(defaults_of(cli.pretrain)["size"]) == PretrainingConfig().size
+    assert defaults_of(commands.train)["image_encoder"] == METHODS["corn"].Config().image_encoder
+    assert find_size(defaults_of(commands.pretrain)["size"]) == PretrainingConfig().size

@@ -186,6 +186,10 @@ def test_compute_metrics_compares_values_and_nearest_ranks():
         ("spearman", spearman(Y_TRUE, Y_PRED)),
         ("pearson", pearson(Y_TRUE, Y_PRED)),
         ("pairwise", 1.0),
+        ("macro_mae", pytest.approx(np.abs(Y_TRUE - Y_PRED).mean())),
+        ("max_mae", pytest.approx(np.abs(Y_TRUE - Y_PRED).max())),
+        ("rps", pytest.approx(np.nan, nan_ok=True)),
+        ("ece", pytest.approx(np.nan, nan_ok=True)),
     ]
 
 

@@ -57,8 +57,9 @@ def test_lr_factor_equals_recorded():
 @pytest.mark.parametrize("monitor", METRICS)
 def test_is_better(monitor):
     config = TrainingConfig(monitor=monitor)
-    assert config.is_better(0.4, 0.5) is (monitor == "mae")
-    assert config.is_better(0.5, 0.4) is (monitor != "mae")
+    is_error = monitor in ("mae", "macro_mae", "max_mae", "rps", "ece")
+    assert config.is_better(0.4, 0.5) is is_error
+    assert config.is_better(0.5, 0.4) is not is_error
     assert not config.is_better(0.5, 0.5)
     assert config.is_better(9.0, None)
     assert not config.is_better(math.nan, None)

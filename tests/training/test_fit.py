@@ -55,7 +55,9 @@ def test_fit_learns_and_keeps_backbone_frozen(clip, image_encoder):
     for name, tensor in model.trainable_state_dict().items():
         assert not torch.equal(tensor, initial[name]), name
     best = history.set_index("epoch").loc[history.attrs["best_epoch"]]
-    assert val_metrics(model) == pytest.approx({name: best[name] for name in METRICS}, abs=1e-9)
+    assert val_metrics(model) == pytest.approx(
+        {name: best[name] for name in METRICS}, abs=1e-9, nan_ok=True
+    )
 
 
 def test_fit_returns_history(clip):

@@ -1,0 +1,178 @@
+"""Evaluate a component on a folder of labelled images, and write a report."""
+
+import base64
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..data import ImageData, load_folder
+from ..metrics.evaluate import Evaluation, evaluate
+from ..utils.cache import atomic_write
+from .files import FileTable
+from .page import write_page
+from .predict import find_task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..methods.predictor import Predictor
+
+NUM_WORST = 24
+MAX_RANKS_NUMBERED = 12
+COLUMNS = {"path": "file", "true": "true", "value": "predicted", "error": "error"}
+
+
+def evaluate_folder(
+    model: "Predictor",
+    folder: str | os.PathLike,
+    labels: str | os.PathLike | None = None,
+    *,
+    task: str | None = None,
+    **columns: Any,
+) -> tuple[Evaluation, ImageData]:
+    """Load labelled images, and evaluate a model on them.
+
+    Args:
+        model: a trained method.
+        folder, labels, columns: as for :func:`ordlib.load_folder`.
+        task: for a RankingAdapter of several tasks, the name of one.
+
+    Raises:
+        ValueError: invalid labels or images.
+    """
+    data = load_folder(folder, labels, find_task(model, task), **columns)
+    return evaluate(model, data), data
+
+
+def write_report(
+    model: "Predictor", evaluation: Evaluation, data: ImageData, folder: str | os.PathLike
+) -> Path:
+    """Write ``metrics.csv``, ``predictions.csv`` and a page; return the path of the page.
+
+    The page has the metrics, the confusion matrix, predicted against true values, the learning
+    curve (if the component's card has one) and the images with the largest errors.
+    """
+    folder = Path(folder)
+    predictions = _table(evaluation, data)
+    for name, table in (("metrics", evaluation.table()), ("predictions", predictions)):
+        with atomic_write(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=name == "metrics", lineterminator="\n")
+    worst = predictions.sort_values("error", ascending=False, kind="stable").head(NUM_WORST)
+    title = f"{evaluation.name}: {len(data):,} images"
+    result = _WorstErrors(
+        table=worst, skipped={}, ignored=0, bit_depth=data.bit_depth, unit=evaluation.unit
+    )
+    html = evaluation.table().round(3).to_html(border=0)
+    html += "".join(_figure(draw, alt) for draw, alt in _figures(model, evaluation, data))
+    images = f'<div class="figures">{html}</div>'
+    return write_page(
+        result, folder / "report.html", title=title, columns=COLUMNS, skipped={}, images=images
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class _WorstErrors(FileTable):
+    unit: str
+
+    @property
+    def title(self) -> str:
+        count = f"{len(self)} image{'s'[: len(self) != 1]}"
+        return f"Metrics with 95 % intervals; the {count} with the largest errors, in {self.unit}"
+
+
+def _table(evaluation: Evaluation, data: ImageData) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "path": [str(image) for image in data.images],
+            "true": evaluation.y_true,
+            "value": evaluation.prediction.value,
+            "label": [
+                data.task.rank_label(i) for i in data.task.rank_index(evaluation.prediction.label)
+            ],
+        }
+    )
+    return table.assign(error=(table["value"] - table["true"]).abs())
+
+
+def _figures(model: "Predictor", evaluation: Evaluation, data: ImageData) -> list[tuple]:
+    figures = [
+        (lambda axes: _draw_confusion(axes, evaluation, data), "Confusion matrix of the ranks"),
+        (lambda axes: _draw_predictions(axes, evaluation), "Predicted against true values"),
+    ]
+    history = getattr(model, "card", {}).get("history")
+    if history:
+        figures.append((lambda axes: _draw_learning_curve(axes, history), "Learning curve"))
+    return figures
+
+
+def _draw_confusion(axes: "Axes", evaluation: Evaluation, data: ImageData) -> None:
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    task = data.task
+    few = task.num_ranks <= MAX_RANKS_NUMBERED
+    ConfusionMatrixDisplay.from_predictions(
+        data.ranks,
+        task.rank_index(evaluation.prediction.label),
+        labels=np.arange(task.num_ranks),
+        display_labels=[task.rank_label(i) for i in range(task.num_ranks)],
+        include_values=few,
+        xticks_rotation="horizontal" if few else "vertical",
+        cmap="Blues",
+        colorbar=not few,
+        ax=axes,
+    )
+    axes.set(xlabel=f"predicted ({task.unit})", ylabel=f"true ({task.unit})")
+    if not few:  # Every tenth of many names can be read.
+        step = -(-task.num_ranks // MAX_RANKS_NUMBERED)
+        for axis in (axes.xaxis, axes.yaxis):
+            for i, label in enumerate(axis.get_ticklabels()):
+                label.set_visible(i % step == 0)
+
+
+def _draw_predictions(axes: "Axes", evaluation: Evaluation) -> None:
+    from sklearn.metrics import PredictionErrorDisplay
+
+    PredictionErrorDisplay.from_predictions(
+        evaluation.y_true,
+        evaluation.prediction.value,
+        kind="actual_vs_predicted",
+        subsample=None,
+        scatter_kwargs={"alpha": 0.4, "s": 18},
+        ax=axes,
+    )
+    axes.set(xlabel=f"predicted ({evaluation.unit})", ylabel=f"true ({evaluation.unit})")
+
+
+def _draw_learning_curve(axes: "Axes", history: dict) -> None:
+    table = pd.DataFrame(history)
+    monitor = next(name for name in table if name not in ("epoch", "loss", "best"))
+    axes.plot(table["epoch"], table["loss"], color="0.55", label="training loss")
+    twin = axes.twinx()
+    twin.plot(table["epoch"], table[monitor], color="#0b6e99", label=f"validation {monitor}")
+    best = table.loc[table["best"].astype(bool), "epoch"]
+    if len(best):
+        twin.axvline(best.iloc[-1], color="#9a5b00", linestyle=":", label="best epoch")
+    axes.set(xlabel="epoch", ylabel="training loss")
+    twin.set_ylabel(f"validation {monitor}")
+    lines = [*axes.get_lines(), *twin.get_lines()]
+    twin.legend(lines, [line.get_label() for line in lines], frameon=False)
+
+
+def _figure(draw: Any, alt: str) -> str:
+    """An ``img`` with a figure as a data URI."""
+    from matplotlib.figure import Figure
+
+    # Not by pyplot, so that no window or backend is needed.
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_title(alt, loc="left")
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    content = base64.b64encode(png.getvalue()).decode("ascii")
+    return f'<img src="data:image/png;base64,{content}" alt="{alt}">'
