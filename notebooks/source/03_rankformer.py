@@ -106,7 +106,7 @@ models = {"CoOp": CoOp(clip, counting, seed=seed)}
 models["OrdinalCLIP"] = OrdinalCLIP(clip, counting, seed=seed)
 record("as it comes", CoOp(clip, counting, adapter=False))
 for name, model in models.items():
-    fit(model, train, val, config, progress=False)
+    fit(model, train, val, config, calibration=None, progress=False)
     record(name, model)
 pd.DataFrame(rows).T.round(3)
 
@@ -317,7 +317,7 @@ print("words find pictures:", round(backwards.item(), 4), "(ranks 2 and 4 have n
 # its own. Where will its ordinality end, where its error?
 
 # %%
-history = fit(ordered, train, val, config, progress=False)
+history = fit(ordered, train, val, config, calibration=None, progress=False)
 record("L2RCLIP", ordered)
 results["alpha"] = ordered.rankformer.alpha.item()
 print(f"alpha was 0.01 and is {results['alpha']:.3f}")
@@ -413,7 +413,7 @@ short, signs = replace(config, epochs=config.epochs // 4), {}
 for sign, kind in (("right", L2RCLIP), ("wrong", WrongSign)):
     for weight in (1.0, 10.0):
         model = kind(clip, counting, seed=seed, pairwise_weight=weight)
-        fit(model, train, val, short, progress=False)
+        fit(model, train, val, short, calibration=None, progress=False)
         with torch.no_grad():
             one, twenty = model.text_features()[[0, -1]]
         cosine = losses.cosine_similarity_matrix(one[None], twenty[None]).item()
@@ -649,7 +649,7 @@ some, few_val = train.subset(range(512)), val.subset(range(200))
 stages = TrainingConfig(
     epochs=12, prompt_epochs=10, lr_multipliers={"image_encoder": 0.3}, seed=seed
 )
-history = fit(tuned, some, few_val, stages, progress=False)
+history = fit(tuned, some, few_val, stages, calibration=None, progress=False)
 history[["epoch", "loss", "mae"]].iloc[[0, 4, 9, 10, 11]].round(2)
 
 # %% [markdown]

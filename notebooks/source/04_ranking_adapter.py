@@ -358,7 +358,8 @@ for tie_handling in ("mask", "half", "zero"):
     adapter_with_ties = RankingAdapter(
         clip, dating.task, seed=seed, tie_handling=tie_handling
     )
-    fit(adapter_with_ties, small["dating"], dating, config, progress=False)
+    quiet = {"calibration": None, "progress": False}
+    fit(adapter_with_ties, small["dating"], dating, config, **quiet)
     tokens = adapter_with_ties.image_tokens(dating).float().to(clip.device)
     with torch.no_grad():
         conditioned = adapter_with_ties.encode(

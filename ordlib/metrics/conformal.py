@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from ..tasks import OrdinalTask
 from .prediction import Prediction
 
-MIN_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class ConformalCalibration:
     residuals: Sequence[float]
     temperature: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "residuals", tuple(self.residuals))
+
     @classmethod
     def fit(cls, task: OrdinalTask, y_true: ArrayLike, prediction: Prediction) -> Self:
         """Calibrate on ``(n,)`` true values and their predictions, unseen in training."""
@@ -47,7 +50,7 @@ class ConformalCalibration:
         temperature = None
         if prediction.probabilities is not None:
             temperature = _fit_temperature(task.rank_index(y_true), prediction.probabilities)
-        return cls(tuple(float(f"{r:.6g}") for r in residuals), temperature)
+        return cls([float(f"{r:.6g}") for r in residuals], temperature)
 
     def half_width(self, confidence_level: float) -> float:
         """The ceil((n + 1) confidence_level)-th smallest residual; infinite if n is too small."""

@@ -54,10 +54,14 @@ def make_adapter(folder: str | Path, **options) -> RankingAdapter:
     return RankingAdapter(clip, [LIGHT, SPOTS], prompt_templates=TEMPLATES, **options)
 
 
+def val_data() -> list[ImageData]:
+    return [light("val", 12), spots("val", 6)]
+
+
 def train(model: RankingAdapter, folder: Path | None = None, **changes) -> pd.DataFrame:
     config = replace(CONFIG, **changes)
-    train, val = [light("train", 24), spots("train", 10)], [light("val", 12), spots("val", 6)]
-    return fit(model, train, val, config, checkpoint_dir=folder, progress=False)
+    train = [light("train", 24), spots("train", 10)]
+    return fit(model, train, val_data(), config, checkpoint_dir=folder, progress=False)
 
 
 def make_without_dropout(folder: str | Path) -> RankingAdapter:
