@@ -1,10 +1,13 @@
-"""The README's example with own images, executed as written."""
+"""The README's example with own images, executed as written, with its commands."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from commands import run
 from PIL import Image
 
 README = Path(__file__).parents[1] / "README.md"
@@ -13,10 +16,19 @@ SLICES = {"white": 0, "pale": 1, "golden": 3, "burnt": 7}
 LOAVES = 10
 
 
+def section() -> str:
+    return README.read_text(encoding="utf-8").partition("### Your own images and ranks")[2]
+
+
 def example() -> str:
     """Return the first code block of the README's section."""
-    section = README.read_text(encoding="utf-8").partition("### Your own images and ranks")[2]
-    return re.search(r"```python\n(.*?)```", section, re.S)[1]
+    return re.search(r"```python\n(.*?)```", section(), re.S)[1]
+
+
+def commands() -> list[str]:
+    """Return the first block of commands of the section."""
+    block = re.search(r"\n\n((?:    .*\n)+)", section().partition("```\n")[2])[1]
+    return [line.strip() for line in block.replace("\\\n", "").splitlines()]
 
 
 def make_images(folder: Path) -> None:
@@ -41,6 +53,8 @@ def variables(tmp_path_factory):
     """The variables of the example after it ran."""
     folder = tmp_path_factory.mktemp("toast")
     make_images(folder / "slices")
+    make_images(folder / "breakfast")
+    (folder / "breakfast" / "labels.csv").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("ORDLIB_CACHE", str(folder / "cache"))
@@ -78,3 +92,27 @@ def test_load_component_predicts_as_before(variables):
     assert np.array_equal(found.label, expected.label)
     assert set(found.label) <= {0.0, 1.0, 3.0, 4.0, 7.0}
     assert sum(path.stat().st_size for path in Path("toast-numclip").iterdir()) < 100_000
+
+
+def test_cross_validation_and_prediction_of_a_folder(variables):
+    table = variables["predictions"].table
+    assert len(table) == LOAVES * len(SLICES)
+    truth = [SLICES[Path(path).stem.partition("-")[2]] for path in table["path"]]
+    assert np.corrcoef(table["value"], truth)[0, 1] > 0.7
+    # Eight validation images are too few to calibrate on, as the README says.
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert "No intervals" in " ".join(variables["predictions"].notes)
+    assert table["ood_score"].notna().all()
+    assert Path("breakfast.html").stat().st_size > 10_000
+
+
+def test_commands(variables):
+    lines = commands()
+    assert [line.split()[1] for line in lines] == ["train", "evaluate", "predict"]
+    for line in lines:
+        run(*shlex.split(line)[1:])
+    component, report = Path("build/mine/toast"), Path("build/mine/report")
+    assert variables["load_component"](component).card["num_groups"] == LOAVES
+    metrics = pd.read_csv(report / "metrics.csv", index_col="metric")
+    assert metrics.loc["spearman", "estimate"] > 0.7
+    assert "Learning curve" in (report / "report.html").read_text("utf-8")

@@ -67,7 +67,7 @@ def write_report(
     result = _WorstErrors(
         table=worst, skipped={}, ignored=0, bit_depth=data.bit_depth, unit=evaluation.unit
     )
-    html = evaluation.table().round(3).to_html(border=0)
+    html = evaluation.table().rename_axis(None).round(3).to_html(border=0)
     html += "".join(_figure(draw, alt) for draw, alt in _figures(model, evaluation, data))
     images = f'<div class="figures">{html}</div>'
     return write_page(
@@ -135,6 +135,7 @@ def _draw_confusion(axes: "Axes", evaluation: Evaluation, data: ImageData) -> No
 
 
 def _draw_predictions(axes: "Axes", evaluation: Evaluation) -> None:
+    from matplotlib.ticker import MaxNLocator
     from sklearn.metrics import PredictionErrorDisplay
 
     PredictionErrorDisplay.from_predictions(
@@ -145,6 +146,8 @@ def _draw_predictions(axes: "Axes", evaluation: Evaluation) -> None:
         scatter_kwargs={"alpha": 0.4, "s": 18},
         ax=axes,
     )
+    for axis in (axes.xaxis, axes.yaxis):  # scikit-learn divides the range into four.
+        axis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set(xlabel=f"predicted ({evaluation.unit})", ylabel=f"true ({evaluation.unit})")
 
 
@@ -168,7 +171,7 @@ def _figure(draw: Any, alt: str) -> str:
     from matplotlib.figure import Figure
 
     # Not by pyplot, so that no window or backend is needed.
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     draw(axes)
     axes.set_title(alt, loc="left")

@@ -47,12 +47,12 @@ def write_page(
     script = template.split("<script>")[1].split("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     head, tail = template.split(ROWS_MARKER)
-    headers, warnings = columns.values(), files_table.warnings
+    warnings = files_table.warnings
     context = {
         "title": escape_text(title),
         "subtitle": escape_text(files_table.title),
         "policy": f"script-src 'sha256-{digest}'",
-        "headers": "".join(map("<th><button>{}</button></th>".format, map(escape_text, headers))),
+        "headers": "".join(_header(files_table.table[n], text) for n, text in columns.items()),
         "warnings": "\n".join(f'<p class="note">{escape_text(w)}</p>' for w in warnings),
         "images": images,
         "skipped": skipped_list(skipped),
@@ -98,6 +98,11 @@ def _rows(table: pd.DataFrame, columns: Mapping[str, str], bit_depth: int | None
         cells = "".join(_cell(name, getattr(row, name)) for name in columns)
         ood = ' class="ood"' if is_ood(row) else ""
         yield f"<tr{ood}><td>{image}</td>{cells}</tr>\n"
+
+
+def _header(column: pd.Series, text: str) -> str:
+    kind = ' class="number"' if pd.api.types.is_numeric_dtype(column) else ""
+    return f"<th{kind}><button>{escape_text(text)}</button></th>"
 
 
 def _cell(name: str, value: object) -> str:

@@ -72,6 +72,8 @@ class FilePredictions(FileTable):
             "probability": "probability", "low": f"low ({self.confidence_level:.0%})",
             "high": f"high ({self.confidence_level:.0%})", "ood_score": "OOD score",
         }  # fmt: skip
+        filled = self.table.columns[self.table.notna().any()]
+        columns = {name: text for name, text in columns.items() if name in filled}
         title = f"Predictions: {self.task}"
         write_page(self, path, title=title, columns=columns, skipped=self.skipped)
 

@@ -460,3 +460,19 @@ def test_load_folder_checks_by_decoding_or_by_header(tmp_path):
     data.subset([0]).check_files()
     with pytest.raises(ValueError, match="check = 'none'"):
         load_folder(tmp_path, rows, FINGERS, check="none")
+
+
+@pytest.mark.parametrize(
+    ("splits", "sizes"),
+    [((0.5, 0.5), {"train": 5, "test": 5}), ([0.6, 0.2, 0.2], {"train": 6, "val": 2, "test": 2})],
+)
+def test_load_folder_takes_fractions_without_names(tmp_path, splits, sizes):
+    rows = []
+    for i in range(10):
+        Image.new("RGB", (64, 64), (20 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        rows.append((f"{i}.png", 1))
+    parts = load_folder(tmp_path, rows, "counting", splits=splits)
+    assert {name: len(part) for name, part in parts.items()} == sizes
+    for wrong in (0.5, "half", (1.0,), (0.25,) * 4):
+        with pytest.raises(ValueError, match=r"splits = .*: must be a dict of fractions"):
+            load_folder(tmp_path, rows, "counting", splits=wrong)

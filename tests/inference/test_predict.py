@@ -183,6 +183,7 @@ def test_page_is_sortable_and_lets_no_other_script_run(model, folder, tmp_path):
     assert "http" not in text.replace("http-equiv", "")
     assert text.count('<img src="data:image/jpeg;base64,') == 11
     assert text.count("<button>") == 7
+    assert "<b>.png" not in text
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from ordlib import ImageData, LinearProbe, load_task
+from ordlib import ImageData, LinearProbe, load_clip, load_data, load_task
 from ordlib.methods.linear_probe import ALPHAS, CV_FOLDS, _group_folds
 
 
@@ -76,3 +78,27 @@ def test_fit_and_predict_reject_invalid_input():
         LinearProbe(features, load_task("dating")).fit(data)
     with pytest.raises(TypeError, match=r"\['train', 'val'\].* data\['train'\]"):
         LinearProbe(features, data.task).fit({"train": None, "val": None})
+
+
+@pytest.mark.parametrize(
+    ("scale", "end", "problem"), [(0, "1e+08", "little but the mean"), (1, "0.001", "fits noise")]
+)
+def test_linear_probe_warns_if_the_best_penalty_is_an_end(scale, end, problem):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 3))
+    values = scale * features[:, 0] + (1 - scale) * rng.normal(size=60)
+    values = 10 + values.clip(-9, 9)
+    data = ImageData(
+        load_task("counting"), np.zeros((60, 2, 2, 3), np.uint8), values,
+        pd.DataFrame(index=range(60)), "noise", "train",
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=rf"strength, {re.escape(end)}, is the last .*{problem}"):
+        LinearProbe(lambda _: features, data.task).fit(data)
+
+
+def test_linear_probe_takes_a_backbone_or_its_name():
+    train = load_data("dating", "train", num_images=40)
+    by_name = LinearProbe("pico-clip", "dating").fit(train).predict(train)
+    clip = load_clip("pico-clip", "cpu")
+    by_function = LinearProbe(lambda data: clip.encode_images(data), train.task).fit(train)
+    np.testing.assert_allclose(by_name.value, by_function.predict(train).value, atol=1e-6)
