@@ -409,7 +409,8 @@ noisy = widgets.simulate_predictions(y_true, task, bias=0, spread=2, hits=0)
 for metric, number in metrics.compute_metrics(
     task, y_true, task.decode_values(noisy)
 ).items():
-    results[f"noisy.{metric}"] = number
+    if np.isfinite(number):  # metrics of probabilities are undefined here
+        results[f"noisy.{metric}"] = number
 
 # %% [markdown]
 # *Figure 4. An imaginary model: three in ten exactly right, the rest off by a normal error

@@ -358,8 +358,7 @@ for tie_handling in ("mask", "half", "zero"):
     adapter_with_ties = RankingAdapter(
         clip, dating.task, seed=seed, tie_handling=tie_handling
     )
-    quiet = {"calibration": None, "progress": False}
-    fit(adapter_with_ties, small["dating"], dating, config, **quiet)
+    fit(adapter_with_ties, small["dating"], dating, config, progress=False)
     tokens = adapter_with_ties.image_tokens(dating).float().to(clip.device)
     with torch.no_grad():
         conditioned = adapter_with_ties.encode(

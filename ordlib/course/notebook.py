@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ BUDGETS = ("quick", "full")
 
 
 def setup(seed: int = 0, budget: str = "quick") -> None:
-    """Seed ``random``, numpy and torch, set the plot theme and silence progress bars.
+    """Seed ``random``, numpy and torch, set the plot theme, and silence what distracts.
 
     Raises:
         ValueError: an unknown budget; validated here so that a typo fails in the first cells.
@@ -35,6 +36,8 @@ def setup(seed: int = 0, budget: str = "quick") -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     set_theme()
+    # The trainings in notebooks are short on purpose.
+    warnings.filterwarnings("ignore", message="the best epoch is the last")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Double the figure resolution in Jupyter.

@@ -285,9 +285,11 @@ class OrdinalMethod(TrainableModule):
         self.ood_detector = MahalanobisOOD.fit(*features)
 
     @torch.no_grad()
-    def extract_features(self, data: ImageData, batch_size: int = 256) -> Tensor:
-        """Return ``(N, D)`` image features on the model's device."""
-        loader, rows = self.make_loader(data), range(len(data))
+    def extract_features(
+        self, data: ImageData, batch_size: int = 256, loader: BatchLoader | None = None
+    ) -> Tensor:
+        """Return ``(N, D)`` image features on the model's device; ``loader`` is the data's."""
+        loader, rows = loader or self.make_loader(data), range(len(data))
         batches = [rows[start : start + batch_size] for start in rows[::batch_size]]
         return torch.cat([self.encode(loader(batch)) for batch in batches])
 

@@ -278,6 +278,8 @@ class OrdinalTrainer(Trainer):
         targets = torch.as_tensor(self.train_data.values, dtype=torch.float32)
         self.targets = targets.to(self.model.clip.device)
         self.loader = self.model.make_loader(self.train_data)
+        # Once: to look up the cached features takes longer than to use them.
+        self.val_loader = self.model.make_loader(self.val_data)
 
     def _batches(self, epoch: int) -> np.ndarray:
         ranks = self.train_data.ranks if self.config.balanced_sampling else None
@@ -302,8 +304,10 @@ class OrdinalTrainer(Trainer):
         groups = self.model.parameter_groups().items()
         return Adam([{"params": p, "lr": lr * factors.get(name, 1.0)} for name, p in groups])
 
+    @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        predictions = self.model.predict(self.val_data)
+        features = self.model.extract_features(self.val_data, loader=self.val_loader)
+        predictions = self.model.predict_from_features(features)
         return compute_metrics(self.model.task, self.val_data.values, predictions)
 
     def _data_fingerprint(self) -> dict:
