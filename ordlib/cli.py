@@ -97,8 +97,11 @@ def evaluate(
     folder: Annotated[Path, Argument(help="Image folder.")],
     labels: Annotated[Path | None, Argument(help="Label file; default: class folders.")] = None,
     output: Annotated[File, Option(metavar="FOLDER", help="Write a report to a folder.")] = None,
-    image_column: Annotated[str, Option(help="Column of image paths.")] = "path",
-    label_column: Annotated[str, Option(help="Column of labels.")] = "label",
+    split: Annotated[
+        str | None, Option(help="Only a split, as `ordlib train` makes them: train, val or test.")
+    ] = None,
+    image_column: Annotated[str | None, Option(help="Column of image paths.")] = None,
+    label_column: Annotated[str | None, Option(help="Column of labels.")] = None,
     group_column: Annotated[str | None, Option(help="Column of groups (a person).")] = None,
     first_label: Annotated[
         int | None, Option(help="Number of the lowest named rank in the labels.")
@@ -111,17 +114,30 @@ def evaluate(
     """Evaluate a component on labelled images: all metrics with confidence intervals.
 
     The report has the confusion matrix, predicted against true values, the learning curve and the
-    24 worst errors.
+    24 worst errors. Evaluate on images that were not trained on, such as --split test.
     """
     with plain_errors():
         from ordlib.components import load_component
-        from ordlib.inference.evaluation_report import evaluate_folder, write_report
+        from ordlib.data import load_folder
+        from ordlib.experiments.train import load_splits
+        from ordlib.inference.evaluation_report import write_report
+        from ordlib.inference.predict import find_task
+        from ordlib.metrics.evaluate import evaluate
+        from ordlib.utils.validation import check_choice
 
-        columns = {"image_column": image_column, "label_column": label_column,
-                   "group_column": group_column, "first_label": first_label,
-                   "bit_depth": bit_depth}  # fmt: skip
+        names = {"image_column": image_column, "label_column": label_column,
+                 "group_column": group_column, "first_label": first_label,
+                 "bit_depth": bit_depth}  # fmt: skip
+        columns = {name: value for name, value in names.items() if value is not None}
         component = load_component(model, device=device)
-        evaluation, data = evaluate_folder(component, folder, labels, task=task, **columns)
+        definition = find_task(component, task)
+        if split is None:
+            data = load_folder(folder, labels, definition, **columns)
+        else:
+            splits = load_splits(definition, component.clip.image_size, folder, labels, columns)
+            check_choice("split", split, splits)
+            data = splits[split]
+        evaluation = evaluate(component, data)
         echo(str(evaluation))
         if by is not None:
             echo(f"\n{evaluation.by(data.metadata, by).round(3).to_string()}")

@@ -84,7 +84,7 @@ def _row(folder: Path) -> tuple:
         config["method"],
         ", ".join(task["name"] for task in config.get("tasks") or [config["task"]]),
         config["backbone"]["name"],
-        card.get("test", {}).get("mae"),
+        card.get("metrics", {}).get("mae"),
         card.get("device"),
         card.get("description"),
     )

@@ -159,7 +159,7 @@ def history_card(history: pd.DataFrame) -> dict:
 
 
 def load_splits(
-    task: str, image_size: int, data: Path | None = None, labels: Path | None = None,
+    task: str | OrdinalTask, image_size: int, data: Path | None = None, labels: Path | None = None,
     columns: Mapping[str, object] = NO_COLUMNS,
 ) -> dict[str, ImageData]:  # fmt: skip
     """Load the splits "train", "val" and "test", synthetic or from a folder.
@@ -196,7 +196,9 @@ def load_splits(
     return splits
 
 
-def _read_task(task: str) -> OrdinalTask:
+def _read_task(task: str | OrdinalTask) -> OrdinalTask:
+    if isinstance(task, OrdinalTask):
+        return task
     if Path(task).suffix != ".toml":
         return load_task(task)
     try:

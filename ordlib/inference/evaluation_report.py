@@ -1,4 +1,4 @@
-"""Evaluate a component on a folder of labelled images, and write a report."""
+"""Report on an evaluation: metrics, figures and the worst errors."""
 
 import base64
 import io
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..data import ImageData, load_folder
-from ..metrics.evaluate import Evaluation, evaluate
+from ..data import ImageData
+from ..metrics.evaluate import Evaluation
 from ..utils.cache import atomic_write
 from .files import FileTable
 from .page import write_page
-from .predict import find_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,28 +24,6 @@ if TYPE_CHECKING:
 NUM_WORST = 24
 MAX_RANKS_NUMBERED = 12
 COLUMNS = {"path": "file", "true": "true", "value": "predicted", "error": "error"}
-
-
-def evaluate_folder(
-    model: "Predictor",
-    folder: str | os.PathLike,
-    labels: str | os.PathLike | None = None,
-    *,
-    task: str | None = None,
-    **columns: Any,
-) -> tuple[Evaluation, ImageData]:
-    """Load labelled images, and evaluate a model on them.
-
-    Args:
-        model: a trained method.
-        folder, labels, columns: as for :func:`ordlib.load_folder`.
-        task: for a RankingAdapter of several tasks, the name of one.
-
-    Raises:
-        ValueError: invalid labels or images.
-    """
-    data = load_folder(folder, labels, find_task(model, task), **columns)
-    return evaluate(model, data), data
 
 
 def write_report(

@@ -151,3 +151,13 @@ def test_ood_score_separates_tasks(ranker, val):
         for other in TASKS:
             share = (ranker.ood_score(val[other], task) > 1).mean()
             assert share < 0.05 if task == other else share > 0.8, (task, other)
+
+
+def test_list_components_has_the_mae_of_the_cards():
+    table = list_components()
+    single = table[table["method"] != "RankingAdapter"]
+    assert single["mae"].notna().all()
+    assert (
+        table.loc["numclip-counting", "mae"]
+        == load_component("numclip-counting").card["metrics"]["mae"]
+    )

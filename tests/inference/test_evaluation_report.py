@@ -64,3 +64,35 @@ def test_command_evaluate_names_an_unknown_column(saved, labelled):
         *("evaluate", saved, labelled, "labels.csv", "--label-column", "when"),
         *("--first-label", "0", "--by", "lens"),
     )
+
+
+def test_command_evaluate_takes_the_test_split_of_train(tmp_path, labelled, tiny_clip_folder):
+    """The metrics are those in the card that ordlib train wrote."""
+    where = ("--label-column", "when", "--first-label", 0)
+    run(
+        *(
+            "train",
+            "corn",
+            "--task",
+            "dating",
+            "--data",
+            labelled,
+            "--labels",
+            "labels.csv",
+            *where,
+        ),
+        *("--backbone", tiny_clip_folder, "--epochs", 1, "--output", tmp_path / "mine"),
+    )
+    card = load_component(tmp_path / "mine").card
+    report = tmp_path / "report"
+    run(
+        *("evaluate", tmp_path / "mine", labelled, "labels.csv", *where, "--split", "test"),
+        *("--output", report),
+    )
+    metrics = pd.read_csv(report / "metrics.csv", index_col="metric")["estimate"]
+    expected = {n: np.nan if x is None else x for n, x in card["metrics"].items()}
+    assert metrics.to_dict() == pytest.approx(expected, abs=1e-5, nan_ok=True)
+    fail(
+        "split = 'tset': must be one of train, val, test",
+        *("evaluate", tmp_path / "mine", labelled, "labels.csv", *where, "--split", "tset"),
+    )
