@@ -10,6 +10,8 @@ import pytest
 from commands import run
 from PIL import Image
 
+# Four trainings of the default length.
+pytestmark = pytest.mark.slow
 README = Path(__file__).parents[1] / "README.md"
 # As the README's ranks stand on the number line; no slice is brown.
 SLICES = {"white": 0, "pale": 1, "golden": 3, "burnt": 7}

@@ -199,7 +199,7 @@ def test_list_components(saved, clip, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no component 'b'; .* none"):
         load_component("b", clip)
     assert list_components().empty
-    card = {"description": "B", "device": "tpu", "test": {"mae": 1.5}}
+    card = {"description": "B", "device": "tpu", "metrics": {"mae": 1.5}}
     saved[0].save_pretrained(tmp_path / "shipped" / "b", card)
     FineTuned(clip, saved[0].task).save_pretrained(tmp_path / "shipped" / "a", {"device": "cpu"})
     # A CLIP checkpoint in the same folder is not a component.
@@ -214,7 +214,7 @@ def test_list_components(saved, clip, tmp_path, monkeypatch):
         load_component("c", clip)
     # A ranking adapter's card has one result per task and set, and no single MAE.
     tasks = [load_task("dating"), load_task("ageing")]
-    card = {"description": "Orders.", "device": "abacus", "test": {"rows": [{"task": "ageing"}]}}
+    card = {"description": "Orders.", "device": "abacus", "results": [{"task": "ageing"}]}
     RankingAdapter(clip, tasks).save_pretrained(tmp_path / "shipped" / "r", card)
     table = list_components()
     assert table.index.tolist() == ["a", "b", "r"]

@@ -211,6 +211,7 @@ def test_command_predict_streams_csv(saved, folder):
     assert len(result.stdout.splitlines()) == 11
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="file names of bytes")
 def test_names_that_the_terminal_cannot_show_are_escaped(saved, folder):
     for name in ("Überraschung 日本.png", "line\nbreak.png"):
