@@ -10,9 +10,10 @@ import pandas as pd
 
 from ..data import ImageData
 from ..data.image_io import check_bit_depth
+from ..metrics.conformal import check_confidence_level
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from ..utils.validation import listed
+from ..utils.validation import check_batch_size, listed
 from .files import FileTable, find_images
 from .scoring import FileProcessor
 
@@ -114,8 +115,8 @@ def predict_files(
         >>> predictions.table.columns.tolist()
         ['path', 'value', 'label', 'probability', 'low', 'high', 'ood_score']
     """
-    if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level = {confidence_level}: must be between 0 and 1")
+    check_confidence_level(confidence_level)
+    check_batch_size(options.get("batch_size", 1))
     check_bit_depth(bit_depth)
     definition = find_task(model, task)
     scan = find_images(paths)

@@ -14,7 +14,7 @@ from ..components.registry import load_component
 from ..data import ImageData
 from ..data.image_io import check_bit_depth
 from ..methods.ranking_adapter.model import RankingAdapter
-from ..utils.validation import listed
+from ..utils.validation import check_batch_size, listed
 from .direction import is_descending
 from .files import find_images
 from .result import Ranking
@@ -70,8 +70,7 @@ def rank(
     """
     if not prompt.strip():
         raise ValueError("prompt is empty: pass a text such as 'the number of stars'")
-    if batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size!r}: must be 1 or more")
+    check_batch_size(batch_size)
     check_bit_depth(bit_depth)
     scan = find_images(paths)
     adapter = model if isinstance(model, RankingAdapter) else _load_adapter(model, clip, device)

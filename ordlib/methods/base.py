@@ -16,6 +16,7 @@ from ..components.io import load_checkpoint, save_checkpoint, trained_resize
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
+from ..utils.validation import check_batch_size
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
 from .ood import MahalanobisOOD
 from .predictor import Paths, Predictor, as_backbone, as_task
@@ -263,7 +264,6 @@ class OrdinalMethod(TrainableModule):
         Args:
             images: an ImageData, whose labels are not used; or a folder or paths of image files,
                 see :func:`~ordlib.inference.predict_files`.
-            batch_size: images per batch.
         """
         if not isinstance(images, ImageData):
             return self.predict_files(images, batch_size=batch_size)
@@ -289,6 +289,7 @@ class OrdinalMethod(TrainableModule):
         self, data: ImageData, batch_size: int = 256, loader: BatchLoader | None = None
     ) -> Tensor:
         """Return ``(N, D)`` image features on the model's device; ``loader`` is the data's."""
+        check_batch_size(batch_size)
         loader, rows = loader or self.make_loader(data), range(len(data))
         batches = [rows[start : start + batch_size] for start in rows[::batch_size]]
         return torch.cat([self.encode(loader(batch)) for batch in batches])

@@ -61,6 +61,10 @@ class Predictor:
             >>> model.intervals(model.predict(val)).shape
             (400, 2)
         """
+        if not isinstance(prediction, Prediction):
+            raise TypeError(
+                f"prediction = {prediction!r}: must be a Prediction; pass model.predict(data)"
+            )
         task = task or self.task
         if task.name not in self.calibrations:
             raise RuntimeError(

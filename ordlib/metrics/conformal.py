@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -12,6 +13,8 @@ from scipy.optimize import minimize_scalar
 from ..tasks import OrdinalTask
 from .prediction import Prediction
 
+# A temperature of fewer images is mostly noise.
+MIN_TEMPERATURE_IMAGES = 30
 MIN_PROBABILITY = 1e-300
 
 
@@ -24,7 +27,8 @@ class ConformalCalibration:
 
     Attributes:
         residuals: sorted absolute errors on n calibration images, in the task's unit.
-        temperature: divides the logarithms of probabilities; None for methods without them.
+        temperature: divides the logarithms of probabilities; None for methods without them, and
+            for fewer than 30 images.
 
     References:
         Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World; Lei et al.
@@ -48,14 +52,13 @@ class ConformalCalibration:
         """Calibrate on ``(n,)`` true values and their predictions, unseen in training."""
         residuals = np.sort(np.abs(np.asarray(y_true, np.float64) - prediction.value))
         temperature = None
-        if prediction.probabilities is not None:
+        if prediction.probabilities is not None and len(prediction) >= MIN_TEMPERATURE_IMAGES:
             temperature = _fit_temperature(task.rank_index(y_true), prediction.probabilities)
         return cls([float(f"{r:.6g}") for r in residuals], temperature)
 
     def half_width(self, confidence_level: float) -> float:
         """The ceil((n + 1) confidence_level)-th smallest residual; infinite if n is too small."""
-        if not 0 < confidence_level < 1:
-            raise ValueError(f"confidence_level = {confidence_level}: must be between 0 and 1")
+        check_confidence_level(confidence_level)
         # Rounded: (19 + 1) * 0.95 is above 19 in floating point.
         index = math.ceil(round((len(self.residuals) + 1) * confidence_level, 9))
         return float(self.residuals[index - 1]) if index <= len(self.residuals) else math.inf
@@ -65,6 +68,12 @@ class ConformalCalibration:
         return (
             probabilities if self.temperature is None else _scale(probabilities, self.temperature)
         )
+
+
+def check_confidence_level(level: object) -> None:
+    """Raise ValueError if a confidence level is no number between 0 and 1."""
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"confidence_level = {level!r}: must be between 0 and 1")
 
 
 def _scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:

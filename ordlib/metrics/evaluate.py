@@ -1,5 +1,6 @@
 """Evaluate a model: all metrics with bootstrap confidence intervals."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,6 +97,7 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
         seed: random seed of the bootstrap.
 
     Raises:
+        TypeError: ``data`` is a dict of splits.
         ValueError: the model is trained on another task, or returns another number of predictions.
 
     Example:
@@ -106,6 +108,8 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
         >>> list(result.metrics)
         ['mae', 'accuracy', 'off_by_one', 'kappa', ..., 'pairwise', 'macro_mae', 'max_mae']
     """
+    if isinstance(data, Mapping):
+        raise TypeError(f"data = dict of {[*data]}: must be one split; pass data['test']")
     model_task = getattr(model, "task", data.task)
     if model_task.name != data.task.name:
         raise ValueError(

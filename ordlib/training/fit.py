@@ -206,13 +206,15 @@ def _check_config(
     for name in config.lr_multipliers:
         if name not in groups:
             raise ValueError(f"lr_multipliers: no group {name!r} is trained here; use {groups}")
+    model_tasks = [model.task] if isinstance(model, OrdinalMethod) else [*model.tasks.values()]
     for name in config.augmentations:
         if "image_encoder" not in groups:
             raise ValueError(
                 f"{name} = {getattr(config, name)!r}: augmentation requires a tuned image encoder, "
                 "image_encoder='lora' or 'full'; the features of a frozen one are computed once"
             )
-        for task in (data.task for data in train):
+        # The model may have been built for another definition of the task than the data.
+        for task in (*model_tasks, *(data.task for data in train)):
             if task.augmentations is not None and name not in task.augmentations:
                 raise ValueError(
                     f"{name} = {getattr(config, name)!r}: changes the labels of task "

@@ -49,6 +49,21 @@ def check_integers(config: object) -> None:
         object.__setattr__(config, field.name, operator.index(value))
 
 
+def check_batch_size(batch_size: object) -> None:
+    """Validate a batch size.
+
+    Raises:
+        ValueError: not an integer of 1 or more.
+
+    Example:
+        >>> check_batch_size(0)
+        Traceback (most recent call last):
+        ValueError: batch_size = 0: must be an integer, 1 or more
+    """
+    if not hasattr(type(batch_size), "__index__") or batch_size < 1:
+        raise ValueError(f"batch_size = {batch_size!r}: must be an integer, 1 or more")
+
+
 def listed(errors: Sequence[str]) -> str:
     """The first ten errors, one per line, and the number of the others.
 

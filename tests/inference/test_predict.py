@@ -146,10 +146,22 @@ def test_predict_with_an_adapter_names_the_task(tiny_clip_folder, folder):
     )
 
 
-@pytest.mark.parametrize("level", [0, 1, 1.5])
+@pytest.mark.parametrize("level", [0, 1, 1.5, "0.9"])
 def test_predict_validates_the_confidence_level(model, folder, level):
-    with pytest.raises(ValueError, match=f"confidence_level = {level}: must be between 0 and 1"):
+    with pytest.raises(ValueError, match=f"confidence_level = {level!r}: must be between 0 and 1"):
         predict_files(model, folder, confidence_level=level)
+
+
+@pytest.mark.parametrize("size", [0, -1, "8", 2.5])
+def test_predict_validates_the_batch_size(model, folder, size):
+    for images in (folder, noise("dating", "val", 4)):
+        with pytest.raises(ValueError, match=f"batch_size = {size!r}: must be an integer, 1"):
+            model.predict(images, batch_size=size)
+
+
+def test_intervals_need_a_prediction(model):
+    with pytest.raises(TypeError, match=r"must be a Prediction; pass model\.predict\(data\)"):
+        model.intervals(noise("dating", "val", 4))
 
 
 def test_predict_raises_without_a_readable_image(model, tmp_path):

@@ -41,9 +41,9 @@ def test_too_few_images_give_an_infinite_interval():
     assert ConformalCalibration([1.0] * 8).half_width(0.9) == math.inf
 
 
-@pytest.mark.parametrize("level", [0, 1, -0.5])
+@pytest.mark.parametrize("level", [0, 1, -0.5, "0.9", math.nan])
 def test_half_width_validates_the_level(level):
-    with pytest.raises(ValueError, match=f"confidence_level = {level}: must be between 0 and 1"):
+    with pytest.raises(ValueError, match=f"confidence_level = {level!r}: must be between 0 and 1"):
         ConformalCalibration([1.0]).half_width(level)
 
 
@@ -66,6 +66,9 @@ def test_temperature_is_recovered(temperature):
 
 def test_certain_probabilities_are_scaled_without_nan():
     task = OrdinalTask(name="t", unit="u", values=(0, 1))
-    prediction = task.decode_probabilities([[1.0, 0.0], [0.0, 1.0]])
-    calibration = ConformalCalibration.fit(task, [1, 1], prediction)
+    prediction = task.decode_probabilities([[1.0, 0.0], [0.0, 1.0]] * 20)
+    calibration = ConformalCalibration.fit(task, [1, 1] * 20, prediction)
+    assert calibration.temperature is not None
+    few = ConformalCalibration.fit(task, [1, 1], prediction.subset([0, 1]))
+    assert few.temperature is None
     assert np.isfinite(calibration.scale(prediction.probabilities)).all()

@@ -101,6 +101,8 @@ def test_augmentation_needs_a_tuned_encoder_and_labels_that_survive(clip, name):
     data = [runs.make_data(split, 12, task) for split in ("train", "val")]
     with pytest.raises(ValueError, match=f"{name} = .*: changes the labels of task 'brightness'"):
         fit(CoOp(clip, task, image_encoder="lora"), *data, config)
+    with pytest.raises(ValueError, match=f"{name} = .*: changes the labels"):
+        fit(CoOp(clip, task, image_encoder="lora"), train, val, config)
 
 
 def test_task_refuses_unknown_augmentations():

@@ -17,7 +17,7 @@ from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import prompt_templates_for
 from ...tasks.templates import placeholder_names
-from ...utils.validation import check_choice, check_integers
+from ...utils.validation import check_batch_size, check_choice, check_integers
 from ..base import TrainableModule, eval_mode, seeded
 from ..ood import MahalanobisOOD
 from ..predictor import Paths, as_backbone, as_task
@@ -210,6 +210,7 @@ class RankingAdapter(TrainableModule):
         Returns:
             ``(N,)`` float64, in standard deviations of the training labels; higher ranks higher.
         """
+        check_batch_size(batch_size)
         prompts = np.array(broadcast_prompts(prompts, len(data)))
         read_tokens = self.open_tokens(data, batch_size)
         scores = np.empty(len(data))
