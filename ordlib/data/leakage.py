@@ -65,6 +65,23 @@ def warn_about_validation(train: Iterable[ImageData], val: Iterable[ImageData]) 
             )
 
 
+def warn_about_calibration(seen: Iterable[ImageData], calibration: Iterable[ImageData]) -> None:
+    """Warn of calibration images that training or early stopping sees: intervals too narrow.
+
+    Example:
+        >>> from ordlib import load_data
+        >>> data = load_data("dating", "val", num_images=20)
+        >>> warn_about_calibration([data.subset(range(10))], [data.subset([10, 11])])
+    """
+    keys = {key for data in seen for key in data.image_keys}
+    for data in calibration:
+        if count := sum(key in keys for key in data.image_keys):
+            _warn(
+                f"{count} of {len(data)} calibration images of task {data.task.name!r} are also "
+                "training or validation images: the prediction intervals will be too narrow"
+            )
+
+
 def _path_or_none(image: np.ndarray | Path) -> Path | None:
     return image if isinstance(image, Path) else None
 

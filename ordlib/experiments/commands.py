@@ -96,12 +96,13 @@ def train(
         columns = {name: value for name, value in names.items() if value is not None}
         inputs = {"backbone": backbone, "resize": resize, "device": device,
                   "data": data, "labels": labels}  # fmt: skip
-        _, history = train_and_save(
+        model, history = train_and_save(
             method, task, output, config=config, options=options, columns=columns, **inputs
         )
         best = history.loc[history["best"], monitor]
         score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
         echo(f"val {monitor} {score} in {history.attrs['seconds']:.0f} s")
+        echo(f"test mae {model.card['metrics']['mae']:.3f}")
     _echo_saved(output, "load_component")
 
 

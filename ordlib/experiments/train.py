@@ -96,6 +96,7 @@ def train_and_save(
         },
     }
     model.save_pretrained(folder, card)
+    model.card = card
     delete_checkpoints(folder)
     return model, history
 

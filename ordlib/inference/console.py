@@ -29,6 +29,8 @@ def report(
     shown = result.top(top) if top else result
     exports = ((csv, shown.to_csv), (json, shown.to_json))
     to_stdout = [export for path, export in exports if path == Path("-")]
+    if len(to_stdout) > 1:
+        raise ValueError("--csv - and --json -: only one of them can go to standard output")
     # Files first: a pipe such as `| head` may close standard output early.
     for path, export in exports:
         if path and path != Path("-"):

@@ -45,7 +45,9 @@ class FilePredictions(FileTable):
     def title(self) -> str:
         """Task, number of images, unit and confidence level."""
         images = f"{len(self):,} image{'s'[: len(self) != 1]}"
-        return f"{self.task}: {images}, in {self.unit}, intervals at {self.confidence_level:g}"
+        has_intervals = self.table["low"].notna().any()
+        intervals = f", intervals at {self.confidence_level:g}" if has_intervals else ""
+        return f"{self.task}: {images}, in {self.unit}{intervals}"
 
     @property
     def num_ood(self) -> int:

@@ -53,6 +53,7 @@ def cross_validate(
         ``_high``), ``mae_diff`` with its paired interval, and ``seconds`` of training per fold.
 
     Raises:
+        TypeError: a model is not given as a function.
         ValueError: unknown ``reference``, or fewer groups or images than folds.
 
     Example:
@@ -66,6 +67,12 @@ def cross_validate(
     """
     if reference is not None and reference not in models:
         raise ValueError(f"reference = {reference!r}: must be one of {', '.join(models)}")
+    for name, make in models.items():
+        if isinstance(make, Predictor) or not callable(make):
+            raise TypeError(
+                f"models[{name!r}]: must be a function that maps a seed to an untrained model, "
+                "such as lambda seed: NumCLIP(clip, task, seed=seed)"
+            )
     for name in ("n_splits", "n_repeats"):
         if (value := locals()[name]) < (minimum := 2 if name == "n_splits" else 1):
             raise ValueError(f"{name} = {value}: must be {minimum} or more")

@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from ..data import ImageData
-from ..data.leakage import warn_about_validation
+from ..data.leakage import warn_about_calibration, warn_about_validation
 from ..methods.base import OrdinalMethod
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..utils.device import preserve_rng
@@ -88,6 +88,8 @@ def fit(
         data.check_files()
     _check_config(model, config, train)
     warn_about_validation(train, val)
+    if calibration:
+        warn_about_calibration([*train, *val], calibration)
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
     with preserve_rng(model.clip.device):
         history = _train(model, train, val, config, folder, progress)

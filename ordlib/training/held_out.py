@@ -20,7 +20,12 @@ def hold_out_val(train: Sequence[ImageData], seed: int) -> tuple[list[ImageData]
     splits = []
     for data in train:
         fractions = {"train": 1 - VAL_FRACTION, "val": VAL_FRACTION}
-        parts = split_indices(data.ranks, fractions, data.groups, seed)
+        try:
+            parts = split_indices(data.ranks, fractions, data.groups, seed)
+        except ValueError as error:
+            raise ValueError(
+                f"val = None: no validation images can be held out ({error}); pass val="
+            ) from error
         kept, val = (data.subset(indices, name) for name, indices in parts.items())
         groups = "" if val.groups is None else f" ({len(np.unique(val.groups))} groups)"
         warnings.warn(

@@ -234,3 +234,9 @@ def test_names_that_the_terminal_cannot_show_are_escaped(saved, folder):
     assert result.returncode == 0, result.stderr.decode()
     for escaped in (rb"\xdcberraschung \u65e5\u672c.png", rb"line\nbreak.png"):
         assert escaped in result.stdout
+
+
+def test_only_one_table_goes_to_standard_output(saved, folder):
+    result = invoke("predict", folder, "--model", saved, "--csv", "-", "--json", "-")
+    assert result.exit_code == 1
+    assert "only one of them" in result.output

@@ -74,6 +74,8 @@ def test_cross_validate_equals_folds_by_hand(models, data):
 def test_cross_validate_validates_arguments(models, data):
     with pytest.raises(ValueError, match="reference = 'lasso': must be one of ridge, CoOp"):
         cross_validate(models, data, reference="lasso")
+    with pytest.raises(TypeError, match=r"models\['a'\]: must be a function that maps a seed"):
+        cross_validate({"a": models["ridge"](0)}, data)
     with pytest.raises(ValueError, match="n_splits = 1: must be 2 or more"):
         cross_validate(models, data, n_splits=1)
     with pytest.raises(ValueError, match="10 groups are too few for 11 splits"):

@@ -156,3 +156,16 @@ def test_fit_uses_balanced_sampling(clip, monkeypatch):
         fit(CoOp(clip, runs.TASK), train, val, config, progress=False)
     assert np.array_equal(calls[0][-1], train.ranks)
     assert calls[1][-1] is None
+
+
+def test_fit_warns_of_calibration_images_that_it_sees(clip):
+    train, val = splits()
+    for seen in (train, val):
+        options = {"calibration": seen, "progress": False}
+        with pytest.warns(UserWarning, match=f"{len(seen)} of {len(seen)} calibration images"):
+            fit(CoOp(clip, runs.TASK), train, val, {"epochs": 1}, **options)
+
+
+def test_fit_names_the_way_out_if_nothing_can_be_held_out(clip):
+    with pytest.raises(ValueError, match=r"val = None: .*1 groups are too few .*; pass val="):
+        fit(CoOp(clip, runs.TASK), grouped(12, 12), config={"epochs": 1})
