@@ -47,9 +47,7 @@ def write_report(
     html = evaluation.table().rename_axis(None).round(3).to_html(border=0)
     html += "".join(_figure(draw, alt) for draw, alt in _figures(model, evaluation, data))
     images = f'<div class="figures">{html}</div>'
-    return write_page(
-        result, folder / "report.html", title=title, columns=COLUMNS, skipped={}, images=images
-    )
+    return write_page(result, folder / "report.html", title=title, columns=COLUMNS, images=images)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -104,7 +102,7 @@ def _draw_confusion(axes: "Axes", evaluation: Evaluation, data: ImageData) -> No
         ax=axes,
     )
     axes.set(xlabel=f"predicted ({task.unit})", ylabel=f"true ({task.unit})")
-    if not few:  # Every tenth of many names can be read.
+    if not few:  # More would overlap.
         step = -(-task.num_ranks // MAX_RANKS_NUMBERED)
         for axis in (axes.xaxis, axes.yaxis):
             for i, label in enumerate(axis.get_ticklabels()):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -42,7 +43,7 @@ def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileS
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FileTable:
+class FileTable(ABC):
     """Table of image files with a title and warnings; base of `Ranking` and `FilePredictions`.
 
     Attributes:
@@ -75,9 +76,9 @@ class FileTable:
         return self.table.assign(path=paths).round(3)
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What the table shows, in one line."""
-        raise NotImplementedError
 
     @property
     def warnings(self) -> list[str]:

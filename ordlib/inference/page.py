@@ -28,7 +28,6 @@ def write_page(
     *,
     title: str,
     columns: Mapping[str, str],
-    skipped: Mapping[str, str],
     images: str = "",
 ) -> Path:
     """Write a page with one row per image; a click on a column's header sorts by it.
@@ -40,7 +39,6 @@ def write_page(
         path: output file.
         title: heading.
         columns: headers of the columns to show, by name.
-        skipped: reason by path of files that are not in the table.
         images: HTML shown above the table.
     """
     template = files("ordlib.inference").joinpath("page.html").read_text(encoding="utf-8")
@@ -55,7 +53,7 @@ def write_page(
         "headers": "".join(_header(files_table.table[n], text) for n, text in columns.items()),
         "warnings": "\n".join(f'<p class="note">{escape_text(w)}</p>' for w in warnings),
         "images": images,
-        "skipped": skipped_list(skipped),
+        "skipped": skipped_list(files_table.skipped),
     }
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as page:
         page.write(Template(head).safe_substitute(context))

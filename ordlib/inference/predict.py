@@ -78,7 +78,7 @@ class FilePredictions(FileTable):
         filled = self.table.columns[self.table.notna().any()]
         columns = {name: text for name, text in columns.items() if name in filled}
         title = f"Predictions: {self.task}"
-        write_page(self, path, title=title, columns=columns, skipped=self.skipped)
+        write_page(self, path, title=title, columns=columns)
 
 
 def predict_files(

@@ -32,7 +32,7 @@ def plain_errors() -> Iterator[None]:
             f"This needs the course tools ({error.name} is missing): pip install 'ordlib[course]'"
         )
     except KeyboardInterrupt:
-        typer.secho("Interrupted; finished work is kept, the same command resumes.", err=True)
+        typer.secho("Interrupted; checkpoints and caches are kept.", err=True)
         raise typer.Exit(130) from None
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         _exit(str(error))
