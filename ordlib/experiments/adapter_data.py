@@ -13,6 +13,7 @@ from ..synthetic.load import load_data
 # Private in synthetic.quality, whose every change invalidates all rendered images.
 from ..synthetic.quality import _apply_distortions, _distribute_severity
 from ..synthetic.vocabulary import OBJECTS
+from ..tasks.templates import placeholder_names
 from ..utils.cache import content_hash
 from .calibration import synthetic_calibration_data
 
@@ -91,10 +92,11 @@ def _distort_drawing(image: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
 class EvalSet:
     """Images with prompts and targets, to evaluate a ranking on."""
 
-    name: str  # "test", "held-out objects", "distractors" or "absent objects"
+    # "test", "known objects", "held-out objects", "distractors" or "absent objects"
+    name: str
     data: ImageData  # N images
     y_true: np.ndarray  # (N,) target value of each prompt; 0 for absent objects
-    prompts: dict[str, Sequence[str]]  # N prompts for each key, "seen" and optionally "held_out"
+    prompts: dict[str, Sequence[str]]  # N prompts for each kind of template
 
 
 def eval_sets(
@@ -102,23 +104,40 @@ def eval_sets(
 ) -> list[EvalSet]:
     """Return the evaluation sets of a task, with the first prompt template of each kind.
 
-    All tasks have their test split. Counting adds images of held-out objects, images with
-    distractors, and "absent objects": the test split once with the prompt of the object in the
-    image, and once with that of an object of which the image has none.
+    All tasks have their test split. Counting adds the images of known objects in it, images of
+    held-out objects, images with distractors, and "absent objects": the test split once with the
+    prompt of the object in the image, and once with that of an object of which the image has none.
+
+    Kinds are "seen" (in training) and "held_out". For known and held-out objects of counting two
+    more tell new names from new shapes: "generic", a training prompt without a name, and
+    "singular", the first training prompt with the singular of the name, which none has.
     """
     test = load_data(task, "test", clip.image_size)
     splits, sets = {"test": test}, []
     if task == "counting":
         extended = load_data(task, "test", clip.image_size, NUM_TEST_IMAGES)
-        is_held_out = extended.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy()
-        splits["held-out objects"] = extended.subset(is_held_out, "held-out objects")
+        splits["known objects"] = _by_object(test, "known objects", held_out=False)
+        splits["held-out objects"] = _by_object(extended, "held-out objects", held_out=True)
         splits["distractors"] = load_data(task, "distractors", clip.image_size)
     for name, data in splits.items():
-        prompts = {kind: _fill(first, data) for kind, (first, *_) in prompt_templates.items()}
+        kinds = {kind: templates[0] for kind, templates in prompt_templates.items()}
+        if name in ("known objects", "held-out objects") and "held_out" in kinds:
+            generic = [t for t in prompt_templates["seen"] if not placeholder_names(t)]
+            singular = kinds["seen"].replace("{plural}", "{singular}")
+            kinds |= {"generic": generic[0], "singular": singular}
+        prompts = {kind: _fill(template, data) for kind, template in kinds.items()}
         sets.append(EvalSet(name, data, data.values, prompts))
     if task == "counting":
         sets.append(_absent_object_set(test, prompt_templates["seen"][0]))
     return sets
+
+
+def _by_object(data: ImageData, name: str, *, held_out: bool) -> ImageData:
+    """Return the images of held-out objects, or the others, with the singular in the metadata."""
+    singulars = {noun.plural: noun.singular for noun in OBJECTS}
+    metadata = data.metadata.assign(singular=data.metadata["plural"].map(singulars))
+    is_held_out = metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy()
+    return replace(data, metadata=metadata).subset(is_held_out == held_out, name)
 
 
 def _absent_object_set(test: ImageData, template: str) -> EvalSet:
@@ -127,7 +146,8 @@ def _absent_object_set(test: ImageData, template: str) -> EvalSet:
     present = test.metadata["plural"].to_numpy(dtype=str)
     rng = np.random.default_rng(0)
     absent = [rng.choice([n.plural for n in OBJECTS if n.plural != name]) for name in present]
-    data = replace(data, metadata=data.metadata.assign(plural=[*present, *absent]))
+    metadata = data.metadata.assign(plural=[*present, *absent])
+    data = replace(data, metadata=metadata, groups=np.tile(np.arange(len(test)), 2))
     y_true = np.concatenate([test.values, np.zeros(len(test))])
     return EvalSet("absent objects", data, y_true, {"seen": _fill(template, data)})
 

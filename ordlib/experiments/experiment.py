@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,16 @@ from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
 from ..methods.base import OrdinalMethod
 from ..methods.linear_probe import LinearProbe
+from ..methods.numclip import NumCLIP
 from ..methods.zero_shot import ZeroShot
 from ..metrics import compute_metrics, ordinality_score
 from ..synthetic.load import load_data
 from ..training.config import TrainingConfig
 from ..training.fit import fit
-from ..utils.cache import atomic_write, content_hash
+from ..utils.cache import content_hash
 from ..utils.device import device_description
-from .results import cached_json, round_or_none
+from .intervals import Scores, cached_rows
+from .results import round_or_none
 from .train import METHODS
 
 BACKBONE = "pico-clip"
@@ -51,18 +53,14 @@ class Experiment:
         return f"{self.task}-{self.label.replace(' ', '_')}-{self.seed}-{key}"
 
 
-def run_experiment(experiment: Experiment, work_dir: Path) -> tuple[dict, np.ndarray]:
-    """Return the row of one trained model and its ``(N,)`` absolute errors, cached on disk."""
-    errors_file = work_dir / f"{experiment.name}.npy"
+def run_experiment(experiment: Experiment, work_dir: Path) -> tuple[dict, Scores]:
+    """Return the row of one trained model and its scores per image, cached on disk.
 
-    def compute() -> dict:
-        row, errors = _train_and_evaluate(experiment)
-        with atomic_write(errors_file) as temporary:
-            np.save(temporary, errors)
-        return row
-
-    row = cached_json(errors_file.with_name(f"{experiment.name}.json"), compute)
-    return row, np.load(errors_file)
+    Scores are absolute errors, "mae", and of NumCLIP whether each bin is right, "bin_accuracy".
+    """
+    path = work_dir / f"{experiment.name}.json"
+    (row,), (scores,) = cached_rows(path, partial(_train_and_evaluate, experiment))
+    return row, scores
 
 
 def few_shot_subset(data: ImageData, shots: int, seed: int) -> ImageData:
@@ -96,7 +94,7 @@ def train_method(
     return model, fit(model, train, val, config, calibration=None, progress=False).attrs
 
 
-def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:
+def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores]]:
     clip = _load_backbone()
     splits = dict.fromkeys(("train", "val", experiment.split))
     data = {split: load_data(experiment.task, split, clip.image_size) for split in splits}
@@ -112,12 +110,17 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:
     config, options = replace(experiment.config, seed=experiment.seed), experiment.options
     model, history = train_method(experiment.method, clip, train, data["val"], config, **options)
     prediction = model.predict(test)
+    seconds = time.perf_counter() - start
+    scores = {"mae": np.abs(test.values - prediction.value)}
     extra = {"learning_rate": config.learning_rate, "steps": history["steps"]} if history else {}
     if experiment.score_ordinality:
         score = ordinality_score(model.text_features().detach().cpu())
         extra["ordinality"] = round(score.raw, 6)
         extra["ordinality_corrected"] = round_or_none(score.chance_corrected)
-    seconds = time.perf_counter() - start
+    if isinstance(model, NumCLIP):
+        true_bins = test.task.bin_index(test.values)
+        scores["bin_accuracy"] = (model.predict_bins(test) == true_bins).astype(float)
+        extra["bin_accuracy"] = round(float(scores["bin_accuracy"].mean()), 6)
     metrics = compute_metrics(test.task, test.values, prediction)
     row = {
         "method": experiment.label, "task": experiment.task,
@@ -127,7 +130,7 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[dict, np.ndarray]:
         **{name: round_or_none(metrics[name]) for name in REPORTED_METRICS},
         **extra, "seconds": round(seconds, 2), "device": device_description(clip.device),
     }  # fmt: skip
-    return row, np.abs(test.values - prediction.value)
+    return [row], [scores]
 
 
 def _non_defaults(instance: Experiment | TrainingConfig) -> dict:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from ..utils.cache import content_hash
 from ..utils.device import device_description
 from .adapter_data import TASKS, eval_sets, training_data
 from .experiment import BACKBONE, train_method
-from .results import cached_json, load_results
+from .intervals import Scores, bootstrap_cells, cached_rows
+from .results import load_results
 from .train import METHODS
 from .train_adapter import CONFIG, evaluate_ranking, save_with_card, train_ranking_adapter
 
@@ -27,6 +29,7 @@ BASELINES = {
 # Five times the images and a quarter of the epochs: about as many steps as in the table of
 # methods, for which the learning rates were selected.
 BASELINE_EPOCHS = 5
+NO_PROMPTS = {"seen": ("",)}
 
 
 class Entry(NamedTuple):
@@ -53,26 +56,26 @@ def entries(seeds: int) -> list[Entry]:
     return models
 
 
-def run_entry(entry: Entry, work_dir: Path) -> list[dict]:
-    """Train and evaluate one model, or return its rows cached in ``work_dir``."""
+def run_entry(entry: Entry, work_dir: Path) -> tuple[list[dict], list[Scores]]:
+    """Train and evaluate one model, or return rows and scores cached in ``work_dir``."""
     name = f"{entry.method}-{entry.task}-{entry.seed}".replace(" ", "_").replace(",", "")
     path = work_dir / f"ranking-{name}-{content_hash(repr(entry))}.json"
     if "adapter" in entry.method:
-        return cached_json(path, partial(_run_adapter, entry, path.with_suffix("")))
-    return cached_json(path, partial(_run_baseline, entry))
+        return cached_rows(path, partial(_run_adapter, entry, path.with_suffix("")))
+    return cached_rows(path, partial(_run_baseline, entry))
 
 
-def _run_adapter(entry: Entry, folder: Path) -> list[dict]:
+def _run_adapter(entry: Entry, folder: Path) -> tuple[list[dict], list[Scores]]:
     clip, config = load_clip(BACKBONE), replace(entry.config, seed=entry.seed)
     tasks = TASKS if entry.task == "all" else (entry.task,)
     adapter, history = train_ranking_adapter(clip, tasks, config, folder, progress=False)
-    rows = save_with_card(adapter, history, config, folder)
+    rows, per_image = save_with_card(adapter, history, config, folder)
     delete_checkpoints(folder)
     model = {"method": entry.method, "seed": entry.seed, "prompt_conditioned": True}
-    return [row | model | _cost(history.attrs, clip) for row in rows]
+    return [row | model | _cost(history.attrs, clip) for row in rows], per_image
 
 
-def _run_baseline(entry: Entry) -> list[dict]:
+def _run_baseline(entry: Entry) -> tuple[list[dict], list[Scores]]:
     """Evaluate a method without prompts; its values are calibrated on val as well."""
     clip, start = load_clip(BACKBONE), time.perf_counter()
     train, val = (training_data(clip, entry.task, split) for split in ("train", "val"))
@@ -83,16 +86,18 @@ def _run_baseline(entry: Entry) -> list[dict]:
     seconds = 0.0 if entry.method == "zero-shot" else round(time.perf_counter() - start, 2)
     cost = cost or {"steps": 0, "seconds": seconds}
     label_scaler = LabelScaler.fit(val.values).calibrated(model.predict(val).value, val.values)
-    rows = []
-    for eval_set in eval_sets(clip, entry.task, {"seen": ("",)}):
-        scores = model.predict(eval_set.data).value
+    rows, per_image = [], []
+    for eval_set in eval_sets(clip, entry.task, NO_PROMPTS):
+        metrics, arrays = evaluate_ranking(
+            eval_set, model.predict(eval_set.data).value, label_scaler
+        )
+        per_image.append(arrays)
         rows.append(
-            {"task": entry.task, "split": eval_set.name, "prompts": None}
-            | evaluate_ranking(eval_set, scores, label_scaler)
+            {"task": entry.task, "split": eval_set.name, "prompts": None, **metrics}
             | {"method": entry.method, "seed": entry.seed}
             | {"prompt_conditioned": prompt_conditioned, **_cost(cost, clip)}
         )
-    return rows
+    return rows, per_image
 
 
 def _cost(attrs: dict, clip: ClipBackbone) -> dict:
@@ -105,10 +110,23 @@ def make(
 ) -> dict:
     """Compute the results table; ``work_dir`` also keeps the trained adapters."""
     jobs = (delayed(run_entry)(entry, work_dir) for entry in entries(seeds))
-    rows = Parallel(num_jobs, verbose=1)(jobs)
+    found = Parallel(num_jobs, verbose=1)(jobs)
+    rows, per_image = (list(chain.from_iterable(part)) for part in zip(*found, strict=True))
+    clip = load_clip(BACKBONE)
+    groups = {
+        (task, s.name): s.data.groups for task in TASKS for s in eval_sets(clip, task, NO_PROMPTS)
+    }
+    # Methods without prompts are compared with the adapters' training prompts.
+    keyed = [row | {"prompts": row["prompts"] or "seen"} for row in rows]
     return {
         "description": "Ranking of images by a prompt: a multi-task adapter, single-task adapters, "
         "and methods without prompts, trained on the same images.",
-        "records": [row for model_rows in rows for row in model_rows],
+        "records": rows,
         "backbone": BACKBONE,
+        **bootstrap_cells(
+            keyed,
+            per_image,
+            ("task", "split", "prompts"),
+            lambda row: groups[row["task"], row["split"]],
+        ),
     }

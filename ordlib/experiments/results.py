@@ -20,6 +20,7 @@ RESULTS = Path(__file__).with_name("results")
 MAKERS = {
     **dict.fromkeys(("methods", "few_shot", "numclip_ablation", "rankformer_ablation"), "tables"),
     "ranking_adapter": "ranking_table",
+    "adapter_ablation": "adapter_ablation",
     "dose_response": "pretrain_clip.dose_response",
     "rank_attention": "benchmarks.rank_attention",
 }

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 
-from ..metrics import two_way_bootstrap
 from ..synthetic.load import load_data
 from ..tasks import load_task
 from ..training.config import TrainingConfig
 from .experiment import BACKBONE, Experiment, run_experiment
-from .results import round_or_none
+from .intervals import Scores, bootstrap_cells
 
 TASKS = ("counting", "dating", "ageing", "quality")
 # Labels in the tables, with the method and its options.
@@ -51,11 +50,16 @@ RANKFORMER_VARIANTS: Mapping[str, dict] = {
     "tightness alone": {"pairwise_loss": "tightness"},
     "diversity alone": {"pairwise_loss": "diversity"},
     **{f"alpha {a}": {"alpha": a, "tune_alpha": False} for a in (0.01, 0.1, 0.5)},
+    "normalized F": {"block_form": "normalized"},
+    "normalized F, alpha 0.5": {"block_form": "normalized", "alpha": 0.5, "tune_alpha": False},
+    "LayerScale": {"block_form": "layer_scale"},
+    "LayerScale, alpha 0.5": {"block_form": "layer_scale", "alpha": 0.5, "tune_alpha": False},
+    "no residual, over tokens": {"block_form": "no_residual", "attention_over": "tokens"},
 }  # fmt: skip
 PLAIN = {"fcrc_form": "plain", "text_to_image_loss": False, "regressor": False, "adapter": True}
 SHOTS = {"counting": (1, 2, 4, 8, 16, 32), "ageing": (1, 2, 4, 8)}
 
-Runner = Callable[[list[Experiment]], list[tuple[dict, np.ndarray]]]
+Runner = Callable[[list[Experiment]], list[tuple[dict, Scores]]]
 LearningRates = dict[tuple[str, str], float]
 
 
@@ -135,34 +139,6 @@ def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Exp
     return [replace(experiment, score_ordinality=True) for experiment in grid]
 
 
-def intervals(rows: list[dict], errors: list[np.ndarray], split: str, reference: str) -> list[dict]:
-    """Bootstrap intervals of the MAE of every cell, and of its difference from the reference.
-
-    ``errors`` has ``(N,)`` absolute errors per row; ``mae_diff`` is method minus reference.
-    """
-    cells = defaultdict(list)
-    for row, error in zip(rows, errors, strict=True):
-        cells[row["task"], row["image_encoder"], row.get("shots"), row["method"]].append(error)
-    entries = []
-    for (task, image_encoder, shots, method), cell in cells.items():
-        groups = load_data(task, split).groups
-        keys = {"task": task, "image_encoder": image_encoder, "shots": shots, "method": method}
-        entry = keys | _interval_columns("mae", two_way_bootstrap(cell, groups=groups))
-        base = cells.get((task, image_encoder, shots, reference))
-        if base is not None and method != reference and len(cell) in (1, len(base)):
-            difference = two_way_bootstrap(base, cell, groups=groups)
-            entry |= _interval_columns("mae_diff", difference, -1)
-        entries.append(entry)
-    return entries
-
-
-def _interval_columns(name: str, interval: tuple, sign: int = 1) -> dict:
-    """Return estimate, low and high of an interval as columns; sign -1 negates them."""
-    low, high = sorted((sign * interval[1], sign * interval[2]))
-    values = {name: sign * interval[0], f"{name}_low": low, f"{name}_high": high}
-    return {column: round_or_none(value) for column, value in values.items()}
-
-
 def _numclip_variants(task: str) -> dict[str, tuple[dict, dict]]:
     """Return the options and the task overrides of every variant, by label."""
     definition = load_task(task)
@@ -177,6 +153,8 @@ def _numclip_variants(task: str) -> dict[str, tuple[dict, dict]]:
         "sum_to_one": ({"fcrc_norm": "sum_to_one"}, {}),
         "edge anchor": ({"bin_anchor": "edge"}, {}),
         "no regressor": ({"regressor": False}, {}),
+        "released form, no regressor": ({"fcrc_form": "released", "regressor": False}, {}),
+        "plain form, no regressor": ({"fcrc_form": "plain", "regressor": False}, {}),
         "numerals as words": ({}, {"bin_phrases": numerals}),
         "fixed phrases": ({"tune_bin_embeddings": False}, {}),
         "tuned context": ({"tune_context": True}, {}),
@@ -208,11 +186,10 @@ def _frozen_config(rates: LearningRates, label: str, task: str) -> TrainingConfi
 
 
 class ResultsTable(NamedTuple):
-    """A results table: its experiments, description and reference method."""
+    """A results table: its experiments and description."""
 
     experiments: Callable[[Runner, int, int], list[Experiment]]
     description: str
-    reference: str = "NumCLIP"
 
 
 ABLATION = "{} with one thing changed, on val, frozen."
@@ -222,7 +199,7 @@ TABLES: Mapping[str, ResultsTable] = {
     ),
     "few_shot": ResultsTable(few_shot, "Methods by labels per rank, on test, frozen features."),
     "numclip_ablation": ResultsTable(numclip_ablation, ABLATION.format("NumCLIP")),
-    "rankformer_ablation": ResultsTable(rankformer_ablation, ABLATION.format("L2RCLIP"), "L2RCLIP"),
+    "rankformer_ablation": ResultsTable(rankformer_ablation, ABLATION.format("L2RCLIP")),
 }
 
 
@@ -233,14 +210,15 @@ def make(
     """Compute one of ``TABLES``; ``lora_seeds`` is the number of seeds with LoRA."""
     definition = TABLES[table]
 
-    def runner(grid: list[Experiment]) -> list[tuple[dict, np.ndarray]]:
+    def runner(grid: list[Experiment]) -> list[tuple[dict, Scores]]:
         return Parallel(num_jobs, verbose=1)(delayed(run_experiment)(e, work_dir) for e in grid)
 
     grid = definition.experiments(runner, seeds, lora_seeds)
-    rows, errors = zip(*runner(grid), strict=True)
+    rows, scores = zip(*runner(grid), strict=True)
+    split, place = grid[0].split, ("task", "image_encoder", "shots")
     return {
         "description": definition.description,
         "records": rows,
         "backbone": BACKBONE,
-        "intervals": intervals(list(rows), list(errors), grid[0].split, definition.reference),
+        **bootstrap_cells(rows, scores, place, lambda row: load_data(row["task"], split).groups),
     }

@@ -16,6 +16,7 @@ from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints, fit
 from . import adapter_data
 from .adapter_data import HELD_OUT_OBJECTS, TASKS, EvalSet, eval_sets, training_data
+from .intervals import Scores
 from .results import command_line, round_or_none
 from .train import training_card
 
@@ -45,11 +46,12 @@ def train_ranking_adapter(
 
 def evaluate_ranking(
     eval_set: EvalSet, scores: np.ndarray, label_scaler: LabelScaler
-) -> dict[str, float | None]:
+) -> tuple[dict[str, float | None], Scores]:
     """Compute rank correlations of the scores, and MAE and accuracy of the scaled values.
 
     ``label_scaler`` maps the ``(N,)`` scores to values, which are clipped to the range of the task.
-    Undefined metrics are None.
+    Undefined metrics are None. The second result holds the arrays over the images that intervals
+    of Spearman and MAE are computed from.
     """
     task, y_true = eval_set.data.task, eval_set.y_true
     low, high = task.range
@@ -67,12 +69,13 @@ def evaluate_ranking(
         "mae": mae(y_true, y_pred),
         "accuracy": accuracy(true_ranks, predicted_ranks),
     }
-    return {name: round_or_none(value) for name, value in metrics.items()}
+    per_image = {"spearman": np.stack([y_true, scores]), "mae": np.abs(y_true - y_pred)}
+    return {name: round_or_none(value) for name, value in metrics.items()}, per_image
 
 
-def evaluate_adapter(adapter: RankingAdapter) -> list[dict]:
-    """Evaluate an adapter: one row per task, split, and seen or held-out prompts."""
-    rows = []
+def evaluate_adapter(adapter: RankingAdapter) -> tuple[list[dict], list[Scores]]:
+    """Evaluate an adapter: one row, and its scores, per task, split and kind of prompt."""
+    rows, per_image = [], []
     for task in adapter.tasks:
         templates = prompt_templates_for(load_task(task))
         templates = {"seen": templates.train, "held_out": templates.held_out}
@@ -80,8 +83,10 @@ def evaluate_adapter(adapter: RankingAdapter) -> list[dict]:
             for kind, prompts in eval_set.prompts.items():
                 scores = adapter.predict_scores(eval_set.data, prompts)
                 row = {"task": task, "split": eval_set.name, "prompts": kind}
-                rows.append(row | evaluate_ranking(eval_set, scores, adapter.label_scalers[task]))
-    return rows
+                found = evaluate_ranking(eval_set, scores, adapter.label_scalers[task])
+                rows.append(row | found[0])
+                per_image.append(found[1])
+    return rows, per_image
 
 
 def train_and_save_adapter(
@@ -108,9 +113,9 @@ def train_and_save_adapter(
 
 def save_with_card(
     adapter: RankingAdapter, history: pd.DataFrame, config: TrainingConfig, folder: Path
-) -> list[dict]:
-    """Evaluate an adapter, save it with a card, and return the rows of the evaluation."""
-    rows, clip = evaluate_adapter(adapter), adapter.clip
+) -> tuple[list[dict], list[Scores]]:
+    """Evaluate an adapter, save it with a card, and return rows and scores of the evaluation."""
+    (rows, per_image), clip = evaluate_adapter(adapter), adapter.clip
     options = [("output", folder.resolve().name)]
     if tuple(adapter.tasks) != TASKS:
         options += [("task", name) for name in adapter.tasks]
@@ -132,4 +137,4 @@ def save_with_card(
         "results": rows,
     }
     adapter.save_pretrained(folder, card)
-    return rows
+    return rows, per_image

@@ -13,7 +13,7 @@ REGRESSION_WEIGHT = 0.2
 
 
 def dual_loss(
-    scores: Tensor, logits: Tensor, targets: Tensor, *, tie_handling: TieHandling = "mask"
+    scores: Tensor, logits: Tensor | None, targets: Tensor, *, tie_handling: TieHandling = "mask"
 ) -> Tensor:
     """Dual loss of the ranking-aware adapter (Yu et al., 2025): regression and pairwise ranking.
 
@@ -22,7 +22,8 @@ def dual_loss(
 
     Args:
         scores: ``(B,)`` regression scores.
-        logits: ``(B, B)`` pairwise logits; entry i, j is the logit that i ranks above j.
+        logits: ``(B, B)`` pairwise logits; entry i, j is the logit that i ranks above j. None for
+            the regression term alone.
         targets: ``(B,)`` standardized labels.
         tie_handling: target of pairs with equal labels, including the diagonal: "mask" excludes
             them, "half" sets 0.5, "zero" sets 0 for both orders (released code).
@@ -37,6 +38,9 @@ def dual_loss(
         0.693...
     """
     check_choice("tie_handling", tie_handling, get_args(TieHandling))
+    regression = REGRESSION_WEIGHT * F.smooth_l1_loss(scores, targets).log1p()
+    if logits is None:
+        return regression
     pair_targets = (targets[:, None] > targets).to(logits.dtype)
     tied = targets[:, None] == targets
     if tie_handling == "half":
@@ -44,4 +48,4 @@ def dual_loss(
     losses = F.binary_cross_entropy_with_logits(logits, pair_targets, reduction="none")
     mask = ~tied if tie_handling == "mask" else torch.ones_like(tied)
     ranking = torch.where(mask, losses, 0.0).sum() / mask.sum().clamp(min=1)
-    return REGRESSION_WEIGHT * F.smooth_l1_loss(scores, targets).log1p() + ranking
+    return regression + ranking

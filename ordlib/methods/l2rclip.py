@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..losses import PairwiseLoss, l2rclip_loss
@@ -13,10 +14,12 @@ from .prompt_learner import PromptLearner, RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 AttentionAxis = Literal["ranks", "tokens", "both"]
+BlockForm = Literal["pre_norm", "normalized", "layer_scale", "no_residual"]
 PosEmbed = Literal["learned", "sinusoidal"]
 MAX_HEADS = 8
 INIT_STD = 0.02
 MAX_PERIOD = 10_000.0
+LAYER_SCALE_INIT = 0.1
 
 
 class RankFormer(nn.Module):
@@ -31,6 +34,10 @@ class RankFormer(nn.Module):
         attention_over: "ranks": each token position attends across the prompts of all ranks;
             "tokens": each prompt attends within itself, so no information passes between ranks;
             "both": ranks, then tokens.
+        block_form: F. "pre_norm": a pre-norm transformer block, whose output is not bounded;
+            "normalized": the same, each token then scaled to the norm of its token in R, so that
+            alpha is its share; "layer_scale": each residual branch times a learned vector (0.1 at
+            first); "no_residual": the feed-forward network of what attention found.
         alpha: initial value of the scalar parameter ``alpha``, 0 to 1.
         tune_alpha: whether to train it; see :meth:`clamp_alpha`.
         rank_pos_embed: "learned", "sinusoidal" or None: positional embedding of the ranks, added to
@@ -41,8 +48,11 @@ class RankFormer(nn.Module):
 
     References:
         Wang et al. (2023), Learning-to-rank meets language (L2RCLIP), arXiv:2306.13856: token-level
-        attention and a residual blend in the space of token embeddings (abstract). No model code
-        was released. Ours: the block, the attention axis, the positional embeddings.
+        attention and a residual blend in the space of token embeddings (abstract). The authors
+        released no model code. "no_residual" over "tokens": as in an independent implementation,
+        github.com/sunnylei928/L2RCLIP. "layer_scale": Touvron et al. (2021), Going deeper with
+        image transformers, arXiv:2103.17239. Ours: "pre_norm" as a reading of the abstract,
+        "normalized", the attention over ranks, the positional embeddings.
 
     Example:
         >>> rankformer = RankFormer(num_ranks=3, width=16, alpha=0.0)
@@ -57,18 +67,19 @@ class RankFormer(nn.Module):
         width: int,
         *,
         attention_over: AttentionAxis = "ranks",
+        block_form: BlockForm = "pre_norm",
         alpha: float = 0.01,
         tune_alpha: bool = True,
         rank_pos_embed: PosEmbed | None = None,
     ) -> None:
         super().__init__()
         check_choice("attention_over", attention_over, get_args(AttentionAxis))
-        _check_rankformer_options(alpha, rank_pos_embed)
+        _check_rankformer_options(block_form, alpha, rank_pos_embed)
         if num_ranks < 2:
             raise ValueError(f"num_ranks = {num_ranks}: must be 2 or more")
-        self.attention_over = attention_over
+        self.block_form = block_form
         axes = ("ranks", "tokens") if attention_over == "both" else (attention_over,)
-        self.blocks = nn.ModuleDict({axis: _Block(width) for axis in axes})
+        self.blocks = nn.ModuleDict({axis: _Block(width, block_form) for axis in axes})
         self.alpha = nn.Parameter(torch.tensor(float(alpha)), requires_grad=tune_alpha)
         if rank_pos_embed == "learned":
             self.pos_embed = nn.Parameter(INIT_STD * torch.randn(num_ranks, width))
@@ -99,6 +110,8 @@ class RankFormer(nn.Module):
                 x = block(x.transpose(0, 1), mask.T, pos_embed).transpose(0, 1)
             else:  # M sequences of L tokens
                 x = block(x, mask, None if pos_embed is None else pos_embed[:, None])
+        if self.block_form == "normalized":
+            x = F.normalize(x, dim=-1) * prompts.norm(dim=-1, keepdim=True)
         return x
 
     @torch.no_grad()
@@ -108,16 +121,20 @@ class RankFormer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Pre-norm transformer block with a positional embedding added to the attention input."""
+    """Transformer block with a positional embedding added to the attention input."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, form: BlockForm) -> None:
         super().__init__()
+        self.form = form
         num_heads = max(n for n in range(1, MAX_HEADS + 1) if width % n == 0)
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        num_norms = 1 if form == "no_residual" else 2
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(num_norms)])
         self.attention = nn.MultiheadAttention(width, num_heads, batch_first=True)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
+        if form == "layer_scale":
+            self.scales = nn.Parameter(torch.full((2, width), LAYER_SCALE_INIT))
 
     def forward(self, x: Tensor, mask: Tensor, pos_embed: Tensor | None) -> Tensor:
         """Apply the block to ``(N, S, W)`` x, with self-attention along S.
@@ -132,6 +149,11 @@ class _Block(nn.Module):
         attended, _ = self.attention(
             qkv, qkv, qkv, key_padding_mask=key_padding_mask, need_weights=False
         )
+        if self.form == "no_residual":
+            return self.feed_forward(attended)
+        if self.form == "layer_scale":
+            x = x + self.scales[0] * attended
+            return x + self.scales[1] * self.feed_forward(self.norms[1](x))
         x = x + attended
         return x + self.feed_forward(self.norms[1](x))
 
@@ -155,7 +177,8 @@ def sinusoidal_pos_embed(num_positions: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)[:, :width]
 
 
-def _check_rankformer_options(alpha: float, rank_pos_embed: str | None) -> None:
+def _check_rankformer_options(block_form: str, alpha: float, rank_pos_embed: str | None) -> None:
+    check_choice("block_form", block_form, get_args(BlockForm))
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha = {alpha!r}: must be between 0 and 1")
     check_choice("rank_pos_embed", rank_pos_embed, (*get_args(PosEmbed), None))
@@ -166,7 +189,7 @@ class L2RCLIPConfig(PromptConfig):
     """Options of :class:`L2RCLIP`.
 
     Attributes:
-        attention_over, rank_pos_embed, alpha, tune_alpha: as in :class:`RankFormer`;
+        attention_over, block_form, rank_pos_embed, alpha, tune_alpha: as in :class:`RankFormer`;
             ``attention_over="off"``: no RankFormer.
         pairwise_loss: "both" (tightness and diversity), "tightness", "diversity", "batch" (between
             the images of a batch) or "off"; see :func:`~ordlib.losses.l2rclip_loss`.
@@ -182,6 +205,7 @@ class L2RCLIPConfig(PromptConfig):
     """
 
     attention_over: Literal[AttentionAxis, "off"] = "ranks"
+    block_form: BlockForm = "pre_norm"
     rank_pos_embed: PosEmbed | None = None
     alpha: float = 0.01
     tune_alpha: bool = True
@@ -194,7 +218,7 @@ class L2RCLIPConfig(PromptConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("attention_over", self.attention_over, (*get_args(AttentionAxis), "off"))
-        _check_rankformer_options(self.alpha, self.rank_pos_embed)
+        _check_rankformer_options(self.block_form, self.alpha, self.rank_pos_embed)
         check_choice("pairwise_loss", self.pairwise_loss, get_args(PairwiseLoss))
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
             if not getattr(self, name) >= 0:
@@ -253,6 +277,7 @@ class L2RCLIP(PromptMethod):
                 self.task.num_ranks,
                 self.clip.text_width,
                 attention_over=options.attention_over,
+                block_form=options.block_form,
                 alpha=options.alpha,
                 tune_alpha=options.tune_alpha,
                 rank_pos_embed=options.rank_pos_embed,

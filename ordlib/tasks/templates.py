@@ -24,6 +24,16 @@ def placeholder_names(template: str) -> set[str]:
     return names
 
 
+def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Templates whose placeholders are all names of columns.
+
+    Example:
+        >>> fillable_templates(["count {plural}", "count things"], columns=["label"])
+        ['count things']
+    """
+    return [t for t in templates if placeholder_names(t).issubset(columns)]
+
+
 def get_template(templates: Sequence[str], index: int, field: str, task: str) -> str:
     """Template by index; ``field`` and ``task`` are for the ValueError of a wrong index."""
     try:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ..data import ImageData
-from ..methods.ranking_adapter.model import RankingAdapter, fillable_templates
-from ..tasks.templates import placeholder_names
+from ..methods.ranking_adapter.model import RankingAdapter
+from ..tasks.templates import fillable_templates, placeholder_names
 
 
 def epoch_batches(

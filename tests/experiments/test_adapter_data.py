@@ -9,7 +9,7 @@ from ordlib.synthetic.load import load_data
 from ordlib.synthetic.vocabulary import OBJECTS
 
 PLURALS = [noun.plural for noun in OBJECTS]
-TEMPLATES = {"seen": ("{plural}?", "No."), "held_out": ("How many {plural}?", "No.")}
+TEMPLATES = {"seen": ("{plural}?", "No.", "Nothing."), "held_out": ("How many {plural}?", "No.")}
 PLAIN = {"seen": ("By age.", "No."), "held_out": ("Oldest?", "No.")}
 
 pytestmark = pytest.mark.usefixtures("small_world")
@@ -80,7 +80,8 @@ def test_add_distorted_drawings_distorts_by_score(clip):
 
 
 def test_eval_sets_of_counting(counting, clip):
-    assert [*counting] == ["test", "held-out objects", "distractors", "absent objects"]
+    names = ["test", "known objects", "held-out objects", "distractors", "absent objects"]
+    assert [*counting] == names
     test, distractors = (
         load_data("counting", split, clip.image_size) for split in ("test", "distractors")
     )
@@ -88,12 +89,24 @@ def test_eval_sets_of_counting(counting, clip):
     extended = load_data("counting", "test", clip.image_size, 40)
     held_out = extended.subset(is_held_out(extended))
     assert len(held_out) > 0
-    for eval_set, data in zip(counting.values(), (test, held_out, distractors), strict=False):
+    parts = (test, test.subset(~is_held_out(test)), held_out, distractors)
+    for eval_set, data in zip(counting.values(), parts, strict=False):
         assert image_bytes(eval_set.data) == image_bytes(data)
         assert eval_set.y_true.tolist() == eval_set.data.values.tolist()
         plurals = eval_set.data.metadata["plural"].tolist()
         assert eval_set.prompts["seen"] == [f"{plural}?" for plural in plurals]
         assert eval_set.prompts["held_out"] == [f"How many {plural}?" for plural in plurals]
+
+
+def test_eval_sets_of_known_and_held_out_objects_have_new_names(counting):
+    singulars = {noun.plural: noun.singular for noun in OBJECTS}
+    for name, eval_set in counting.items():
+        more = {"generic", "singular"} if name in ("known objects", "held-out objects") else set()
+        assert set(eval_set.prompts) - {"seen", "held_out"} == more
+        if more:
+            plurals = eval_set.data.metadata["plural"]
+            assert eval_set.prompts["generic"] == ["No."] * len(plurals)
+            assert eval_set.prompts["singular"] == [f"{singulars[name]}?" for name in plurals]
 
 
 def test_eval_sets_absent_objects_have_target_0(counting):
@@ -108,6 +121,7 @@ def test_eval_sets_absent_objects_have_target_0(counting):
     assert absent.data.metadata["plural"].tolist() == prompted
     # Sampled, not one for all.
     assert len(set(prompted[count:])) > count / 2
+    assert absent.data.groups.tolist() == [*range(count)] * 2  # one image, two prompts
 
 
 def test_eval_sets_of_other_tasks_are_the_test_split(clip):

@@ -82,17 +82,18 @@ def test_few_shot_subset_can_sample_every_image():
     assert min(drawn.values()) > 25
 
 
-def test_run_experiment_returns_row_and_errors(tmp_path, fit):
+def test_run_experiment_returns_row_and_scores(tmp_path, fit):
     experiment = replace(EXPERIMENT, seed=3, options={"image_encoder": "lora"})
-    row, errors = run_experiment(experiment, tmp_path)
+    row, scores = run_experiment(experiment, tmp_path)
     model, train, val, config = fit.call_args.args
     test = noise("dating", "test", 64)
     prediction = model.predict(test)
     expected = compute_metrics(test.task, test.values, prediction)
     assert (train.fingerprint, val.fingerprint) == ("dating-train", "dating-val")
     assert config.seed == model.options.seed == 3
-    assert np.array_equal(errors, np.abs(test.values - prediction.value))
-    assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)
+    assert [*scores] == ["mae"]
+    assert np.array_equal(scores["mae"], np.abs(test.values - prediction.value))
+    assert row["mae"] == pytest.approx(scores["mae"].mean(), abs=1e-6)
     for name in ("mae", "accuracy", "spearman", "kappa"):
         assert row[name] == pytest.approx(expected[name], abs=1e-6)
     known = {"method": "CORN", "task": "dating", "image_encoder": "lora", "seed": 3}
@@ -103,11 +104,11 @@ def test_run_experiment_returns_row_and_errors(tmp_path, fit):
 
 
 def test_run_experiment_caches_results(tmp_path, fit):
-    row, errors = run_experiment(EXPERIMENT, tmp_path)
+    row, scores = run_experiment(EXPERIMENT, tmp_path)
     again, same = run_experiment(EXPERIMENT, tmp_path)
     assert fit.call_count == 1
     assert again == row
-    assert np.array_equal(same, errors)
+    assert np.array_equal(same["mae"], scores["mae"])
     run_experiment(replace(EXPERIMENT, seed=1), tmp_path)
     assert fit.call_count == 2
 
@@ -118,7 +119,16 @@ def test_run_experiment_repeats_an_interrupted_run(tmp_path, fit):
         run_experiment(EXPERIMENT, tmp_path)
     row, _ = run_experiment(EXPERIMENT, tmp_path)
     assert fit.call_count == 2
-    assert json.loads((tmp_path / f"{EXPERIMENT.name}.json").read_text()) == row
+    assert json.loads((tmp_path / f"{EXPERIMENT.name}.json").read_text()) == [row]
+
+
+def test_run_experiment_scores_the_bins_of_numclip(tmp_path, fit):
+    row, scores = run_experiment(replace(EXPERIMENT, label="NumCLIP", method="numclip"), tmp_path)
+    model, test = fit.call_args.args[0], noise("dating", "test", 64)
+    right = model.predict_bins(test) == test.task.bin_index(test.values)
+    assert 0 < right.mean() < 1
+    assert np.array_equal(scores["bin_accuracy"], right)
+    assert row["bin_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("shots", [1, 2])
@@ -138,21 +148,21 @@ def test_run_experiment_on_val_overrides_the_task_and_never_loads_test(tmp_path,
     monkeypatch.setattr(module, "load_data", Mock(wraps=noise))
     overrides = {"bin_edges": (0, 2), "bin_phrases": ("old", "new")}
     changes = {"method": "numclip", "task_overrides": overrides, "split": "val"}
-    _, errors = run_experiment(replace(EXPERIMENT, **changes), tmp_path)
+    _, scores = run_experiment(replace(EXPERIMENT, **changes), tmp_path)
     model, train, val, _ = fit.call_args.args
     for task in (model.task, train.task, val.task):
         assert task == replace(load_task("dating"), **overrides)
     assert [call.args[1] for call in module.load_data.call_args_list] == ["train", "val"]
-    assert len(errors) == 10
+    assert len(scores["mae"]) == 10
 
 
 @pytest.mark.parametrize("shots", [None, 1])
 @pytest.mark.parametrize("method", ["zero-shot", "probe"])
 def test_run_experiment_without_training_has_no_steps(method, shots, tmp_path, fit):
-    row, errors = run_experiment(
+    row, scores = run_experiment(
         replace(EXPERIMENT, label=method, method=method, shots=shots), tmp_path
     )
     assert not fit.called
     assert not {"learning_rate", "steps"} & set(row)
     assert row["image_encoder"] == "frozen"
-    assert row["mae"] == pytest.approx(errors.mean(), abs=1e-6)
+    assert row["mae"] == pytest.approx(scores["mae"].mean(), abs=1e-6)

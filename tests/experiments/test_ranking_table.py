@@ -5,8 +5,10 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import run
+from scipy.stats import spearmanr
 
 from ordlib import ZeroShot, load_component
 from ordlib.experiments import ranking_table as module
@@ -21,7 +23,7 @@ from ordlib.training.config import TrainingConfig
 
 SHORT = TrainingConfig(epochs=1, batch_size=10, learning_rate=3e-3)
 METRICS = ["spearman", "pearson", "pairwise", "mae", "accuracy"]
-COUNTING_SETS = ["test", "held-out objects", "distractors", "absent objects"]
+COUNTING_SETS = ["test", "known objects", "held-out objects", "distractors", "absent objects"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,13 +61,16 @@ def test_entries_use_selected_learning_rates():
 
 def test_run_entry_trains_and_caches_an_adapter(clip, tmp_path, monkeypatch):
     entry = Entry(SINGLE_TASK, "ageing", 4, SHORT)
-    rows = run_entry(entry, tmp_path)
+    rows, scores = run_entry(entry, tmp_path)
     assert [(r["split"], r["prompts"]) for r in rows] == [("test", "seen"), ("test", "held_out")]
     for row in rows:
         assert row["task"] == "ageing"
         assert (row["method"], row["seed"], row["prompt_conditioned"]) == (SINGLE_TASK, 4, True)
         assert {*METRICS, "steps", "seconds", "device"} < row.keys()
         assert row["steps"] == 3
+    for row, arrays in zip(rows, scores, strict=True):
+        assert arrays["mae"].mean() == pytest.approx(row["mae"], abs=1e-6)
+        assert spearmanr(*arrays["spearman"]).statistic == pytest.approx(row["spearman"], abs=1e-6)
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     files = {path.name for path in folder.iterdir()}
     assert files == {"card.json", "config.json", "model.safetensors"}
@@ -73,7 +78,7 @@ def test_run_entry_trains_and_caches_an_adapter(clip, tmp_path, monkeypatch):
     assert model.card["seed"] == model.options.seed == 4
     assert model.card["results"][0]["mae"] == rows[0]["mae"]
     monkeypatch.setattr(module, "train_ranking_adapter", None)
-    assert run_entry(entry, tmp_path) == rows
+    assert run_entry(entry, tmp_path)[0] == rows
     # Another config or seed is not cached.
     for changed in (entry._replace(seed=5), entry._replace(config=replace(SHORT, batch_size=5))):
         with pytest.raises(TypeError):
@@ -90,16 +95,16 @@ def test_run_entry_trains_the_multi_task_adapter_on_all_tasks(tmp_path):
 
 
 def test_run_entry_evaluates_baselines_on_the_same_sets(tmp_path):
-    rows = run_entry(Entry("zero-shot", "counting", 0, None), tmp_path)
+    rows, _ = run_entry(Entry("zero-shot", "counting", 0, None), tmp_path)
     assert [row["split"] for row in rows] == COUNTING_SETS
     for row in rows:
         assert (row["task"], row["prompts"], row["prompt_conditioned"]) == ("counting", None, True)
         assert (row["method"], row["seed"], row["steps"]) == ("zero-shot", 0, 0)
     assert [*(tmp_path.glob("ranking-zero-shot-counting-0-*.json"))]
-    rows = run_entry(Entry("linear probe", "counting", 0, None), tmp_path)
-    assert [row["prompt_conditioned"] for row in rows] == [False] * 4
+    rows, _ = run_entry(Entry("linear probe", "counting", 0, None), tmp_path)
+    assert [row["prompt_conditioned"] for row in rows] == [False] * 5
     assert all(row["seconds"] > 0 for row in rows)
-    (row,) = run_entry(Entry("NumCLIP", "ageing", 1, replace(SHORT, epochs=2)), tmp_path)
+    (row,), _ = run_entry(Entry("NumCLIP", "ageing", 1, replace(SHORT, epochs=2)), tmp_path)
     assert row.items() >= {"split": "test", "prompt_conditioned": False, "seed": 1}.items()
     assert row["steps"] == 6
 
@@ -114,19 +119,22 @@ def test_run_entry_calibrates_a_baseline_on_val(reverse, clip, tmp_path, monkeyp
     monkeypatch.setattr(ZeroShot, "predict", predict)
     val, test = module.training_data(clip, "ageing", "val"), load_data("ageing", "test", 64)
     mean = np.full(len(test), val.values.mean())
-    (row,) = run_entry(Entry("zero-shot", "ageing", 0, None), tmp_path)
+    (row,), _ = run_entry(Entry("zero-shot", "ageing", 0, None), tmp_path)
     assert [row[name] for name in METRICS[:3]] == ([-1, -1, 0] if reverse else [1, 1, 1])
     assert row["mae"] == pytest.approx(mae(test.values, mean) if reverse else 0, abs=1e-6)
 
 
 def test_make_writes_the_table(tmp_path, monkeypatch):
-    """Each entry has a row of None and one of numbers."""
     requested = []
 
     def run_entry(entry, work_dir):
         requested.append(entry)
-        row = {"method": entry.method, "task": entry.task, "seed": entry.seed}
-        return [row | {"mae": 1.5, "spearman": None}, row | {"mae": 0.5, "spearman": 0.25}]
+        prompts = "seen" if "adapter" in entry.method else None
+        task = "ageing" if entry.task == "all" else entry.task
+        row = {"method": entry.method, "task": task, "split": "test", "prompts": prompts}
+        y_true = np.arange(20.0)
+        scores = {"spearman": np.stack([y_true, y_true**2]), "mae": y_true}
+        return [row | {"seed": entry.seed, "mae": 9.5, "spearman": 1.0}], [scores]
 
     monkeypatch.setattr(module, "run_entry", run_entry)
     path, words = tmp_path / "ranking_adapter.json", ["make", "ranking_adapter", "--seeds", "2"]
@@ -135,9 +143,15 @@ def test_make_writes_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     assert f"wrote {path}\n" in result.stdout
     table = load_results("ranking_adapter")
-    assert len(table) == 2 * len(requested)
-    assert table["method"].tolist()[::2] == [entry.method for entry in requested]
-    assert table["spearman"].isna().tolist() == [True, False] * len(requested)
+    assert table["method"].tolist() == [entry.method for entry in requested]
+    cells = table.groupby(["task", "method"]).size()
+    intervals = pd.DataFrame(table.attrs["intervals"])
+    assert len(intervals) == len(cells)
+    assert (intervals["prompts"] == "seen").all()
+    differences = pd.DataFrame(table.attrs["differences"])
+    # Adapters are compared with the methods without prompts.
+    assert len(differences) == 2 * sum(n * (n - 1) // 2 for n in cells.groupby("task").size())
+    assert (differences["difference"] == 0).all()
     assert table.attrs["command"] == "ordlib results make ranking_adapter --seeds 2"
     assert table.attrs["backbone"] == "pico-clip"
     assert table.attrs["description"].startswith("Ranking of images by a prompt")

@@ -1,7 +1,8 @@
 """The shipped results tables of the methods: complete, finite and consistent."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ COLUMNS = (
 RANGES = {"mae": (0, 90), "accuracy": (0, 1), "spearman": (-1, 1), "kappa": (-1, 1)}
 ORDER = {"ordinality": (0, 1), "ordinality_corrected": (-1, 1)}
 SEEDS = ("seeds", "lora_seeds")
+PLACE = ("task", "image_encoder", "shots")
+METRICS_WITH_INTERVALS = ("mae", "bin_accuracy")
 
 
 @pytest.fixture(params=TABLES)
@@ -49,10 +52,12 @@ def planned(table: pd.DataFrame) -> list[Experiment]:
 def test_columns_and_their_order(table):
     shots = {"shots"} if table.attrs["name"] == "few_shot" else set()
     order = set(ORDER) if table.attrs["name"] == "rankformer_ablation" else set()
-    assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | order
+    bins = {"bin_accuracy"} if "NumCLIP" in set(table["method"]) else set()
+    assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | order | bins
     first = [name for name in COLUMNS[:9] if name in table.columns]
     assert list(table.columns[: len(first)]) == first
-    assert table.notna().drop(columns=["learning_rate", "steps"]).all(axis=None)
+    partly = [name for name in ("learning_rate", "steps", "bin_accuracy") if name in table]
+    assert table.notna().drop(columns=partly).all(axis=None)
 
 
 def test_description_and_command(table):
@@ -95,16 +100,28 @@ def test_seeds_differ(table):
 
 def test_intervals_contain_the_means(table):
     rows, keys = cells(table), []
-    reference = TABLES[table.attrs["name"]].reference
     for entry in table.attrs["intervals"]:
-        key = tuple(entry[name] for name in ("task", "image_encoder", "shots", "method"))
+        key = tuple(entry[name] for name in (*PLACE, "method"))
         keys.append(key)
-        assert entry["mae"] == pytest.approx(rows[key]["mae"].mean(), abs=2e-6)
-        assert entry["mae_low"] < entry["mae"] < entry["mae_high"]
-        if key[3] == reference:
-            assert "mae_diff" not in entry
-            continue
-        base = rows[*key[:3], reference]["mae"].mean()
-        assert entry["mae_diff"] == pytest.approx(entry["mae"] - base, abs=5e-6)
-        assert entry["mae_diff_low"] < entry["mae_diff"] < entry["mae_diff_high"]
+        for metric in METRICS_WITH_INTERVALS:
+            if metric in entry:
+                assert entry[metric] == pytest.approx(rows[key][metric].mean(), abs=2e-6)
+                assert entry[f"{metric}_low"] < entry[metric] < entry[f"{metric}_high"]
     assert keys == list(rows)
+
+
+def test_differences_of_all_pairs_contain_the_differences_of_means(table):
+    rows, pairs = cells(table), []
+    for entry in table.attrs["differences"]:
+        place, metric = tuple(entry[name] for name in PLACE), entry["metric"]
+        one, other = (rows[*place, entry[name]][metric].mean() for name in ("method", "baseline"))
+        assert entry["difference"] == pytest.approx(one - other, abs=5e-6)
+        assert entry["difference_low"] <= entry["difference"] <= entry["difference_high"]
+        if metric == "mae":
+            pairs.append((*place, entry["baseline"], entry["method"]))
+    expected = [
+        (*one[:-1], one[-1], other[-1])
+        for one, other in combinations(rows, 2)
+        if one[:-1] == other[:-1]
+    ]
+    assert Counter(pairs) == Counter(expected)

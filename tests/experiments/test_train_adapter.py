@@ -81,7 +81,9 @@ def test_evaluate_ranking_equals_naive_loop(task):
 
 
 def check_ranking(task: str, truth: np.ndarray, scores: np.ndarray, scale: LabelScaler) -> None:
-    found = evaluate_ranking(eval_set(task, truth.tolist()), scores, scale)
+    found, arrays = evaluate_ranking(eval_set(task, truth.tolist()), scores, scale)
+    assert arrays["mae"].mean() == pytest.approx(found["mae"], abs=1e-6)
+    assert np.array_equal(arrays["spearman"], [truth, scores])
     expected = naive(load_task(task), truth.tolist(), scores.tolist(), scale)
     assert found == pytest.approx(expected, abs=1e-6)
     assert [*found] == [*expected]
@@ -103,14 +105,14 @@ def test_evaluate_ranking_of_absent_objects_equals_naive_loop():
     ],
 )
 def test_evaluate_ranking_rounds_absent_objects_to_0(values, mae, accuracy):
-    found = evaluate_ranking(eval_set("counting", [0, 0, 0, 2]), np.array(values), IDENTITY)
+    found, _ = evaluate_ranking(eval_set("counting", [0, 0, 0, 2]), np.array(values), IDENTITY)
     assert (found["mae"], found["accuracy"]) == (pytest.approx(mae), accuracy)
 
 
 def test_evaluate_ranking_returns_none_where_undefined():
-    constant = evaluate_ranking(eval_set("dating", [0, 1, 4]), np.array([2.0, 2.0, 2.0]), IDENTITY)
+    constant, _ = evaluate_ranking(eval_set("dating", [0, 1, 4]), np.full(3, 2.0), IDENTITY)
     assert [*constant.values()] == [None, None, 0.5, 1.666667, 0.0]
-    equal = evaluate_ranking(eval_set("dating", [2, 2, 2]), np.array([1.0, 2.0, 3.0]), IDENTITY)
+    equal, _ = evaluate_ranking(eval_set("dating", [2, 2, 2]), np.array([1.0, 2, 3]), IDENTITY)
     assert [equal[name] for name in ("spearman", "pearson", "pairwise")] == [None] * 3
     json.dumps([constant, equal], allow_nan=False)
 
@@ -137,14 +139,17 @@ def test_train_ranking_adapter_uses_config_and_training_data(small, clip):
 
 def test_evaluate_adapter_has_rows_for_all_sets_and_prompts(small, clip):
     adapter, _ = small
-    rows = evaluate_adapter(adapter)
-    sets = [("ageing", "test"), ("counting", "test"), ("counting", "held-out objects"),
-            ("counting", "distractors")]  # fmt: skip
-    keys = [(*key, kind) for key in sets for kind in ("seen", "held_out")]
+    rows, _ = evaluate_adapter(adapter)
+    extra = ("generic", "singular")
+    kinds = {("ageing", "test"): (), ("counting", "test"): (), ("counting", "known objects"): extra,
+             ("counting", "held-out objects"): extra, ("counting", "distractors"): ()}  # fmt: skip
+    keys = [(*key, kind) for key, more in kinds.items() for kind in ("seen", "held_out", *more)]
     keys.append(("counting", "absent objects", "seen"))
     assert [(row["task"], row["split"], row["prompts"]) for row in rows] == keys
     # Recomputed with the first template of each kind.
-    for row in rows[:-1]:
+    for row in rows:
+        if row["prompts"] in extra or row["split"] in ("known objects", "absent objects"):
+            continue
         task, templates = load_task(row["task"]), RANKING_PROMPTS[row["task"]]
         template = (templates.train if row["prompts"] == "seen" else templates.held_out)[0]
         split = "distractors" if row["split"] == "distractors" else "test"
@@ -161,10 +166,10 @@ def test_evaluate_adapter_has_rows_for_all_sets_and_prompts(small, clip):
 
 def test_save_with_card_writes_a_card(small, clip, tmp_path):
     adapter, history = small
-    rows = save_with_card(adapter, history, SHORT, tmp_path / "mine")
+    rows, _ = save_with_card(adapter, history, SHORT, tmp_path / "mine")
     loaded = load_component(tmp_path / "mine", clip)
     card = loaded.card
-    assert card["results"] == rows == evaluate_adapter(adapter)
+    assert card["results"] == rows == evaluate_adapter(adapter)[0]
     assert card["description"].startswith("Ranking-aware adapter for ageing, counting, conditioned")
     assert (card["seed"], card["hyperparameters"]) == (7, asdict(SHORT))
     assert card["num_train_images"] == {"ageing": 30, "counting": 30}
@@ -196,7 +201,7 @@ def test_save_with_card_writes_a_reproducing_command(
     tasks, changes, folder, clip, tmp_path, monkeypatch, small_world
 ):
     """The order of the tasks matters: it changes the random numbers."""
-    monkeypatch.setattr(module, "evaluate_adapter", lambda *_: [])
+    monkeypatch.setattr(module, "evaluate_adapter", lambda *_: ([], []))
     monkeypatch.setattr(module, "training_data", lambda *_: eval_set("dating", [0, 1]).data)
     adapter = module.RankingAdapter(clip, [load_task(task) for task in tasks])
     history = pd.DataFrame()

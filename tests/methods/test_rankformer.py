@@ -56,12 +56,21 @@ def naive_block(block, sequence, mask, pos_embeds):
             scores = [torch.exp(q @ k_j / math.sqrt(len(q))) for k_j in k]
             heads.append(sum(s * v_j for s, v_j in zip(scores, v, strict=True)) / sum(scores))
         attended = attention.out_proj.weight @ torch.cat(heads) + attention.out_proj.bias
-        x = sequence[query] + attended
-        linear_1, _, linear_2 = block.feed_forward
-        hidden = linear_1.weight @ naive_layer_norm(x, block.norms[1]) + linear_1.bias
-        hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
-        outputs[query] = x + linear_2.weight @ hidden + linear_2.bias
+        if block.form == "no_residual":
+            outputs[query] = naive_feed_forward(block, attended)
+            continue
+        scales = block.scales if block.form == "layer_scale" else (1.0, 1.0)
+        x = sequence[query] + scales[0] * attended
+        found = naive_feed_forward(block, naive_layer_norm(x, block.norms[1]))
+        outputs[query] = x + scales[1] * found
     return outputs
+
+
+def naive_feed_forward(block, x):
+    linear_1, _, linear_2 = block.feed_forward
+    hidden = linear_1.weight @ x + linear_1.bias
+    hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
+    return linear_2.weight @ hidden + linear_2.bias
 
 
 def naive_rankformer(rankformer, prompts, mask):
@@ -84,6 +93,8 @@ def naive_rankformer(rankformer, prompts, mask):
             x = [list(row) for row in zip(*columns, strict=True)]
     blended = prompts.clone()
     for m, p in mask.nonzero().tolist():
+        if rankformer.block_form == "normalized":
+            x[m][p] = x[m][p] * math.sqrt(sum(prompts[m, p] ** 2) / sum(x[m][p] ** 2))
         blended[m, p] = (1 - rankformer.alpha) * prompts[m, p] + rankformer.alpha * x[m][p]
     return blended
 
@@ -97,6 +108,27 @@ def test_rankformer_equals_naive_loop(attention_over, rank_pos_embed):
     output, expected = rankformer(prompts, mask), naive_rankformer(rankformer, prompts, mask)
     torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-10)
     assert (output - prompts)[mask].abs().min() > 0
+
+
+@pytest.mark.parametrize("block_form", ["normalized", "layer_scale", "no_residual"])
+@for_each_axis
+@torch.no_grad()
+def test_rankformer_with_other_blocks_equals_naive_loop(attention_over, block_form):
+    rankformer = random_rankformer(attention_over=attention_over, block_form=block_form)
+    rankformer, (prompts, mask) = rankformer.double(), random_prompts(dtype=torch.float64)
+    output, expected = rankformer(prompts, mask), naive_rankformer(rankformer, prompts, mask)
+    torch.testing.assert_close(output, expected, rtol=1e-9, atol=1e-10)
+    assert torch.equal(rankformer(prompts, mask, 0.0), prompts)
+    if block_form == "normalized":
+        norms = [part[mask].norm(dim=-1) for part in (rankformer(prompts, mask, 1.0), prompts)]
+        torch.testing.assert_close(*norms)
+
+
+@pytest.mark.parametrize("block_form", ["pre_norm", "normalized", "layer_scale", "no_residual"])
+def test_gradients_reach_every_parameter_of_a_block(block_form):
+    rankformer, (prompts, mask) = random_rankformer(block_form=block_form), random_prompts()
+    rankformer(prompts, mask).square().sum().backward()
+    assert [name for name, p in rankformer.named_parameters() if p.grad is None] == []
 
 
 @for_each_axis

@@ -16,13 +16,13 @@ from ...losses import TieHandling, dual_loss
 from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import prompt_templates_for
-from ...tasks.templates import placeholder_names
+from ...tasks.templates import fillable_templates, placeholder_names
 from ...utils.validation import check_batch_size, check_choice, check_integers
 from ..base import TrainableModule, eval_mode, seeded
 from ..ood import MahalanobisOOD
 from ..predictor import Paths, as_backbone, as_task
 from .label_scaler import LabelScaler
-from .network import NUM_LAYERS, LearnableTokens, RankingAdapterNetwork
+from .network import NUM_LAYERS, LearnableTokens, PairwiseHead, RankingAdapterNetwork
 
 if TYPE_CHECKING:
     from ...inference import FilePredictions
@@ -39,6 +39,8 @@ class RankingAdapterConfig:
         use_cls_token: whether CLIP's class token is used in addition to the patch tokens.
         learnable_tokens: form of the learned tokens before the text tokens, "vector" or "scalar";
             see :class:`~.network.RankingAdapterNetwork`.
+        pairwise_head: "relational", "ungated", "score_difference" or "none" (regression loss only);
+            see there.
         tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
             "zero" (as in the released code); see :func:`~ordlib.losses.dual_loss`.
         negative_ratio: minimum share, in [0, 1), of a training batch that does not show the object
@@ -48,6 +50,7 @@ class RankingAdapterConfig:
 
     use_cls_token: bool = True
     learnable_tokens: LearnableTokens = "vector"
+    pairwise_head: PairwiseHead = "relational"
     tie_handling: TieHandling = "mask"
     negative_ratio: float = 0.2
     seed: int = 0
@@ -55,6 +58,7 @@ class RankingAdapterConfig:
     def __post_init__(self) -> None:
         check_integers(self)
         check_choice("learnable_tokens", self.learnable_tokens, get_args(LearnableTokens))
+        check_choice("pairwise_head", self.pairwise_head, get_args(PairwiseHead))
         check_choice("tie_handling", self.tie_handling, get_args(TieHandling))
         if not 0 <= self.negative_ratio < 1:
             raise ValueError(f"negative_ratio = {self.negative_ratio!r}: must be from 0 to below 1")
@@ -123,6 +127,7 @@ class RankingAdapter(TrainableModule):
                 clip.text_width,
                 num_layers=1 if depth < MIN_LAYERS_FOR_FULL_ADAPTER else NUM_LAYERS,
                 learnable_tokens=self.options.learnable_tokens,
+                pairwise_head=self.options.pairwise_head,
             )
             self.net.init_from_clip_projection(clip.model.text_projection.weight.float())
         self._register_trainable()
@@ -176,7 +181,9 @@ class RankingAdapter(TrainableModule):
             tokens: ``(B, P, D)``, from :meth:`encode`.
             targets: ``(B,)`` standardized labels.
         """
-        scores, logits = self.net.scores(tokens).float(), self.net.pair_logits(tokens).float()
+        scores, logits = self.net.scores(tokens).float(), None
+        if self.options.pairwise_head != "none":
+            logits = self.net.pair_logits(tokens).float()
         return dual_loss(scores, logits, targets, tie_handling=self.options.tie_handling)
 
     def prompts(self, data: ImageData, template: str | None = None) -> list[str]:
@@ -342,8 +349,3 @@ def broadcast_prompts(prompts: str | Sequence[str], count: int) -> list[str]:
     if (n := len(prompts)) != count:
         raise ValueError(f"{n} prompts for {count} images: pass one string or a list of {count}")
     return prompts
-
-
-def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Return the templates whose placeholders are all names of columns."""
-    return [t for t in templates if placeholder_names(t).issubset(columns)]

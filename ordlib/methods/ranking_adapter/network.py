@@ -10,6 +10,7 @@ from ...utils.validation import check_choice
 from .rank_attention import rank_attention
 
 LearnableTokens = Literal["vector", "scalar"]
+PairwiseHead = Literal["relational", "ungated", "score_difference", "none"]
 MAX_HEADS = 8
 NUM_LAYERS = 2
 NUM_RELATIONAL_TOKENS = 16
@@ -30,10 +31,14 @@ class RankingAdapterNetwork(nn.Module):
         learnable_tokens: form of the 32 learned tokens before the text tokens: "vector", of width
             d, or "scalar" (as in the released code: one value repeated over the width, which layer
             norm removes, so it has no effect).
+        pairwise_head: logits that image i ranks above image j: "relational", from relational tokens
+            that attend to both images with one softmax; "ungated", the same with a softmax per
+            image; "score_difference", the difference of the two scores, as in RankNet; "none".
 
     References:
         Yu et al. (2025), Ranking-aware adapter, arXiv:2412.06760, and the released code. Vectors as
         learnable tokens, initialization from CLIP and the factorized rank attention are ours.
+        Burges et al. (2005), Learning to rank using gradient descent: "score_difference".
 
     Example:
         >>> net = RankingAdapterNetwork(width=16, text_width=12)
@@ -49,9 +54,11 @@ class RankingAdapterNetwork(nn.Module):
         *,
         num_layers: int = NUM_LAYERS,
         learnable_tokens: LearnableTokens = "vector",
+        pairwise_head: PairwiseHead = "relational",
     ) -> None:
         super().__init__()
         check_choice("learnable_tokens", learnable_tokens, get_args(LearnableTokens))
+        check_choice("pairwise_head", pairwise_head, get_args(PairwiseHead))
         num_heads = max(n for n in range(1, MAX_HEADS + 1) if width % n == 0)
         token_width = width if learnable_tokens == "vector" else 1
         tokens = INIT_STD * torch.randn(NUM_LEARNABLE_TOKENS, token_width)
@@ -64,7 +71,9 @@ class RankingAdapterNetwork(nn.Module):
         self.encoder = nn.ModuleList(encoder_layer(batch_first=True) for _ in range(num_layers))
         self.score_norm = nn.LayerNorm(width)
         self.score_head = _mlp_head(width, 2)
-        self.pairwise_head = _PairwiseRankHead(width, num_heads)
+        self.pairwise_head = None
+        if pairwise_head in ("relational", "ungated"):
+            self.pairwise_head = _PairwiseRankHead(width, num_heads, pairwise_head == "relational")
 
     def forward(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:
         """Condition ``(N, P, d)`` image tokens on the ``(T, text_width)`` tokens of one prompt.
@@ -104,7 +113,10 @@ class RankingAdapterNetwork(nn.Module):
 
     def pair_logits(self, tokens: Tensor) -> Tensor:
         """Return ``(N, N)`` logits that image i ranks above image j; used in training only."""
-        return self.pairwise_head(tokens)
+        if self.pairwise_head is not None:
+            return self.pairwise_head(tokens)
+        scores = self.scores(tokens)
+        return scores[:, None] - scores
 
 
 class _CrossModalBlock(nn.Module):
@@ -129,9 +141,9 @@ class _CrossModalBlock(nn.Module):
 class _PairwiseRankHead(nn.Module):
     """Pairwise ranking head: rank attention with learned relational tokens, then an MLP."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, gated: bool) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.gated = num_heads, gated
         self.relational_tokens = nn.Parameter(INIT_STD * torch.randn(NUM_RELATIONAL_TOKENS, width))
         self.query_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.key_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
@@ -141,7 +153,8 @@ class _PairwiseRankHead(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         queries = self.query_proj(self.relational_tokens).unflatten(-1, (self.num_heads, -1))
         keys = self.key_proj(tokens).unflatten(-1, (self.num_heads, -1))  # (N, P, H, C)
-        differences = rank_attention(queries, keys).flatten(-2)  # (N, N, d), summed over R tokens
+        differences = rank_attention(queries, keys, gated=self.gated)  # summed over R tokens
+        differences = differences.flatten(-2)  # (N, N, d)
         # The released code projects each of the R tokens, then sums: its sum has R biases.
         projected = self.out_proj(differences) + (NUM_RELATIONAL_TOKENS - 1) * self.out_proj.bias
         return self.head(projected).squeeze(-1)

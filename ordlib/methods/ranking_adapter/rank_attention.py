@@ -39,13 +39,14 @@ def pairwise_rank_attention(queries: Tensor, tokens: Tensor) -> Tensor:
     return value_i - value_j
 
 
-def rank_attention(queries: Tensor, tokens: Tensor) -> Tensor:
+def rank_attention(queries: Tensor, tokens: Tensor, *, gated: bool = True) -> Tensor:
     """Rank attention over all pairs of images, exact, in O(N R P + N^2 R) time and memory.
 
     Arguments and result are those of :func:`pairwise_rank_attention`. Per image and relational
     token, the logsumexp of the attention scores and the softmax-weighted mean of the image tokens
     suffice: in a pair, the sigmoid of the difference of the two logsumexps weights the mean of the
-    first image. The factorization is ours. Derived in notebook 04.
+    first image. The factorization is ours. Derived in notebook 04. ``gated=False`` fixes these
+    weights at 1: a softmax per image, and the plain difference of the two means.
 
     Example:
         >>> queries, tokens = torch.randn(3, 2, 4), torch.randn(5, 7, 2, 4)
@@ -54,6 +55,9 @@ def rank_attention(queries: Tensor, tokens: Tensor) -> Tensor:
         True
     """
     logsumexp, means = _per_image_statistics(queries, tokens)
+    if not gated:
+        summed = means.sum(2)  # (N, H, C)
+        return summed[:, None] - summed
     # exp(a) / (exp(a) + exp(b)) would overflow for large scores; sigmoid(a - b) does not.
     gate = (logsumexp[:, None] - logsumexp).sigmoid().to(means.dtype)  # (N, N, H, R)
     value_i = torch.einsum("ijhr,ihrc->ijhc", gate, means)

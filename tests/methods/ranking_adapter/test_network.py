@@ -39,7 +39,11 @@ def test_pair_logits_equal_reference_attention(net, patches, text, monkeypatch):
     values = [pairwise_rank_attention(query[None], keys).flatten(-2) for query in queries]
     expected = head.head(sum(head.out_proj(value) for value in values)).squeeze(-1)
     assert torch.allclose(logits, expected, atol=1e-4)
-    monkeypatch.setattr(network, "rank_attention", pairwise_rank_attention)
+
+    def reference(queries, tokens, gated):
+        return pairwise_rank_attention(queries, tokens)
+
+    monkeypatch.setattr(network, "rank_attention", reference)
     assert torch.allclose(logits, net.pair_logits(tokens), atol=1e-4)
 
 
@@ -78,3 +82,38 @@ def test_init_from_clip_projection_keeps_inner_products(text):
         scores = (a @ query_weight.T) @ (b @ key_weight.T).T
         expected = network.INIT_GAIN**2 * a @ b.T
         torch.testing.assert_close(scores, expected, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_pair_logits_of_the_other_heads(patches, text):
+    nets = {name: make_net(pairwise_head=name).eval() for name in ("ungated", "score_difference")}
+    tokens = nets["ungated"](patches, text)
+    scores = nets["score_difference"].scores(tokens)
+    logits = nets["score_difference"].pair_logits(tokens)
+    for i in range(len(patches)):
+        for j in range(len(patches)):
+            assert torch.allclose(logits[i, j], scores[i] - scores[j], atol=1e-6)
+    head = nets["ungated"].pairwise_head
+    queries = head.query_proj(head.relational_tokens).unflatten(-1, (head.num_heads, -1))
+    keys = head.key_proj(tokens).unflatten(-1, (head.num_heads, -1))
+    scale = keys.shape[-1] ** 0.5
+    means = [  # ordinary attention over each image alone, (H, C), summed over the queries
+        sum(
+            torch.stack([(k[:, h] @ q[h] / scale).softmax(0) @ k[:, h] for h in range(len(q))])
+            for q in queries
+        )
+        for k in keys
+    ]
+    pair = (means[0] - means[3]).flatten()
+    projected = head.out_proj(pair) + (len(queries) - 1) * head.out_proj.bias
+    expected = head.head(projected).squeeze(-1)
+    assert torch.allclose(nets["ungated"].pair_logits(tokens)[0, 3], expected, atol=1e-4)
+
+
+def test_networks_without_relational_head_share_all_other_weights():
+    default, single = make_net(), make_net(pairwise_head="none")
+    state = {k: v for k, v in default.state_dict().items() if not k.startswith("pairwise_head.")}
+    assert state.keys() == single.state_dict().keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in single.state_dict().items())
+    with pytest.raises(ValueError, match="pairwise_head = 'cosine': must be one of relational"):
+        make_net(pairwise_head="cosine")
