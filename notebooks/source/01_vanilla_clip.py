@@ -284,10 +284,7 @@ fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 for ax, (kind, (features, labels)) in zip(axes, vocabulary.items()):
     ordinality = metrics.ordinality_score(features)
     plots.similarity_heatmap(features, labels, ax=ax)
-    score = (
-        f"ordinality {ordinality.raw:.2f}, corrected {ordinality.chance_corrected:+.2f}"
-    )
-    ax.set_title(f"{kind}\n{score}")
+    ax.set_title(f"{kind}\nordinality {ordinality.chance_corrected:+.2f}")
     results[f"similarity.{kind}"] = (features @ features.T).min().item()
     results[f"ordinality.{kind}"] = ordinality.chance_corrected
 fig.tight_layout()
@@ -298,11 +295,17 @@ fig.tight_layout()
 # 0.998<!--=similarity.numerals--> and 1, on the right between
 # 0.59<!--=similarity.phrases--> and 1.*
 #
-# The **ordinality score** (OrdinalCLIP) walks up from each rank and counts the steps on
-# which the similarity to it falls. The first step always falls, so chance is 0.55 for twenty
-# ranks and 0.70 for five; *corrected*, chance is 0, a line scores 1 in either direction
-# (though 1 alone does not prove a line), and below 0 is worse than chance. Five points on an arc, in order, with two neighbours swapped, and well
-# shuffled:
+# The **ordinality score** (OrdinalCLIP) walks up from each rank and counts the steps on which
+# the similarity to that rank falls. With $S_{ij}$ the cosine of the text features of ranks $i$
+# and $j$, out of $M$,
+#
+# $$O = \frac{2}{M(M-1)} \sum_{i=1}^{M-1} \sum_{j=i}^{M-1} [\,S_{ij} > S_{i,j+1}\,], \qquad
+#   O_\text{corrected} = \frac{O - c}{1 - c}, \qquad c = \frac12 + \frac1M.$$
+#
+# The first step, from a rank to itself, always falls, so chance $c$ is 0.55 for twenty ranks and
+# 0.70 for five. We correct for it and call the result *ordinality*: chance is 0, ranks on a line
+# score 1 in either direction (though 1 alone does not prove a line), and below 0 is worse than
+# chance. Five points on an arc, in order, with two neighbours swapped, and well shuffled:
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -310,11 +313,11 @@ angle = np.linspace(0, 1.5, 5)
 arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 for order in ([0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [2, 0, 4, 1, 3]):
     score = metrics.ordinality_score(arc[order])
-    print(f"{order}: raw {score.raw:.2f}, corrected {score.chance_corrected:+.2f}")
+    print(f"{order}: O {score.raw:.2f}, ordinality {score.chance_corrected:+.2f}")
 
 # %% [markdown]
 # **What you should see.** To this text tower twenty numerals are nearly one word, and in no
-# order (corrected -0.10<!--=ordinality.numerals-->); five phrases stand in a line
+# order (ordinality -0.10<!--=ordinality.numerals-->); five phrases stand in a line
 # (1.00<!--=ordinality.phrases-->).
 #
 # **If you see something else.** *A raw score of 0.6 looks like order*: with twenty ranks it
@@ -426,17 +429,18 @@ for task in tasks:
     likely = metrics.compute_metrics(ranks, val[task].values, argmax)
     order = metrics.ordinality_score(zero_shots[task].text_features())
     expectation = evaluations[task, "zero-shot"].metrics["mae"]
-    both[task] = [expectation, likely["mae"], likely["accuracy"], *order]
+    likeliest = likely["mae"], likely["accuracy"]
+    both[task] = [expectation, *likeliest, order.chance_corrected]
     results[f"{task}.likeliest.mae"] = likely["mae"]
     results[f"{task}.ordinality"] = order.chance_corrected
-names = ["MAE, expectation", "MAE, likeliest", "exact", "ordinality", "corrected"]
+names = ["MAE, expectation", "MAE, likeliest", "exact", "ordinality"]
 pd.DataFrame(both, index=names).T.round(2)
 
 # %% [markdown]
 # **What you should see.** The likeliest rank has the larger error everywhere, in counting
 # 5.7<!--=counting.likeliest.mae--> objects: a guess far out costs more than one in the middle.
 # And the words of quality, which captions do use, stand in order
-# (1.00<!--=quality.ordinality--> corrected), while the numerals, averaged over all nouns, the
+# (1.00<!--=quality.ordinality-->), while the numerals, averaged over all nouns, the
 # decades and the ages, which stand in captions only about other things, stand in none
 # (-0.18<!--=counting.ordinality-->, -0.33<!--=dating.ordinality--> and
 # 0.04<!--=ageing.ordinality-->).
@@ -583,7 +587,7 @@ expected, blue = (
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 star_texts = twin_zero_shot.text_features(object="stars")
 plots.similarity_heatmap(star_texts, counting.rank_names, ax=axes[0])
-axes[0].set_title(f"its numerals\nordinality, corrected {ordinality:+.2f}")
+axes[0].set_title(f"its numerals\nordinality {ordinality:+.2f}")
 plots.predicted_against_true(data.values, expected, counting, blue, ax=axes[1])
 axes[1].set_title(f"its expectation\nMAE {twin_evaluation.metrics['mae']:.2f} objects")
 fig.tight_layout()

@@ -49,7 +49,7 @@ from ordlib import load_clip, load_component, load_data, load_results, load_task
 from ordlib import losses, metrics
 from ordlib.course import plots, widgets
 from ordlib.course.checks import numclip as check
-from ordlib.experiments.results import format_ci
+from ordlib.experiments.results import format_ci, paired_differences
 from ordlib.methods.prompt_learner import interpolation_weights
 
 notebook.setup(seed, budget)
@@ -121,13 +121,16 @@ print(
 # 3. **+ regressor**: a second small network looks at the five logits and moves each bin's
 #    middle before they are averaged. With it a new term joins the loss, the absolute error:
 #    this step changes two things.
-# 4. **+ ranking**: the cross-entropy gives way to one that knows the order of the bins, and
-#    the words of a bin learn to find its pictures (`kl` in the code: compared below).
+# 4. **+ ranking**: a loss that knows the order of the bins replaces the cross-entropy, and
+#    a second, text-to-image term trains each bin's prompt to retrieve its own images
+#    (`text_to_image_loss`: compared below).
 #
-# Whose is what: bins, words and the idea of the ranking loss are the paper's. Adapter, the
-# regressor's sizes and "words find pictures" we read in the authors' released code, which
-# also tunes the whole picture tower. The frozen tower, and the bounded divisor and the line
-# from 0 to 1 (both below), are ours.
+# What comes from where: the bins, their phrases and the idea of the ranking loss are the
+# paper's. The adapter, the regressor's sizes and the text-to-image term are in the authors'
+# released code, which also tunes the whole image encoder. The frozen image encoder, the lower
+# bound of the regressor's divisor and the values scaled to 0 to 1 (both below) are ours. We
+# have not read the paper's full text: its formulas are quoted from YearCLIP (2025), a later
+# paper that restates the method.
 #
 # **Before you run the next cell:** which step will gain most?
 
@@ -177,26 +180,30 @@ fig.tight_layout()
 # mean anything. The ablation below has ten seeds.
 #
 # **If you see something else.** *The error does not fall*: is your `backbone`
-# trained at all? *It falls and rises again*: that is overfitting; `fit` put back the best epoch.
+# trained at all? *It falls and rises again*: that is overfitting; `fit` has restored the best
+# epoch.
 #
 # ## The regressor by hand
 #
-# With $p$ the probabilities of the bins, $b_i$ the anchor of bin $i$ and $\delta_i$ what the
-# small network says of it, between -1 and 1,
+# Let $s$ be the $d$ logits of an image, $p = \mathrm{softmax}(s)$ the probabilities of the
+# bins, and $b_i$ the anchor of bin $i$, on a scale on which the lowest rank is 0 and the highest
+# 1. A small network predicts a relative shift of each anchor from the logits, and the value is
+# the mean of the shifted anchors:
 #
-# $$\hat y = \sum_i p_i \, \frac{b_i}{1 + \delta_i}.$$
+# $$\delta = \tanh\big(W_2 \, \mathrm{ReLU}(W_1 s + c_1) + c_2\big) \in (-1, 1)^d, \qquad
+#   \hat y = \sum_i p_i \, \frac{b_i}{1 + \delta_i}.$$
 #
-# In the released code $b_i$ is the bin's *lower edge*; YearCLIP (2025), a later paper that
-# restates the method, says *middle*. Ours is the middle unless you say `bin_anchor="edge"`. And
-# nothing keeps $1 + \delta$ away from zero, so ours stays between one half and two. The line
-# runs from 0, the lowest rank, to 1, the highest:
+# In the released code $b_i$ is the bin's *lower edge*; YearCLIP says *middle*. Ours is the
+# middle unless you say `bin_anchor="edge"`. Nothing keeps $1 + \delta$, which lies between 0
+# and 2, away from 0, so ours is at least one half. (The bound has a price: where it holds, no
+# gradient reaches $\delta$.)
 
 # %%
 # NBVAL_CHECK_OUTPUT
 p, b = torch.tensor([0.1, 0.6, 0.3]), torch.tensor([0.2, 0.5, 0.8])
 for moved in ([0.0, 0.0, 0.0], [0.0, 0.25, 0.0], [0.0, -0.99, 0.0]):
     delta = torch.tensor(moved)
-    free, ours = (p * b / (1 + delta)).sum(), (p * b / (1 + delta).clamp(0.5, 2)).sum()
+    free, ours = (p * b / (1 + delta)).sum(), (p * b / (1 + delta).clamp(min=0.5)).sum()
     print(f"delta of the middle bin {moved[1]:+.2f}: free {free:6.2f}, ours {ours:.2f}")
 
 # %% [markdown]
@@ -204,8 +211,9 @@ for moved in ([0.0, 0.0, 0.0], [0.0, 0.25, 0.0], [0.0, -0.99, 0.0]):
 #
 # To cross-entropy all mistakes are alike: "a crowd" for two objects costs as much as "a few".
 # NumCLIP's *fine-grained cross-modal ranking-based contrastive* loss, FCRC, weighs the wrong
-# bins by their distance. With $d$ bins, and $s_j$ the *logit* of bin $j$ (CLIP's factor, about
-# 100, times a cosine), for a picture of bin $c$ bin $j$ weighs, as released,
+# bins by their distance. With $d$ bins, and $s_j$ the *logit* of bin $j$ (the cosine times
+# CLIP's logit scale: 40 for pico-clip, 100 for OpenAI's models), for a picture of bin $c$ bin
+# $j$ weighs, as released,
 #
 # $$\lambda_{cj} = (d - 1)\,\frac{|c - j|}{\sum_k |c - k|} \quad (j \neq c), \qquad
 # \lambda_{cc} = 1.$$
@@ -225,11 +233,15 @@ _ = plots.fcrc_weight_heatmap(weights, counting.bin_phrases)
 # But what do they multiply? Here two sources disagree.
 #
 # * The **paper form**, as YearCLIP writes it out, weighs a wrong bin's *term in the
-#   denominator*: $-\log\frac{e^{s_c}}{e^{s_c} + \sum_{j \ne c} \lambda_{cj} e^{s_j}}$. (The
-#   restatement lets a row of weights sum to one; ours sums to $d - 1$ unless told otherwise,
-#   so that the wrong bins keep their total weight.)
+#   denominator*: $-\log\frac{e^{s_c}}{e^{s_c} + \sum_{j \ne c} \lambda_{cj} e^{s_j}}$. (In the
+#   restatement the weights of an image sum to one. Ours sum to $d - 1$ unless told otherwise,
+#   so that the wrong bins together count as much as in cross-entropy.)
 # * The **released form**, read in the authors' code, multiplies the *logit*:
 #   $-\log\frac{e^{s_c}}{\sum_{j} e^{\lambda_{cj} s_j}}$.
+#
+# Which logits does a model have? With OpenAI's scale of 100 an image that has a cosine of .26
+# with its own bin and a little less with the others has logits such as 26, 25, 24, 23, 22, all
+# large, positive and close. Our model has a scale of 40, was trained, and is more decided.
 #
 # **Before you run the next cell:** the logits are 26, 25, 24, 23, 22, the right bin is the
 # first, and it is ahead. Which form will be small, which large?
@@ -256,57 +268,76 @@ pd.DataFrame(table, index=["26 25 24 23 22", "10 6 2 -2 -6"]).T.round(4)
 # 0.452. Paper, mean one: the same with weights .4, .8, 1.2, 1.6 before the four powers, 0.296;
 # sum to one: a quarter of these weights, 0.083.
 # Released: the far bin's logit becomes $1.6 \cdot 22 = 35.2$, the right one stays at 26, and
-# the loss is 9.2: the picture is told that it is quite wrong. In the second
+# the loss is 9.2: the model is penalised heavily although its answer is right. In the second
 # column the released form lets the neighbour off: its weight of .4 makes 2.4 of its 6, and it
-# was the only near rival. The last two logits are negative, so their weights push them further *down*:
-# the further a bin, the less it is felt, the reverse of what was meant.
+# was the only near rival. The last two logits are negative, so their weights push them further
+# *down*: the further a bin, the less it counts, the reverse of what was meant.
 #
-# What a model feels is the gradient:
-
-# %%
-fig, axes = plt.subplots(1, 2, figsize=(11, 3.8))
-titles = ("26, 25, 24, 23, 22", "10, 6, 2, -2, -6")
-for ax, logits, title in zip(axes, (ahead, mixed), titles):
-    gradients = {}
-    for name, form in forms.items():
-        leaf = logits.clone().requires_grad_()
-        losses.fcrc(leaf, own_bin, **form).backward()
-        gradients[name] = leaf.grad[0].numpy()
-    bars = pd.DataFrame(gradients, index=counting.bin_phrases)
-    bars.plot.bar(ax=ax, rot=15, legend=ax is axes[0])
-    ax.set(title=f"logits {title}", ylabel="gradient")
-fig.tight_layout()
-
-# %% [markdown]
-# *Figure 3. The gradient of the loss with respect to the five logits; the first bin is the
-# right one. Where logits are positive the released form sees almost only the furthest bin.*
+# Now the logits of the model that was trained above, of a typical image of the first bin:
 
 # %%
 trained = models["+ ranking"]
 with torch.no_grad():
-    logits = trained.logits(trained.extract_features(val))
+    logits = trained.logits(trained.extract_features(val)).cpu()
 negative = (logits < 0).float().mean().item()
-results["negative"] = negative
-print(f"of our trained model's logits {negative:.0%} are negative")
+results["scale"], results["negative"] = clip.logit_scale.item(), negative
+first_bin = logits[true_bin == 0]
+ours = first_bin[first_bin[:, 0].argsort()[len(first_bin) // 2]][None]
+print("logit scale", round(clip.logit_scale.item(), 1))
+print("logits", *ours[0].round(decimals=1).tolist(), f"({negative:.0%} of all negative)")
+weights_of_first = losses.ranking_weights(own_bin, 5)
+share = (weights_of_first * logits).softmax(1)[true_bin == 0, -1].median().item()
+results["share"] = share
+print(f"released form: median share of the furthest bin in the softmax {share:.0e}")
+for name, form in forms.items():
+    results[f"ours.{name}"] = losses.fcrc(ours, own_bin, **form).item()
+    print(f"{name:18s}{results[f'ours.{name}']:7.3f}")
+
+# %% [markdown]
+# What a model learns from is the gradient:
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(11, 3.8), sharey=True)
+titles = {"logit scale 100: 26, 25, 24, 23, 22": ahead, "logits of our trained model": ours}
+for ax, (title, case) in zip(axes, titles.items()):
+    gradients = {}
+    for name, form in forms.items():
+        leaf = case.clone().requires_grad_()
+        losses.fcrc(leaf, own_bin, **form).backward()
+        gradients[name] = (leaf.grad[0] / leaf.grad[0, 0].abs()).numpy()
+    bars = pd.DataFrame(gradients, index=counting.bin_phrases)
+    colors = [plots.PALETTE[name] for name in ("grey", "sky", "blue", "red")]
+    bars.plot.bar(ax=ax, rot=15, legend=ax is axes[0], color=colors)
+    ax.set(title=title, ylabel="gradient, relative to the right bin's")
+fig.tight_layout()
+
+# %% [markdown]
+# *Figure 3. The gradient of the loss with respect to the five logits, divided by its size at the
+# right bin, the first. Left, where logits are large, positive and close, the released form pushes
+# down the furthest bin alone. Right, in our model, the four forms push down the same neighbour,
+# and differ in what they do to the rest.*
+
+# %%
 for size in (32, 512):
     some = torch.as_tensor(counting.bin_index(train.values[:size]))
     distance = (some[:, None] - torch.arange(5)).abs().float()
     weights = 4 * distance / distance.sum(0)
     mean = weights[distance > 0].mean()
-    print(f"batch of {size}: the words' weights average {mean:.3f}")
+    print(f"batch of {size}: the weights of the text-to-image term average {mean:.3f}")
 
 # %% [markdown]
-# Whether a model's logits are positive or negative is an accident of its geometry: of ours,
-# trained with the paper form, 7 %<!--=negative--> of the logits are negative. How can a loss
-# as odd as the released one do no harm (Table 1, below)? Perhaps because the regressor reads
-# all five logits and can make good what the loss bends; we did not test that.
+# These lines concern the second, **text-to-image** term. The released code has it, and according
+# to one author the published numbers depend on it (users' re-runs of the release on MORPH II:
+# 2.097 with it, 2.122 without); the restatement does not mention it. For each bin it compares a
+# softmax over the *images* of the batch with the target $\mathrm{softmax}(10 \cdot [\text{image is
+# in the bin}])$. Its weights are the same distances, now divided by their sum over the batch
+# (`sum(0)`) and multiplied by $d - 1 = 4$. They shrink as the batch grows, so the term depends
+# on the batch size. The whole loss of NumCLIP is the sum, each with weight 1, of FCRC, this
+# term, and the absolute error of $\hat y$ on the scale from 0 to 1.
 #
-# The last two lines are of the other
-# direction, which the paper does not mention, which the code has, and which, an author says,
-# the published numbers need (users' re-runs of the release on MORPH II: 2.097 with it,
-# 2.122 without): each bin's words find their pictures in the batch. Its weights
-# are the same distances, now divided by their sum over the batch (`sum(0)`) and multiplied by
-# $d - 1 = 4$. They shrink as the batch grows, so the term depends on the batch size.
+# Whether a model's logits are positive or negative is an accident of its geometry: in our model,
+# trained with the paper form, 7 %<!--=negative--> of the logits are negative. Does a loss as odd
+# as the released one do harm? Table 1 will say.
 #
 # ## Two ways to learn prompts: CoOp and OrdinalCLIP
 #

@@ -63,9 +63,16 @@ results = notebook.ResultsLog("03_rankformer")
 # counts, and look at the prompts themselves. After all the text tower should know one thing
 # without any picture: that *two* stands between *one* and *three*.
 #
-# The **ordinality score** measures it: of all steps away from a rank, the share that lower
-# the similarity. Chance depends on the number of ranks, so we also give it *corrected*: 0 at
-# chance, 1 where every step away lowers it.
+# The **ordinality score** of notebook 01 measures it. With $S_{ij}$ the cosine of the text
+# features of ranks $i$ and $j$, it counts the upward steps away from each rank that lower the
+# similarity,
+#
+# $$O = \frac{2}{M(M-1)} \sum_{i=1}^{M-1} \sum_{j=i}^{M-1} [\,S_{ij} > S_{i,j+1}\,], \qquad
+#   O_\text{corrected} = \frac{O - c}{1 - c}, \qquad c = \frac12 + \frac1M.$$
+#
+# Chance $c$ depends on the number of ranks $M$ (the first step, from a rank to itself, always
+# lowers it), so the *corrected* score is 0 at chance and 1 where every step lowers the
+# similarity. All figures and tables show the corrected score, as *ordinality*.
 #
 # Two methods that you know learn their prompts. *CoOp* tunes each rank's words on their own.
 # *OrdinalCLIP* tunes three base ranks and puts all others between them.
@@ -93,11 +100,7 @@ def record(name, model):
         texts[name] = model.text_features().cpu()
     order = metrics.ordinality_score(texts[name])
     error = metrics.mae(y_true, model.predict(val).value)
-    rows[name] = {
-        "ordinality": order.raw,
-        "corrected": order.chance_corrected,
-        "MAE": error,
-    }
+    rows[name] = {"ordinality": order.chance_corrected, "MAE": error}
     for key, value in rows[name].items():
         results[f"{name}.{key}"] = value
 
@@ -112,9 +115,9 @@ pd.DataFrame(rows).T.round(3)
 
 # %% [markdown]
 # **What you should see.** As CLIP comes, the numerals are in hardly better order than chance
-# (0.03<!--=as it comes.corrected-->, corrected). CoOp was never told of an order, and yet training
-# puts its words in some: 0.66<!--=CoOp.corrected-->; it can only have come from the pictures.
-# OrdinalCLIP's words are in order throughout, 1.00<!--=OrdinalCLIP.corrected-->: the order is
+# (ordinality 0.03<!--=as it comes.ordinality-->). CoOp was never told of an order, and yet training
+# puts its words in some: 0.66<!--=CoOp.ordinality-->; it can only have come from the pictures.
+# OrdinalCLIP's words are in order throughout, 1.00<!--=OrdinalCLIP.ordinality-->: the order is
 # built into its embeddings, and the text tower keeps it. Its error is lower, too,
 # 1.57<!--=OrdinalCLIP.MAE--> against 1.64<!--=CoOp.MAE--> objects; on one seed and 400 pictures
 # that proves little.
@@ -126,16 +129,19 @@ pd.DataFrame(rows).T.round(3)
 # its twenty prompts share only their context. Between the two there should be a third way: let
 # the prompts *look at each other*, and learn how much to take.
 #
-# That is **RankFormer**, from *L2RCLIP* (Wang and others, NeurIPS 2023). One thing you
-# should know first: it was never released. The authors published their losses and data lists,
-# but neither RankFormer nor the model nor its settings. What follows is our reading; as far as
-# we know it is the first open RankFormer that runs. So that you can tell what is whose:
+# That is **RankFormer**, from *L2RCLIP* (Wang and others, NeurIPS 2023). Two things you should
+# know first. The authors published their losses and data lists, but neither RankFormer nor the
+# model nor its settings. And we had the paper's abstract, not its full text: what follows is a
+# reading of that abstract. Another reading is public, an independent implementation
+# ([sunnylei928/L2RCLIP](https://github.com/sunnylei928/L2RCLIP)), and differs from ours in three
+# places; the tables below have a row for its RankFormer. To keep the sources apart:
 #
-# | whose | what |
+# | source | what comes from there |
 # |---|---|
 # | the paper's abstract | attention at the level of tokens, in the space of word embeddings; a residual-style blend; that there is a cross-modal ordinal pairwise loss, from a bound of cross-entropy |
-# | the released losses | tightness, diversity and their weights; a second form that pairs the samples of a batch (`losses.batch_ordinal_pairwise`; not used below); contrast both ways; two stages |
-# | our reading | what attends to what; the block; positional embedding of the ranks; alpha's start; prompts; features of length 1 before distances are taken; how the terms are weighed; learning rates; the mean over ranks as the answer; LoRA and the adapter |
+# | the authors' released losses | tightness, diversity and their weights; a second form that pairs the samples of a batch (`losses.batch_ordinal_pairwise`; not used below); a contrastive loss in both directions; two stages |
+# | the independent implementation | attention within each prompt, over its tokens (ours: over ranks); F is a feed-forward network of what attention found, without residual connections (ours: a transformer block with them); diversity with the opposite sign (see below). The start of $\alpha$, 0.01, is the same |
+# | our reading | attention over ranks; the block; positional embeddings of the ranks; prompts; features of length 1 before distances are taken; the weights of the terms; learning rates; the mean over ranks as the prediction; LoRA and the adapter |
 #
 # ## What RankFormer does
 #
@@ -143,9 +149,14 @@ pd.DataFrame(rows).T.round(3)
 #
 # $$R' = (1 - \alpha)\,R + \alpha\,F(R)$$
 #
-# $F$ is a transformer block: attention, then a small network, each of which adds what it finds
-# to what it was given. $\alpha$ is one number, learned, kept between 0 and 1, and small at the
-# start (0.01).
+# $F$ is a pre-norm transformer block, attention and then a feed-forward network of two layers,
+# each with a residual connection:
+#
+# $$X = R + \mathrm{Attention}(\mathrm{LN}(R)), \qquad
+#   F(R) = X + W_2\,\mathrm{GELU}(W_1 \mathrm{LN}(X)).$$
+#
+# $\alpha$ is one number, learned, set back to 0 or 1 if a step leaves that range, and small at
+# the start (0.01).
 #
 # Which way does attention look? Inside each prompt, over its *tokens*, no rank would ever learn of
 # another. So ours looks over **ranks**: at each position the twenty prompts attend to each
@@ -242,8 +253,9 @@ print(
 #
 # ### One sign
 #
-# Diversity is *minus* a distance. There is a port of this loss on GitHub that has a plus there.
-# Let words and pictures move by this loss alone, with the right sign and with the wrong one.
+# Diversity is *minus* a distance. The independent implementation named above has a plus there
+# (as of the version we read, and without tightness). Let words and pictures move by our loss
+# alone, with the right sign and with the opposite one.
 #
 # **Before you run the next cell:** what will the wrong sign end in?
 
@@ -349,7 +361,7 @@ fig.tight_layout()
 # the axes and the colour bars. All three methods draw the small numbers out into a curve and
 # crowd the large ones at its end, perhaps because their pictures are hardest to tell apart.
 #
-# L2RCLIP reaches 0.91<!--=L2RCLIP.corrected-->, CoOp 0.66<!--=CoOp.corrected-->. *Do not believe
+# L2RCLIP's order reaches 0.91<!--=L2RCLIP.ordinality-->, CoOp's 0.66<!--=CoOp.ordinality-->. *Do not believe
 # it.* This is one run. With another number of threads, and nothing else changed, additions are
 # rounded in another order, and for us the same seed then came out *below* CoOp, with the same
 # error. Yours may, too. Table 2 below has ten seeds. The errors,
@@ -375,7 +387,8 @@ with torch.no_grad():
     transformed = ordered.rankformer.transform(embeddings, mask)
 results["without.corrected"] = metrics.ordinality_score(without_former).chance_corrected
 lengths = [part[mask].norm(dim=-1).mean().item() for part in (embeddings, transformed)]
-results["longer"] = results["alpha"] * lengths[1] / lengths[0]
+results["ratio"] = lengths[1] / lengths[0]
+results["longer"] = results["alpha"] * results["ratio"]
 print(f"mean length of words {lengths[0]:.2f}, of F's results {lengths[1]:.1f}")
 _ = widgets.blend_figure(ordered)
 
@@ -384,11 +397,15 @@ _ = widgets.blend_figure(ordered)
 # learned; each panel has its own colour scale.*
 #
 # **What you should see.** Most of the order is gone: 0.27<!--=without.corrected-->, in this
-# run, where there was 0.91<!--=L2RCLIP.corrected-->. Without $F$ the words *four* to *twenty*
-# are nearly one word; only *one* stands well apart. So a small $\alpha$ says little: nothing
-# bounds what $F$ returns, and its small share is still 2.7<!--=longer--> times as long as the
-# words. Now drag alpha beyond what was learned: words and $F$ were trained for one value, and
-# elsewhere order is lost again.
+# run, where there was 0.91<!--=L2RCLIP.ordinality-->. Without $F$ the words *four* to *twenty*
+# are nearly one word; only *one* stands well apart. So a small $\alpha$ says little: the output of
+# $F$ is unbounded, about 200<!--=ratio--> times as long as the word embeddings, and even weighted
+# by $\alpha$ it is 2.7<!--=longer--> times as long as they are. The blend has replaced the prompts.
+# A verdict on RankFormer should not hang on that, so the tables below have rows in which $\alpha$
+# is a share: *normalized F*, where each token of $F(R)$ is scaled to the length of its token in
+# $R$, and *LayerScale*, where both residual branches start at a tenth of their size and learn it
+# (Touvron and others, 2021). Now drag alpha beyond what was learned: words and $F$ were trained
+# for one value, and elsewhere order is lost again.
 
 # %%
 widgets.explore_blend(ordered)
@@ -427,7 +444,7 @@ pd.DataFrame(signs, index=columns).T.round(2)
 # %% [markdown]
 # **What you should see.** At weight 1 you would *not* notice: 1.95<!--=wrong.1.mae--> objects
 # with the wrong sign, 2.00<!--=right.1.mae--> with the right one (one seed, a quarter of the
-# epochs). Probably the cross-entropy, on logits that are a hundred times a cosine, outweighs the
+# epochs). Probably the cross-entropy, on logits that are forty times a cosine, outweighs the
 # mistake. At weight 10 the heap comes back: the words of *one* and *twenty* stay together
 # (cosine 0.86<!--=wrong.10.cosine-->, with the right sign 0.48<!--=right.10.cosine-->), and the
 # error is 2.65<!--=wrong.10.mae--> against 1.93<!--=right.10.mae-->. A good result does not
@@ -519,7 +536,7 @@ means.rename(columns=names).round(3)
 # NumCLIP is not here: it has five bins and no words for single ranks, and a score over five bins
 # has another chance level and another meaning. Zero-shot asks with another template than the
 # learned prompts start from, "a photo of twenty things" on counting: so its score is not the
-# 0.03<!--=as it comes.corrected--> from above, and no better than chance either.
+# 0.03<!--=as it comes.ordinality--> from above, and no better than chance either.
 #
 # **What you should see.** The abstract says that RankFormer strengthens the order of the
 # prompts. **We cannot confirm it.** The row to compare with is *no RankFormer*: the same loss and

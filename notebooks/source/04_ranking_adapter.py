@@ -38,8 +38,8 @@ budget: str = "quick"  # "quick", or "full" for training four times as long
 
 # %%
 import tempfile
-import time
 from pathlib import Path
+from timeit import repeat
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -172,9 +172,10 @@ print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.sha
 # $$o_{ij} = \sum_{p \in i} w_p\, x_p - \sum_{p \in j} w_p\, x_p, \qquad
 #   w_p = \frac{e^{s_p}}{\sum_{q \in i} e^{s_q} + \sum_{q \in j} e^{s_q}}$$
 #
-# where $x_p$ is a patch, as key and value, and $s_p$ its score with the question. A batch of $N$
-# pictures has $N^2$ such rows. That is dear: with 64 pictures of 100 patches, the rows alone
-# hold 819,200 patches.
+# where $x_p \in \mathbb{R}^W$ is a patch, as key and value, and $s_p = r_m \cdot x_p / \sqrt{W}$ its
+# score with the question $r_m$ (computed for each attention head apart; the results of all
+# questions are added up). A batch of $N$ images has $N^2$ such rows. That is expensive: with 64
+# images of 100 patches, the rows alone hold 819,200 patches.
 #
 # **Before you read on:** must it be? The question does not know which pair it is asked of. So what
 # in this formula truly depends on *both* pictures?
@@ -188,15 +189,15 @@ print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.sha
 #   = \frac{Z_i}{Z_i + Z_j} \underbrace{\sum_{p \in i} \frac{e^{s_p}}{Z_i}\, x_p}_{v_i}$$
 #
 # and $v_i$ is ordinary attention over picture $i$ alone. Divide numerator and denominator by $Z_i$, and write
-# $m_i = \log Z_i$: the fraction is a sigmoid.
+# $g_i = \log Z_i$: the fraction is a sigmoid.
 #
-# $$\frac{Z_i}{Z_i + Z_j} = \frac{1}{1 + e^{m_j - m_i}} = \sigma(m_i - m_j)
+# $$\frac{Z_i}{Z_i + Z_j} = \frac{1}{1 + e^{g_j - g_i}} = \sigma(g_i - g_j)
 #   \qquad\Longrightarrow\qquad
-#   o_{ij} = \sigma(m_i - m_j)\, v_i - \sigma(m_j - m_i)\, v_j$$
+#   o_{ij} = \sigma(g_i - g_j)\, v_i - \sigma(g_j - g_i)\, v_j$$
 #
 # Each picture is summed up once, in one number and one vector per question; a pair costs no more
 # than a comparison of two summaries. And the gate has a name: *i beats j with probability*
-# $\sigma(m_i - m_j)$ is the Bradley-Terry model (1952) of players with log-strengths $m$. What they
+# $\sigma(g_i - g_j)$ is the Bradley-Terry model (1952) of players with log-strengths $g$. What they
 # compete for is attention to one question, not rank: a picture may win the attention and rank lower.
 #
 # Let us check each step by numbers, one question, two pictures:
@@ -213,8 +214,8 @@ as_written = joint[:7] @ x_i - joint[7:] @ x_j
 Z_i, Z_j = s_i.exp().sum(), s_j.exp().sum()
 v_i, v_j = s_i.softmax(0) @ x_i, s_j.softmax(0) @ x_j
 step_1 = Z_i / (Z_i + Z_j) * v_i - Z_j / (Z_i + Z_j) * v_j
-m_i, m_j = s_i.logsumexp(0), s_j.logsumexp(0)
-step_2 = (m_i - m_j).sigmoid() * v_i - (m_j - m_i).sigmoid() * v_j
+g_i, g_j = s_i.logsumexp(0), s_j.logsumexp(0)
+step_2 = (g_i - g_j).sigmoid() * v_i - (g_j - g_i).sigmoid() * v_j
 for name, found in {"fractions": step_1, "sigmoids": step_2}.items():
     apart = (found - as_written).abs().max().item()
     print(f"{name}: equal to 1e-12: {apart < 1e-12}")
@@ -260,20 +261,16 @@ for name, slow, fast in zip(names, *found.values()):
 
 # %%
 def seconds(form, num_images):
-    """Time one pass forwards and backwards over random pictures."""
+    """Time a forward and backward pass over random images: the best of three."""
     tokens = torch.randn(num_images, 64, 4, 24).requires_grad_()
-    form(queries, tokens[:2]).sum().backward()
-    began = time.perf_counter()
-    form(queries, tokens).sum().backward()
-    return time.perf_counter() - began
+    return min(repeat(lambda: form(queries, tokens).sum().backward(), number=1, repeat=3))
 
 
 for num_images in (8, 16, 32):
     slow = seconds(pairwise_rank_attention, num_images)
     fast = seconds(rank_attention, num_images)
-    print(
-        f"{num_images} pictures: {slow:.3f} s as written, {fast:.4f} s by the shortcut"
-    )
+    times = f"{slow:.3f} s as written, {fast:.4f} s by the shortcut"
+    print(f"{num_images} images: {times}, ratio {slow / fast:.0f}")
 
 # %%
 cost = load_results("rank_attention")
@@ -287,17 +284,33 @@ for quantity in ("seconds", "peak_mib"):
     if quantity == "peak_mib":
         results["cost.256"] = slow * (256 / 64) ** 2 / 1024
 
+
+def multiplications(num_images, patches):
+    """Of both forms, forwards, per question and channel: scores and weighted sums."""
+    as_written = num_images**2 * 2 * patches * 2
+    by_shortcut = num_images * patches * 2 + num_images**2
+    return as_written, by_shortcut
+
+
+for num_images in (16, 64, 256):
+    slow, fast = multiplications(num_images, patches=100)
+    results[f"cost.operations.{num_images}"] = slow / fast
+    print(f"N = {num_images}: {slow / fast:.0f} times as many multiplications as written")
+
 # %% [markdown]
 # *Figure 2. Time and peak memory of the attention alone, against the number of pictures N, both
 # axes logarithmic: 100 patches, width 256, 16 questions, float32, one thread of a CPU. From a
 # file; `make bench` measures it anew.*
 #
-# **What you should see.** As written, twice the pictures cost about four times as much once there are
-# many. At 64 the shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with
-# one thread, and takes a 43<!--=cost.peak_mib-->th of the memory. Other machines and numbers of threads
-# give other ratios; how the lines rise stays. At 256 pictures, where the
-# shortcut needs less than half a gigabyte, the other would need
-# 45<!--=cost.256--> of them.
+# **What you should see.** As written, twice the images cost about four times as much once there
+# are many, so the ratio of both forms grows with $N$. At 64 images the shortcut is
+# 313<!--=cost.seconds--> times as fast on the machine of the file, with one thread, and needs one
+# 43<!--=cost.peak_mib-->rd of the memory. Multiplications explain a factor of
+# 97<!--=cost.operations.64-->. The rest is memory traffic: as written, the rows of all pairs hold
+# $64^2 \cdot 200 \cdot 256$ numbers, 839 MB, which no cache holds and which are written once and
+# read again for the scores, for the sums and for the gradients; the inputs of the shortcut are
+# 6.6 MB. Other machines and numbers of threads give other ratios. At 256 images, where the
+# shortcut needs less than half a gigabyte, the other form would need 45<!--=cost.256--> of them.
 #
 # ### What is antisymmetric, and what is not
 #
@@ -513,6 +526,11 @@ score = adapter.predict_scores(crowded, prompts)
 results["crowded.own"] = rows["its own"][2]
 results["crowded.own.few"] = metrics.spearman(own_counts[few], score[few])
 results["crowded.other"] = rows["the other"][2]
+other_scores = adapter.predict_scores(
+    crowded, [f"Rank by the number of {noun}." for noun in distractors]
+)
+interval = metrics.bootstrap(metrics.spearman, distractor_counts, other_scores)
+_, results["crowded.other.low"], results["crowded.other.high"] = interval
 print(f"its own, pictures with one to five: {results['crowded.own.few']:.2f}")
 pd.DataFrame(rows, index=["mean score", "right would be", "Spearman"]).T.round(2)
 
@@ -548,8 +566,9 @@ for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
 # score follows the count (Spearman 0.72<!--=crowded.own-->, among pictures with one to five of them
 # 0.36<!--=crowded.own.few-->). Asked for the others the mean falls to -1.5<!--=crowded.the other-->,
 # where -1.3<!--=crowded.the other.target--> would be right; asked for what is not there at all, to
-# -1.7<!--=crowded.neither-->. But it hardly *counts* the others: 0.17<!--=crowded.other--> over 200
-# pictures is little more than chance.
+# -1.7<!--=crowded.neither-->. But it hardly *counts* the others: Spearman 0.17<!--=crowded.other-->
+# over 200 images is weak, though above chance (95 % interval over images
+# 0.03<!--=crowded.other.low--> to 0.30<!--=crowded.other.high-->).
 #
 # The maps do not explain it. Above, some envelopes raise the score for "envelopes", but so does a
 # patch with a hand; below, the one patch that matters for "hexagons" lies on an umbrella, and for
@@ -773,8 +792,12 @@ table.head(12)
 #
 # ### Exercise 1 · The shortcut ●● 15 minutes
 #
-# Write the comparison of all pairs from the summaries of each picture: with heads $h$, questions
-# $m$, and summed over the questions. It must hold for scores of any size.
+# Write the comparison of all pairs from the summaries of each image, the logs $g$ and the means
+# $v$, for heads $h$, summed over the questions $m$:
+#
+# $$o_{ijh} = \sum_m \big[\sigma(g_{ihm} - g_{jhm})\, v_{ihm} - \sigma(g_{jhm} - g_{ihm})\, v_{jhm}\big].$$
+#
+# It must hold for scores of any size.
 #
 # <details><summary>Hint</summary>
 #
@@ -866,10 +889,11 @@ check.ties(pair_loss_solved)
 # %% [markdown]
 # ### Exercise 4 · A batch for one sentence ●●● 25 minutes
 #
-# Draw a batch for one `name`: `int((1 - share) * size)` pictures of it, spread evenly over their
-# counts (where one count has too few, the others fill up), with their counts as targets; the rest
-# pictures of other names, with target 0. No picture twice. Draw everything from
-# `np.random.default_rng(seed)`.
+# Draw a batch for one `name`: `int((1 - share) * size)` images of it, as evenly as possible over
+# their counts, with their counts as targets; the rest images of other names, with target 0. Evenly
+# means: each count gets at least its share, the number of images of that name divided by the number
+# of counts and rounded down, or all images it has; what is missing comes from the other counts. No
+# image twice. Draw everything from `np.random.default_rng(seed)`.
 #
 # <details><summary>Hint</summary>
 #
@@ -926,7 +950,7 @@ check.rank_batch(batch_solved)
 #   orders with 0.88<!--=counting.absent objects.ranking adapter.spearman-->, NumCLIP, which cannot be asked, with
 #   0.25<!--=counting.absent objects.NumCLIP.spearman-->. At its one question NumCLIP is the better counter.
 # * One softmax over two pictures is two summaries and a gate. That is exact, and at 64 pictures
-#   313<!--=cost.seconds--> times as fast, in a 43<!--=cost.peak_mib-->th of the memory.
+#   313<!--=cost.seconds--> times as fast, in one 43<!--=cost.peak_mib-->rd of the memory.
 # * What is found for a pair is antisymmetric, what is made of it is not. A tie has no order to
 #   teach; told "no" about ties, the ranking head denies a little of everything.
 # * The sentence says *which* objects; asked for absent ones the score falls. It does not yet say *how

@@ -46,6 +46,27 @@ def load_results(name: str) -> pd.DataFrame:
     return table
 
 
+def paired_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences "method" minus "baseline" of a table, for every pair in both directions.
+
+    The columns difference, difference_low and difference_high are the estimate and its 95 %
+    interval over images (or groups of images) and seeds.
+
+    Example:
+        >>> differences = paired_differences(load_results("numclip_ablation"))
+        >>> both = ["NumCLIP", "plain form"]
+        >>> len(differences.query("method in @both and baseline in @both and metric == 'mae'"))
+        4
+    """
+    one = pd.DataFrame(table.attrs["differences"])
+    names = {"method": "baseline", "baseline": "method"}
+    names |= {"difference_low": "difference_high", "difference_high": "difference_low"}
+    other = one.rename(columns=names)
+    values = ["difference", "difference_low", "difference_high"]
+    other[values] = -other[values]
+    return pd.concat([one, other[one.columns]], ignore_index=True)
+
+
 def save_results(
     path: str | os.PathLike, description: str, command: str, records: Sequence[dict],
     **attrs: object,

@@ -119,7 +119,7 @@ def l2rclip_loss(
 
     Args:
         image_features, text_features, ranks, values, rank_values: see the module.
-        logit_scale: of CLIP, about 100.
+        logit_scale: of CLIP, 100 for OpenAI's models and 40 for pico-clip.
         pairwise_loss: L_pair: "both" for :func:`ordinal_pairwise`, "tightness", "diversity" (times
             gamma), "batch" for :func:`batch_ordinal_pairwise`, or "off".
         pairwise_weight: lambda.

@@ -19,9 +19,9 @@ from .prompt_learner import PromptLearner, RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod, rank_only_template
 
 BinAnchor = Literal["midpoint", "edge"]
-# The released code's divisor 1 + tanh(.) can reach 0; clamped, it at most doubles or halves an
-# anchor.
-DIVISOR_CLAMP = (0.5, 2.0)
+# The released code's divisor 1 + tanh(.), from 0 to 2, can reach 0; clamped, it at most doubles an
+# anchor. Below the clamp the gradient of the factor is 0.
+MIN_DIVISOR = 0.5
 INIT_STD = 0.001
 
 
@@ -161,8 +161,8 @@ class NumCLIP(PromptMethod):
 class Regressor(nn.Module):
     """NumCLIP's regressor: expectation of the bin anchors, each divided by a predicted factor.
 
-    ``y = sum_j p_j a_j / clamp(1 + tanh(MLP(s))_j)`` with logits s, ``p = softmax(s)`` and anchors
-    a, for K = ``num_bins`` bins: an MLP predicts the factors from the logits. Derived in
+    ``y = sum_j p_j a_j / max(1 + tanh(MLP(s))_j, 0.5)`` with logits s, ``p = softmax(s)`` and
+    anchors a, for K = ``num_bins`` bins: an MLP predicts the factors from the logits. Derived in
     notebook 02.
 
     References:
@@ -187,7 +187,7 @@ class Regressor(nn.Module):
     def forward(self, logits: Tensor, anchors: Tensor) -> Tensor:
         """Map ``(B, K)`` logits to ``(B,)`` predictions on the scale of the ``(K,)`` anchors."""
         divisor = 1 + self.layers(logits).tanh()
-        return (logits.softmax(1) * anchors / divisor.clamp(*DIVISOR_CLAMP)).sum(1)
+        return (logits.softmax(1) * anchors / divisor.clamp(min=MIN_DIVISOR)).sum(1)
 
 
 def _anchors(task: OrdinalTask, bin_anchor: BinAnchor) -> Tensor:

@@ -84,7 +84,6 @@ class RankingTrainer(Trainer):
         return AdamW(groups, weight_decay=WEIGHT_DECAY, amsgrad=True)
 
     def _validate(self) -> dict[str, float]:
-        self.model.calibrate(self.val_data.values())
         rows = {name: self._task_metrics(data) for name, data in self.val_data.items()}
         names = next(iter(rows.values()))
         means = {name: float(np.mean([row[name] for row in rows.values()])) for name in names}
@@ -92,10 +91,13 @@ class RankingTrainer(Trainer):
         return means | {f"mae_{n}": row["mae"] * scalers[n].std for n, row in rows.items()}
 
     def _task_metrics(self, data: ImageData) -> dict[str, float]:
+        """Calibrate the scores of a validation set, and compute its metrics."""
         scores = self.model.predict_scores(data, self.model.prompts(data))
+        scaler = self.model.label_scalers[data.task.name].calibrated(scores, data.values)
+        self.model.label_scalers[data.task.name] = scaler
         predictions = self.model.predict_from_scores(data.task, scores)
         metrics = compute_metrics(data.task, data.values, predictions)
-        std = self.model.label_scalers[data.task.name].std
+        std = scaler.std
         # Correlation and ranking metrics use scores: clipping or a slope of 0 ties predictions.
         return metrics | {
             **{name: metrics[name] / std for name in ("mae", "macro_mae", "max_mae")},

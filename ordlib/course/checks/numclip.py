@@ -168,13 +168,18 @@ def _check_values(values: Tensor) -> str | None:
     expected = (weighted / divisor).sum(1)
     if find_mistake(values, [("right", expected)]):
         return None
-    unclamped = (weighted / (1 + moves).clamp(min=1e-30)).sum(1)
+    terms = weighted / (1 + moves).clamp(min=1e-30)
     clamped_value = "you clamp the value, whose gradient then is 0: clamp the divisor"
+    multiplied = "you multiply by 1 + move: divide by it"
     mistakes = [
+        (multiplied, (weighted * divisor).sum(1)),
+        (multiplied, (weighted * (1 + moves)).sum(1)),
         ("you clamp the moves: clamp the divisor 1 + move",
          (weighted / (1 + moves.clamp(0.5, 2))).sum(1)),
-        (clamped_value, unclamped.clamp(0, 1)),
-        (clamped_value, unclamped.clamp(0.5, 2)),
+        # Whatever the limits: the answer's own ends.
+        (clamped_value, terms.sum(1).clamp(values.min(), values.max())),
+        *(("you clamp each bin's term, whose gradient then is 0: clamp the divisor",
+           terms.clamp(*ends).sum(1)) for ends in ((0, 1), (0.5, 2), (None, 2), (None, 10))),
         ("the logits are not probabilities: take the softmax", (logits * anchors / divisor).sum(1)),
         ("you take the softmax over the images: take it over the bins, dim=1",
          (logits.softmax(0) * anchors / divisor).sum(1)),
@@ -194,6 +199,7 @@ def _check_values(values: Tensor) -> str | None:
 # ------------------------------------------------------------- 4: the released form
 POSITIVE = (26.0, 25.0, 24.0, 23.0, 22.0)
 MIXED = (10.0, 6.0, 2.0, -2.0, -6.0)
+LARGE = torch.tensor([104.0, 100.0, 96.0, 92.0, 88.0])
 CASES = [(logits, own_bin) for logits in (POSITIVE, MIXED) for own_bin in (0, 1, 2, 4)]
 
 
@@ -206,15 +212,19 @@ def negative_logits(function: Callable) -> str | CheckResult:
     losses = []
     for values, own_bin in CASES:
         logits = torch.tensor(values, dtype=torch.float64)
-        loss = _to_numpy(call_solution(function, logits, own_bin))
-        if loss.shape != ():
-            return f"return one number, the loss; yours has shape {loss.shape}"
+        loss = call_solution(function, logits, own_bin)
+        hints = {(5,): "return one number, the loss"}
+        if message := check_tensor(loss, (), hints, "take logsumexp or cross_entropy"):
+            return message
         losses.append(float(loss))
     if message := _check_losses(np.array(losses)):
         return message
-    is_tensor = isinstance(function(logits, 0), Tensor)  # a plain number is accepted, too
-    if is_tensor and (message := check_gradients(lambda x: function(x, 0), logits=logits)):
+    if message := check_gradients(lambda x: function(x, 0), logits=logits):
         return message
+    large = call_solution(function, LARGE, 0)
+    if not abs(float(large) - float(_released(LARGE))) < 1e-2:
+        hint = "exp overflows in float32: take logsumexp or cross_entropy"
+        return f"right, but {float(large):.3g} for logits near 100, as OpenAI's CLIP has: {hint}"
     plain = [_cross_entropy(np.array(values), 0) for values in (POSITIVE, MIXED)]
     released = [losses[CASES.index((values, 0))] for values in (POSITIVE, MIXED)]
     return CheckResult(
@@ -230,6 +240,11 @@ def _cross_entropy(logits: np.ndarray, own_bin: int) -> float:
     return float(np.logaddexp.reduce(logits) - logits[own_bin])
 
 
+def _released(logits: Tensor) -> float:
+    """Return the released form of float32 logits whose own bin is the first."""
+    return _cross_entropy(_expected_weights([0], len(logits))[0] * logits.double().numpy(), 0)
+
+
 def _set_own(weights: np.ndarray, own_bin: int, value: float) -> np.ndarray:
     return np.where(np.arange(len(weights)) == own_bin, value, weights)
 
@@ -240,8 +255,10 @@ _WRONG_LOSSES = [
     (_PAPER, lambda w, s, c: _cross_entropy(s + np.log(w), c)),
     (_PAPER, lambda w, s, c: _cross_entropy(s + np.log(_set_own(w / (len(w) - 1), c, 1)), c)),
     ("that is plain cross-entropy: where are the weights?", lambda w, s, c: _cross_entropy(s, c)),
-    ("the own bin has weight 0: put 1 there",
-     lambda w, s, c: _cross_entropy(_set_own(w, c, 0) * s, c)),
+    *(("the own bin has weight 0: put 1 there", loss) for loss in (
+        lambda w, s, c: _cross_entropy(_set_own(w, c, 0) * s, c),
+        lambda w, s, c: np.logaddexp.reduce(_set_own(w, c, 0) * s) - s[c],
+    )),
     ("the own bin is missing from the denominator: sum over all bins, the own bin included",
      lambda w, s, c: np.logaddexp.reduce(np.delete(w * s, c)) - s[c]),
 ]  # fmt: skip

@@ -36,13 +36,13 @@ def _antisymmetrize(pooled: Tensor) -> Tensor:
 EXPECTED = _antisymmetrize(_pool(GATES))
 _SHORTCUTS = [
     ("", EXPECTED),
-    ("the gate is reversed: of i it is sigmoid(m_i - m_j)", _antisymmetrize(_pool(1 - GATES))),
-    ("you take the softmax over all images: of the two in a pair it is sigmoid(m_i - m_j)",
+    ("the gate is reversed: of i it is sigmoid(g_i - g_j)", _antisymmetrize(_pool(1 - GATES))),
+    ("you take the softmax over all images: of the two in a pair it is sigmoid(g_i - g_j)",
      _antisymmetrize(_pool(LOGS.softmax(0)[:, None].expand_as(GATES)))),
     ("i and j are exchanged: entry i, j is the part of i minus the part of j", -EXPECTED),
     ("only image i is in it: subtract the part of j", _pool(GATES)),
     ("you add the part of j: subtract it", _pool(GATES) + _pool(GATES).transpose(0, 1)),
-    ("both means have the share of i: that of j is sigmoid(m_j - m_i)",
+    ("both means have the share of i: that of j is sigmoid(g_j - g_i)",
      _pool(GATES) - torch.einsum("ijhm,jhmw->ijhw", GATES, MEANS)),
     ("you average over the relational tokens m: sum", EXPECTED / 3),
 ]  # fmt: skip
@@ -81,7 +81,7 @@ def _check_large_logs(function: Callable) -> str | None:
             return f"right for small logs, but {bad} with logs near {offset:.0f}: {hint}"
         # Adjacent float32 numbers near 400 differ by 3e-5.
         if not torch.allclose(answer, EXPECTED, atol=1e-3):
-            hint = "compute the gate from m_i - m_j alone, without a clamp or an added epsilon"
+            hint = "compute the gate from g_i - g_j alone, without a clamp or an added epsilon"
             return f"right for small logs, wrong near {offset:.0f}: {hint}"
     return None
 
@@ -247,7 +247,8 @@ def rank_batch(function: Callable) -> str | None:
 
     The function takes ``(N,)`` names, ``(N,)`` values, a name, a size, the share of negatives and
     a seed; returns ``(size,)`` rows and ``(size,)`` targets: int((1 - share) * size) images of
-    the name, balanced over the values, without repeats; then other names, with target 0.
+    the name, without repeats, of every value its share rounded down, or all there are; then other
+    names, with target 0.
     """
     row_sets = []
     for name, size, share in DRAWS:
@@ -258,7 +259,7 @@ def rank_batch(function: Callable) -> str | None:
                 return batch
             rows = batch[0]
             message = _check_targets(*batch, name) or _check_counts(rows, name, size, share)
-            if message := message or _check_balance(rows, name):
+            if message := message or _check_balance(rows, name, int((1 - share) * size)):
                 return message
             row_sets.append(set(rows.tolist()))
     repeated = call_solution(function, NAMES, VALUES, *DRAWS[0], 0)
@@ -323,17 +324,17 @@ def _check_counts(rows: np.ndarray, name: str, size: int, share: float) -> str |
     return f"{given} positives; yours are {positives} and {negatives} negatives: {hint}"
 
 
-def _check_balance(rows: np.ndarray, name: str) -> str | None:
-    """Check that no row is repeated and that positives are balanced over the values."""
+def _check_balance(rows: np.ndarray, name: str, num_positives: int) -> str | None:
+    """Check that no row is repeated and that every value has its share of the positives."""
     row, times = Counter(rows.tolist()).most_common(1)[0]
     if times > 1:
         return f"row {row} is there {times} times: draw without replacement"
     available = Counter(VALUES[name == NAMES].tolist())
     drawn = Counter(VALUES[rows[NAMES[rows] == name]].tolist())
-    top = max(drawn, key=drawn.get)
+    share = num_positives // len(available)
     for value in sorted(available):
-        if drawn[value] < min(available[value], drawn[top] - 1):
-            counts = f"{drawn[top]} {name!r} have value {top:g}, {drawn[value]} value {value:g}"
-            hint = f"there are {available[value]}. Take one image of each value in turn"
-            return f"values are not balanced: {counts}, of which {hint}"
+        if drawn[value] < min(available[value], share):
+            counts = f"{drawn[value]} {name!r} have value {value:g}"
+            hint = f"of {num_positives} each of {len(available)} values gets {share}, or all it has"
+            return f"values are not balanced: {counts}; {hint} ({available[value]})"
     return None

@@ -105,6 +105,10 @@ REGRESSORS = {
     "you clamp the moves": lambda s, b, m: (s.softmax(1) * b / (1 + m.clamp(0.5, 2))).sum(1),
     "not probabilities": lambda s, b, m: (s * b / (1 + m).clamp(0.5, 2)).sum(1),
     "softmax over the images": lambda s, b, m: (s.softmax(0) * b / (1 + m).clamp(0.5, 2)).sum(1),
+    "you multiply by 1 + move": lambda s, b, m: (s.softmax(1) * b * (1 + m).clamp(0.5, 2)).sum(1),
+    "divide by it": lambda s, b, m: (s.softmax(1) * b * (1 + m)).sum(1),
+    "whose gradient then is 0": lambda s, b, m: value(s, b, m, 1e-30, 9).clamp(max=3),
+    "you clamp each bin's term": lambda s, b, m: (s.softmax(1) * b / (1 + m)).clamp(0, 1).sum(1),
     "you clamp the value": lambda s, b, m: value(s, b, m, 1e-30, 9).clamp(0, 1),
     "your divisor is 1e-06": lambda s, b, m: (s.softmax(1) * b / (1 + m + 1e-6)).sum(1),
     "sum over the bins, dim=1": lambda s, b, m: (s.softmax(1) * b / (1 + m).clamp(0.5)).sum(0),
@@ -140,6 +144,9 @@ RELEASED = {
     "weight times exp(logit)": lambda s, c: cross_entropy(
         s + set_own(row(s, c) / (len(s) - 1), c, 1).log(), c),
     "plain cross-entropy": cross_entropy,
+    "weight 0: put 1 there": lambda s, c: (set_own(row(s, c), c, 0) * s).logsumexp(0) - s[c],
+    "exp overflows in float32": lambda s, c: -torch.log(s[c].exp() / (row(s, c) * s).exp().sum()),
+    "you return a float: stay in torch": lambda s, c: released(s, c).item(),
     "own bin has weight 0": lambda s, c: cross_entropy(set_own(row(s, c), c, 0) * s, c),
     "bin is missing": lambda s, c: (row(s, c) * s)[torch.arange(len(s)) != c].logsumexp(0) - s[c],
     "without abs or clamp": lambda s, c: cross_entropy(row(s, c) * s.clamp(min=0), c),
@@ -151,8 +158,9 @@ RELEASED = {
 
 def released_by_loops(logits, own):
     weights = ranking_weights_by_loops(torch.tensor([own]), 5)[0]
-    weighted = [weight * logit for weight, logit in zip(weights, logits.tolist(), strict=True)]
-    return np.log(sum(np.exp(s - weighted[own]) for s in weighted))
+    weighted = [weight * logit for weight, logit in zip(weights, logits, strict=True)]
+    top = max(weighted)
+    return top + torch.log(sum(torch.exp(s - top) for s in weighted)) - weighted[own]
 
 
 RIGHT = {

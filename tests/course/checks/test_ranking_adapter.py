@@ -170,6 +170,15 @@ def sort_by_turn(names, values, name, count, rng):
     return rows[np.argsort(turns, kind="stable")][:count]
 
 
+def quota_and_random_fill(names, values, name, count, rng):
+    """Each value gets its share, or all it has; the rest are drawn from what is left."""
+    rows = rng.permutation(np.flatnonzero(names == name))
+    share = count // len(set(values[rows]))
+    chosen = [r for v in set(values[rows]) for r in rows[values[rows] == v][:share]]
+    left = [row for row in rows if row not in chosen]
+    return np.array(chosen + left[: count - len(chosen)])
+
+
 def draw(names, values, name, size, share, seed, *, count=None, positives=round_robin, others=None):
     rng = np.random.default_rng(seed)
     count = int((1 - share) * size) if count is None else count
@@ -224,7 +233,12 @@ RIGHT = {
     check.shortcut: [shortcut, by_loops, by_softmax_of_two],
     check.antisymmetry: [largest, largest_by_loops, lambda pairs: largest(pairs).item()],
     check.ties: [ties, ties_by_loops, ties_by_index],
-    check.rank_batch: [draw, choosing(sort_by_turn), edited(as_tensors)],
+    check.rank_batch: [
+        draw,
+        choosing(sort_by_turn),
+        choosing(quota_and_random_fill),
+        edited(as_tensors),
+    ],
 }
 WRONG = {check.shortcut: SHORTCUTS, check.antisymmetry: MEASURES, check.ties: TIES,
          check.rank_batch: BATCHES}  # fmt: skip
