@@ -82,12 +82,18 @@ def save_results(
                 raise ValueError(
                     f"records[{row}][{name!r}] = {value}: must be finite; use None if undefined"
                 )
-    attrs = {"description": description, "command": command, **attrs}
-    head = json.dumps(attrs, indent=1, allow_nan=False)
-    # One row per line, so that a diff shows which rows changed.
-    rows = ",\n  ".join(json.dumps(record, allow_nan=False) for record in records)
+    stored = {"description": description, "command": command, **attrs, "records": records}
+    lines = ",\n".join(f" {json.dumps(key)}: {_to_json(value)}" for key, value in stored.items())
     with atomic_write(path) as temporary:
-        temporary.write_text(f'{head[:-2]},\n "records": [\n  {rows}\n ]\n}}\n', "utf-8")
+        temporary.write_text(f"{{\n{lines}\n}}\n", "utf-8")
+
+
+def _to_json(value: object) -> str:
+    """Format a value as JSON, rows of a table one per line: a diff then shows which changed."""
+    if not isinstance(value, list | tuple):
+        return json.dumps(value, allow_nan=False)
+    rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value)
+    return f"[\n  {rows}\n ]"
 
 
 def make_results(name: str, output: str | os.PathLike | None = None, **settings: object) -> Path:
@@ -134,14 +140,14 @@ def format_ci(row: Mapping[str, float], name: str) -> str:
     The row has the keys ``name``, ``name_low`` and ``name_high``; NaN values are left out.
 
     Example:
-        >>> format_ci({"mae": 1.5, "mae_low": 1.4, "mae_high": 1.62}, "mae")
-        '1.50 (1.40 to 1.62)'
+        >>> format_ci({"mae": -0.001, "mae_low": -0.2, "mae_high": 0.2}, "mae")
+        '0.00 (-0.20 to 0.20)'
     """
     if pd.isna(row[name]):
         return ""
-    if pd.isna(row[f"{name}_low"]):
-        return f"{row[name]:.2f}"
-    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
+    # Adding 0.0 turns -0.0 into 0.0.
+    estimate, *ends = (f"{round(row[name + end], 2) + 0.0:.2f}" for end in ("", "_low", "_high"))
+    return estimate if pd.isna(row[f"{name}_low"]) else f"{estimate} ({' to '.join(ends)})"
 
 
 def _check_table(name: str, available: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-from ordlib.course.runner import inline_results, labs
+from ordlib.course.runner import claims, inline_results, labs
 from ordlib.course.runner.build import build
 
 MAX_BYTES, MAX_LINES, MAX_COLUMNS, MAX_SETUP_LINES = 1_000_000, 30, 88, 6
@@ -252,9 +252,15 @@ def check_portable_outputs(files: NotebookFiles) -> Iterator[str]:
             yield f"cell {number}: shows {match[0]!r}, which differs elsewhere: print less"
 
 
+def check_claims(files: NotebookFiles) -> Iterator[str]:
+    """Every claim of ``source/claims.json`` is in the text and holds in the results."""
+    text = "\n\n".join(cell.source for _, cell in files.cells("markdown"))
+    yield from claims.check_claims(files.path, text)
+
+
 LINT_RULES: tuple[Callable[[NotebookFiles], Iterator[str]], ...] = (
     check_header, check_setup_cell, check_parameters, check_execution_counts, check_no_errors,
     check_no_run_metadata, check_widget_state, check_file_size, check_cell_length,
     check_nbval_markers, check_source, check_lab, check_results, check_alt_text, check_links,
-    check_portable_outputs,
+    check_portable_outputs, check_claims,
 )  # fmt: skip

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from course_demo import NAME, make_project, pretend_executed
 
-from ordlib.course.runner import lint
+from ordlib.course.runner import claims, lint
+from ordlib.experiments import results
 
 HOME = Path(__file__).parents[3] / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in (HOME / "source").glob("*.py"))
@@ -55,6 +56,15 @@ def shows(text):
     return set_cell(4, outputs=[{"output_type": "stream", "name": "stdout", "text": [text]}])
 
 
+def claim(**changes):
+    def change(path):
+        claim = {"notebook": NAME, "statement": "The MAE is stars", "table": "notebook"}
+        claim |= {"select": "", "condition": "0.1 < mae"}
+        (path.parent / "source" / "claims.json").write_text(json.dumps([claim | changes]))
+
+    return change
+
+
 ERROR = {"output_type": "error", "ename": "KeyError", "evalue": "", "traceback": []}
 WIDGETS = {"application/vnd.jupyter.widget-state+json": {"version_major": 2}}
 WIDE = "x = 1  #" + "-" * 88
@@ -101,6 +111,11 @@ BREAKS = [
     ("links", replace("images/star", "/images/star"), "is absolute"),
     ("portable_outputs", shows("<C at 0x7f1234567890>"), "0x7f"),
     ("portable_outputs", shows("in /home/ada/x"), "/home/ada"),
+    ("claims", claim(statement="The mean is high"), "'The mean is high': is not in the text"),
+    ("claims", claim(condition="mae < 0.1"), "mae < 0.1 does not hold: {'mae': 0.123457"),
+    ("claims", claim(select="seed > 9"), "no row of notebook has seed > 9"),
+    ("claims", claim(table="dose_response records", condition="seed < 0"), "does not hold"),
+    ("claims", claim(more=1), "needs the fields condition, notebook"),
 ]
 IDS = [f"{rule}-{message[:24]}" for rule, _, message in BREAKS]
 
@@ -115,6 +130,31 @@ def test_lint_rule_detects(valid, rule, change, message):
     messages = list(getattr(lint, f"check_{rule}")(lint.NotebookFiles(valid)))
     assert any(message in m for m in messages), messages
     assert {f"{valid.name}, {m}" for m in messages} <= set(lint.check_notebook(valid))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [claim(), claim(statement="stars, the\n accuracy ."), claim(notebook="other", statement="x")],
+)
+def test_claims_hold(valid, change):
+    change(valid)
+    assert list(lint.check_claims(lint.NotebookFiles(valid))) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "holds"), [(-0.5, False), (0.1, True)], ids=["with zero", "without zero"]
+)
+def test_claims_on_differences_look_in_both_directions(valid, low, holds, tmp_path, monkeypatch):
+    """Once a table is made anew, its old sentences fail."""
+    row = {"method": "A", "baseline": "B", "metric": "mae"}
+    row |= {"difference": 0.3, "difference_low": low, "difference_high": 0.5}
+    for module in (claims, results):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    results.save_results(tmp_path / "t.json", "", "", [{"mae": 1.0}], differences=[row])
+    selected = "method == 'B' and baseline == 'A'"
+    condition = "difference_high < 0 and difference == -0.3"
+    claim(table="t differences", select=selected, condition=condition)(valid)
+    assert (list(lint.check_claims(lint.NotebookFiles(valid))) == []) == holds
 
 
 def test_all_lint_rules_are_tested():
