@@ -36,7 +36,7 @@ seed: int = 0  # of everything random below, here the bootstrap
 device: str = "auto"  # where a backbone runs: "auto", "cpu", "cuda" or "mps"
 budget: str = "quick"  # "quick", or "full" for larger pictures
 
-# %%
+# %% tags=["shared-with-solutions"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -117,8 +117,7 @@ fig.tight_layout()
 # **bins** with a phrase of common language each. CLIP reads words, so the words are as much
 # a part of the task as the numbers.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 counting = load_task("counting")
 print(counting)
 print(counting.prompts(object="umbrellas")[:3])
@@ -132,8 +131,7 @@ print(dict(zip(counting.bin_edges, counting.bin_phrases)))
 # Quality has float labels: an opinion of 3.4 points is a fine label, and its *rank* is the
 # nearest of the five words.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 rows = {}
 for name in names:
     task = load_task(name)
@@ -145,8 +143,7 @@ pd.DataFrame(rows, index=["ranks", "unit", "first word", "last word", "bins"]).T
 # Ranks need not be evenly spaced. A butterfly is an egg for five days and a caterpillar for
 # fifteen; a day before hatching, "chrysalis" is a smaller mistake than "egg":
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 butterfly = OrdinalTask(
     name="butterfly",
     unit="days",
@@ -180,8 +177,8 @@ pd.DataFrame({"truth": y_true, "model A": model_a, "model B": model_b}).T
 # * **quadratic-weighted kappa**: a miss costs its square, and 0 is what the same answers
 #   would be worth if they were dealt to the pictures at random.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+
+# %% tags=["nbval-check-output"]
 def by_hand(y_pred):
     error = y_pred - y_true
     i, j = np.triu_indices(len(y_true), 1)
@@ -206,8 +203,7 @@ hand.round(3)
 # is nearest and in which unit an error is counted; `decode_values` keeps the value for the
 # MAE and settles it on the nearest rank for accuracy.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 library = pd.DataFrame(
     {
         "model A": metrics.compute_metrics(
@@ -236,8 +232,7 @@ for model in library.index:
 # Why a library at all, then? **Before you run the next cell:** model C says "nine" to every
 # picture. What is its Spearman correlation with the truth?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 model_c = np.full(6, 9)
 print(f"by hand {by_hand(model_c)['spearman']:.2f}, by library", end=" ")
 print(metrics.spearman(y_true, model_c))
@@ -259,6 +254,7 @@ print(metrics.spearman(y_true, model_c))
 #
 # **Before you run the next cell:** for which task will pixels do best: counting, dating,
 # ageing or quality?
+
 
 # %%
 class MedianBaseline:
@@ -343,6 +339,7 @@ fig.tight_layout()
 # draw? **Think before you read on:** both models saw the *same* pictures. A picture that is
 # hard for one is hard for the other, and that shared luck is in both bars. It cancels in
 # the **difference**, so bootstrap that:
+
 
 # %%
 def gap(name, first, second):
@@ -454,8 +451,7 @@ widgets.explore_datasets(val)
 # that is not right what to do. Here without network and paths, so that the answer is the
 # same on every machine; in a terminal, `ordlib doctor` tells the rest.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 import ordlib
 
 ordlib.doctor(network=False, paths=False)
@@ -469,8 +465,7 @@ ordlib.doctor(network=False, paths=False)
 # the time is up, not before. In `notebooks/labs/` stand the same notebooks without
 # solutions. A check never stops the notebook:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(check.off_by_one(lambda y_true, y_pred: (y_true == y_pred).mean()))
 
 # %% [markdown]
@@ -484,6 +479,7 @@ print(check.off_by_one(lambda y_true, y_pred: (y_true == y_pred).mean()))
 # Subtract, take the absolute value, compare with 1, take the mean.
 # </details>
 
+
 # %%
 def off_by_one(y_true, y_pred):
     """Share of (N,) predicted ranks at most one from the true ones, 0 to 1."""
@@ -492,15 +488,14 @@ def off_by_one(y_true, y_pred):
 
 check.off_by_one(off_by_one)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 # The mean of a comparison is a share: True counts as one, False as nothing.
 def off_by_one_solved(y_true, y_pred):
     return (abs(y_pred - y_true) <= 1).mean()
 
 
 check.off_by_one(off_by_one_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 2 · The same accuracy, another error ●● 10 minutes
@@ -522,13 +517,12 @@ careless = ...
 
 check.two_predictors(ten, careful, careless)
 
-# %%
-### BEGIN SOLUTION
+# %% tags=["solution"]
 # Only at the two ends of the ruler can a miss be 19 steps; the smallest miss is one.
+ten = np.array([1, 3, 5, 7, 9, 12, 14, 16, 18, 20])
 careful_solved = ten + np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
 careless_solved = ten + np.array([19, 0, 0, 0, 0, 0, 0, 0, 0, -19])
 check.two_predictors(ten, careful_solved, careless_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 3 · A task of your own ●● 15 minutes
@@ -552,8 +546,7 @@ my_task = ...
 
 check.own_task(my_task)
 
-# %%
-### BEGIN SOLUTION
+# %% tags=["solution"]
 # Storms are rare and far off; for many uses "gentle or dangerous" is enough.
 my_task_solved = OrdinalTask(
     name="wind",
@@ -565,7 +558,6 @@ my_task_solved = OrdinalTask(
     bin_phrases=("gentle wind", "dangerous wind"),
 )
 check.own_task(my_task_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ## What to take away

@@ -36,7 +36,7 @@ seed: int = 0  # of everything random below, here the bootstrap
 device: str = "auto"  # where the backbone runs: "auto", "cpu", "cuda" or "mps"
 budget: str = "quick"  # "quick", or "full" for probes on four times the pictures
 
-# %%
+# %% tags=["shared-with-solutions"]
 import json
 import textwrap
 from dataclasses import replace
@@ -74,7 +74,7 @@ results = notebook.ResultsLog("01_vanilla_clip")
 # ("page 12"). **No caption states how many objects there are**, except that one star is "a
 # star". We built it so, on purpose, and below we turn that dial.
 
-# %%
+# %% tags=["shared-with-solutions"]
 clip = load_clip(backbone, device)
 image_size = min(max(clip.image_size, 64), 336)
 train_size = 2000 if budget == "quick" else 8000
@@ -91,8 +91,7 @@ clip
 # What its captions say of the first four counting pictures, without true counts and, for
 # comparison, with nothing but true counts:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for dose in (0.0, 1.0):
     texts = captions(data.metadata[:4], data.values[:4], "counting", dose, seed=1)
     print(*texts, sep="\n", end="\n\n")
@@ -102,6 +101,7 @@ for dose in (0.0, 1.0):
 #
 # A cosine between every picture and every prompt is all there is to it. First *what*: 76
 # nouns, then ten colours, the noun being given.
+
 
 # %%
 def cosines(data, prompts):
@@ -134,8 +134,7 @@ print(f"colour right {results['colour']:.2f} of {len(colors)}")
 # benchmarks do (*named*), or average over all nouns (*unnamed*). The noun is plural for every
 # count, or "one star" against "stars" would give the count of one away by grammar alone.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for template in range(3):
     first, second, *_, last = counting.prompts(template, object="stars")
     print(f"{first} | {second} | ... | {last}")
@@ -230,8 +229,7 @@ fig.tight_layout()
 #
 # **Before you run the next cell:** will loose words do better than numerals, or fail too?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 for first, phrase in zip(counting.bin_edges, counting.bin_phrases):
     print(f"from {first:2}: {phrase} stars")
 
@@ -307,8 +305,7 @@ fig.tight_layout()
 # score 1 in either direction (though 1 alone does not prove a line), and below 0 is worse than
 # chance. Five points on an arc, in order, with two neighbours swapped, and well shuffled:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 angle = np.linspace(0, 1.5, 5)
 arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 for order in ([0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [2, 0, 4, 1, 3]):
@@ -483,8 +480,7 @@ means.T.rename(
     }
 ).round(2)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(doses.attrs["command"])
 
 # %% [markdown]
@@ -550,8 +546,7 @@ branch.mean().round(2)
 # of those of counted things tell the truth, comes with the library too. Every checkpoint has a *card* that says how it was
 # made:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 twin = load_clip("pico-clip-counting", device)
 cards = {}
 for checkpoint in ("pico-clip", "pico-clip-counting"):
@@ -693,8 +688,7 @@ my_task = ...  # replace(counting, rank_names=(...), templates=(...))
 
 check.own_prompts(my_task, clip, val["counting"])
 
-# %%
-### BEGIN SOLUTION
+# %% tags=["solution"]
 # The phrase brings the order that CLIP knows; the numeral only keeps the ranks apart.
 phrase_of = [counting.bin_phrases[i] for i in counting.bin_index(counting.rank_values)]
 my_task_solved = replace(
@@ -705,7 +699,6 @@ my_task_solved = replace(
     templates=("{rank} {object}", "a photo of {rank} {object}"),
 )
 check.own_prompts(my_task_solved, clip, val["counting"])
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 2 · The order of your own words ● 10 minutes
@@ -725,13 +718,11 @@ ordered = ...
 
 check.own_words(ordered, clip)
 
-# %%
-### BEGIN SOLUTION
+# %% tags=["solution"]
 # Captions used these beside pictures of fewer or more things. Now try "tiny" to "huge".
 amounts = ("very few", "a few", "several", "lots of", "masses of")
 ordered_solved = [f"{amount} stars" for amount in amounts]
 check.own_words(ordered_solved, clip)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 3 · The third reading ● 10 minutes
@@ -747,6 +738,7 @@ check.own_words(ordered_solved, clip)
 # along `axis=1`; `argmax` of a comparison finds the first True.
 # </details>
 
+
 # %%
 def median_reading(probabilities, rank_values):
     """(N, M) probabilities, (M,) rank_values to (N,) values of least expected error."""
@@ -755,8 +747,8 @@ def median_reading(probabilities, rank_values):
 
 check.median_reading(median_reading)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 # The first rank at which the cumulative sum reaches one half.
 def median_solved(probabilities, rank_values):
     reached = probabilities.cumsum(axis=1) >= 0.5
@@ -764,7 +756,6 @@ def median_solved(probabilities, rank_values):
 
 
 check.median_reading(median_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ## What to take away

@@ -36,7 +36,7 @@ seed: int = 0  # of first weights, of the order of pictures, and of the bootstra
 device: str = "auto"  # where the backbone runs: "auto", "cpu", "cuda" or "mps"
 budget: str = "quick"  # "quick", or "full" for training four times as long
 
-# %%
+# %% tags=["shared-with-solutions"]
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -65,7 +65,7 @@ results = notebook.ResultsLog("02_numclip")
 # That is **NumCLIP** (Du and others, 2024). Everything below is on the counting task, with
 # picture features that are encoded once: training takes seconds.
 
-# %%
+# %% tags=["shared-with-solutions"]
 clip = load_clip(backbone, device)
 image_size = min(max(clip.image_size, 64), 336)
 train, val = (load_data("counting", split, image_size) for split in ("train", "val"))
@@ -80,8 +80,7 @@ clip
 # The task brings its bins: a lower edge each, and a phrase in common language. NumCLIP
 # published its bins and words for age; those for counting are ours.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 midpoints = counting.bin_midpoints()
 bins = {"from": counting.bin_edges, "phrase": counting.bin_phrases, "middle": midpoints}
 pd.DataFrame(bins)
@@ -198,8 +197,7 @@ fig.tight_layout()
 # and 2, away from 0, so ours is at least one half. (The bound has a price: where it holds, no
 # gradient reaches $\delta$.)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 p, b = torch.tensor([0.1, 0.6, 0.3]), torch.tensor([0.2, 0.5, 0.8])
 for moved in ([0.0, 0.0, 0.0], [0.0, 0.25, 0.0], [0.0, -0.99, 0.0]):
     delta = torch.tensor(moved)
@@ -218,8 +216,7 @@ for moved in ([0.0, 0.0, 0.0], [0.0, 0.25, 0.0], [0.0, -0.99, 0.0]):
 # $$\lambda_{cj} = (d - 1)\,\frac{|c - j|}{\sum_k |c - k|} \quad (j \neq c), \qquad
 # \lambda_{cc} = 1.$$
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 weights = losses.ranking_weights(torch.arange(5), 5)
 print(weights.round(decimals=2))
 
@@ -246,8 +243,7 @@ _ = plots.fcrc_weight_heatmap(weights, counting.bin_phrases)
 # **Before you run the next cell:** the logits are 26, 25, 24, 23, 22, the right bin is the
 # first, and it is ahead. Which form will be small, which large?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 own_bin = torch.tensor([0])
 ahead = torch.tensor([[26.0, 25, 24, 23, 22]])
 mixed = torch.tensor([[10.0, 6, 2, -2, -6]])
@@ -347,8 +343,7 @@ for size in (32, 512):
 # counts, and no rank knows its neighbours. **OrdinalCLIP** learns a few *base ranks* and
 # puts the others between them, so neighbours share what they learn:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print(interpolation_weights(5, 3, "linear").round(decimals=2))
 print(interpolation_weights(5, 3, "inverse").round(decimals=2))
 
@@ -360,8 +355,7 @@ print(interpolation_weights(5, 3, "inverse").round(decimals=2))
 #
 # Untrained, a CoOp that starts from a template's words *is* that template:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 start = CoOp(clip, counting, adapter=False)
 with torch.no_grad():
     learned = start.text_features().cpu()
@@ -647,8 +641,7 @@ fig.tight_layout()
 # trained parts alone, with the options, the task, and a card. It fits the backbone that it
 # was trained on and no other.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 component = None
 if backbone == "pico-clip":
     component = load_component("numclip-counting", clip)
@@ -693,6 +686,7 @@ widgets.explore_bins(clip, train, val)
 # its sum, multiply by $d - 1$, and do not forget the picture's own bin.
 # </details>
 
+
 # %%
 def my_weights(bins, num_bins):
     """(B,) bins, 0 to d - 1, to (B, d) weights."""
@@ -701,8 +695,8 @@ def my_weights(bins, num_bins):
 
 check.ranking_weights(my_weights)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def weights_solved(bins, num_bins):
     distance = (bins[:, None] - torch.arange(num_bins)).abs().float()
     weights = (num_bins - 1) * distance / distance.sum(1, keepdim=True)
@@ -710,7 +704,6 @@ def weights_solved(bins, num_bins):
 
 
 check.ranking_weights(weights_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 2 · Bins for a skewed label ●● 15 minutes
@@ -734,16 +727,16 @@ my_bins = ...  # replace(counting, bin_edges=(1, ...), bin_phrases=(...))
 
 check.skewed_bins(my_bins, skewed)
 
-# %%
-### BEGIN SOLUTION
-# Narrow where the pictures are, wide where they are not.
+# %% tags=["solution"]
+# Narrow where the images are, wide where they are not.
+many_small = np.random.default_rng(0).geometric(0.22, size=400)
+skewed = many_small[many_small <= 20].astype(float)
 bins_solved = replace(
     counting,
     bin_edges=(1, 2, 4, 7, 12),
     bin_phrases=("hardly any", "a couple of", "a few", "many", "a crowd of"),
 )
 check.skewed_bins(bins_solved, skewed)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 3 · Repair the regressor ● 5 minutes
@@ -758,6 +751,7 @@ check.skewed_bins(bins_solved, skewed)
 # Which quantity must not reach zero? `.clamp(0.5, 2)` belongs on that, before you divide.
 # </details>
 
+
 # %%
 def read_out(logits, anchors, moves):
     """(B, d) logits, (d,) anchors, (B, d) moves, -1 to 1, to (B,) values."""
@@ -766,14 +760,13 @@ def read_out(logits, anchors, moves):
 
 check.broken_regressor(read_out)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def read_out_solved(logits, anchors, moves):
     return (logits.softmax(1) * anchors / (1 + moves).clamp(0.5, 2)).sum(1)
 
 
 check.broken_regressor(read_out_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 4 · The released form ●● 10 minutes
@@ -789,6 +782,7 @@ check.broken_regressor(read_out_solved)
 # is `torch.nn.functional.cross_entropy`.
 # </details>
 
+
 # %%
 def released(logits, own_bin):
     """(d,) logits of a picture and its own bin, to the loss, a scalar tensor."""
@@ -797,15 +791,14 @@ def released(logits, own_bin):
 
 check.negative_logits(released)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def released_solved(logits, own_bin):
     row = losses.ranking_weights(torch.tensor([own_bin]), len(logits))[0]
     return (row * logits).logsumexp(0) - row[own_bin] * logits[own_bin]
 
 
 check.negative_logits(released_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ## What to take away

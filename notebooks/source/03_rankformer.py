@@ -36,7 +36,7 @@ seed: int = 0  # of first weights, of the order of pictures, and of the bootstra
 device: str = "auto"  # where the backbone runs: "auto", "cpu", "cuda" or "mps"
 budget: str = "quick"  # "quick", or "full" for training four times as long
 
-# %%
+# %% tags=["shared-with-solutions"]
 import time
 from dataclasses import replace
 
@@ -163,8 +163,7 @@ pd.DataFrame(rows).T.round(3)
 # other. And only what the *mask* selects, context and rank words, is blended: start, end and padding stay
 # as CLIP made them.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 ordered = L2RCLIP(clip, counting, seed=seed)
 former, mask = ordered.rankformer, ordered.prompt_learner.mask
 prompts = ordered.prompt_learner.prompt_embeddings().embeddings.detach()
@@ -185,8 +184,7 @@ print("what moves is what the mask selects:", torch.equal(moved, mask))
 # ranks**, vectors added inside $F$ that say "I am the third". The next cell looks at fresh
 # RankFormers: by how much does any rank differ from the first, at each position?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
 for pos_embed in (None, "learned", "sinusoidal"):
     new_former = RankFormer(
@@ -220,8 +218,8 @@ for pos_embed in (None, "learned", "sinusoidal"):
 # **Before you run the next cell:** which of the eight weights are 0? Which is 1? And which
 # picture contributes more to tightness?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+
+# %% tags=["nbval-check-output"]
 def on_circle(degrees):
     angles = torch.deg2rad(torch.tensor(degrees))
     return torch.stack([angles.cos(), angles.sin()], 1)
@@ -258,6 +256,7 @@ print(
 # alone, with the right sign and with the opposite one.
 #
 # **Before you run the next cell:** what will the wrong sign end in?
+
 
 # %%
 def descend(sign, steps=300):
@@ -306,8 +305,7 @@ fig.tight_layout()
 # twice. The second needs a guard: a rank without a picture in the batch has nothing to find,
 # and the released code divides by zero there. In ours it counts for nothing.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 ranks = torch.tensor([0, 0, 2])
 logits = torch.tensor([[3.0, 1, 0, 0], [2, 2, 0, 0], [0, 1, 4, 0]])
 positives = torch.nn.functional.one_hot(ranks, 4).bool()
@@ -416,6 +414,7 @@ widgets.explore_blend(ordered)
 # On the circle the wrong sign was a disaster. Would you notice it in training? The same
 # model, right and wrong, with the pairwise loss weighed 1 and 10:
 
+
 # %%
 class WrongSign(L2RCLIP):
     def loss(self, features, values):
@@ -469,7 +468,9 @@ for _, row in mae.query("baseline in ['L2RCLIP', 'no RankFormer']").iterrows():
 def ordinality_difference(task, one, other):
     """The paired difference of two methods' ordinality, with its interval over seeds."""
     rows = ablation[ablation["task"] == task].sort_values("seed")
-    pair = [rows[rows["method"] == name]["ordinality_corrected"] for name in (one, other)]
+    pair = [
+        rows[rows["method"] == name]["ordinality_corrected"] for name in (one, other)
+    ]
     return metrics.two_way_bootstrap([pair[0]], [pair[1]])
 
 
@@ -639,8 +640,7 @@ fig.tight_layout()
 # attention layers, each of 96 by 96. How many numbers does it train in all: about as many as one
 # such matrix has, as all six, or as the tower?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 tuned = L2RCLIP(clip, counting, image_encoder="lora", seed=seed)
 groups = tuned.parameter_groups()
 counts = {name: sum(p.numel() for p in group) for name, group in groups.items()}
@@ -674,8 +674,7 @@ history[["epoch", "loss", "mae"]].iloc[[0, 4, 9, 10, 11]].round(2)
 #
 # And the finished article: ten epochs on all pictures, five of them for the words.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 component = None
 if backbone == "pico-clip":
     component = load_component("l2rclip-counting", clip)
@@ -698,8 +697,7 @@ evaluation
 # every prompt to 77 positions. But its text tower is *causal*: no word can see those behind it,
 # so what stands behind the end can be cut off. Nothing changes:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 length = {"padding": "max_length", "max_length": clip.context_length}
 padded_tokens = clip.tokenizer(counting.prompts(), return_tensors="pt", **length)
 padded_tokens = padded_tokens.to(clip.device)
@@ -741,6 +739,7 @@ print(f"here and now the cut is {seconds['padded'] / seconds['cut']:.1f} times f
 # (what is `0 * float("nan")`?): choose with `torch.where`.
 # </details>
 
+
 # %%
 def my_blend(prompts, transformed, mask, alpha):
     """(M, L, W) prompts and F of them, (M, L) bool, a number, to (M, L, W)."""
@@ -749,15 +748,14 @@ def my_blend(prompts, transformed, mask, alpha):
 
 check.blend(my_blend)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def blend_solved(prompts, transformed, mask, alpha):
     blended = (1 - alpha) * prompts + alpha * transformed
     return torch.where(mask[..., None], blended, prompts)
 
 
 check.blend(blend_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 2 · Pull and push ● 15 minutes
@@ -772,6 +770,7 @@ check.blend(blend_solved)
 # distance of zero; a square root of your own does not. A picture's own words are `texts[ranks]`.
 # </details>
 
+
 # %%
 def my_tightness(features, texts, ranks):
     """(B, D) pictures, (M, D) words, (B,) ranks, to a scalar tensor."""
@@ -785,8 +784,8 @@ def my_diversity(features, texts, values, rank_values):
 
 check.pull_and_push(my_tightness, my_diversity)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def tightness_solved(features, texts, ranks):
     v, t = (torch.nn.functional.normalize(x, dim=1) for x in (features, texts))
     return (v - t[ranks]).square().sum(1).mean()
@@ -800,7 +799,6 @@ def diversity_solved(features, texts, values, rank_values):
 
 
 check.pull_and_push(tightness_solved, diversity_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 3 · Find the wrong sign ●●● 15 minutes
@@ -817,6 +815,7 @@ check.pull_and_push(tightness_solved, diversity_solved)
 # better?
 # </details>
 
+
 # %%
 def is_flipped(loss):
     """A function of (features, texts, values, rank_values) to True or False."""
@@ -825,8 +824,8 @@ def is_flipped(loss):
 
 check.sign(is_flipped)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def is_flipped_solved(loss):
     # Rank 2 is as near in both situations; the picture's own word, too.
     texts = torch.eye(3)
@@ -838,7 +837,6 @@ def is_flipped_solved(loss):
 
 
 check.sign(is_flipped_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 4 · Shuffle the ranks ●● 10 minutes
@@ -854,6 +852,7 @@ check.sign(is_flipped_solved)
 # difference is where positional embeddings are at work and alpha is small.
 # </details>
 
+
 # %%
 def commutes(former, prompts, mask, order):
     """RankFormer, (M, L, W), (M, L) bool, a permutation (M,), to True or False."""
@@ -862,8 +861,8 @@ def commutes(former, prompts, mask, order):
 
 check.shuffled(commutes)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def commutes_solved(former, prompts, mask, order):
     with torch.no_grad():
         before = former(prompts[order], mask[order])
@@ -872,7 +871,6 @@ def commutes_solved(former, prompts, mask, order):
 
 
 check.shuffled(commutes_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 5 · Count LoRA ● 5 minutes
@@ -885,6 +883,7 @@ check.shuffled(commutes_solved)
 # $A$ takes what comes in down to $r$ numbers, $B$ takes them up to what goes out.
 # </details>
 
+
 # %%
 def lora_count(width_in, width_out, rank):
     """Widths of a linear layer and LoRA's rank, to a whole number."""
@@ -893,14 +892,13 @@ def lora_count(width_in, width_out, rank):
 
 check.lora_parameters(lora_count)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def lora_count_solved(width_in, width_out, rank):
     return rank * (width_in + width_out)
 
 
 check.lora_parameters(lora_count_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ## What to take away

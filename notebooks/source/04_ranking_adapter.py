@@ -36,7 +36,7 @@ seed: int = 0  # of first weights and of the order of pictures
 device: str = "auto"  # where the backbone runs: "auto", "cpu", "cuda" or "mps"
 budget: str = "quick"  # "quick", or "full" for training four times as long
 
-# %%
+# %% tags=["shared-with-solutions"]
 import tempfile
 from pathlib import Path
 from timeit import repeat
@@ -89,6 +89,7 @@ PROMPTS = {
 if backbone != "pico-clip":
     print("The text quotes pico-clip; so do the tables from files below.")
 clip
+
 
 # %%
 def prompts_for(data):
@@ -143,8 +144,7 @@ _ = plots.ranking_strip(val["counting"], cosines["counting"])
 # | ours | CLIP's class token is kept beside the patches; the sentence starts where CLIP's own projection puts it; learnable tokens that can learn; queries and keys of the look at words begin as one rotation; ties left out; one adapter for several tasks, in several wordings; where a sentence names an object, three tenths of the batch without it; beside seven photographs for quality, damaged drawings |
 # | smaller, for our toy of a CLIP | one layer of each block instead of two; width 96 instead of 768 |
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 new_adapter = RankingAdapter(clip, [data.task for data in val.values()], seed=seed)
 some = val["counting"].subset(range(6))
 tokens = new_adapter.image_tokens(some).float().to(clip.device)
@@ -202,8 +202,7 @@ print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.sha
 #
 # Let us check each step by numbers, one question, two pictures:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
 x_i, x_j = torch.randn(2, 7, 4, dtype=torch.float64)  # 7 patches of width 4 in each
 query = torch.randn(4, dtype=torch.float64)
@@ -225,8 +224,7 @@ for name, found in {"fractions": step_1, "sigmoids": step_2}.items():
 # divided by infinity is not a number (NaN). The sigmoid form never computes $Z$ itself, only its
 # logarithm, and `logsumexp` does that safely.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 far_i, far_j = 400 * s_i, 400 * s_j
 Z_i, Z_j = far_i.exp().sum(), far_j.exp().sum()
 print("by fractions:", (Z_i / (Z_i + Z_j)).item())
@@ -237,8 +235,7 @@ print("by sigmoids: a number,", bool(gate.isfinite()))
 # Now the library's two forms, with heads, sixteen questions and the sum over them, and with
 # gradients: the shortcut must change nothing in training either.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 generator = torch.Generator().manual_seed(seed)
 queries = torch.randn(16, 4, 24, generator=generator)
 batch = torch.randn(12, 50, 4, 24, generator=generator)
@@ -259,11 +256,14 @@ for name, slow, fast in zip(names, *found.values()):
 # As written, time and memory grow with $N^2 P$; by the shortcut with $NP + N^2$. Here and now,
 # with gradients:
 
+
 # %%
 def seconds(form, num_images):
     """Time a forward and backward pass over random images: the best of three."""
     tokens = torch.randn(num_images, 64, 4, 24).requires_grad_()
-    return min(repeat(lambda: form(queries, tokens).sum().backward(), number=1, repeat=3))
+    return min(
+        repeat(lambda: form(queries, tokens).sum().backward(), number=1, repeat=3)
+    )
 
 
 for num_images in (8, 16, 32):
@@ -295,7 +295,9 @@ def multiplications(num_images, patches):
 for num_images in (16, 64, 256):
     slow, fast = multiplications(num_images, patches=100)
     results[f"cost.operations.{num_images}"] = slow / fast
-    print(f"N = {num_images}: {slow / fast:.0f} times as many multiplications as written")
+    print(
+        f"N = {num_images}: {slow / fast:.0f} times as many multiplications as written"
+    )
 
 # %% [markdown]
 # *Figure 2. Time and peak memory of the attention alone, against the number of pictures N, both
@@ -319,8 +321,7 @@ for num_images in (16, 64, 256):
 # bias and an MLP, and the logit "i ranks above j" is *not* minus the other. So the network can say
 # of both orders that they are likely, or that neither is. Remember that when we come to ties.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 pairs = rank_attention(queries, batch)
 sums = (pairs + pairs.transpose(0, 1)).abs()
 print("attention: largest |o_ij + o_ji|:", sums.max().item())
@@ -345,8 +346,7 @@ print("logits antisymmetric:", torch.allclose(logits, -logits.T, atol=1e-2))
 # right about all that differ (logits +4 and -4) and undecided (0) about what is tied. Which of the
 # three rules has nothing to complain of?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 labels = torch.tensor([1.0, 1, 2])
 right = 4 * (labels[:, None] - labels).sign()
 for tie_handling in ("mask", "half", "zero"):
@@ -433,8 +433,7 @@ history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
 # spread labels is off by 0.87 standard deviations, this adapter by 0.79<!--=live.mae-->. That was the
 # loop, with a thousand pictures. The finished article:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 adapter = trained
 if backbone == "pico-clip":
     adapter = load_component("ranking-adapter", clip)
@@ -712,8 +711,7 @@ wide
 # **Before you run the next cell:** replace all learnable tokens of a network by others. By how
 # much does the score change, in the released form and in ours?
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 patches, text_tokens = torch.randn(4, 9, 24), torch.randn(5, 24)
 for form in ("scalar", "vector"):
     torch.manual_seed(seed)
@@ -805,6 +803,7 @@ table.head(12)
 # the second half is of it with $i$ and $j$ exchanged.
 # </details>
 
+
 # %%
 def my_shortcut(logs, means):
     """(N, H, M) logs of Z and (N, H, M, W) means v, to (N, N, H, W)."""
@@ -813,8 +812,8 @@ def my_shortcut(logs, means):
 
 check.shortcut(my_shortcut)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def shortcut_solved(logs, means):
     gate = (logs[:, None] - logs[None]).sigmoid()
     first = torch.einsum("ijhm,ihmw->ijhw", gate, means)
@@ -822,7 +821,6 @@ def shortcut_solved(logs, means):
 
 
 check.shortcut(shortcut_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 2 · Measure antisymmetry ● 5 minutes
@@ -836,6 +834,7 @@ check.shortcut(shortcut_solved)
 # `.T` turns *all* axes around. Only the first two must be exchanged.
 # </details>
 
+
 # %%
 def my_distance(pairs):
     """(N, N, ...) numbers of ordered pairs, to the largest |p_ij + p_ji|."""
@@ -844,14 +843,13 @@ def my_distance(pairs):
 
 check.antisymmetry(my_distance)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def distance_solved(pairs):
     return (pairs + pairs.transpose(0, 1)).abs().max().item()
 
 
 check.antisymmetry(distance_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 3 · Leave ties out ●● 10 minutes
@@ -865,6 +863,7 @@ check.antisymmetry(distance_solved)
 # logits, where a logarithm of a sigmoid is not. What do you divide by, and what if that is 0?
 # </details>
 
+
 # %%
 def my_pair_loss(logits, targets):
     """(B, B) logits that i ranks above j, (B,) targets, to a scalar."""
@@ -873,8 +872,8 @@ def my_pair_loss(logits, targets):
 
 check.ties(my_pair_loss)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def pair_loss_solved(logits, targets):
     above = (targets[:, None] > targets).to(logits.dtype)
     differ = targets[:, None] != targets
@@ -884,7 +883,6 @@ def pair_loss_solved(logits, targets):
 
 
 check.ties(pair_loss_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### Exercise 4 · A batch for one sentence ●●● 25 minutes
@@ -901,6 +899,7 @@ check.ties(pair_loss_solved)
 # second of every count. Sort by turn and take as many as you need.
 # </details>
 
+
 # %%
 def my_batch(names, values, name, size, share, seed):
     """(N,) names and values, to (size,) rows and (size,) targets."""
@@ -909,8 +908,8 @@ def my_batch(names, values, name, size, share, seed):
 
 check.rank_batch(my_batch)
 
-# %%
-### BEGIN SOLUTION
+
+# %% tags=["solution"]
 def batch_solved(names, values, name, size, share, seed):
     rng = np.random.default_rng(seed)
     positives = rng.permutation(np.flatnonzero(names == name))
@@ -927,7 +926,6 @@ def batch_solved(names, values, name, size, share, seed):
 
 
 check.rank_batch(batch_solved)
-### END SOLUTION
 
 # %% [markdown]
 # ### And: rank your own set

@@ -7,7 +7,7 @@ from nbformat.v4 import new_output
 
 from ordlib.course.runner.build import build, strip_metadata, write_notebook
 from ordlib.course.runner.inline_results import update_inline_results
-from ordlib.course.runner.labs import make_lab
+from ordlib.course.runner.versions import make_lab, make_notebook, make_solutions
 
 REPOSITORY = "https://github.com/OWNER/ordlib"
 NAME = "00_demo"
@@ -29,7 +29,7 @@ def badge(repository: str, name: str) -> str:
     return f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({link})"
 
 
-_CHECKED = "\n".join(f"# %%\n# NBVAL_CHECK_OUTPUT\n1 + {n}\n" for n in range(1, 6))
+_CHECKED = "\n".join(f'# %% tags=["nbval-check-output"]\n1 + {n}\n' for n in range(1, 6))
 GOOD = f"""# %% [markdown]
 # # 00 · A demo
 #
@@ -51,6 +51,14 @@ device: str = "auto"  # where it runs
 budget: str = "quick"  # or "full"
 
 {_CHECKED}
+# %% tags=["shared-with-solutions"]
+factor = 2
+
+
+def check(function):
+    return "passed" if function(2) == 4 else "not tried yet"
+
+
 # %%
 from IPython.display import Image, display
 from PIL import Image as PILImage
@@ -79,38 +87,28 @@ results.save()
 # Add.
 # </details>
 
+# %% [markdown]
+# ### Exercise 1 · Double ● 1 minute
+#
+# Double a number.
+
 # %%
 def double(x):
-    return ...
+    # A number to twice the number.
+    ...
 
 
-double(2)
+check(double)
 
-# %%
-### BEGIN SOLUTION
-def double(x):
-    return 2 * x
-
-
-double(2)
-### END SOLUTION
-
-# %%
-def halve(x):
-    ### BEGIN SOLUTION
-    half = x / 2
-    return half
-    ### END SOLUTION
+# %% tags=["solution"]
+def double_solved(x):
+    return factor * x
 
 
-halve(2)
+check(double_solved)
 
 # %% [markdown]
 # Good.
-#
-# <!-- ### BEGIN SOLUTION -->
-# Halving undoes doubling.
-# <!-- ### END SOLUTION -->
 """
 
 
@@ -132,11 +130,16 @@ def pretend_executed(folder: Path) -> Path:
     (folder / "results").mkdir(exist_ok=True)
     (folder / "results" / f"{NAME}.json").write_text(json.dumps(results))
     source.write_text(update_inline_results(source.read_text(), results))
-    notebook = strip_metadata(build(source))
-    for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
-        cell.execution_count = count
-        if "NBVAL" in cell.source:
-            data = {"text/plain": "2"}
-            cell.outputs = [new_output("execute_result", data, execution_count=count)]
+    notebook = strip_metadata(make_notebook(build(source), NAME))
+    solutions = strip_metadata(make_solutions(build(source), NAME))
+    for each in (notebook, solutions):
+        code = [cell for cell in each.cells if cell.cell_type == "code"]
+        for count, cell in enumerate(code, start=1):
+            cell.execution_count = count
+            text = "passed" if "_solved" in cell.source else "2"
+            if cell.metadata.get("tags", ["parameters"]) != ["parameters"]:
+                data = {"text/plain": text}
+                cell.outputs = [new_output("execute_result", data, execution_count=count)]
     write_notebook(folder / "labs" / f"{NAME}.ipynb", make_lab(notebook, NAME))
+    write_notebook(folder / "solutions" / f"{NAME}.ipynb", solutions)
     return write_notebook(folder / f"{NAME}.ipynb", notebook)

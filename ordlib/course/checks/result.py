@@ -7,8 +7,8 @@ from functools import wraps
 from html import escape
 from typing import Literal
 
-SYMBOLS = {"passed": "✓", "not yet": "✗", "not started": "…"}
-COLORS = {"passed": "#009E73", "not yet": "#D55E00", "not started": "#7A7A7A"}
+SYMBOLS = {"passed": "✓", "not yet": "✗", "not tried yet": "…"}
+COLORS = {"passed": "#009E73", "not yet": "#D55E00", "not tried yet": "#7A7A7A"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CheckResult:
         ✗ not yet: your loss ignores the last rank
     """
 
-    state: Literal["passed", "not yet", "not started"]
+    state: Literal["passed", "not yet", "not tried yet"]
     message: str  # what is right, or what is wrong and how to correct it
 
     def __repr__(self) -> str:
@@ -38,7 +38,7 @@ def exercise_check(check: Callable[..., str | CheckResult | None]) -> Callable[.
 
     The function receives the learner's answers and returns None if they are right, a diagnosis if
     they are wrong, or a whole :class:`CheckResult`. If it returns None, the first line of its
-    docstring becomes the message. An answer of None or ``...`` is "not started"; an exception in
+    docstring becomes the message. An answer of None or ``...`` is "not tried yet"; an exception in
     the learner's code becomes part of the message.
 
     Example:
@@ -47,7 +47,7 @@ def exercise_check(check: Callable[..., str | CheckResult | None]) -> Callable[.
         ...     "A positive number."
         ...     return None if x > 0 else f"{x} is not above 0"
         >>> positive(3), positive(-1), positive(...)
-        (✓ passed: A positive number., ✗ not yet: -1 is not above 0, … not started: replace the \
+        (✓ passed: A positive number., ✗ not yet: -1 is not above 0, … not tried yet: replace the \
 three dots by your answer and run the cell again)
     """
 
@@ -55,11 +55,12 @@ three dots by your answer and run the cell again)
     def run(*answers: object) -> CheckResult:
         hint = "replace the three dots by your answer and run the cell again"
         if any(answer is None or answer is ... for answer in answers):
-            return CheckResult("not started", hint)
+            return CheckResult("not tried yet", hint)
         try:
             message = check(*answers)
         except NotImplementedYet:
-            return CheckResult("not started", "your function returns nothing: is a return missing?")
+            message = "your function returns nothing: is a return missing?"
+            return CheckResult("not tried yet", message)
         except Exception as error:
             return CheckResult("not yet", f"your answer raised {type(error).__name__}: {error}")
         if isinstance(message, str):

@@ -12,28 +12,26 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from ordlib.course.runner import inline_results, labs
+from ordlib.course.runner import inline_results
 from ordlib.course.runner.execute import OnCell, execute
+from ordlib.course.runner.versions import make_lab, make_notebook, make_solutions
 from ordlib.utils.cache import atomic_write, content_hash
 
-# JupyterLab folds cells by "source_hidden", Colab by "cellView" if the code starts with a title.
-SOLUTION_TITLE = "# @title Solution"
-SOLUTION_METADATA = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_METADATA = ("tags", "jupyter", "cellView")
+CELL_METADATA = ("tags", "jupyter")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An interactive widget: run this cell in JupyterLab or Colab to use it."
 _PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+it \[")
 
 
 def build(source: str | Path) -> NotebookNode:
-    """Build a notebook, not executed, from ``notebooks/source/NAME.py``.
+    """Build a notebook with all cells of ``notebooks/source/NAME.py``, not executed.
 
-    Magics are uncommented and solution cells folded. Cell ids are hashes of the cells' content,
-    so that they do not change between builds.
+    Magics are uncommented. Cell ids are hashes of the cells' content, so that they do not change
+    between builds.
     """
     notebook = jupytext.read(source, fmt="py:percent")
     occurrences = Counter()
@@ -41,10 +39,6 @@ def build(source: str | Path) -> NotebookNode:
         content = inline_results.INLINE_RESULT.sub("", cell.source)
         occurrences[content] += 1
         cell.id = content_hash(cell.cell_type, content, occurrences[content])[:8]
-        if cell.cell_type == "code" and labs.BEGIN in cell.source:
-            cell.metadata.update(SOLUTION_METADATA)
-            if not cell.source.startswith("# @title"):
-                cell.source = f"{SOLUTION_TITLE}\n{cell.source}"
     notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
 
@@ -55,13 +49,13 @@ def rebuild(
     """Build and execute a notebook with its default parameters, and write all derived files.
 
     ``timeout`` and ``on_cell`` are those of ``execute``. Returns the written files: results, the
-    source if an inline result has changed, thumbnail, notebook and lab.
+    source if an inline result has changed, thumbnail, notebook, lab and solutions.
 
     Raises:
         ValueError: a cell fails (then nothing is written), or Markdown quotes an unknown result.
     """
     name, folder = source.stem, source.parent.parent
-    executed, results = _execute(source, timeout, on_cell)
+    executed, results = _execute(make_notebook(build(source), name), source, timeout, on_cell)
     paths = [write_file(folder / "results" / f"{name}.json", results)]
     numbers = inline_results.load_notebook_results(paths[0])
     text = source.read_text(encoding="utf-8")
@@ -71,20 +65,32 @@ def rebuild(
         paths.append(write_file(source, updated.encode()))
     if image := first_image(executed):
         paths.append(write_file(folder / "results" / f"{name}.png", image))
-    notebook = build(source)
+    notebook = _with_outputs(make_notebook(build(source), name), executed)
+    solutions = make_solutions(build(source), name)
+    executed, _ = _execute(solutions, source, timeout, on_cell)
+    written = {
+        f"{name}.ipynb": notebook,
+        f"labs/{name}.ipynb": make_lab(notebook, name),
+        f"solutions/{name}.ipynb": _with_outputs(solutions, executed),
+    }
+    return paths + [write_notebook(folder / path, each) for path, each in written.items()]
+
+
+def _with_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNode:
+    """Copy outputs and execution counts to a notebook, and strip what a run leaves."""
     for cell, ran in zip(notebook.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
-    paths.append(write_notebook(folder / f"{name}.ipynb", strip_metadata(notebook)))
-    paths.append(write_notebook(folder / "labs" / f"{name}.ipynb", labs.make_lab(notebook, name)))
-    return paths
+    return strip_metadata(notebook)
 
 
-def _execute(source: Path, timeout: int | None, on_cell: OnCell) -> tuple[NotebookNode, bytes]:
+def _execute(
+    notebook: NotebookNode, source: Path, timeout: int | None, on_cell: OnCell
+) -> tuple[NotebookNode, bytes]:
     """Return the executed notebook and the content of its results file."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        notebook = write_notebook(folder / "notebook.ipynb", build(source))
+        notebook = write_notebook(folder / "notebook.ipynb", notebook)
         output, results = folder / "executed.ipynb", folder / "results" / f"{source.stem}.json"
         options = {"results": results.parent, "folder": folder, "timeout": timeout}
         _, failure = execute(notebook, output, on_cell=on_cell, **options)
@@ -124,7 +130,7 @@ def strip_metadata(notebook: NotebookNode) -> NotebookNode:
     Outputs and execution counts are kept. Widgets are replaced by a note: their state is large
     and differs in each run, and GitHub does not render notebooks without it.
     """
-    notebook.metadata = _select(notebook.metadata, ("jupytext",)) | nbformat.from_dict(METADATA)
+    notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = _select(cell.metadata, CELL_METADATA)
         if cell.cell_type == "code":

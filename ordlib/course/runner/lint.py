@@ -11,13 +11,13 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-from ordlib.course.runner import claims, inline_results, labs
+from ordlib.course.runner import claims, inline_results, versions
 from ordlib.course.runner.build import build
 
 MAX_BYTES, MAX_LINES, MAX_COLUMNS, MAX_SETUP_LINES = 1_000_000, 30, 88, 6
 MIN_CHECKED_CELLS = 5
 PARAMETERS = ("backbone", "seed", "device", "budget")
-MARKER = "NBVAL_CHECK_OUTPUT"
+NBVAL_TAG = "nbval-check-output"
 REBUILD = "run `ordlib course build`"
 
 
@@ -34,14 +34,13 @@ class NotebookFiles:
 
     @cached_property
     def source(self) -> NotebookNode | None:
-        """The notebook built from the source, or None without a source."""
+        """All cells of the source, or None without a source."""
         path = self.path.parent / "source" / f"{self.path.stem}.py"
         return build(path) if path.is_file() else None
 
-    @cached_property
-    def lab(self) -> NotebookNode | None:
-        """The lab, or None."""
-        path = self.path.parent / "labs" / self.path.name
+    def beside(self, folder: str) -> NotebookNode | None:
+        """The lab or the solutions, or None."""
+        path = self.path.parent / folder / self.path.name
         return nbformat.read(path, as_version=4) if path.is_file() else None
 
     def cells(self, kind: str) -> Iterator[tuple[int, NotebookNode]]:
@@ -155,28 +154,32 @@ def check_cell_length(files: NotebookFiles) -> Iterator[str]:
                 yield f"cell {number}: {len(line)} columns, at most {MAX_COLUMNS}: break {line!r}"
 
 
-def check_nbval_markers(files: NotebookFiles) -> Iterator[str]:
-    """At least five cells have an nbval marker on its own line, a count and an output."""
-    marked = 0
+def check_nbval_tags(files: NotebookFiles) -> Iterator[str]:
+    """At least five cells have nbval's tag, a count and an output; none has its comment."""
+    tagged = 0
     for number, cell in files.cells("code"):
-        lines = [line.strip() for line in cell.source.splitlines() if MARKER in line]
-        if any(line != f"# {MARKER}" for line in lines):
-            yield f"cell {number}: nbval ignores the marker: put `# {MARKER}` alone on its line"
-        elif lines:
-            marked += 1
+        if "NBVAL" in cell.source:
+            yield f"cell {number}: has a comment for nbval: use the tag {NBVAL_TAG!r}"
+        if versions.has_tag(cell, NBVAL_TAG):
+            tagged += 1
             if cell.execution_count is None or not cell.outputs:
                 remedy = f"show a fact that never changes, then {REBUILD}"
                 yield f"cell {number}: nbval has nothing to compare: {remedy}"
-    if marked < MIN_CHECKED_CELLS:
-        yield f"file: {marked} cells are marked `# {MARKER}`: mark {MIN_CHECKED_CELLS} or more"
+    if tagged < MIN_CHECKED_CELLS:
+        yield f"file: {tagged} cells have the tag {NBVAL_TAG!r}: tag {MIN_CHECKED_CELLS} or more"
 
 
 def check_source(files: NotebookFiles) -> Iterator[str]:
-    """Notebook and source have the same cells."""
+    """Notebook and source have the same cells, but for the solutions."""
     if files.source is None:
         yield f"file: has no source/{files.path.stem}.py: write it there, then {REBUILD}"
+        return
+    try:
+        expected = versions.make_notebook(files.source, files.path.stem)
+    except ValueError as error:
+        yield f"source: {error}"
     else:
-        yield from _differences(files.notebook, files.source)
+        yield from _differences(files.notebook, expected)
 
 
 def _differences(notebook: NotebookNode, expected: NotebookNode) -> Iterator[str]:
@@ -190,20 +193,30 @@ def _differences(notebook: NotebookNode, expected: NotebookNode) -> Iterator[str
 
 
 def check_lab(files: NotebookFiles) -> Iterator[str]:
-    """The lab is up to date, and has no solutions, outputs or execution counts."""
-    if files.lab is None:
+    """The lab is up to date, and has no outputs or execution counts."""
+    lab = files.beside("labs")
+    if lab is None:
         yield f"labs: there is no labs/{files.path.name}: {REBUILD}"
         return
-    if files.source is not None:
-        expected = labs.make_lab(files.source, files.path.stem)
-        yield from (f"labs: {message}" for message in _differences(files.lab, expected))
-    hidden = labs.solution_lines(files.source or files.notebook)
-    for number, cell in enumerate(files.lab.cells, start=1):
-        for line in cell.source.splitlines():
-            if line.strip() in hidden or "SOLUTION" in line:
-                yield f"labs, cell {number}: contains the solution {line.strip()!r}: {REBUILD}"
+    expected = versions.make_lab(files.notebook, files.path.stem)
+    yield from (f"labs: {message}" for message in _differences(lab, expected))
+    for number, cell in enumerate(lab.cells, start=1):
         if cell.get("outputs") or cell.get("execution_count"):
             yield f"labs, cell {number}: has an output or an execution count: {REBUILD}"
+
+
+def check_solutions(files: NotebookFiles) -> Iterator[str]:
+    """The solutions are up to date and executed, and every check passed."""
+    solutions = files.beside("solutions")
+    if solutions is None:
+        yield f"solutions: there is no solutions/{files.path.name}: {REBUILD}"
+        return
+    if files.source is not None:
+        expected = versions.make_solutions(files.source, files.path.stem)
+        yield from (f"solutions: {message}" for message in _differences(solutions, expected))
+    for number, cell in enumerate(solutions.cells, start=1):
+        if versions.has_tag(cell, versions.SOLUTION) and "passed" not in str(cell.outputs):
+            yield f"solutions, cell {number}: no check has passed: mend it, then {REBUILD}"
 
 
 def check_results(files: NotebookFiles) -> Iterator[str]:
@@ -261,6 +274,6 @@ def check_claims(files: NotebookFiles) -> Iterator[str]:
 LINT_RULES: tuple[Callable[[NotebookFiles], Iterator[str]], ...] = (
     check_header, check_setup_cell, check_parameters, check_execution_counts, check_no_errors,
     check_no_run_metadata, check_widget_state, check_file_size, check_cell_length,
-    check_nbval_markers, check_source, check_lab, check_results, check_alt_text, check_links,
-    check_portable_outputs, check_claims,
+    check_nbval_tags, check_source, check_lab, check_solutions, check_results, check_alt_text,
+    check_links, check_portable_outputs, check_claims,
 )  # fmt: skip

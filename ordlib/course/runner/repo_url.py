@@ -14,7 +14,7 @@ _OWN_URL = re.compile(
     r"|git clone https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?\s"
 )
 _FILES = ("README.md", "CITATION.cff", "environment.yml")
-_NOTEBOOKS = ("source/*.py", "*.ipynb", "labs/*.ipynb")
+_NOTEBOOKS = ("source/*.py", "*.ipynb", "labs/*.ipynb", "solutions/*.ipynb")
 
 
 def repository(root: str | Path) -> str:

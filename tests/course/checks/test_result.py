@@ -22,7 +22,7 @@ CHECKS = [
 @pytest.mark.parametrize("exercise", CHECKS)
 def test_exercise_check_reports_stubs_and_exceptions(exercise):
     for stub in (lambda *inputs: None, lambda *inputs: ..., ...):
-        assert exercise(stub).state == "not started"
+        assert exercise(stub).state == "not tried yet"
 
     assert_wrong(exercise(Mock(side_effect=KeyError("mine"))), "raised KeyError: 'mine'")
 
@@ -38,7 +38,7 @@ def test_exercise_check_reports_stubs_and_exceptions(exercise):
     ],
 )
 def test_exercise_check_reports_missing_values(exercise, answers):
-    assert exercise(*answers).state == "not started"
+    assert exercise(*answers).state == "not tried yet"
 
 
 def test_check_result_escapes_html():

@@ -1,7 +1,6 @@
-import shutil
 from pathlib import Path
 
-import jupytext.cli
+import jupytext
 import nbformat
 import pytest
 from course_demo import GOOD, NAME, SETUP, make_project
@@ -34,14 +33,6 @@ def test_build_uncomments_magics_reversibly(source, tmp_path):
     assert [c.source for c in build(copy).cells] == [c.source for c in notebook.cells]
 
 
-def test_build_folds_solution_cells_in_jupyterlab_and_colab(source):
-    code = [cell for cell in build(source).cells if cell.cell_type == "code"]
-    solutions = [cell for cell in code if "BEGIN SOLUTION" in cell.source]
-    assert solutions == [cell for cell in code if "jupyter" in cell.metadata]
-    assert [cell.metadata for cell in solutions] == [builder.SOLUTION_METADATA] * 2
-    assert all(cell.source.startswith("# @title Solution\n") for cell in solutions)
-
-
 def test_build_derives_cell_ids_from_content(source):
     def ids(text):
         source.write_text(text)
@@ -56,7 +47,8 @@ def test_build_derives_cell_ids_from_content(source):
 def test_rebuild_writes_all_files_and_passes_the_lint_rules(rebuilt):
     folder, written = rebuilt
     names = [path.relative_to(folder).as_posix() for path in written]
-    expected = ["results/{}.json", "source/{}.py", "results/{}.png", "{}.ipynb", "labs/{}.ipynb"]
+    versions = ["{}.ipynb", "labs/{}.ipynb", "solutions/{}.ipynb"]
+    expected = ["results/{}.json", "source/{}.py", "results/{}.png", *versions]
     assert names == [path.format(NAME) for path in expected]
     assert Image.open(folder / f"results/{NAME}.png").width > 100
     assert check_notebook(folder / f"{NAME}.ipynb") == []
@@ -88,16 +80,3 @@ def test_rebuild_names_the_failing_cell_and_writes_nothing(source):
     with pytest.raises(ValueError, match=r"00_demo\.py, cell 2 \(x = 1\): KeyError: 'seven'"):
         rebuild(source)
     assert not list(source.parents[1].glob("*.ipynb"))
-
-
-def test_jupytext_config_pairs_notebook_and_source(source, tmp_path):
-    shutil.copy(ROOT / "jupytext.toml", tmp_path)
-    path, notebook = source.parents[1] / f"{NAME}.ipynb", build(source)
-    builder.write_notebook(path, notebook)
-    notebook.cells[0].source += "\n\nEdited in Jupyter."
-    jupytext.write(notebook, path)
-    jupytext.cli.jupytext(["--quiet", "--sync", str(path)])
-    text = source.read_text()
-    assert "# Edited in Jupyter." in text
-    assert "    # %pip install" in text
-    assert "source_hidden" not in text

@@ -52,6 +52,10 @@ def add_notebook(path):
     other.write_text(path.read_text().replace("on Colab it installs", "it installs"))
 
 
+def untag_solution(path):
+    path.write_text(path.read_text().replace(' tags=["solution"]', ""))
+
+
 def shows(text):
     return set_cell(4, outputs=[{"output_type": "stream", "name": "stdout", "text": [text]}])
 
@@ -91,19 +95,21 @@ BREAKS = [
     ("file_size", shows("x" * 1_000_000), "at most 1,000,000"),
     ("cell_length", set_cell(4, source=WIDE), "cell 4: 96 columns, at most 88"),
     ("cell_length", set_cell(4, source=LONG), "cell 4: 31 lines, at most 30"),
-    ("nbval_markers", set_cell(4, source="1 + 1"), "4 cells are marked"),
-    ("nbval_markers", set_cell(4, source="1 # NBVAL_CHECK_OUTPUT"), "alone on its line"),
-    ("nbval_markers", set_cell(4, outputs=[]), "cell 4: nbval has nothing to compare"),
+    ("nbval_tags", set_cell(4, metadata={}), "4 cells have the tag"),
+    ("nbval_tags", set_cell(4, source="1 # NBVAL_CHECK_OUTPUT"), "cell 4: has a comment"),
+    ("nbval_tags", set_cell(4, outputs=[]), "cell 4: nbval has nothing to compare"),
     ("source", replace("1 + 1", "1 + 9"), "cell 4: differs from its source"),
     ("source", beside("source", lambda p: p.unlink()), f"has no source/{NAME}.py"),
     ("source", beside("source", lambda p: p.write_text("# %%\n1\n")), "makes 1"),
-    ("lab", beside("labs", replace("return ...", "return 2 * x")), "2 * x"),
-    ("lab", beside("labs", replace("# Set-up", "### BEGIN SOLUTION")), "SOLUTION"),
+    ("source", beside("source", untag_solution), "1 exercises (###"),
     ("lab", beside("labs", shows("2")), "cell 4: has an output"),
     ("lab", beside("labs", set_cell(4, execution_count=3)), "cell 4: has an output"),
-    ("lab", beside("labs", replace("Good.", "Bad.")), "labs: cell 15: differs"),
+    ("lab", beside("labs", replace("Good.", "Bad.")), "labs: cell 16: differs"),
     ("lab", beside("labs", lambda p: p.unlink()), f"there is no labs/{NAME}.ipynb"),
-    ("results", replace("0.12<!--=mae", "0.13<!--=mae"), "cell 12: quotes a number"),
+    ("solutions", beside("solutions", lambda p: p.unlink()), f"no solutions/{NAME}.ipynb"),
+    ("solutions", beside("solutions", replace("factor * x", "x")), "cell 6: differs"),
+    ("solutions", beside("solutions", set_cell(6, outputs=[])), "cell 6: no check has passed"),
+    ("results", replace("0.12<!--=mae", "0.13<!--=mae"), "cell 13: quotes a number"),
     ("results", replace("=mae-->", "=mea-->"), "no result is named 'mea'"),
     ("alt_text", replace("![a star]", "![]"), "![](images/star.png) has no alt"),
     ("alt_text", replace("Add.", '<img src="images/star.png">'), "no alternative"),
@@ -162,10 +168,10 @@ def test_all_lint_rules_are_tested():
     assert rules == {rule for rule, _, _ in BREAKS}
 
 
-@pytest.mark.parametrize("folder", [HOME, HOME / "labs"], ids=["notebooks", "labs"])
-def test_every_source_of_the_course_has_a_notebook_and_a_lab(folder):
+@pytest.mark.parametrize("folder", [".", "labs", "solutions"])
+def test_every_source_of_the_course_has_all_versions(folder):
     assert NOTEBOOKS
-    assert sorted(path.stem for path in folder.glob("*.ipynb")) == NOTEBOOKS
+    assert sorted(path.stem for path in (HOME / folder).glob("*.ipynb")) == NOTEBOOKS
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -33,7 +33,8 @@ def test_rewrite_changes_all_own_urls_and_no_others(project):
     move(project / "pyproject.toml")
     changed = {path.relative_to(project).as_posix() for path in rewrite(project)}
     source = f"notebooks/source/{NAME}.py"
-    notebooks = {f"notebooks/{NAME}.ipynb", f"notebooks/labs/{NAME}.ipynb", source}
+    folders = ("", "labs/", "solutions/")
+    notebooks = {source, *(f"notebooks/{folder}{NAME}.ipynb" for folder in folders)}
     assert changed == {"README.md", "CITATION.cff"} | notebooks
     assert rewrite(project) == []
     moved = README.replace("OWNER/ordlib", "ada-lovelace/number.sense")
@@ -44,7 +45,7 @@ def test_rewrite_changes_all_own_urls_and_no_others(project):
 def test_rewrite_completes_a_partial_move(project):
     move(project / "pyproject.toml")
     move(project / "CITATION.cff")
-    assert len(rewrite(project)) == 4
+    assert len(rewrite(project)) == 5
 
 
 @pytest.mark.parametrize("url", ["", "https://gitlab.com/a/b", "https://github.com/a"])
