@@ -5,6 +5,7 @@ not fit their description raise a ValueError.
 """
 
 from .comparisons import few_shot_curve, method_comparison, scaling_plot
+from .diagrams import method_diagram
 from .dose_response import dose_response
 from .embeddings import fcrc_weight_heatmap, rank_embedding_map, similarity_heatmap
 from .images import contact_sheet, occlusion_maps, ranking_strip
@@ -14,6 +15,7 @@ from .style import METHOD_COLORS, PALETTE, set_theme
 __all__ = [
     "METHOD_COLORS", "PALETTE", "confusion", "contact_sheet", "dose_response",
     "fcrc_weight_heatmap", "few_shot_curve", "label_histogram", "method_comparison",
+    "method_diagram",
     "occlusion_maps", "per_rank_accuracy", "predicted_against_true", "rank_embedding_map",
     "ranking_strip", "scaling_plot", "set_theme", "similarity_heatmap",
 ]  # fmt: skip

@@ -147,6 +147,8 @@ def _replace_widget(output: NotebookNode) -> NotebookNode:
     if WIDGET not in output.get("data", {}):
         return output
     note = {"text/plain": WIDGET_NOTE, "text/markdown": f"*{WIDGET_NOTE}*"}
+    if "text/markdown" in output.data:  # the widget says itself what stands in its place
+        note = {kind: output.data[kind] for kind in note}
     return new_output("display_data", data=note)
 
 

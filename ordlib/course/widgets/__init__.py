@@ -11,11 +11,12 @@ from .basics import (
     explore_predictor,
     simulate_predictions,
 )
+from .controls import choose
 from .methods import bins_figure, blend_figure, explore_bins, explore_blend
 from .orders import closest_first, draw_ordered, explore_prompt, explore_ranking, ranking_figure
 
 __all__ = [
-    "bins_figure", "blend_figure", "closest_first", "draw_ordered", "draw_predictor", "draw_rank",
-    "explore_bins", "explore_blend", "explore_datasets", "explore_predictor", "explore_prompt",
-    "explore_ranking", "ranking_figure", "simulate_predictions",
+    "bins_figure", "blend_figure", "choose", "closest_first", "draw_ordered", "draw_predictor",
+    "draw_rank", "explore_bins", "explore_blend", "explore_datasets", "explore_predictor",
+    "explore_prompt", "explore_ranking", "ranking_figure", "simulate_predictions",
 ]  # fmt: skip

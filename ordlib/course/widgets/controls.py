@@ -1,10 +1,13 @@
-"""Widget helpers: sliders, figures redrawn on every change, messages in place of figures."""
+"""Widget helpers: sliders, figures redrawn on every change, choices, messages."""
 
+import io
 from collections.abc import Callable
+from math import floor, log10
 from textwrap import fill
 
 import matplotlib.pyplot as plt
-from ipywidgets import FloatSlider, HBox, Layout, VBox, Widget, interactive_output
+from IPython.display import display
+from ipywidgets import FloatSlider, HBox, Image, Layout, RadioButtons, VBox, Widget
 from matplotlib.axes import Axes
 
 # Fixed width of widget descriptions; ipywidgets truncates longer ones.
@@ -12,10 +15,11 @@ NAME_WIDTH = {"description_width": "9em"}
 
 
 def slider(name: str, value: float, low: float, high: float, step: float) -> FloatSlider:
-    """Slider that updates on release."""
+    """Slider that updates on release; whole steps are read without decimals."""
+    decimals = max(0, -floor(log10(step)))
     return FloatSlider(
         value, min=low, max=high, step=step, description=name, style=NAME_WIDTH,
-        continuous_update=False, layout=Layout(width="24em"),
+        continuous_update=False, readout_format=f".{decimals}f", layout=Layout(width="24em"),
     )  # fmt: skip
 
 
@@ -23,16 +27,39 @@ def interactive_figure(draw: Callable[..., object], controls: dict[str, Widget])
     """Row of controls above a figure that is redrawn whenever one of them changes.
 
     ``draw`` is called with the value of each control by name; a ValueError is shown as a message.
+    The figure is an image and not an output area: nbclient replies to output areas while a cell
+    runs, and then may wait for that cell forever (nbclient#312).
     """
+    picture = Image(format="png", layout=Layout(max_width="100%"))
 
-    def show(**state: object) -> None:
+    def show(_: object = None) -> None:
         try:
-            draw(**state)
+            draw(**{name: control.value for name, control in controls.items()})
         except ValueError as error:
             show_message(str(error))
-        plt.show()
+        figure, buffer = plt.gcf(), io.BytesIO()
+        figure.savefig(buffer, dpi=2 * figure.dpi)
+        picture.width = figure.get_figwidth() * figure.dpi
+        picture.value = buffer.getvalue()
+        plt.close(figure)
 
-    return VBox([HBox(list(controls.values())), interactive_output(show, controls)])
+    for control in controls.values():
+        control.observe(show, "value")
+    show()
+    return VBox([HBox(list(controls.values())), picture])
+
+
+def choose(*options: str) -> None:
+    """Show options of which the reader chooses one; a plain line where there are no widgets.
+
+    Example:
+        >>> choose("the regressor", "the adapter")  # doctest: +SKIP
+        Your choice: ○ the regressor ○ the adapter
+    """
+    buttons = RadioButtons(options=options, index=None, layout=Layout(width="max-content"))
+    line = "Your choice: " + " ".join(f"○ {option}" for option in options)
+    bundle = buttons._repr_mimebundle_() | {"text/plain": line, "text/markdown": line}
+    display(bundle, raw=True)
 
 
 def show_message(message: str) -> Axes:

@@ -122,7 +122,8 @@ def ranking_figure(
 def explore_ranking(adapter: RankingAdapter, data: ImageData) -> VBox:
     """:func:`ranking_figure` with a menu of the adapter's prompt templates and a text box.
 
-    A slider sets the number of images, a button draws others.
+    It begins with the first images of the data. A slider sets the number of images, a button draws
+    others.
     """
     templates = _matching_templates(adapter, data)
     menu = Dropdown(options=templates, description="learned", style=NAME_WIDTH, layout=WIDE)
@@ -139,7 +140,8 @@ def explore_ranking(adapter: RankingAdapter, data: ImageData) -> VBox:
         seed.value += 1
 
     def draw(prompt: str, count: int, seed: int) -> None:
-        rows = np.random.default_rng(seed).permutation(len(data))[:count]
+        rng = np.random.default_rng(seed)
+        rows = rng.permutation(len(data))[:count] if seed else range(count)
         ranking_figure(adapter, data, prompt, rows)
 
     dlink((menu, "value"), (box, "value"))

@@ -1,7 +1,6 @@
 from dataclasses import replace
 from unittest.mock import Mock
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -9,7 +8,8 @@ from figures import no_figures, texts, title
 from scipy import stats
 
 from ordlib.course import widgets
-from ordlib.course.widgets import orders
+from ordlib.course.widgets import controls, orders
+from ordlib.course.widgets.controls import show_message
 from ordlib.methods.ranking_adapter.model import RankingAdapter
 from ordlib.tasks import load_task
 
@@ -28,11 +28,14 @@ def message(monkeypatch):
     """Return the message that an interactive figure shows for a prompt."""
 
     def message(box, prompt):
-        monkeypatch.setattr(plt, "show", lambda: None)
-        plt.close("all")
+        shown = []
+        monkeypatch.setattr(
+            controls, "show_message", lambda text: shown.append(title(show_message(text)))
+        )
         box.value = prompt
-        (number,) = plt.get_fignums()
-        return " ".join(title(plt.figure(number).axes[0]).split())
+        assert no_figures()
+        (text,) = shown
+        return " ".join(text.split())
 
     return message
 
@@ -160,6 +163,7 @@ def test_explore_ranking_follows_its_controls(adapter, data, monkeypatch):
     assert [prompt for _, _, prompt, _ in calls] == prompts
     rows = [list(rows) for *_, rows in calls]
     assert [len(set(subset)) for subset in rows] == [7, 7, 7, 3, 3]
+    assert rows[0] == [*range(7)]  # as in the figure of the notebook
     assert rows[3] == rows[2][:3]
     assert rows[4] != rows[3]
     other = RankingAdapter(adapter.clip, COUNTING, prompt_templates={"counting": ["two {colour}"]})
