@@ -5,6 +5,7 @@ import math
 import os
 import random
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,19 @@ class ResultsLog(dict):
             raise ValueError(f"{key} = {value}: must be finite")
         # Six decimals: more than any text quotes, few enough to be equal on every machine.
         super().__setitem__(key, round(value, 6) if isinstance(value, float) else value)
+
+    def record(self, name: str, values: Mapping) -> None:
+        """Set ``NAME.KEY`` for every value of a mapping or Series; tuple keys are joined by dots.
+
+        Example:
+            >>> results = ResultsLog("demo")
+            >>> results.record("mae", {("counting", "NumCLIP"): 1.5})
+            >>> results
+            {'mae.counting.NumCLIP': 1.5}
+        """
+        for key, value in values.items():
+            parts = key if isinstance(key, tuple) else (key,)
+            self[".".join([name, *map(str, parts)])] = value
 
     def save(self) -> None:
         """Write ``NAME.json`` to the folder ``$ORDLIB_RESULTS``, by default in the cache."""

@@ -38,33 +38,46 @@ def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = 
     return ax
 
 
-def few_shot_curve(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
+def few_shot_curve(intervals: pd.DataFrame, task: OrdinalTask, ax: Axes | None = None) -> Axes:
     """Few-shot learning curves: mean absolute error against the number of labels per rank.
 
-    Lines join the means over seeds; bands span the best and the worst seed. The legend is
-    sorted by the error at the largest number of labels. The table is that of
-    :func:`method_comparison` with an additional column shots > 0, the number of labels per rank.
+    Each line bears its method's name at its left end. Bands are the intervals.
+
+    Args:
+        intervals: one row per method and number of labels, with columns method, task, shots > 0
+            and, in the task's unit, mae, mae_low and mae_high; the task selects the rows.
+        task: the task of the rows to show.
+        ax: axes to draw on.
     """
-    rows = _select_task(table, task, ["method", "shots", "seed"])
+    check_columns(intervals, ["mae_low", "mae_high"])
+    rows = _select_task(intervals, task, ["method", "shots"]).sort_values("shots")
     if (rows["shots"] <= 0).any():
         raise ValueError(
             f"shots = {rows['shots'].min()}: must be > 0 for a logarithmic axis; drop these rows"
         )
     ax = ax or plt.subplots(figsize=(6.5, 4.2))[1]
-    last = rows["shots"] == rows.groupby("method")["shots"].transform("max")
-    final_mae = rows[last].groupby("method")["mae"].mean().sort_values(ascending=False)
-    sns.lineplot(
-        rows, x="shots", y="mae", hue="method", hue_order=list(final_mae.index), marker="o",
-        palette=method_colors(rows["method"].unique()), errorbar=("pi", 100),
-        err_kws={"alpha": 0.12, "linewidth": 0}, ax=ax,
-    )  # fmt: skip
-    ax.set_xscale("log", base=2)
+    colors = method_colors(rows["method"].unique())
+    for method, line in rows.groupby("method", sort=False):
+        ax.plot(line["shots"], line["mae"], "o-", color=colors[method], label=method)
+        ax.fill_between(
+            line["shots"], line["mae_low"], line["mae_high"], color=colors[method],
+            alpha=0.12, linewidth=0,
+        )  # fmt: skip
     shots = sorted(rows["shots"].unique())
+    ax.set_xscale("log", base=2)
     ax.set_xticks(shots, [f"{number:g}" for number in shots])
+    ax.set_xlim(left=shots[0] / 2.6)
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set(xlabel="labels per rank", ylabel=f"mean absolute error ({task.unit})")
     ax.set_title(task.name)
-    sns.move_legend(ax, "upper left", bbox_to_anchor=(1.01, 1), title=None)
+    first = rows[rows["shots"] == shots[0]].sort_values("mae")
+    gap, lowest = 0.055 * np.ptp(ax.get_ylim()), -np.inf
+    for method, mae in zip(first["method"], first["mae"], strict=True):
+        lowest = max(mae, lowest + gap)
+        ax.annotate(
+            method, (shots[0], lowest), (-8, 0), textcoords="offset points", ha="right",
+            va="center", color=colors[method], fontsize=10,
+        )  # fmt: skip
     return ax
 
 

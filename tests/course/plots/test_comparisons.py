@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures import legend, texts, tick_labels
+from figures import texts, tick_labels
 from matplotlib.colors import to_hex
 
 from ordlib.course import plots
@@ -14,8 +14,9 @@ TABLE = pd.DataFrame({
     "seed": [0, 1, 0, 0, 0, 1, 2], "mae": [1.5, 1.9, 9.0, 4.9, 2.0, 2.7, 2.7],
 })  # fmt: skip
 FEW_SHOT = pd.DataFrame({
-    "method": ["NumCLIP"] * 4 + ["CoOp"] * 3, "shots": [8, 8, 1, 1, 1, 2, 8], "task": "counting",
-    "seed": [0, 1, 0, 1, 0, 0, 0], "mae": [1.0, 2.0, 3.0, 5.0, 3.5, 3.0, 2.5],
+    "method": ["NumCLIP"] * 2 + ["CoOp"] * 3, "shots": [8, 1, 1, 2, 8], "task": "counting",
+    "mae": [1.5, 4.0, 3.5, 3.0, 2.5], "mae_low": [1.0, 3.0, 3.0, 2.0, 2.0],
+    "mae_high": [2.0, 5.0, 4.0, 4.0, 3.0],
 })  # fmt: skip
 _ROWS = [
     (form, mode, number, factor * step * number**power, factor * number)
@@ -45,9 +46,9 @@ def test_method_comparison_shows_every_seed_and_the_mean():
     assert ax.get_xlabel() == "mean absolute error (objects)"
 
 
-def test_few_shot_curve_shows_means_and_the_range_of_seeds():
+def test_few_shot_curve_shows_means_and_intervals():
     ax = plots.few_shot_curve(FEW_SHOT, COUNTING)
-    lines = {line.get_color(): line.get_xydata() for line in ax.lines if len(line.get_xdata())}
+    lines = {line.get_color(): line.get_xydata() for line in ax.lines}
     coop, numclip = (plots.METHOD_COLORS[name] for name in ("CoOp", "NumCLIP"))
     np.testing.assert_allclose(lines[numclip], [[1, 4], [8, 1.5]])
     np.testing.assert_allclose(lines[coop], [[1, 3.5], [2, 3], [8, 2.5]])
@@ -61,24 +62,33 @@ def test_few_shot_curve_shows_means_and_the_range_of_seeds():
     assert ax.get_ylabel() == "mean absolute error (objects)"
 
 
-def test_few_shot_curve_sorts_the_legend_by_final_error():
-    assert legend(plots.few_shot_curve(FEW_SHOT, COUNTING)) == ["CoOp", "NumCLIP"]
-    lower = FEW_SHOT.replace({"mae": {2.5: 0.5}})
-    assert legend(plots.few_shot_curve(lower, COUNTING)) == ["NumCLIP", "CoOp"]
+def test_few_shot_curve_names_its_lines_without_overlap():
+    level = FEW_SHOT.assign(mae=2.0)
+    ax = plots.few_shot_curve(level, COUNTING)
+    ax.figure.canvas.draw()
+    one, other = ax.texts
+    assert {text.get_text() for text in ax.texts} == {"CoOp", "NumCLIP"}
+    assert not one.get_window_extent().overlaps(other.get_window_extent())
     with pytest.raises(ValueError, match="shots = 0"):
-        plots.few_shot_curve(FEW_SHOT.assign(shots=0, seed=range(len(FEW_SHOT))), COUNTING)
+        plots.few_shot_curve(FEW_SHOT.iloc[:1].assign(shots=0), COUNTING)
+    with pytest.raises(ValueError, match="no column 'mae_low'"):
+        plots.few_shot_curve(FEW_SHOT.drop(columns="mae_low"), COUNTING)
 
 
-@pytest.mark.parametrize("figure", [plots.method_comparison, plots.few_shot_curve])
-def test_figures_of_tables_reject_invalid_tables(figure):
-    table = TABLE.assign(shots=4)
-    with pytest.raises(ValueError, match="no column 'seed'; it has method, task"):
-        figure(table.drop(columns="seed"), COUNTING)
-    with pytest.raises(ValueError, match="no row of task 'dating'; it has counting, ageing"):
+@pytest.mark.parametrize(
+    ("figure", "table", "column", "key"),
+    [
+        (plots.method_comparison, TABLE, "seed", "method NumCLIP.* rows of one image encoder"),
+        (plots.few_shot_curve, FEW_SHOT, "shots", "method NumCLIP, shots 8: has more than one"),
+    ],
+)
+def test_figures_of_tables_reject_invalid_tables(figure, table, column, key):
+    with pytest.raises(ValueError, match=f"no column '{column}'; it has method, "):
+        figure(table.drop(columns=column), COUNTING)
+    with pytest.raises(ValueError, match="no row of task 'dating'; it has counting"):
         figure(table, load_task("dating"))
-    doubled = pd.concat([table, table.assign(image_encoder="lora")])
-    with pytest.raises(ValueError, match=r"counting, method NumCLIP.* rows of one image encoder"):
-        figure(doubled, COUNTING)
+    with pytest.raises(ValueError, match=key):
+        figure(pd.concat([table, table]), COUNTING)
 
 
 @pytest.mark.parametrize("quantity", ["seconds", "peak_mib"])
