@@ -1,11 +1,14 @@
 """A small project with a valid notebook, for the tests of ``course.runner``."""
 
+import base64
+import io
 import json
 from pathlib import Path
 
 from nbformat.v4 import new_output
+from PIL import Image
 
-from ordlib.course.runner.build import build, strip_metadata, write_notebook
+from ordlib.course.runner.build import add_alt_text, build, strip_metadata, write_notebook
 from ordlib.course.runner.inline_results import update_inline_results
 from ordlib.course.runner.versions import make_lab, make_notebook, make_solutions
 
@@ -65,6 +68,9 @@ from PIL import Image as PILImage
 
 display(PILImage.new("RGB", (1280, 320), (11, 110, 153)))
 
+# %% [markdown]
+# *Figure 1. A blue rectangle, $x^2$.*
+
 # %%
 from ipywidgets import interact
 
@@ -112,6 +118,11 @@ check(double_solved)
 """
 
 
+_buffer = io.BytesIO()
+Image.new("RGB", (128, 32)).save(_buffer, "PNG")
+PNG = _buffer.getvalue()
+
+
 def make_project(root: Path) -> Path:
     """Write a project with one source and return its notebooks folder."""
     folder = root / "notebooks"
@@ -137,9 +148,13 @@ def pretend_executed(folder: Path) -> Path:
         for count, cell in enumerate(code, start=1):
             cell.execution_count = count
             text = "passed" if "_solved" in cell.source else "2"
-            if cell.metadata.get("tags", ["parameters"]) != ["parameters"]:
+            if "PILImage" in cell.source:
+                data = {"image/png": base64.b64encode(PNG).decode(), "text/plain": "2"}
+                cell.outputs = [new_output("display_data", data)]
+            elif cell.metadata.get("tags", ["parameters"]) != ["parameters"]:
                 data = {"text/plain": text}
                 cell.outputs = [new_output("execute_result", data, execution_count=count)]
+        add_alt_text(each)
     write_notebook(folder / "labs" / f"{NAME}.ipynb", make_lab(notebook, NAME))
     write_notebook(folder / "solutions" / f"{NAME}.ipynb", solutions)
     return write_notebook(folder / f"{NAME}.ipynb", notebook)

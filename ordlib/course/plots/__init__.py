@@ -4,7 +4,7 @@ Each function draws on the given Axes, or on a new figure, and returns the Axes.
 not fit their description raise a ValueError.
 """
 
-from .comparisons import few_shot_curve, method_comparison, scaling_plot
+from .comparisons import few_shot_curve, interval_plot, method_comparison, scaling_plot
 from .diagrams import method_diagram
 from .dose_response import dose_response
 from .embeddings import fcrc_weight_heatmap, rank_embedding_map, similarity_heatmap
@@ -14,8 +14,8 @@ from .style import METHOD_COLORS, PALETTE, set_theme
 
 __all__ = [
     "METHOD_COLORS", "PALETTE", "confusion", "contact_sheet", "dose_response",
-    "fcrc_weight_heatmap", "few_shot_curve", "label_histogram", "method_comparison",
-    "method_diagram",
-    "occlusion_maps", "per_rank_accuracy", "predicted_against_true", "rank_embedding_map",
-    "ranking_strip", "scaling_plot", "set_theme", "similarity_heatmap",
+    "fcrc_weight_heatmap", "few_shot_curve", "interval_plot", "label_histogram",
+    "method_comparison", "method_diagram", "occlusion_maps", "per_rank_accuracy",
+    "predicted_against_true", "rank_embedding_map", "ranking_strip", "scaling_plot", "set_theme",
+    "similarity_heatmap",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Compare methods and implementations: per-seed scores, few-shot curves, scaling curves."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from ...metrics import Interval
 from ...tasks import OrdinalTask
 from .style import PALETTE, method_colors
 
@@ -78,6 +80,24 @@ def few_shot_curve(intervals: pd.DataFrame, task: OrdinalTask, ax: Axes | None =
             method, (shots[0], lowest), (-8, 0), textcoords="offset points", ha="right",
             va="center", color=colors[method], fontsize=10,
         )  # fmt: skip
+    return ax
+
+
+def interval_plot(intervals: Mapping[str, Interval], xlabel: str, ax: Axes | None = None) -> Axes:
+    """One dot and its interval per label, the first on top, with a line at zero.
+
+    ``intervals`` are :class:`~ordlib.metrics.Interval` by label; ends may be NaN.
+    """
+    if not intervals:
+        raise ValueError("intervals: is empty; pass at least one")
+    ax = ax or plt.subplots(figsize=(6, 0.4 * len(intervals) + 1))[1]
+    estimate, low, high = np.array([*intervals.values()], dtype=float).T
+    position = np.arange(len(intervals))
+    errors = np.nan_to_num([estimate - low, high - estimate])
+    ax.errorbar(estimate, position, xerr=errors, fmt="o", color=PALETTE["blue"], capsize=3)
+    ax.axvline(0, color=PALETTE["black"], linewidth=1)
+    ax.set(yticks=position, yticklabels=list(intervals), xlabel=xlabel)
+    ax.set_ylim(len(intervals) - 0.5, -0.5)
     return ax
 
 

@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Container
+from itertools import pairwise
 from pathlib import Path
 
 import jupytext
@@ -24,6 +25,7 @@ METADATA = {
 CELL_METADATA = ("tags", "jupyter")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An interactive widget: run this cell in JupyterLab or Colab to use it."
+CAPTION = re.compile(r"\*(Figure \d+\..+?)\*\s*(?:\n\n|\Z)", re.S)
 _PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+it \[")
 
 
@@ -81,7 +83,7 @@ def _with_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNod
     for cell, ran in zip(notebook.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
-    return strip_metadata(notebook)
+    return add_alt_text(strip_metadata(notebook))
 
 
 def _execute(
@@ -122,6 +124,17 @@ def first_image(notebook: NotebookNode) -> bytes | None:
             if "image/png" in output.get("data", {}):
                 return base64.b64decode(output.data["image/png"])
     return None
+
+
+def add_alt_text(notebook: NotebookNode) -> NotebookNode:
+    """Describe every image output by the caption in the next Markdown cell, in place."""
+    for cell, following in pairwise(notebook.cells):
+        caption = CAPTION.match(following.source) if following.cell_type == "markdown" else None
+        for output in cell.get("outputs", []):
+            if caption and "image/png" in output.get("data", {}):
+                text = " ".join(re.sub(r"[`*$]", "", caption[1]).split())
+                output.metadata.setdefault("image/png", NotebookNode())["alt"] = text
+    return notebook
 
 
 def strip_metadata(notebook: NotebookNode) -> NotebookNode:

@@ -14,16 +14,18 @@ from pathlib import Path
 
 import jinja2
 import nbformat
+from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from PIL import Image
 
-from ordlib.course.runner.build import first_image, strip_metadata, write_file
-from ordlib.course.runner.inline_results import INLINE_RESULT, update_inline_results
+from ordlib.course.runner.build import add_alt_text, first_image, strip_metadata, write_file
+from ordlib.course.runner.inline_results import update_inline_results
 from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun
 
-MAX_HEADLINES = 4
 THUMBNAIL_SIZE = (640, 360)  # pixels, twice the displayed size
+_MARKER = re.compile(r"<!--=[^<>]+?-->")
 _BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 # A relative link, in Markdown or HTML.
 _LINK = re.compile(r"(?P<before>\]\(|\b(?:src|href)=\")(?!\w[\w+.-]*:|#|/)(?P<target>[^)\"\s]+)")
@@ -53,25 +55,37 @@ def _template(name: str) -> str:
 
 
 def _card(run: NotebookRun, output: Path) -> dict[str, object]:
-    card = {"outcome": run, "title": run.name, "number": "", "headlines": []}
+    card = {"outcome": run, "title": run.name, "number": ""}
     notebook = nbformat.read(run.executed or run.source, as_version=4)
     if run.executed is not None:
         page, folder = Path(output) / f"{run.name}.html", run.source.parent
         card["page"] = write_page(run.executed, page, folder, run.results).name
         card["thumbnail"] = thumbnail(notebook)
-        card["headlines"] = headlines(notebook, run.results)
-    return card | _heading(notebook)
+    return card | _heading(notebook, run.results)
 
 
-def _heading(notebook: NotebookNode) -> dict[str, str]:
-    """Return number, title and learning goal from the first cell with a title."""
+def _heading(notebook: NotebookNode, results: Mapping[str, float]) -> dict[str, str]:
+    """Return number, title, findings and learning goal from the first cell with a title.
+
+    The numbers of the findings are those of the run.
+    """
     for cell in notebook.cells:
         title = re.search(r"^# (?:(\d+)\W+)?(.+)$", cell.source, re.M)
         if cell.cell_type == "markdown" and title:
-            goal = re.search(r"(?si)after this you can(.+?)(?:\n\n|\Z)", cell.source)
-            plain = " ".join(re.sub(r"[`*]", "", goal[1]).split()) if goal else ""
-            return {"number": title[1] or "", "title": title[2], "purpose": plain.strip(" :")}
+            text = _MARKER.sub("", update_inline_results(cell.source, results))
+            return {
+                "number": title[1] or "",
+                "title": title[2],
+                "findings": _paragraph(text, r"\*\*What you will find out\.\*\*"),
+                "purpose": _paragraph(text, "(?i)after this you can"),
+            }
     return {}
+
+
+def _paragraph(text: str, beginning: str) -> str:
+    """Return what follows a beginning up to the end of the paragraph, as plain text."""
+    found = re.search(rf"{beginning}(?s:(.+?))(?:\n\n|\Z)", text)
+    return " ".join(re.sub(r"[`*]", "", found[1]).split()).strip(" :") if found else ""
 
 
 def thumbnail(notebook: NotebookNode) -> str:
@@ -86,44 +100,35 @@ def thumbnail(notebook: NotebookNode) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def headlines(notebook: NotebookNode, results: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Return up to four headline results: those quoted in the last cell with inline results.
-
-    Without inline results, the first results.
-
-    Example:
-        >>> cell = nbformat.v4.new_markdown_cell("An MAE of 9.9<!--=ridge.mae--> stars.")
-        >>> headlines(nbformat.v4.new_notebook(cells=[cell]), {"a": 1, "ridge.mae": 2.345})
-        [('ridge mae', '2.3')]
-    """
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    text = next((text for text in reversed(texts) if INLINE_RESULT.search(text)), "")
-    quoted = {}
-    for match in INLINE_RESULT.finditer(update_inline_results(text, results)):
-        if match["key"] in results:
-            number = match["number"] + (match["percent"] or match["after"] or "")
-            quoted.setdefault(match["key"], number)
-    quoted = quoted or {key: f"{results[key]:.3g}" for key in results}
-    named = [(re.sub(r"[._]+", " ", key), number) for key, number in quoted.items()]
-    return named[:MAX_HEADLINES]
-
-
 def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, float]) -> Path:
-    """Export a notebook to standalone HTML; only MathJax is loaded from the network.
+    """Export a notebook to HTML that needs no network, with formulas as MathML.
 
     Inline results are updated to those of this run; relative links are resolved against
     ``folder``, the notebook's folder in the project.
     """
-    notebook = strip_metadata(nbformat.read(executed, as_version=4))
+    notebook = add_alt_text(strip_metadata(nbformat.read(executed, as_version=4)))
     markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     for cell in markdown:
         text = _BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))
         cell.source = _LINK.sub(lambda link: _relink(link, folder, page), text)
-    has_formulas = any("$" in cell.source for cell in markdown)
-    resources = {"has_formulas": has_formulas, "metadata": {"name": executed.stem}}
     exporter = HTMLExporter(raw_template=_template("page.html"))
-    html, _ = exporter.from_notebook_node(notebook, resources)
+    exporter.register_filter("markdown2html", _markdown_to_html)
+    html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
     return write_file(page, html.encode())
+
+
+class _MathMLRenderer(IPythonRenderer):
+    """nbconvert's renderer of Markdown, with formulas as MathML instead of MathJax's LaTeX."""
+
+    def block_math(self, body: str) -> str:
+        return latex_to_mathml(body, display="block")
+
+    def inline_math(self, body: str) -> str:
+        return latex_to_mathml(body)
+
+
+def _markdown_to_html(source: str) -> str:
+    return MarkdownWithMath(renderer=_MathMLRenderer(escape=False)).render(source)
 
 
 def _relink(link: re.Match, folder: Path, page: Path) -> str:

@@ -231,7 +231,13 @@ def check_results(files: NotebookFiles) -> Iterator[str]:
 
 
 def check_alt_text(files: NotebookFiles) -> Iterator[str]:
-    """Every image in Markdown has an alternative text."""
+    """Every image in Markdown and every figure has an alternative text."""
+    for number, cell in files.cells("code"):
+        for output in cell.outputs:
+            is_image = "image/png" in output.get("data", {})
+            if is_image and not output.metadata.get("image/png", {}).get("alt"):
+                remedy = "begin the next cell with *Figure 1. What it shows.*"
+                yield f"cell {number}: the figure has no caption: {remedy}, then {REBUILD}"
     for number, cell in files.cells("markdown"):
         images = re.findall(r"!\[\s*\]\([^)]*\)", cell.source)
         tags = re.findall(r"<img\b[^>]*>", cell.source)

@@ -5,6 +5,7 @@ from figures import texts, tick_labels
 from matplotlib.colors import to_hex
 
 from ordlib.course import plots
+from ordlib.metrics import Interval
 from ordlib.tasks import load_task
 
 COUNTING = load_task("counting")
@@ -89,6 +90,20 @@ def test_figures_of_tables_reject_invalid_tables(figure, table, column, key):
         figure(table, load_task("dating"))
     with pytest.raises(ValueError, match=key):
         figure(pd.concat([table, table]), COUNTING)
+
+
+def test_interval_plot_shows_estimates_and_intervals():
+    intervals = {"a": Interval(0.5, 0.2, 0.9), "b": Interval(-1.0, np.nan, np.nan)}
+    ax = plots.interval_plot(intervals, "difference")
+    assert tick_labels(ax.yaxis) == ["a", "b"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    dots = ax.lines[0].get_xydata()
+    np.testing.assert_allclose(dots, [[0.5, 0], [-1, 1]])
+    (bars,) = ax.containers[0].lines[2]
+    ends = [segment[:, 0] for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [[0.2, 0.9], [-1, -1]])
+    with pytest.raises(ValueError, match="intervals: is empty"):
+        plots.interval_plot({}, "difference")
 
 
 @pytest.mark.parametrize("quantity", ["seconds", "peak_mib"])

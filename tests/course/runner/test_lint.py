@@ -52,6 +52,15 @@ def add_notebook(path):
     other.write_text(path.read_text().replace("on Colab it installs", "it installs"))
 
 
+def drop_alt_text(path):
+    def drop(notebook):
+        for cell in notebook["cells"]:
+            for output in cell.get("outputs", []):
+                output["metadata"] = {}
+
+    edit(path, drop)
+
+
 def untag_solution(path):
     path.write_text(path.read_text().replace(' tags=["solution"]', ""))
 
@@ -104,13 +113,14 @@ BREAKS = [
     ("source", beside("source", untag_solution), "1 exercises (###"),
     ("lab", beside("labs", shows("2")), "cell 4: has an output"),
     ("lab", beside("labs", set_cell(4, execution_count=3)), "cell 4: has an output"),
-    ("lab", beside("labs", replace("Good.", "Bad.")), "labs: cell 16: differs"),
+    ("lab", beside("labs", replace("Good.", "Bad.")), "labs: cell 17: differs"),
     ("lab", beside("labs", lambda p: p.unlink()), f"there is no labs/{NAME}.ipynb"),
     ("solutions", beside("solutions", lambda p: p.unlink()), f"no solutions/{NAME}.ipynb"),
     ("solutions", beside("solutions", replace("factor * x", "x")), "cell 6: differs"),
     ("solutions", beside("solutions", set_cell(6, outputs=[])), "cell 6: no check has passed"),
-    ("results", replace("0.12<!--=mae", "0.13<!--=mae"), "cell 13: quotes a number"),
+    ("results", replace("0.12<!--=mae", "0.13<!--=mae"), "cell 14: quotes a number"),
     ("results", replace("=mae-->", "=mea-->"), "no result is named 'mea'"),
+    ("alt_text", drop_alt_text, "the figure has no caption"),
     ("alt_text", replace("![a star]", "![]"), "![](images/star.png) has no alt"),
     ("alt_text", replace("Add.", '<img src="images/star.png">'), "no alternative"),
     ("links", replace("images/star", "images/moon"), "moon.png leads nowhere"),

@@ -37,7 +37,8 @@ while not other.exists():
 
 def write(folder, name, *codes):
     tagged = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
-    title = new_markdown_cell(f"# {name[:2]} · Title of {name}\n\nMAE 9.9<!--=mae-->")
+    findings = "**What you will find out.** An *MAE*\nof 9.9<!--=mae--> with $\\frac12$."
+    title = new_markdown_cell(f"# {name[:2]} · Title of {name}\n\n{findings}\n\nMore.")
     cells = [title, tagged, *(new_code_cell(code.replace("NAME", name)) for code in codes)]
     path = folder / f"{name}.ipynb"
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), path)
@@ -90,14 +91,19 @@ def test_write_index_has_a_card_per_notebook_and_valid_links(stopped):
     for text in ("Title of 00_good", "Title of 01_bad", "Title of 03_never", "not run", "12 s"):
         assert text in html
     assert "Cell 4: rank = 21<br>ValueError: rank 21 is not in 1..20" in html
-    assert "<dt>mae</dt><dd>0.2</dd>" in html
+    assert "<p>An MAE of 0.2 with $\\frac12$.</p>" in html
     links = [link.partition("#")[0] for link in re.findall(r'href="([^"]+)"', html)]
     assert len(links) == 2 * 3
     assert all((output / link).is_file() for link in links)
     assert "http" not in html  # standalone
-    page = (output / "00_good.html").read_text().partition("<main>")[2]
-    assert "MAE 0.2" in page
-    assert "9.9" not in page
+    page = (output / "00_good.html").read_text()
+    # Formulas need no network.
+    assert "<mfrac><mn>1</mn><mn>2</mn></mfrac>" in page
+    assert "mathjax" not in page.lower()
+    assert not re.findall(r"<(?:script|link)[^>]+(?:src|href)=", page)
+    body = page.partition("<main>")[2]
+    assert "<em>MAE</em>\nof 0.2" in body
+    assert "9.9" not in body
 
 
 @pytest.mark.parametrize(
