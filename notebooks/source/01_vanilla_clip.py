@@ -15,6 +15,13 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/ordlib/blob/main/notebooks/01_vanilla_clip.ipynb)
 #
+# **What you will find out.** Our CLIP names the right one of 76 objects in
+# 96 %<!--=noun--> of the images, and the right number in 4 %<!--=named.exact-->: asked with numerals
+# it is 4.9<!--=counting.zero-shot.mae--> objects off, no better than a constant. Yet it knows *more*
+# from *less*: with loose phrases it is 1.7<!--=loose.mae--> off, and a ridge regression on its image
+# features 1.7<!--=counting.linear probe.mae-->. What fails is the words, and the reason is in the
+# captions: the same images with captions that count give a CLIP that is 1.2<!--=twin.mae--> off.
+#
 # **After this you can** ask a CLIP ordinal questions in words, measure how ordered its words
 # are, find out whether the eye or the words fail, and explain why.
 #

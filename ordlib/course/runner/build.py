@@ -1,6 +1,7 @@
 """Build notebooks from py:percent sources."""
 
 import base64
+import io
 import re
 import tempfile
 from collections import Counter
@@ -12,6 +13,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from PIL import Image
 
 from ordlib.course.runner import inline_results
 from ordlib.course.runner.execute import OnCell, execute
@@ -23,6 +25,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 CELL_METADATA = ("tags", "jupyter")
+MAX_IMAGE_BYTES = 60_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An interactive widget: run this cell in JupyterLab or Colab to use it."
 CAPTION = re.compile(r"\*(Figure \d+\..+?)\*\s*(?:\n\n|\Z)", re.S)
@@ -83,7 +86,7 @@ def _with_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNod
     for cell, ran in zip(notebook.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
-    return add_alt_text(strip_metadata(notebook))
+    return add_alt_text(shrink_images(strip_metadata(notebook)))
 
 
 def _execute(
@@ -124,6 +127,30 @@ def first_image(notebook: NotebookNode) -> bytes | None:
             if "image/png" in output.get("data", {}):
                 return base64.b64decode(output.data["image/png"])
     return None
+
+
+def shrink_images(notebook: NotebookNode) -> NotebookNode:
+    """Reduce the colors, then the size, of PNG outputs above 60 kB, in place."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                content = base64.b64decode(output.data["image/png"])
+                output.data["image/png"] = base64.b64encode(_shrink(content)).decode()
+    return notebook
+
+
+def _shrink(content: bytes) -> bytes:
+    """Return a PNG of at most 60 kB; of an already small one, the very same bytes."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    for scale, colors in ((1, 256), (1, 64), (0.75, 128), (0.75, 48), (0.5, 64), (0.35, 32)):
+        if len(content) <= MAX_IMAGE_BYTES:
+            break
+        size = round(scale * image.width), round(scale * image.height)
+        small = image.resize(size, Image.Resampling.LANCZOS) if scale < 1 else image
+        buffer = io.BytesIO()
+        small.quantize(colors, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        content = buffer.getvalue()
+    return content
 
 
 def add_alt_text(notebook: NotebookNode) -> NotebookNode:

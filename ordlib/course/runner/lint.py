@@ -12,7 +12,7 @@ import papermill
 from nbformat import NotebookNode
 
 from ordlib.course.runner import claims, inline_results, versions
-from ordlib.course.runner.build import build
+from ordlib.course.runner.build import MAX_IMAGE_BYTES, build
 
 MAX_BYTES, MAX_LINES, MAX_COLUMNS, MAX_SETUP_LINES = 1_000_000, 30, 88, 6
 MIN_CHECKED_CELLS = 5
@@ -138,7 +138,12 @@ def check_widget_state(files: NotebookFiles) -> Iterator[str]:
 
 
 def check_file_size(files: NotebookFiles) -> Iterator[str]:
-    """The file has at most one megabyte."""
+    """The file has at most one megabyte, and each figure 60 kB."""
+    for number, cell in files.cells("code"):
+        for output in cell.outputs:
+            size = len(output.get("data", {}).get("image/png", "")) * 3 // 4
+            if size > MAX_IMAGE_BYTES + 3:
+                yield f"cell {number}: a figure has {size:,} bytes, at most {MAX_IMAGE_BYTES:,}"
     if (size := files.path.stat().st_size) > MAX_BYTES:
         yield f"file: {size:,} bytes, at most {MAX_BYTES:,}: draw fewer or smaller figures"
 

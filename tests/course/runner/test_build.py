@@ -1,7 +1,9 @@
-from pathlib import Path
+import base64
+import io
 
 import jupytext
 import nbformat
+import numpy as np
 import pytest
 from course_demo import GOOD, NAME, SETUP, make_project
 from PIL import Image
@@ -9,8 +11,6 @@ from PIL import Image
 from ordlib.course.runner import build as builder
 from ordlib.course.runner.build import build, rebuild
 from ordlib.course.runner.lint import check_notebook
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,26 @@ def test_rebuild_strips_metadata_and_widgets(rebuilt):
     assert not any(builder.WIDGET in data for data in outputs)
     assert [data.get("text/plain") for data in outputs].count(builder.WIDGET_NOTE) == 1
     assert any("image/png" in data for data in outputs)
+
+
+def test_shrink_images_reduces_large_figures_only():
+    rng = np.random.default_rng(0)
+    noise, small = rng.integers(0, 255, (400, 600, 3), np.uint8), np.zeros((9, 9, 3), np.uint8)
+    contents = []
+    for pixels in (noise, small):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        contents.append(buffer.getvalue())
+    outputs = [
+        nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(c).decode()})
+        for c in contents
+    ]
+    cell = nbformat.v4.new_code_cell("1", outputs=outputs)
+    builder.shrink_images(nbformat.v4.new_notebook(cells=[cell]))
+    large, kept = (base64.b64decode(output.data["image/png"]) for output in cell.outputs)
+    assert len(contents[0]) > 500_000 > builder.MAX_IMAGE_BYTES >= len(large)
+    assert Image.open(io.BytesIO(large)).width >= 200
+    assert kept == contents[1]
 
 
 def test_strip_metadata_removes_only_progress_bars():
