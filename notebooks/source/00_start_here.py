@@ -18,7 +18,7 @@
 # **What you will find out.** Accuracy and error can disagree about which model is better: one that
 # is never right can be off by 1.0<!--=model B.mae--> on average, one that is right in
 # 67 %<!--=model A.accuracy--> of cases by 3.3<!--=model A.mae-->. Who always answers the middle is
-# 4.8<!--=counting.middle.mae--> objects off, and trees on edges and colours, which understand
+# 4.8<!--=counting.middle.mae--> objects off, and trees on edges and colors, which understand
 # nothing, come within 2.7<!--=counting.trees.mae-->. And not every difference between two models is
 # one: it takes an interval to tell.
 #
@@ -41,7 +41,7 @@ except ModuleNotFoundError:
 backbone: str = "pico-clip"  # CLIP checkpoint, for the notebooks after this one
 seed: int = 0  # of everything random below, here the bootstrap
 device: str = "auto"  # where a backbone runs: "auto", "cpu", "cuda" or "mps"
-budget: str = "quick"  # "quick", or "full" for larger pictures
+budget: str = "quick"  # "quick", or "full" for larger images
 
 # %% tags=["shared-with-solutions"]
 import matplotlib.pyplot as plt
@@ -54,13 +54,12 @@ from ordlib.course.checks import start_here as check
 from ordlib.synthetic.pixel_baselines import PixelRidge, PixelTrees
 
 notebook.setup(seed, budget)
-results = notebook.ResultsLog("00_start_here")
 
 # %% [markdown]
 # ## Four questions that have more than one wrong answer
 #
 # *How many? Which decade? How old? How good?* The answers to such questions stand in an
-# **order**, and that changes what a mistake is. If seven cats are in a picture, "eight" is
+# **order**, and that changes what a mistake is. If seven cats are in an image, "eight" is
 # a slip and "nineteen" is nonsense. A **classifier** does not see the difference: its loss
 # treats every wrong class alike. A **regressor** sees it, but believes that labels are
 # points on an even ruler, and that 3.7 cats is a fine thing to say. **Ordinal regression**
@@ -68,7 +67,7 @@ results = notebook.ResultsLog("00_start_here")
 # distances, like numbers.
 #
 # This course asks why CLIP, which tells a cat from a dog, cannot tell three cats from five,
-# and how to teach it. It uses four tasks. Their pictures are drawn or cropped on your
+# and how to teach it. It uses four tasks. Their images are drawn or cropped on your
 # machine, so nothing has to be downloaded; they mirror the data sets of the papers.
 #
 # | task | label | mirrors |
@@ -85,7 +84,7 @@ train = {name: load_data(name, "train", image_size=image_size) for name in names
 val = {name: load_data(name, "val", image_size=image_size) for name in names}
 
 # %% [markdown]
-# **Before you run the next cell:** the pictures in each strip are ordered by their label.
+# **Before you run the next cell:** the images in each strip are ordered by their label.
 # In which of the four strips could *you* find the order without the labels? In which would
 # two people disagree?
 
@@ -103,7 +102,7 @@ for ax, name in zip(axes, names):
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 1. Eight pictures of each task, ordered by label: glyphs on backgrounds from one to
+# *Figure 1. Eight images of each task, ordered by label: glyphs on backgrounds from one to
 # twenty, scenes in the look of five film eras, drawn portraits from one to ninety years,
 # photographs from bad to excellent.*
 #
@@ -111,10 +110,21 @@ fig.tight_layout()
 # patience. The other three are judgements: every single cue (a grey hair, a brown tint, a
 # little blur) is unreliable, and only many cues together tell. That is deliberate.
 #
-# **If you see something else.** *A progress bar for a minute*: the pictures are being drawn for
+# **If you see something else.** *A progress bar for a minute*: the images are being drawn for
 # the first time; the second run reads them from disk. *No space left on device*: they take
 # about 300 MB; `ordlib doctor` says where they lie, and the variable `ORDLIB_CACHE` moves
 # them.
+
+# %% [markdown]
+# ## How the labs work
+#
+# Every notebook has exercises, where their idea is taught. Each has a difficulty (● to ●●●), a time
+# box, a hint that you can unfold, a stub to fill in, a link to its solution, and a **check** that tells
+# you what is wrong, not just that it is. Nothing later needs your answer. `notebooks/labs/` has the
+# same notebooks without outputs, so that you can predict them. A check never stops the notebook:
+
+# %% tags=["nbval-check-output"]
+print(check.off_by_one(lambda y_true, y_pred: (y_true == y_pred).mean()))
 
 # %% [markdown]
 # ## What a task is
@@ -160,381 +170,9 @@ butterfly = OrdinalTask(
 [butterfly.rank_label(rank) for rank in butterfly.rank_index([2, 3, 12, 13, 31])]
 
 # %% [markdown]
-# ## Six metrics, by hand
+# ### Exercise 1 · A task of your own ●● 15 minutes
 #
-# Six pictures, two imaginary models. **Before you read on:** which model would you rather
-# have, and does your answer depend on what you want it for?
-
-# %%
-y_true = np.array([2, 5, 9, 14, 3, 20])
-model_a = np.array([2, 5, 9, 4, 13, 20])
-model_b = np.array([3, 6, 10, 13, 4, 19])
-pd.DataFrame({"truth": y_true, "model A": model_a, "model B": model_b}).T
-
-# %% [markdown]
-# Model A is right four times and ten off twice. Model B is never right and never more than
-# one off. Each metric is a line or two of NumPy:
-#
-# * **MAE**, the mean absolute error, in the task's unit: how far off, on average;
-# * **accuracy**: the share of pictures whose nearest rank is the true one;
-# * **off-by-one accuracy**: the share at most one rank off;
-# * **pairwise accuracy**: of all pairs of pictures with different labels, the share put in
-#   the right order, ties counting one half;
-# * **Spearman** correlation: the correlation of the places in the two orders;
-# * **quadratic-weighted kappa**: a miss costs its square, and 0 is what the same answers
-#   would be worth if they were dealt to the pictures at random.
-
-
-# %% tags=["nbval-check-output"]
-def by_hand(y_pred):
-    error = y_pred - y_true
-    i, j = np.triu_indices(len(y_true), 1)
-    order = np.sign(y_pred[i] - y_pred[j]) * np.sign(y_true[i] - y_true[j])
-    positions = [np.argsort(np.argsort(x)) for x in (y_true, y_pred)]
-    by_chance = ((y_pred[:, None] - y_true[None, :]) ** 2).mean()
-    return {
-        "mae": abs(error).mean(),
-        "accuracy": (error == 0).mean(),
-        "off_by_one": (abs(error) <= 1).mean(),
-        "pairwise": ((1 + order) / 2).mean(),
-        "spearman": np.corrcoef(*positions)[0, 1],
-        "kappa": 1 - (error**2).mean() / by_chance,
-    }
-
-
-hand = pd.DataFrame({"model A": by_hand(model_a), "model B": by_hand(model_b)}).T
-hand.round(3)
-
-# %% [markdown]
-# By library, the same. `score` takes the task along, because only the task knows which rank
-# is nearest and in which unit an error is counted; `decode_values` keeps the value for the
-# MAE and settles it on the nearest rank for accuracy.
-
-# %% tags=["nbval-check-output"]
-library = pd.DataFrame(
-    {
-        "model A": metrics.compute_metrics(
-            counting, y_true, counting.decode_values(model_a)
-        ),
-        "model B": metrics.compute_metrics(
-            counting, y_true, counting.decode_values(model_b)
-        ),
-    }
-).T
-assert np.allclose(library[hand.columns], hand)
-library[hand.columns].round(3)
-
-# %%
-# Numbers that the text quotes are kept, so that a test can compare the two.
-for model in library.index:
-    for metric in ("mae", "accuracy"):
-        results[f"{model}.{metric}"] = library.loc[model, metric]
-
-# %% [markdown]
-# **What you should see.** Accuracy prefers model A, 0.67<!--=model A.accuracy--> against
-# 0.00<!--=model B.accuracy-->. MAE prefers model B, 1.00<!--=model B.mae--> against
-# 3.33<!--=model A.mae--> objects. Neither is wrong; they answer different questions. If
-# only the exact number pays, take A. If a miscount by ten sinks a ship, take B.
-#
-# Why a library at all, then? **Before you run the next cell:** model C says "nine" to every
-# picture. What is its Spearman correlation with the truth?
-
-# %% tags=["nbval-check-output"]
-model_c = np.full(6, 9)
-print(f"by hand {by_hand(model_c)['spearman']:.2f}, by library", end=" ")
-print(metrics.spearman(y_true, model_c))
-
-# %% [markdown]
-# Our line of NumPy gives places to things that are all the same, and finds an order where
-# there is none. A constant puts nothing in order, so the correlation does not exist, and
-# the library says NaN rather than inventing a number. Ties are where home-made metrics go
-# wrong.
-#
-# ## How far do plain pixels get?
-#
-# Before any CLIP, an honest question: does a task have a *shortcut*? Two baselines look at
-# pixels without understanding them. **Pixel ridge** sees a 12 x 12 thumbnail and the
-# histogram of each colour, and weighs them in one sum. **Pixel trees** see the histograms
-# and how strong the edges are at four scales, and ask many small yes-or-no questions
-# (boosted trees). And a third predictor sees nothing: it always says the **median** of the
-# training labels, the constant with the smallest MAE.
-#
-# **Before you run the next cell:** for which task will pixels do best: counting, dating,
-# ageing or quality?
-
-
-# %%
-class MedianBaseline:
-    """Says the median of the training labels, whatever the picture."""
-
-    def __init__(self, task):
-        self.task = task
-
-    def fit(self, train):
-        self.median = np.median(train.values)
-        return self
-
-    def predict(self, data):
-        return self.task.decode_values(np.full(len(data), self.median))
-
-
-# %%
-predictors = {"middle": MedianBaseline, "ridge": PixelRidge, "trees": PixelTrees}
-evaluations = {}
-for name in names:
-    for label, baseline in predictors.items():
-        fitted = baseline(val[name].task).fit(train[name])
-        evaluations[name, label] = evaluate(fitted, val[name], seed=seed)
-
-# %%
-shown = ["mae", "accuracy", "off_by_one", "kappa", "spearman", "pairwise"]
-table = pd.DataFrame({key: e.metrics for key, e in evaluations.items()}).T[shown]
-for (name, label), row in table.iterrows():
-    for metric, number in row[["mae", "accuracy", "spearman"]].dropna().items():
-        results[f"{name}.{label}.{metric}"] = number
-table.round(2)
-
-# %% [markdown]
-# **What you should see.** By Spearman, *counting* (0.78<!--=counting.trees.spearman-->) and
-# *quality* (0.75<!--=quality.trees.spearman-->), and both by the trees. More objects have
-# more outline; blur and noise live in the edges. The ridge, which sees no edges, is close
-# to the constant in both: an MAE of 4.7<!--=counting.ridge.mae--> objects against
-# 4.8<!--=counting.middle.mae-->, and of 0.99<!--=quality.ridge.mae--> points against
-# 1.01<!--=quality.middle.mae-->. *Dating* is helped by tint and grain
-# (0.62<!--=dating.trees.spearman-->), which are the task itself, but the film looks
-# overlap. In *ageing*, 16.7<!--=ageing.trees.mae--> of the constant's
-# 22.0<!--=ageing.middle.mae--> years of error remain; some are gone, perhaps because grey
-# hair is a colour.
-#
-# Real pictures may well have the same shortcut to counting. Whatever we teach CLIP about
-# number has to beat 2.75<!--=counting.trees.mae--> objects.
-#
-# **If you see something else.** *The ridge is the best at counting*: then colours or sizes
-# give the count away in your version of the world; `ordlib course audit counting` finds out which.
-# *Everything equals the middle row*: labels and pictures have been shuffled apart.
-#
-# ## One number is not enough: intervals
-#
-# A metric over 400 pictures is an estimate. `evaluate` draws the pictures again a thousand
-# times, with replacement, and gives the middle 95 % of what the metric then was. Where
-# pictures share something, whole groups are drawn. Quality's validation crops come from
-# three photographs, so three photographs are drawn: far too few to trust its intervals,
-# which look narrower than they deserve.
-#
-# **Before you run the next cell:** from the table above, where would you dare to call a
-# winner between ridge and trees?
-
-# %%
-fig, axes = plt.subplots(1, 4, figsize=(11, 3.2))
-methods = {"middle": "middle", "ridge": "pixel ridge", "trees": "pixel trees"}
-for ax, name in zip(axes, names):
-    for place, (label, method) in enumerate(methods.items()):
-        mae = evaluations[name, label].intervals["mae"]
-        error_bars = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
-        colour = plots.METHOD_COLORS[method]
-        ax.errorbar(place, mae.estimate, error_bars, fmt="o", color=colour, capsize=5)
-    ax.set_xticks(range(3), list(methods))
-    ax.set(title=name, ylabel=f"MAE ({val[name].task.unit})", xlim=(-0.5, 2.5))
-    ax.set_ylim(bottom=0)
-fig.tight_layout()
-
-# %% [markdown]
-# *Figure 2. Mean absolute error of three predictors on each task's validation split, with
-# 95 % bootstrap intervals.*
-#
-# On counting, trees and ridge are far apart. On dating and ageing their bars overlap. A
-# draw? **Think before you read on:** both models saw the *same* pictures. A picture that is
-# hard for one is hard for the other, and that shared luck is in both bars. It cancels in
-# the **difference**, so bootstrap that:
-
-
-# %%
-def gap(name, first, second):
-    """How much larger the first model's MAE is, picture by picture."""
-    values = [evaluations[name, label].prediction.value for label in (first, second)]
-    worse, better = (abs(value - val[name].values) for value in values)
-    groups = val[name].groups
-    return metrics.bootstrap(np.mean, worse - better, groups=groups, seed=seed)
-
-
-gaps = {name: gap(name, "ridge", "trees") for name in names[:3]}
-for name, interval in gaps.items():
-    results[f"gap.{name}"], results[f"gap.{name}.low"] = interval[:2]
-pd.DataFrame(gaps, index=["ridge - trees", "low", "high"]).T.round(2)
-
-# %% [markdown]
-# **What you should see.** On dating the trees are better after all, by
-# 0.07<!--=gap.dating--> decades, and the interval of the difference leaves out zero, its
-# low end being 0.02<!--=gap.dating.low-->. On ageing it holds zero well inside: a draw, as
-# far as 400 pictures can tell. Bars that overlap prove nothing; differences do.
-#
-# And look back at the accuracies on counting, 6<!--=counting.middle.accuracy--> % for the
-# constant against 4<!--=counting.ridge.accuracy--> % for the ridge: would you bet on it?
-#
-# **Before you run the next cell:** the trees are 2.75<!--=counting.trees.mae--> objects off
-# on average. Are they equally wrong about three objects and about twenty?
-
-# %%
-y_true, task = val["counting"].values, val["counting"].task
-trees = evaluations["counting", "trees"].prediction
-fig, axes = plt.subplots(1, 2, figsize=(10, 4.4))
-purple = plots.METHOD_COLORS["pixel trees"]
-plots.predicted_against_true(y_true, trees.value, task, purple, ax=axes[0])
-plots.confusion(y_true, trees.value, task, ax=axes[1])
-fig.tight_layout()
-
-# %% [markdown]
-# *Figure 3. Pixel trees on counting. Left: each dot is a picture, the dashed line is
-# perfection. Right: the same as a confusion matrix, each row summing to one.*
-
-# %%
-results["largest"] = trees.value.max()
-for count in (1, 3, 20):
-    error = (trees.value - y_true)[y_true == count]
-    bias, size = error.mean(), abs(error).mean()
-    results[f"bias.{count}"], results[f"error.{count}"] = abs(bias), size
-    print(f"true count {count:2}: bias {bias:+.1f}, mean absolute error {size:.1f}")
-
-# %% [markdown]
-# **What you should see.** A single object is nearly safe, 0.6<!--=error.1--> off. Three are
-# answered 2.5<!--=bias.3--> too high on average, twenty 4.1<!--=bias.20--> too low: both
-# are pulled to the middle, and the largest answer of all is
-# 18.0<!--=largest-->. A model that is unsure and wants a
-# small error hides in the middle. You will meet this *shrinkage* with every method.
-#
-# ## Play: what moves which metric?
-#
-# First as a plain figure, so that you see it without running anything.
-
-# %%
-_ = widgets.draw_predictor(y_true, task, bias=0, spread=2, hits=0.3)
-
-noisy = widgets.simulate_predictions(y_true, task, bias=0, spread=2, hits=0)
-for metric, number in metrics.compute_metrics(
-    task, y_true, task.decode_values(noisy)
-).items():
-    if np.isfinite(number):  # metrics of probabilities are undefined here
-        results[f"noisy.{metric}"] = number
-
-# %% [markdown]
-# *Figure 4. An imaginary model: three in ten exactly right, the rest off by a normal error
-# of two objects, no answer outside 1 to 20. Its accuracy is above 0.30, because a near miss
-# is settled on the true rank.*
-#
-# Now with sliders. Set the exact hits to 0 first. Which metrics does a constant **bias**
-# leave nearly untouched? How large may the **spread** get before Spearman notices? Then:
-# what do exact hits buy?
-
-# %%
-widgets.explore_predictor(y_true, task)
-
-# %% [markdown]
-# <details><summary>What we found</summary>
-#
-# A bias moves everything but Spearman and pairwise accuracy, which see only the order (and
-# those a little, since answers stop at 1 and 20). Spearman is lenient with spread: at two
-# objects it is still 0.95<!--=noisy.spearman-->, when only
-# 22<!--=noisy.accuracy--> % of the answers are right. Exact
-# hits buy accuracy at once and Spearman hardly at all.
-# </details>
-#
-# And a second explorer, to get to know the pictures: choose a task and move through its
-# ranks. Ranks count from 0, so rank 6 of counting is seven objects.
-
-# %%
-_ = widgets.draw_rank(val["counting"], rank=6)
-
-# %% [markdown]
-# *Figure 5. Validation pictures of one rank: seven objects each, of any kind, size and
-# layout.*
-
-# %%
-widgets.explore_datasets(val)
-
-# %% [markdown]
-# ## Is this machine ready?
-#
-# `ordlib.doctor()` looks at everything that the course stands on, and says for each thing
-# that is not right what to do. Here without network and paths, so that the answer is the
-# same on every machine; in a terminal, `ordlib doctor` tells the rest.
-
-# %% tags=["nbval-check-output"]
-import ordlib
-
-ordlib.doctor(network=False, paths=False)
-
-# %% [markdown]
-# ## How the labs work
-#
-# Every notebook has exercises. Each has a difficulty (● to ●●●), a time box, a hint that
-# you can unfold, a stub to fill in, and a **check** that tells you what is wrong, not just
-# that it is. The full notebooks have a folded solution below each stub; look when
-# the time is up, not before. In `notebooks/labs/` stand the same notebooks without
-# solutions. A check never stops the notebook:
-
-# %% tags=["nbval-check-output"]
-print(check.off_by_one(lambda y_true, y_pred: (y_true == y_pred).mean()))
-
-# %% [markdown]
-# ### Exercise 1 · Off by one ● 5 minutes
-#
-# Write the off-by-one accuracy of ranks: the share of pictures whose predicted rank is at
-# most one away from the true one.
-#
-# <details><summary>Hint</summary>
-#
-# Subtract, take the absolute value, compare with 1, take the mean.
-# </details>
-
-
-# %%
-def off_by_one(y_true, y_pred):
-    """Share of (N,) predicted ranks at most one from the true ones, 0 to 1."""
-    ...
-
-
-check.off_by_one(off_by_one)
-
-
-# %% tags=["solution"]
-# The mean of a comparison is a share: True counts as one, False as nothing.
-def off_by_one_solved(y_true, y_pred):
-    return (abs(y_pred - y_true) <= 1).mean()
-
-
-check.off_by_one(off_by_one_solved)
-
-# %% [markdown]
-# ### Exercise 2 · The same accuracy, another error ●● 10 minutes
-#
-# Invent the predictions of two models on these ten pictures (whole numbers from 1 to 20),
-# so that both are right equally often and yet the MAE of one is *ten times* that of the
-# other. Is there a limit?
-#
-# <details><summary>Hint</summary>
-#
-# Let both be right on the same eight pictures. On the other two, one model may be off by
-# one; the other has a whole ruler to be wrong on, if you choose the right two pictures.
-# </details>
-
-# %%
-ten = np.array([1, 3, 5, 7, 9, 12, 14, 16, 18, 20])
-careful = ...
-careless = ...
-
-check.two_predictors(ten, careful, careless)
-
-# %% tags=["solution"]
-# Only at the two ends of the ruler can a miss be 19 steps; the smallest miss is one.
-ten = np.array([1, 3, 5, 7, 9, 12, 14, 16, 18, 20])
-careful_solved = ten + np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
-careless_solved = ten + np.array([19, 0, 0, 0, 0, 0, 0, 0, 0, -19])
-check.two_predictors(ten, careful_solved, careless_solved)
-
-# %% [markdown]
-# ### Exercise 3 · A task of your own ●● 15 minutes
-#
-# Think of pictures of yours that have an order: ripeness of fruit, stages of a disease,
+# Think of images of yours that have an order: ripeness of fruit, stages of a disease,
 # T-shirt sizes, the Beaufort scale. Write it as an `OrdinalTask` with at least four ranks
 # that are *not* equally far apart, words that a caption would use, and a few coarse bins,
 # at least two and fewer than ranks. The same task object will later train every method of
@@ -567,13 +205,391 @@ my_task_solved = OrdinalTask(
 check.own_task(my_task_solved)
 
 # %% [markdown]
+# ## Six metrics, by hand
+#
+# Six images, two imaginary models. **Before you read on:** which model would you rather
+# have, and does your answer depend on what you want it for?
+
+# %%
+widgets.choose("model A", "model B", "it depends")
+
+# %%
+y_true = np.array([2, 5, 9, 14, 3, 20])
+model_a = np.array([2, 5, 9, 4, 13, 20])
+model_b = np.array([3, 6, 10, 13, 4, 19])
+pd.DataFrame({"truth": y_true, "model A": model_a, "model B": model_b}).T
+
+# %% [markdown]
+# Model A is right four times and ten off twice. Model B is never right and never more than
+# one off. Each metric is a line or two of NumPy:
+#
+# * **MAE**, the mean absolute error, in the task's unit: how far off, on average;
+# * **accuracy**: the share of images whose nearest rank is the true one;
+# * **off-by-one accuracy**: the share at most one rank off;
+# * **pairwise accuracy**: of all pairs of images with different labels, the share put in
+#   the right order, ties counting one half;
+# * **Spearman** correlation: the correlation of the places in the two orders;
+# * **quadratic-weighted kappa**: a miss costs its square, and 0 is what the same answers
+#   would be worth if they were dealt to the images at random.
+
+
+# %% tags=["nbval-check-output"]
+def by_hand(y_pred):
+    error = y_pred - y_true
+    i, j = np.triu_indices(len(y_true), 1)
+    order = np.sign(y_pred[i] - y_pred[j]) * np.sign(y_true[i] - y_true[j])
+    positions = [np.argsort(np.argsort(x)) for x in (y_true, y_pred)]
+    by_chance = ((y_pred[:, None] - y_true[None, :]) ** 2).mean()
+    return {
+        "mae": abs(error).mean(),
+        "accuracy": (error == 0).mean(),
+        "off_by_one": (abs(error) <= 1).mean(),
+        "pairwise": ((1 + order) / 2).mean(),
+        "spearman": np.corrcoef(*positions)[0, 1],
+        "kappa": 1 - (error**2).mean() / by_chance,
+    }
+
+
+hand = pd.DataFrame({"model A": by_hand(model_a), "model B": by_hand(model_b)}).T
+hand.round(3)
+
+# %% [markdown]
+# ### Exercise 2 · Off by one ● 5 minutes
+#
+# Write the off-by-one accuracy of ranks: the share of images whose predicted rank is at
+# most one away from the true one.
+#
+# <details><summary>Hint</summary>
+#
+# Subtract, take the absolute value, compare with 1, take the mean.
+# </details>
+
+
+# %%
+def off_by_one(y_true, y_pred):
+    """Share of (N,) predicted ranks at most one from the true ones, 0 to 1."""
+    ...
+
+
+check.off_by_one(off_by_one)
+
+
+# %% tags=["solution"]
+# The mean of a comparison is a share: True counts as one, False as nothing.
+def off_by_one_solved(y_true, y_pred):
+    return (abs(y_pred - y_true) <= 1).mean()
+
+
+check.off_by_one(off_by_one_solved)
+
+# %% [markdown]
+# With the library, the same. `score` takes the task along, because only the task knows which rank
+# is nearest and in which unit an error is counted; `decode_values` keeps the value for the
+# MAE and settles it on the nearest rank for accuracy.
+
+# %% tags=["nbval-check-output"]
+library = pd.DataFrame(
+    {
+        "model A": metrics.compute_metrics(
+            counting, y_true, counting.decode_values(model_a)
+        ),
+        "model B": metrics.compute_metrics(
+            counting, y_true, counting.decode_values(model_b)
+        ),
+    }
+).T
+assert np.allclose(library[hand.columns], hand)
+library[hand.columns].round(3)
+
+# %% [markdown]
+# **What you should see.** Accuracy prefers model A, 0.67<!--=model A.accuracy--> against
+# 0.00<!--=model B.accuracy-->. MAE prefers model B, 1.00<!--=model B.mae--> against
+# 3.33<!--=model A.mae--> objects. Neither is wrong; they answer different questions. If
+# only the exact number pays, take A. If a miscount by ten sinks a ship, take B.
+
+# %% [markdown]
+# ### Exercise 3 · The same accuracy, another error ●● 10 minutes
+#
+# Invent the predictions of two models on these ten images (whole numbers from 1 to 20),
+# so that both are right equally often and yet the MAE of one is *ten times* that of the
+# other. Is there a limit?
+#
+# <details><summary>Hint</summary>
+#
+# Let both be right on the same eight images. On the other two, one model may be off by
+# one; the other has a whole ruler to be wrong on, if you choose the right two images.
+# </details>
+
+# %%
+ten = np.array([1, 3, 5, 7, 9, 12, 14, 16, 18, 20])
+careful = ...
+careless = ...
+
+check.two_predictors(ten, careful, careless)
+
+# %% tags=["solution"]
+# Only at the two ends of the ruler can a miss be 19 steps; the smallest miss is one.
+ten = np.array([1, 3, 5, 7, 9, 12, 14, 16, 18, 20])
+careful_solved = ten + np.array([1, 0, 0, 0, 0, 0, 0, 0, 0, -1])
+careless_solved = ten + np.array([19, 0, 0, 0, 0, 0, 0, 0, 0, -19])
+check.two_predictors(ten, careful_solved, careless_solved)
+
+# %% [markdown]
+# Why a library at all, then? **Before you run the next cell:** model C says "nine" to every
+# image. What is its Spearman correlation with the truth?
+
+# %%
+widgets.choose("0", "1", "it has none")
+
+# %% tags=["nbval-check-output"]
+model_c = np.full(6, 9)
+print(f"by hand {by_hand(model_c)['spearman']:.2f}, with the library", end=" ")
+print(metrics.spearman(y_true, model_c))
+
+# %% [markdown]
+# Our line of NumPy gives places to things that are all the same, and finds an order where
+# there is none. A constant puts nothing in order, so the correlation does not exist, and
+# the library says NaN rather than inventing a number. Ties are where home-made metrics go
+# wrong.
+#
+# ## How far do plain pixels get?
+#
+# Before any CLIP, an honest question: does a task have a *shortcut*? Two baselines look at
+# pixels without understanding them. **Pixel ridge** sees a 12 x 12 thumbnail and the
+# histogram of each color, and weighs them in one sum. **Pixel trees** see the histograms
+# and how strong the edges are at four scales, and ask many small yes-or-no questions
+# (boosted trees). And a third predictor sees nothing: it always says the **median** of the
+# training labels, the constant with the smallest MAE.
+#
+# **Before you run the next cell:** for which task will pixels do best: counting, dating,
+# ageing or quality?
+
+
+# %%
+widgets.choose("counting", "dating", "ageing", "quality")
+
+
+# %%
+class MedianBaseline:
+    """Says the median of the training labels, whatever the image."""
+
+    def __init__(self, task):
+        self.task = task
+
+    def fit(self, train):
+        self.median = np.median(train.values)
+        return self
+
+    def predict(self, data):
+        return self.task.decode_values(np.full(len(data), self.median))
+
+
+# %%
+predictors = {"middle": MedianBaseline, "ridge": PixelRidge, "trees": PixelTrees}
+evaluations = {}
+for name in names:
+    for label, baseline in predictors.items():
+        fitted = baseline(val[name].task).fit(train[name])
+        evaluations[name, label] = evaluate(fitted, val[name], seed=seed)
+
+# %%
+shown = ["mae", "accuracy", "off_by_one", "kappa", "spearman", "pairwise"]
+table = pd.DataFrame({key: e.metrics for key, e in evaluations.items()}).T[shown]
+table.round(2)
+
+# %% [markdown]
+# **What you should see.** By Spearman, *counting* (0.78<!--=counting.trees.spearman-->) and
+# *quality* (0.75<!--=quality.trees.spearman-->), and both by the trees. More objects have
+# more outline; blur and noise live in the edges. The ridge, which sees no edges, is close
+# to the constant in both: an MAE of 4.7<!--=counting.ridge.mae--> objects against
+# 4.8<!--=counting.middle.mae-->, and of 0.99<!--=quality.ridge.mae--> points against
+# 1.01<!--=quality.middle.mae-->. *Dating* is helped by tint and grain
+# (0.62<!--=dating.trees.spearman-->), which are the task itself, but the film looks
+# overlap. In *ageing*, 16.7<!--=ageing.trees.mae--> of the constant's
+# 22.0<!--=ageing.middle.mae--> years of error remain; some are gone, perhaps because grey
+# hair is a color.
+#
+# Real images may well have the same shortcut to counting. Whatever we teach CLIP about
+# number has to beat 2.75<!--=counting.trees.mae--> objects.
+#
+# **If you see something else.** *The ridge is the best at counting*: then colors or sizes
+# give the count away in your version of the world; `ordlib course audit counting` finds out which.
+# *Everything equals the middle row*: labels and images have been shuffled apart.
+#
+# ## One number is not enough: intervals
+#
+# A metric over 400 images is an estimate. `evaluate` draws the images again a thousand
+# times, with replacement, and gives the middle 95 % of what the metric then was. Where
+# images share something, whole groups are drawn. Quality's validation crops come from
+# three photographs, so three photographs are drawn: far too few to trust its intervals,
+# which look narrower than they deserve.
+#
+# **Before you run the next cell:** from the table above, where would you dare to call a
+# winner between ridge and trees?
+
+# %%
+widgets.choose("counting", "dating", "ageing")
+
+# %%
+fig, axes = plt.subplots(1, 4, figsize=(11, 3.2))
+methods = {"middle": "middle", "ridge": "pixel ridge", "trees": "pixel trees"}
+for ax, name in zip(axes, names):
+    for place, (label, method) in enumerate(methods.items()):
+        mae = evaluations[name, label].intervals["mae"]
+        error_bars = [[mae.estimate - mae.low], [mae.high - mae.estimate]]
+        color = plots.METHOD_COLORS[method]
+        ax.errorbar(place, mae.estimate, error_bars, fmt="o", color=color, capsize=5)
+    ax.set_xticks(range(3), list(methods))
+    ax.set(title=name, ylabel=f"MAE ({val[name].task.unit})", xlim=(-0.5, 2.5))
+    ax.set_ylim(bottom=0)
+fig.tight_layout()
+
+# %% [markdown]
+# *Figure 2. Mean absolute error of three predictors on each task's validation split, with
+# 95 % bootstrap intervals.*
+#
+# On counting, trees and ridge are far apart. On dating and ageing their bars overlap. A
+# draw? **Think before you read on:** both models saw the *same* images. A image that is
+# hard for one is hard for the other, and that shared luck is in both bars. It cancels in
+# the **difference**, so bootstrap that:
+
+
+# %%
+def gap(name, first, second):
+    """How much larger the first model's MAE is, image by image."""
+    values = [evaluations[name, label].prediction.value for label in (first, second)]
+    worse, better = (abs(value - val[name].values) for value in values)
+    groups = val[name].groups
+    return metrics.bootstrap(np.mean, worse - better, groups=groups, seed=seed)
+
+
+gaps = {name: gap(name, "ridge", "trees") for name in names[:3]}
+pd.DataFrame(gaps, index=["ridge - trees", "low", "high"]).T.round(2)
+
+# %% [markdown]
+# **What you should see.** On dating the trees are better after all, by
+# 0.07<!--=gap.dating--> decades, and the interval of the difference leaves out zero, its
+# low end being 0.02<!--=gap.dating.low-->. On ageing it contains zero, well inside: a draw, as
+# far as 400 images can tell. Bars that overlap prove nothing; differences do.
+#
+# And look back at the accuracies on counting, 6<!--=counting.middle.accuracy--> % for the
+# constant against 4<!--=counting.ridge.accuracy--> % for the ridge: would you bet on it?
+#
+# **Before you run the next cell:** the trees are 2.75<!--=counting.trees.mae--> objects off
+# on average. Are they equally wrong about three objects and about twenty?
+
+# %%
+widgets.choose("equally", "more about three", "more about twenty")
+
+# %%
+y_true, task = val["counting"].values, val["counting"].task
+trees = evaluations["counting", "trees"].prediction
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.4))
+purple = plots.METHOD_COLORS["pixel trees"]
+plots.predicted_against_true(y_true, trees.value, task, purple, ax=axes[0])
+plots.confusion(y_true, trees.value, task, ax=axes[1])
+fig.tight_layout()
+
+# %% [markdown]
+# *Figure 3. Pixel trees on counting. Left: each dot is an image, the dashed line is
+# perfection. Right: the same as a confusion matrix, each row summing to one.*
+
+# %%
+sizes = {}
+for count in (1, 3, 20):
+    error = (trees.value - y_true)[y_true == count]
+    bias, size = error.mean(), abs(error).mean()
+    sizes[count] = {"bias": abs(bias), "error": size}
+    print(f"true count {count:2}: bias {bias:+.1f}, mean absolute error {size:.1f}")
+
+# %% [markdown]
+# **What you should see.** A single object is nearly safe, 0.6<!--=1.error--> off. Three are
+# answered 2.5<!--=3.bias--> too high on average, twenty 4.1<!--=20.bias--> too low: both
+# are pulled to the middle, and the largest answer of all is
+# 18.0<!--=largest-->. A model that is unsure and wants a
+# small error hides in the middle. You will meet this *shrinkage* with every method.
+#
+# ## Play: what moves which metric?
+#
+# First as a plain figure, so that you see it without running anything.
+
+# %%
+_ = widgets.draw_predictor(y_true, task, bias=0, spread=2, hits=0.3)
+
+# %% [markdown]
+# *Figure 4. An imaginary model: three in ten exactly right, the rest off by a normal error
+# of two objects, no answer outside 1 to 20. Its accuracy is above 0.30, because a near miss
+# is settled on the true rank.*
+#
+# Now with sliders. Set the exact hits to 0 first. Which metrics does a constant **bias**
+# leave nearly untouched? How large may the **spread** get before Spearman notices? Then:
+# what do exact hits buy?
+
+# %%
+widgets.explore_predictor(y_true, task)
+
+# %% [markdown]
+# <details><summary>What we found</summary>
+#
+# A bias moves everything but Spearman and pairwise accuracy, which see only the order (and
+# those a little, since answers stop at 1 and 20). Spearman is lenient with spread: at two
+# objects it is still 0.95<!--=noisy.spearman-->, when only
+# 22<!--=noisy.accuracy--> % of the answers are right. Exact
+# hits buy accuracy at once and Spearman hardly at all.
+# </details>
+#
+# And a second explorer, to get to know the images: choose a task and move through its
+# ranks. Ranks count from 0, so rank 6 of counting is seven objects.
+
+# %%
+_ = widgets.draw_rank(val["counting"], rank=6)
+
+# %% [markdown]
+# *Figure 5. Validation images of one rank: seven objects each, of any kind, size and
+# layout.*
+
+# %%
+widgets.explore_datasets(val)
+
+# %% [markdown]
+# ## Five questions
+#
+# <details><summary>1. A model is exactly right for 60 % of the images and 10 off for the rest. Another
+# is always one off. Which has the lower MAE, which the higher accuracy?</summary>
+#
+# The MAE is 4 against 1, accuracy 0.6 against 0. The second has the lower error, the first the higher
+# accuracy.
+# </details>
+#
+# <details><summary>2. Which of the six metrics does not change if every prediction is doubled?</summary>
+#
+# Spearman and pairwise accuracy: they see the order only.
+# </details>
+#
+# <details><summary>3. What are `positions` of an `OrdinalTask` for?</summary>
+#
+# They say how far apart named ranks are, so that an error has a unit and the nearest rank is known.
+# </details>
+#
+# <details><summary>4. Two intervals overlap. May one conclude that the models do not differ?</summary>
+#
+# No. Both saw the same images, and that shared luck is in both intervals. Look at the interval of the
+# paired difference.
+# </details>
+#
+# <details><summary>5. Why does a model that is unsure answer near the middle?</summary>
+#
+# The middle keeps the expected error small. The price is that small values are overestimated and large
+# ones underestimated: shrinkage.
+# </details>
+#
 # ## What to take away
 #
 # * Ordinal labels have an order **and** distances. State them once, in an `OrdinalTask`.
 # * Accuracy says how often, MAE how far, Spearman and pairwise accuracy only whether the
 #   order is right. Report at least one of each kind, with an interval, and compare two
 #   models by the interval of their difference.
-# * Look at a constant and at plain pixels first. Boosted trees on edges and colours come
+# * Look at a constant and at plain pixels first. Boosted trees on edges and colors come
 #   within 2.75<!--=counting.trees.mae--> objects, 0.84<!--=dating.trees.mae--> decades,
 #   16.7<!--=ageing.trees.mae--> years and 0.67<!--=quality.trees.mae--> points, and that is
 #   not understanding. It is what understanding has to beat.
@@ -583,5 +599,30 @@ check.own_task(my_task_solved)
 #
 # **Where next.** Notebook [01](01_vanilla_clip.ipynb) asks CLIP these four questions.
 
+# %% [markdown]
+# ## Appendix: is this machine ready?
+#
+# `ordlib.doctor()` looks at everything that the course stands on, and says for each thing
+# that is not right what to do. Here without network and paths, so that the answer is the
+# same on every machine; in a terminal, `ordlib doctor` tells the rest.
+
+# %% tags=["nbval-check-output"]
+import ordlib
+
+ordlib.doctor(network=False, paths=False)
+
 # %%
+results = notebook.ResultsLog("00_start_here")
+results.record("model A", library.loc["model A", ["mae", "accuracy"]])
+results.record("model B", library.loc["model B", ["mae", "accuracy"]])
+for (name, label), row in table.iterrows():
+    results.record(f"{name}.{label}", row[["mae", "accuracy", "spearman"]].dropna())
+for name, interval in gaps.items():
+    results[f"gap.{name}"], results[f"gap.{name}.low"] = interval[:2]
+for count, numbers in sizes.items():
+    results.record(str(count), numbers)
+results["largest"] = trees.value.max()
+noisy = widgets.simulate_predictions(y_true, task, bias=0, spread=2, hits=0)
+noisy = metrics.compute_metrics(task, y_true, task.decode_values(noisy))
+results.record("noisy", {name: noisy[name] for name in ("spearman", "accuracy")})
 results.save()

@@ -135,47 +135,47 @@ def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | CheckResult:
 
 
 # ------------------------------------------------------------- 3: the regressor's output
-# The last image has all its probability in its first bin, which has the extreme move, -1.
+# The last image has all its probability in its first bin, which has the extreme shift, -1.
 LOGITS = torch.tensor(
     [[2.0, 1.0, 0.0], [0.5, 3.0, 1.0], [1.0, 0.0, 2.0], [0.0, 1.0, 0.5], [60.0, 0.0, 0.0]]
 )
 ANCHORS = torch.tensor([0.2, 0.5, 0.9])
-MOVES = torch.tensor(
+SHIFTS = torch.tensor(
     [[0.3, -0.2, 0.1], [-0.4, 0.9, 0.2], [-0.7, 0.6, -0.9], [0.8, -0.999, 0.0], [-1.0, 0.0, 0.0]]
 )
 
 
 @exercise_check
 def broken_regressor(function: Callable) -> str | None:
-    """No move can blow a value up any more: a divisor between 1/2 and 2, and sound gradients.
+    """No shift can blow a value up any more: a divisor between 1/2 and 2, and sound gradients.
 
-    The function takes ``(B, d)`` logits, ``(d,)`` anchors, ``(B, d)`` moves, returns ``(B,)``.
+    The function takes ``(B, d)`` logits, ``(d,)`` anchors, ``(B, d)`` shifts, returns ``(B,)``.
     """
-    values = call_solution(function, LOGITS, ANCHORS, MOVES)
+    values = call_solution(function, LOGITS, ANCHORS, SHIFTS)
     hints = dict.fromkeys([(3,), (5, 3)], "5 images, 3 bins: sum over the bins, dim=1")
-    not_finite = "at a move of -1 the divisor 1 + move is 0. Clamp the divisor"
+    not_finite = "at a shift of -1 the divisor 1 + shift is 0. Clamp the divisor"
     if message := check_tensor(values, (5,), hints, not_finite):
         return message
     return _check_values(values.detach().double()) or check_gradients(
-        lambda logits, moves: function(logits, ANCHORS.clone(), moves), logits=LOGITS, moves=MOVES
+        lambda logits, shifts: function(logits, ANCHORS.clone(), shifts), logits=LOGITS, shifts=SHIFTS
     )
 
 
 def _check_values(values: Tensor) -> str | None:
-    logits, moves, anchors = LOGITS.double(), MOVES.double(), ANCHORS.double()
-    probabilities, divisor = logits.softmax(1), (1 + moves).clamp(0.5, 2)
+    logits, shifts, anchors = LOGITS.double(), SHIFTS.double(), ANCHORS.double()
+    probabilities, divisor = logits.softmax(1), (1 + shifts).clamp(0.5, 2)
     weighted = probabilities * anchors
     expected = (weighted / divisor).sum(1)
     if find_mistake(values, [("right", expected)]):
         return None
-    terms = weighted / (1 + moves).clamp(min=1e-30)
+    terms = weighted / (1 + shifts).clamp(min=1e-30)
     clamped_value = "you clamp the value, whose gradient then is 0: clamp the divisor"
-    multiplied = "you multiply by 1 + move: divide by it"
+    multiplied = "you multiply by 1 + shift: divide by it"
     mistakes = [
         (multiplied, (weighted * divisor).sum(1)),
-        (multiplied, (weighted * (1 + moves)).sum(1)),
-        ("you clamp the moves: clamp the divisor 1 + move",
-         (weighted / (1 + moves.clamp(0.5, 2))).sum(1)),
+        (multiplied, (weighted * (1 + shifts)).sum(1)),
+        ("you clamp the shifts: clamp the divisor 1 + shift",
+         (weighted / (1 + shifts.clamp(0.5, 2))).sum(1)),
         # Whatever the limits: the answer's own ends.
         (clamped_value, terms.sum(1).clamp(values.min(), values.max())),
         *(("you clamp each bin's term, whose gradient then is 0: clamp the divisor",
@@ -189,11 +189,11 @@ def _check_values(values: Tensor) -> str | None:
     # The first two images need no clamp. The last image's divisor is its anchor over its value.
     used = ANCHORS[0].item() / values[-1].item() if values[-1] else np.inf
     if find_mistake(values[:2], [("right", expected[:2])]) and not np.isclose(used, 0.5, rtol=1e-3):
-        return f"at a move of -1 your divisor is {used:.2g}: clamp it to at least 0.5"
+        return f"at a shift of -1 your divisor is {used:.2g}: clamp it to at least 0.5"
     worst = int((values - expected).abs().argmax())
-    inputs = [np.round(row.tolist(), 3).tolist() for row in (LOGITS[worst], ANCHORS, MOVES[worst])]
+    inputs = [np.round(row.tolist(), 3).tolist() for row in (LOGITS[worst], ANCHORS, SHIFTS[worst])]
     outputs = f"the value is {expected[worst]:.3f}; yours is {values[worst]:.3f}"
-    return "for logits {}, anchors {} and moves {} {}".format(*inputs, outputs)
+    return "for logits {}, anchors {} and shifts {} {}".format(*inputs, outputs)
 
 
 # ------------------------------------------------------------- 4: the released form

@@ -87,25 +87,25 @@ def test_skewed_bins_diagnoses(task, diagnosis):
 
 
 # ---------------------------------------------------------------- broken_regressor
-def value(logits, anchors, moves, low=0.5, high=2.0):
-    return (logits.softmax(1) * anchors / (1 + moves).clamp(low, high)).sum(1)
+def value(logits, anchors, shifts, low=0.5, high=2.0):
+    return (logits.softmax(1) * anchors / (1 + shifts).clamp(low, high)).sum(1)
 
 
-def value_by_where(logits, anchors, moves):
-    safe = torch.where(moves > -0.5, 1 / (1 + moves), 2.0)
+def value_by_where(logits, anchors, shifts):
+    safe = torch.where(shifts > -0.5, 1 / (1 + shifts), 2.0)
     return (logits.softmax(1) * anchors * safe).sum(1)
 
 
-def value_by_einsum(logits, anchors, moves):
-    return torch.einsum("bd,d->b", logits.softmax(1) / (1 + moves).clamp(min=0.5), anchors)
+def value_by_einsum(logits, anchors, shifts):
+    return torch.einsum("bd,d->b", logits.softmax(1) / (1 + shifts).clamp(min=0.5), anchors)
 
 
 REGRESSORS = {
     "value is not finite": lambda s, b, m: (s.softmax(1) * b / (1 + m)).sum(1),
-    "you clamp the moves": lambda s, b, m: (s.softmax(1) * b / (1 + m.clamp(0.5, 2))).sum(1),
+    "you clamp the shifts": lambda s, b, m: (s.softmax(1) * b / (1 + m.clamp(0.5, 2))).sum(1),
     "not probabilities": lambda s, b, m: (s * b / (1 + m).clamp(0.5, 2)).sum(1),
     "softmax over the images": lambda s, b, m: (s.softmax(0) * b / (1 + m).clamp(0.5, 2)).sum(1),
-    "you multiply by 1 + move": lambda s, b, m: (s.softmax(1) * b * (1 + m).clamp(0.5, 2)).sum(1),
+    "you multiply by 1 + shift": lambda s, b, m: (s.softmax(1) * b * (1 + m).clamp(0.5, 2)).sum(1),
     "divide by it": lambda s, b, m: (s.softmax(1) * b * (1 + m)).sum(1),
     "whose gradient then is 0": lambda s, b, m: value(s, b, m, 1e-30, 9).clamp(max=3),
     "you clamp each bin's term": lambda s, b, m: (s.softmax(1) * b / (1 + m)).clamp(0, 1).sum(1),
@@ -115,9 +115,9 @@ REGRESSORS = {
     "(5, 3): 5 images, 3 bins": lambda s, b, m: s.softmax(1) * b / (1 + m).clamp(0.5),
     "(5, 1): return shape (5,)": lambda s, b, m: value(s, b, m)[:, None],
     "stay in torch": lambda s, b, m: value(s, b, m).detach().numpy(),
-    "gradient to the moves is not finite": value_by_where,
-    "reaches the logits or the moves": lambda s, b, m: value(s, b, m).detach(),
-    "reaches the moves": lambda s, b, m: value(s, b, m.detach()),
+    "gradient to the shifts is not finite": value_by_where,
+    "reaches the logits or the shifts": lambda s, b, m: value(s, b, m).detach(),
+    "reaches the shifts": lambda s, b, m: value(s, b, m.detach()),
     "the value is 0.": lambda s, b, m: value(s, b, m) + torch.tensor([0.1, 0, 0, 0, 0]),
 }  # fmt: skip
 
