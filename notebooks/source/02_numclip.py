@@ -515,6 +515,7 @@ class PlainNumCLIP(nn.Module):
         return s, (s.softmax(1) * self.anchors / divisor).sum(1)
 
 
+# %%
 def plain_loss(s, y_hat, bins, y):
     distance = (bins[:, None] - torch.arange(s.shape[1])).abs().float()
     lam, mu = (4 * distance / distance.sum(axis, keepdim=True) for axis in (1, 0))
