@@ -157,7 +157,9 @@ def broken_regressor(function: Callable) -> str | None:
     if message := check_tensor(values, (5,), hints, not_finite):
         return message
     return _check_values(values.detach().double()) or check_gradients(
-        lambda logits, shifts: function(logits, ANCHORS.clone(), shifts), logits=LOGITS, shifts=SHIFTS
+        lambda logits, shifts: function(logits, ANCHORS.clone(), shifts),
+        logits=LOGITS,
+        shifts=SHIFTS,
     )
 
 

@@ -30,7 +30,7 @@ def interactive_figure(draw: Callable[..., object], controls: dict[str, Widget])
     The figure is an image and not an output area: nbclient replies to output areas while a cell
     runs, and then may wait for that cell forever (nbclient#312).
     """
-    picture = Image(format="png", layout=Layout(max_width="100%"))
+    image = Image(format="png", layout=Layout(max_width="100%"))
 
     def show(_: object = None) -> None:
         try:
@@ -39,14 +39,14 @@ def interactive_figure(draw: Callable[..., object], controls: dict[str, Widget])
             show_message(str(error))
         figure, buffer = plt.gcf(), io.BytesIO()
         figure.savefig(buffer, dpi=2 * figure.dpi)
-        picture.width = figure.get_figwidth() * figure.dpi
-        picture.value = buffer.getvalue()
+        image.width = figure.get_figwidth() * figure.dpi
+        image.value = buffer.getvalue()
         plt.close(figure)
 
     for control in controls.values():
         control.observe(show, "value")
     show()
-    return VBox([HBox(list(controls.values())), picture])
+    return VBox([HBox(list(controls.values())), image])
 
 
 def choose(*options: str) -> None:

@@ -39,8 +39,7 @@ class RankingAdapterConfig:
         use_cls_token: whether CLIP's class token is used in addition to the patch tokens.
         learnable_tokens: form of the learned tokens before the text tokens, "vector" or "scalar";
             see :class:`~.network.RankingAdapterNetwork`.
-        pairwise_head: "relational", "ungated", "score_difference" or "none" (regression loss only);
-            see there.
+        pairwise_head: "relational", "ungated", "score_difference" or "none"; see there.
         tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
             "zero" (as in the released code); see :func:`~ordlib.losses.dual_loss`.
         negative_ratio: minimum share, in [0, 1), of a training batch that does not show the object

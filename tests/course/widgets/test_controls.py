@@ -25,10 +25,10 @@ def test_interactive_figure_is_an_image_of_the_figure():
     box = interactive_figure(draw, {"size": IntSlider(4, 1, 9)})
     after = set(Widget.widgets.values()) if hasattr(Widget, "widgets") else set()
     assert not any(isinstance(widget, Output) for widget in after - before)
-    control, picture = box.children[0].children[0], box.children[1]
-    narrow = Image.open(io.BytesIO(picture.value))
+    control, image = box.children[0].children[0], box.children[1]
+    narrow = Image.open(io.BytesIO(image.value))
     control.value = 8
-    wide = Image.open(io.BytesIO(picture.value))
+    wide = Image.open(io.BytesIO(image.value))
     assert drawn == [4, 8]
     assert wide.width > narrow.width > 100
     assert no_figures()
