@@ -762,15 +762,15 @@ pd.DataFrame(rows, index=["MAE", "ordinality"]).T
 #
 # **What you should see.** On counting, nothing for the better: no form of RankFormer lowers the error or
 # raises the ordinality beyond chance, and with alpha fixed at 0.1 or 0.5 the prompts are in *worse*
-# order. On ageing every form lowers the error, ours by 0.26<!--=former lead.ageing.L2RCLIP--> years, and as
-# much attention over tokens (0.37<!--=former lead.ageing.attention over tokens-->), by which no
-# rank learns of another, and for the independent implementation
-# (0.33<!--=former lead.ageing.no residual, over tokens-->). So whatever helps there, it is not that ranks
+# order. On ageing every form lowers the error, ours by 0.26<!--=former lead.ageing.L2RCLIP--> years,
+# attention over tokens, by which no rank learns of another, by
+# 0.37<!--=former lead.ageing.attention over tokens-->, and the independent implementation by
+# 0.33<!--=former lead.ageing.no residual, over tokens-->. So whatever helps there, it is not that ranks
 # look at each other. Nor is it order: no form raises the ordinality on ageing, and LayerScale, the
 # normalized F at alpha 0.5 and learned positional embeddings even *lower* it, by some 0.02, clear of
-# zero. And the learning rate there, the smallest of the four that were tried, was chosen for L2RCLIP as it is; plain CoOp with a rate
-# of its own cannot be told from it (Table 2). Where $\alpha$ is a share, in the last rows, the picture is
-# the same.
+# zero. And the learning rate there, the smallest of the four that were tried, was chosen for L2RCLIP as
+# it is; plain CoOp with a rate of its own cannot be told from it (Table 2). Where $\alpha$ is a share,
+# in the rows with a normalized $F$ and with LayerScale, the result is the same.
 #
 # These are fifty-two intervals at 95 %: two or three of them are expected to miss by chance.
 
