@@ -104,14 +104,17 @@ _ = plots.method_diagram("CLIP")
 # %% tags=["shared-with-solutions"]
 clip = load_clip(backbone, device)
 image_size = min(max(clip.image_size, 64), 336)
+data = load_data("counting", "val", image_size)
+counting = data.task
+clip
+
+# %%
 train_size = 2000 if budget == "quick" else 8000
 tasks = ["counting", "dating", "ageing", "quality"]
 train = {task: load_data(task, "train", image_size, train_size) for task in tasks}
 val = {task: load_data(task, "val", image_size) for task in tasks}
-data, counting = val["counting"], val["counting"].task
 if backbone != "pico-clip":
     print("The text quotes pico-clip, and the dose table below is of pico-clips.")
-clip
 
 # %% [markdown]
 # What its captions say of the first four counting images, without true counts and, for
@@ -443,7 +446,7 @@ check.own_words(ordered_solved, clip)
 # %%
 my_task = ...  # replace(counting, rank_names=(...), templates=(...))
 
-check.own_prompts(my_task, clip, val["counting"])
+check.own_prompts(my_task, clip, data)
 
 # %% tags=["solution"]
 # The phrase brings the order that CLIP knows; the numeral only keeps the ranks apart.
@@ -455,7 +458,7 @@ my_task_solved = replace(
     ],
     templates=("{rank} {object}", "a photo of {rank} {object}"),
 )
-check.own_prompts(my_task_solved, clip, val["counting"])
+check.own_prompts(my_task_solved, clip, data)
 
 # %% [markdown]
 # ## Where is the failure: in the eye or in the words?

@@ -121,7 +121,7 @@ _ = plots.method_diagram("NumCLIP")
 # | $b$, $\delta$ | $(d)$, $(B, d)$ | value of each bin (its anchor), on a scale from 0 to 1; its relative shift |
 # | $y$, $\hat y$ | $(B)$ | label and prediction, on the same scale |
 
-# %% tags=["shared-with-solutions"]
+# %%
 clip = load_clip(backbone, device)
 image_size = min(max(clip.image_size, 64), 336)
 train, val = (load_data("counting", split, image_size) for split in ("train", "val"))
@@ -736,6 +736,7 @@ check.skewed_bins(my_bins, skewed)
 
 # %% tags=["solution"]
 # Narrow where the images are, wide where they are not.
+counting = load_task("counting")
 many_small = np.random.default_rng(0).geometric(0.22, size=400)
 skewed = many_small[many_small <= 20].astype(float)
 bins_solved = replace(

@@ -9,9 +9,8 @@ from ordlib import load_clip
 from ordlib.course.runner.run import run
 
 HOME = Path(__file__).parents[2] / "notebooks"
-QUICKEST = "02_numclip"  # the only one that is not slow
 WITH_CLIP = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem != QUICKEST))
+    pytest.param(path, id=path.stem)
     for path in sorted(HOME.glob("*.ipynb"))
     if "load_clip" in path.read_text("utf-8")
 ]
@@ -44,6 +43,7 @@ def fewer_images(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_CLIP)
 def test_a_notebook_runs_on_a_random_clip(path, random_clip, tmp_path):
     (outcome,) = run([path], tmp_path, values={"backbone": str(random_clip)})

@@ -7,7 +7,7 @@ import pytest
 from commands import run
 
 from ordlib.experiments import adapter_ablation as module
-from ordlib.experiments import results
+from ordlib.experiments import intervals, results
 from ordlib.experiments.adapter_ablation import VARIANTS, Entry, best_variants, run_entry
 from ordlib.experiments.adapter_data import TASKS
 from ordlib.experiments.results import load_results
@@ -19,6 +19,7 @@ SHORT = TrainingConfig(epochs=2, batch_size=10, learning_rate=3e-3)
 @pytest.fixture(autouse=True)
 def tiny(clip, small_world, monkeypatch):
     monkeypatch.setattr(module, "load_clip", lambda name: clip)
+    monkeypatch.setattr(intervals, "NUM_RESAMPLES", 9)
 
 
 @pytest.mark.parametrize("method", VARIANTS)

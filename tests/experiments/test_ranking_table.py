@@ -11,8 +11,8 @@ from commands import run
 from scipy.stats import spearmanr
 
 from ordlib import ZeroShot, load_component
+from ordlib.experiments import intervals, results
 from ordlib.experiments import ranking_table as module
-from ordlib.experiments import results
 from ordlib.experiments.adapter_data import TASKS
 from ordlib.experiments.ranking_table import MULTI_TASK, SINGLE_TASK, Entry, entries, run_entry
 from ordlib.experiments.results import load_results
@@ -29,6 +29,7 @@ COUNTING_SETS = ["test", "known objects", "held-out objects", "distractors", "ab
 @pytest.fixture(autouse=True)
 def tiny(clip, small_world, monkeypatch):
     monkeypatch.setattr(module, "load_clip", lambda name: clip)
+    monkeypatch.setattr(intervals, "NUM_RESAMPLES", 9)
 
 
 def test_entries_have_every_method_task_and_seed():
@@ -145,9 +146,9 @@ def test_make_writes_the_table(tmp_path, monkeypatch):
     table = load_results("ranking_adapter")
     assert table["method"].tolist() == [entry.method for entry in requested]
     cells = table.groupby(["task", "method"]).size()
-    intervals = pd.DataFrame(table.attrs["intervals"])
-    assert len(intervals) == len(cells)
-    assert (intervals["prompts"] == "seen").all()
+    shown = pd.DataFrame(table.attrs["intervals"])
+    assert len(shown) == len(cells)
+    assert (shown["prompts"] == "seen").all()
     differences = pd.DataFrame(table.attrs["differences"])
     # Adapters are compared with the methods without prompts.
     assert len(differences) == 2 * sum(n * (n - 1) // 2 for n in cells.groupby("task").size())
