@@ -621,7 +621,7 @@ check.rank_batch(batch_solved)
 # %%
 options = {"seed": seed, "negative_ratio": 0.3}
 trained = RankingAdapter(clip, [data.task for data in val.values()], **options)
-few_val = [data.subset(range(100)) for data in val.values()]
+few_val = [data.subset(range(60)) for data in val.values()]
 history = fit(trained, list(small.values()), few_val, config, progress=False)
 best = history[history["best"]].iloc[-1]
 history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
@@ -900,12 +900,12 @@ wordings.agg(spread).unstack()[["seen", "held_out"]]
 # summed it up: with one for each there is no significant difference. In our terms: fix both gates at
 # 1, and $o_{ij} = u_i - u_j$ (`pairwise_head="ungated"`). One can go further: take the difference of the
 # scores as the logit, $\ell_{ij} = s_i - s_j$, as RankNet does (Burges and others, 2005;
-# `"score_difference"`), or train the regression head alone (`"none"`). Three epochs on 250 images and two
+# `"score_difference"`), or train the regression head alone (`"none"`). Two epochs on 250 images and two
 # seeds make a wide interval: add seeds, images or epochs before you conclude anything.
 
 
 # %%
-short = replace(config, epochs=3)
+short = replace(config, epochs=2)
 
 
 def experiment(head, other="relational", task="dating", seeds=(0, 1)):
@@ -915,7 +915,7 @@ def experiment(head, other="relational", task="dating", seeds=(0, 1)):
         found = []
         for name in (head, other):
             model = RankingAdapter(clip, val[task].task, seed=s, pairwise_head=name)
-            few = val[task].subset(range(100))
+            few = val[task].subset(range(60))
             fit(model, small[task], few, replace(short, seed=s), progress=False)
             ranked = model.predict_scores(val[task], prompts_for(val[task]))
             found.append(metrics.spearman(val[task].values, ranked))
