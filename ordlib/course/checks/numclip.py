@@ -147,7 +147,7 @@ SHIFTS = torch.tensor(
 
 @exercise_check
 def broken_regressor(function: Callable) -> str | None:
-    """No shift can blow a value up any more: a divisor between 1/2 and 2, and sound gradients.
+    """No shift can blow a value up any more: a divisor of at least 1/2, and sound gradients.
 
     The function takes ``(B, d)`` logits, ``(d,)`` anchors, ``(B, d)`` shifts, returns ``(B,)``.
     """

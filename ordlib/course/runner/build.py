@@ -24,7 +24,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_METADATA = ("tags", "jupyter")
+CELL_METADATA = ("tags",)
 MAX_IMAGE_BYTES = 60_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An interactive widget: run this cell in JupyterLab or Colab to use it."
