@@ -22,7 +22,7 @@
 # nothing, come within 2.7<!--=counting.trees.mae-->. And not every difference between two models is
 # one: it takes an interval to tell.
 #
-# **After this you can** tell ordinal regression from its two neighbours, read an
+# **After this you can** distinguish ordinal regression from its two neighbours, read an
 # `OrdinalTask`, compute six metrics by hand, and work the labs of this course.
 #
 # | prerequisites | to read | to run, CPU | to run, Colab T4 |
@@ -108,7 +108,7 @@ fig.tight_layout()
 #
 # **What you should see.** Counting is tedious but certain: anybody gets it right with
 # patience. The other three are judgements: every single cue (a grey hair, a brown tint, a
-# little blur) is unreliable, and only many cues together tell. That is deliberate.
+# little blur) is unreliable, and only many cues together are reliable. That is deliberate.
 #
 # **If you see something else.** *A progress bar for a minute*: the images are being drawn for
 # the first time; the second run reads them from disk. *No space left on device*: they take
@@ -604,7 +604,7 @@ widgets.explore_datasets(val)
 #
 # `ordlib.doctor()` looks at everything that the course stands on, and says for each thing
 # that is not right what to do. Here without network and paths, so that the answer is the
-# same on every machine; in a terminal, `ordlib doctor` tells the rest.
+# same on every machine; in a terminal, `ordlib doctor` shows the rest.
 
 # %% tags=["nbval-check-output"]
 import ordlib

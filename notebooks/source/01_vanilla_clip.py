@@ -104,15 +104,18 @@ _ = plots.method_diagram("CLIP")
 # %% tags=["shared-with-solutions"]
 clip = load_clip(backbone, device)
 image_size = min(max(clip.image_size, 64), 336)
-data = load_data("counting", "val", image_size)
+TASKS = ["counting", "dating", "ageing", "quality"]
+num_images = {"train": 2000 if budget == "quick" else 8000, "val": 400}
+num_images = notebook.image_counts(clip, budget, num_images, repeats=len(TASKS))
+data = load_data("counting", "val", image_size, num_images["val"])
 counting = data.task
 clip
 
 # %%
-train_size = 2000 if budget == "quick" else 8000
-tasks = ["counting", "dating", "ageing", "quality"]
-train = {task: load_data(task, "train", image_size, train_size) for task in tasks}
-val = {task: load_data(task, "val", image_size) for task in tasks}
+train, val = (
+    {task: load_data(task, split, image_size, num_images[split]) for task in TASKS}
+    for split in ("train", "val")
+)
 if backbone != "pico-clip":
     print("The text quotes pico-clip, and the dose table below is of pico-clips.")
 
@@ -477,7 +480,7 @@ widgets.choose("no better either", "as good as pixels", "far better")
 
 # %%
 evaluations, zero_shots, encode = {}, {}, partial(cached_image_features, clip)
-for task in tasks:
+for task in TASKS:
     ranks = val[task].task
     columns_of_task, chosen = (named, (0, 1, 2)) if task == "counting" else (None, None)
     zero_shots[task] = ZeroShot(
@@ -497,7 +500,7 @@ summary.round(2)
 
 # %%
 fig, axes = plt.subplots(1, 4, figsize=(12, 3.4))
-for ax, task in zip(axes, tasks):
+for ax, task in zip(axes, TASKS):
     constant = np.mean(abs(val[task].values - np.median(train[task].values)))
     ax.axhline(constant, color=plots.METHOD_COLORS["middle"], linestyle=":")
     for place, method in enumerate(["zero-shot", "pixel trees", "linear probe"]):
@@ -519,8 +522,8 @@ fig.tight_layout()
 # objects off, the numerals 4.87<!--=counting.zero-shot.mae-->, pixels
 # 2.75<!--=counting.pixel trees.mae-->; the probe's Spearman is
 # 0.92<!--=counting.linear probe.spearman-->. The
-# eye sees roughly how many; the numerals do not say it. No caption told it a number, but half
-# of them told it "a few" or "many". How much of its counting comes from those words we have
+# eye sees roughly how many; the numerals do not say it. No caption gave a number, but half
+# of them said "a few" or "many". How much of its counting comes from those words we have
 # not tested.
 #
 # On dating and ageing the same: 0.75<!--=dating.linear probe.mae--> decades against
@@ -539,7 +542,7 @@ fig.tight_layout()
 
 # %%
 both = {}
-for task in tasks:
+for task in TASKS:
     predicted, ranks = evaluations[task, "zero-shot"].prediction, val[task].task
     argmax = ranks.decode_probabilities(predicted.probabilities, "argmax")
     likely = metrics.compute_metrics(ranks, val[task].values, argmax)
@@ -652,9 +655,9 @@ branch.mean().round(2)
 # which means something else has its price. Each of these two arms is one model, and
 # 2<!--=seeds--> seeds a dose are few: read the curves, not their third digit.
 #
-# A twin of pico-clip, of the same images and as many pairs, that read captions of which half
-# of those of counted things tell the truth, comes with the library too. Every checkpoint has a *card* that says how it was
-# made:
+# The library also has a twin of pico-clip, trained on the same images and as many pairs: half of
+# its captions of countable objects state the true number. Every checkpoint has a *card* that says
+# how it was made:
 
 # %% tags=["nbval-check-output"]
 twin = load_clip("pico-clip-counting", device)

@@ -267,7 +267,7 @@ def _progress_bar(batches: Sequence, description: str) -> tqdm:
 def _block_sums(weights: torch.Tensor) -> torch.Tensor:
     """Weighted sums of blocks of eight-byte words, modulo 2**64; of bytes for the rest.
 
-    Integers are exact in any order of summation, and the weights tell the positions apart.
+    Integers are exact in any order of summation, and the weights distinguish the positions.
     """
     content = weights.contiguous().flatten().view(torch.uint8)
     whole = len(content) // BLOCK_BYTES * BLOCK_BYTES

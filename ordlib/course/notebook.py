@@ -4,16 +4,25 @@ import json
 import math
 import os
 import random
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from ..utils.cache import atomic_write, cache_dir
 from .plots import set_theme
 
+if TYPE_CHECKING:
+    from ..clip import ClipBackbone
+
 BUDGETS = ("quick", "full")
+# What a notebook encodes on a CPU with a CLIP of usual size, some ten images a second and core;
+# the second, where the image encoder is trained, which takes several times as long.
+MAX_IMAGES, MAX_TUNED_IMAGES = 1_500, 300
 
 
 def setup(seed: int = 0, budget: str = "quick") -> None:
@@ -45,6 +54,56 @@ def setup(seed: int = 0, budget: str = "quick") -> None:
     shell = get_ipython()
     if shell is not None and "InlineBackend" in {c.__class__.__name__ for c in shell.configurables}:
         shell.run_line_magic("config", 'InlineBackend.figure_format = "retina"')
+
+
+def image_counts(
+    clip: "ClipBackbone", budget: str, counts: Mapping[str, int], repeats: int = 1,
+    limit: int = MAX_IMAGES,
+) -> dict[str, int]:  # fmt: skip
+    """Numbers of images to encode: ``counts``, or fewer on a CPU with a CLIP of usual size.
+
+    Args:
+        clip: a bundled backbone encodes all images, as does any on an accelerator.
+        budget: "full" encodes all images, too.
+        counts: number of images by split.
+        repeats: how often the notebook encodes so many, for example once per task.
+        limit: maximum number in all.
+
+    Returns:
+        Counts in the same proportion. Unless the CLIP is a bundled one, the time that encoding
+        takes is measured on a few images and printed.
+
+    Example:
+        >>> from ordlib import load_clip
+        >>> image_counts(load_clip("pico-clip", "cpu"), "quick", {"train": 2000, "val": 400})
+        {'train': 2000, 'val': 400}
+    """
+    from ..clip.checkpoints import list_bundled
+
+    if clip.name in list_bundled():
+        return dict(counts)
+    total = repeats * sum(counts.values())
+    if budget == "quick" and clip.device.type == "cpu" and total > limit:
+        counts = {name: count * limit // total for name, count in counts.items()}
+    images, seconds = repeats * sum(counts.values()), seconds_per_image(clip)
+    left_out = f" of {total:,}; budget = 'full' takes all" if images < total else ""
+    duration = f"{_duration(images * seconds)} here, {1 / seconds:.0f} images a second"
+    print(f"Encoding {images:,} images{left_out}: about {duration}.")
+    return dict(counts)
+
+
+def seconds_per_image(clip: "ClipBackbone", num_images: int = 16) -> float:
+    """Measure the seconds that encoding an image takes, on random images."""
+    images = np.random.default_rng(0).integers(0, 256, (num_images, *[clip.image_size] * 2, 3))
+    batch = [Image.fromarray(image.astype(np.uint8)) for image in images]
+    clip.encode_images(batch[:2])  # warm-up
+    start = time.perf_counter()
+    clip.encode_images(batch)
+    return (time.perf_counter() - start) / num_images
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 class ResultsLog(dict):

@@ -65,7 +65,7 @@ def load_folder(
         first_label: for named ranks, the number of the lowest one in the labels (1 for grades
             1 to 5); None accepts a number only where it equals a name or a position.
         bit_depth: of images with more than 8 bits per channel, 12 or 16 for example, where the
-            files do not tell; one for all, so that their brightness stays comparable.
+            files do not state it; one for all, so that their brightness stays comparable.
         check: "decode" decodes each new image once (JPEG files at an eighth of their size);
             "header" opens it, and a damaged one is named later, before training starts.
 

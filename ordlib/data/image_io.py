@@ -65,7 +65,7 @@ class ImageReport(NamedTuple):
 
     Attributes:
         error: why the image cannot be used; None if it can.
-        bit_depth: depth of the pixel values; 0 if an image of more than 8 bits does not tell.
+        bit_depth: depth of the pixel values; 0 if an image of more than 8 bits does not state it.
         max_value: largest value of an image whose values need scaling; None for any other.
     """
 
@@ -139,7 +139,7 @@ def _is_deep(image: Image.Image) -> bool:
 def _bit_depth(image: Image.Image, given: int | None) -> int:
     """Bit depth of a deep image: as given, else according to its file; 0 if unknown.
 
-    A 16-bit file may hold 12-bit values, so that its own 16 bits tell nothing.
+    A 16-bit file may hold 12-bit values, so that its own 16 bits say nothing.
     """
     if image.format in FULL_RANGE_FORMATS:  # Whatever is given, Pillow has scaled the values.
         return 16

@@ -109,7 +109,7 @@ def eval_sets(
     prompt of the object in the image, and once with that of an object of which the image has none.
 
     Kinds are "seen" (in training) and "held_out". For known and held-out objects of counting two
-    more tell new names from new shapes: "generic", a training prompt without a name, and
+    more separate new names from new shapes: "generic", a training prompt without a name, and
     "singular", the first training prompt with the singular of the name, which none has.
     """
     test = load_data(task, "test", clip.image_size)

@@ -289,7 +289,7 @@ class OrdinalTrainer(Trainer):
         rows = self._shard(batch)
         inputs = self.loader(rows)
         if self.config.augmentations:
-            # The first image tells the batches of an epoch apart.
+            # The first image identifies the batch within an epoch.
             seed = [self.config.seed, self.state.epoch, AUGMENTATION_STREAM, int(batch[0])]
             rng, preprocessor = np.random.default_rng(seed), self.model.clip.preprocessor
             augment = Augmentation(self.config, preprocessor, rng, len(batch))

@@ -1,10 +1,13 @@
 import json
 import random
+import re
 
 import numpy as np
 import pytest
 import torch
+from clips import build_tiny_clip
 
+from ordlib import load_clip
 from ordlib.course import notebook
 
 
@@ -35,3 +38,22 @@ def test_results_log_saves_to_the_results_folder_or_the_cache(tmp_path, monkeypa
 def test_results_log_rejects_other_values(value):
     with pytest.raises((TypeError, ValueError), match="mae = "):
         notebook.ResultsLog("demo")["mae"] = value
+
+
+@pytest.fixture(scope="module")
+def random_clip(tmp_path_factory):
+    return load_clip(str(build_tiny_clip(tmp_path_factory.mktemp("clip"))), "cpu")
+
+
+def test_image_counts_encode_at_most_the_limit_on_a_cpu(random_clip, capsys):
+    counts = notebook.image_counts(random_clip, "quick", {"train": 2000, "val": 400}, repeats=4)
+    assert counts == {"train": 312, "val": 62}
+    assert re.match(r"Encoding 1,496 images of 9,600; .* images a second", capsys.readouterr().out)
+    fewer = notebook.image_counts(random_clip, "quick", {"train": 512, "val": 200}, limit=300)
+    assert fewer == {"train": 215, "val": 84}
+
+
+def test_image_counts_keep_few_images_and_a_full_budget(random_clip):
+    few, many = {"train": 100}, {"train": 2000}
+    assert notebook.image_counts(random_clip, "quick", few) == few
+    assert notebook.image_counts(random_clip, "full", many) == many

@@ -70,8 +70,9 @@ def rebuild(
         paths.append(write_file(source, updated.encode()))
     if image := first_image(executed):
         paths.append(write_file(folder / "results" / f"{name}.png", image))
-    notebook = _with_outputs(make_notebook(build(source), name), executed)
-    solutions = make_solutions(build(source), name)
+    cells = build(source)  # again, with the updated inline results
+    notebook = _with_outputs(make_notebook(cells, name), executed)
+    solutions = make_solutions(cells, name)
     executed, _ = _execute(solutions, source, timeout, on_cell)
     written = {
         f"{name}.ipynb": notebook,

@@ -21,11 +21,10 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from ordlib.course.runner.build import add_alt_text, first_image, strip_metadata, write_file
-from ordlib.course.runner.inline_results import update_inline_results
+from ordlib.course.runner.inline_results import MARKER, update_inline_results
 from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun
 
 THUMBNAIL_SIZE = (640, 360)  # pixels, twice the displayed size
-_MARKER = re.compile(r"<!--=[^<>]+?-->")
 _BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 # A relative link, in Markdown or HTML.
 _LINK = re.compile(r"(?P<before>\]\(|\b(?:src|href)=\")(?!\w[\w+.-]*:|#|/)(?P<target>[^)\"\s]+)")
@@ -72,7 +71,7 @@ def _heading(notebook: NotebookNode, results: Mapping[str, float]) -> dict[str, 
     for cell in notebook.cells:
         title = re.search(r"^# (?:(\d+)\W+)?(.+)$", cell.source, re.M)
         if cell.cell_type == "markdown" and title:
-            text = _MARKER.sub("", update_inline_results(cell.source, results))
+            text = MARKER.sub("", update_inline_results(cell.source, results))
             return {
                 "number": title[1] or "",
                 "title": title[2],

@@ -9,7 +9,7 @@ INLINE_RESULT = re.compile(
     r"(?P<number>[-−]?(?:\d[\d,]*)?\.?\d+)(?P<percent>\s?%)?<!--=(?P<key>[^<>]+?)-->"
     r"(?P<after>\s?%)?"
 )
-_MARKER = re.compile(r"<!--=\s*(?P<key>[^>]*?)\s*-->")
+MARKER = re.compile(r"<!--=\s*(?P<key>[^>]*?)\s*-->")
 
 
 def load_notebook_results(path: str | Path) -> dict[str, float]:
@@ -61,7 +61,7 @@ def check_inline_results(text: str, results: Mapping[str, float]) -> list[str]:
     """
     keys = {match["key"] for match in INLINE_RESULT.finditer(text)}
     messages = []
-    for match in _MARKER.finditer(text):
+    for match in MARKER.finditer(text):
         key = match["key"]
         if key not in results:
             available = ", ".join(results) or "none"

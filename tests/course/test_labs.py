@@ -1,0 +1,31 @@
+"""Every lab runs to its end under nbconvert alone, as a student has it: nothing is solved."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+LABS = sorted((Path(__file__).parents[2] / "notebooks" / "labs").glob("*.ipynb"))
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "\n".join(str(o.get("text") or o.get("data", {}).get("text/plain")) for o in outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lab", LABS, ids=lambda path: path.stem)
+def test_lab_runs_under_nbconvert_and_no_exercise_is_solved(lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("ORDLIB_RESULTS", str(tmp_path))
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", str(lab)]
+    options = ["--output-dir", str(tmp_path), "--ExecutePreprocessor.timeout=300"]
+    run = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    executed = nbformat.read(tmp_path / lab.name, as_version=4)
+    num_exercises = sum(cell.source.count("### Exercise ") for cell in executed.cells)
+    states = re.findall(r"(?m)^. (passed|not yet|not tried yet):", printed(executed))
+    assert len(states) == num_exercises
+    assert "passed" not in states
