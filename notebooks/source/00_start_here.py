@@ -17,13 +17,13 @@
 #
 # **What you will find out.** Accuracy and error can disagree about which model is better: one that
 # is never right can be off by 1.0<!--=model B.mae--> on average, one that is right in
-# 67 %<!--=model A.accuracy--> of cases by 3.3<!--=model A.mae-->. Who always answers the middle is
-# 4.8<!--=counting.middle.mae--> objects off, and trees on edges and colors, which understand
-# nothing, come within 2.7<!--=counting.trees.mae-->. And not every difference between two models is
-# one: it takes an interval to tell.
+# 67 %<!--=model A.accuracy--> of cases is off by 3.3<!--=model A.mae-->. A model that always
+# answers the middle is 4.8<!--=counting.middle.mae--> objects off, and trees on edges and colors,
+# which understand nothing, are 2.75<!--=counting.trees.mae--> off. And some differences between
+# models are only chance: an interval shows which.
 #
-# **After this you can** distinguish ordinal regression from its two neighbours, read an
-# `OrdinalTask`, compute six metrics by hand, and work the labs of this course.
+# **After this you can** distinguish ordinal regression from classification and from regression,
+# read an `OrdinalTask`, compute six metrics by hand, and work the labs of this course.
 #
 # | prerequisites | to read | to run, CPU | to run, Colab T4 |
 # |---|---|---|---|
@@ -58,13 +58,12 @@ notebook.setup(seed, budget)
 # %% [markdown]
 # ## Four questions that have more than one wrong answer
 #
-# *How many? Which decade? How old? How good?* The answers to such questions stand in an
-# **order**, and that changes what a mistake is. If seven cats are in an image, "eight" is
-# a slip and "nineteen" is nonsense. A **classifier** does not see the difference: its loss
-# treats every wrong class alike. A **regressor** sees it, but believes that labels are
-# points on an even ruler, and that 3.7 cats is a fine thing to say. **Ordinal regression**
-# lies between: the answers are separate *ranks*, like classes, and they have an order and
-# distances, like numbers.
+# *How many? Which decade? How old? How good?* The answers to such questions have an **order**, and
+# that changes what a mistake is. If seven cats are in an image, "eight" is a slip and "nineteen" is
+# nonsense. A **classifier** does not see the difference: its loss treats every wrong class alike. A
+# **regressor** sees it, but assumes that labels are evenly spaced numbers, and that 3.7 cats is a
+# sensible answer. **Ordinal regression** lies between: the answers are separate *ranks*, like
+# classes, and they have an order and distances, like numbers.
 #
 # This course asks why CLIP, which tells a cat from a dog, cannot tell three cats from five,
 # and how to teach it. It uses four tasks. Their images are drawn or cropped on your
@@ -106,21 +105,21 @@ fig.tight_layout()
 # twenty, scenes in the look of five film eras, drawn portraits from one to ninety years,
 # photographs from bad to excellent.*
 #
-# **What you should see.** Counting is tedious but certain: anybody gets it right with
-# patience. The other three are judgements: every single cue (a grey hair, a brown tint, a
-# little blur) is unreliable, and only many cues together are reliable. That is deliberate.
+# **What you should see.** Counting is tedious, but with patience anybody gets it right. The other
+# three are judgements: every single cue (a grey hair, a brown tint, a little blur) is unreliable,
+# and only many cues together are reliable. That is deliberate.
 #
 # **If you see something else.** *A progress bar for a minute*: the images are being drawn for
 # the first time; the second run reads them from disk. *No space left on device*: they take
-# about 300 MB; `ordlib doctor` says where they lie, and the variable `ORDLIB_CACHE` moves
+# about 300 MB; `ordlib doctor` shows where they are stored, and the variable `ORDLIB_CACHE` moves
 # them.
 
 # %% [markdown]
 # ## How the labs work
 #
-# Every notebook has exercises, where their idea is taught. Each has a difficulty (● to ●●●), a time
-# box, a hint that you can unfold, a stub to fill in, a link to its solution, and a **check** that tells
-# you what is wrong, not just that it is. Nothing later needs your answer. `notebooks/labs/` has the
+# Every notebook has exercises, next to the idea that they practise. Each has a difficulty (● to
+# ●●●), a time box, a hint that you can unfold, unfinished code to complete, a link to its solution,
+# and a **check** that names the mistake. Nothing later needs your answer. `notebooks/labs/` has the
 # same notebooks without outputs, so that you can predict them. A check never stops the notebook:
 
 # %% tags=["nbval-check-output"]
@@ -131,7 +130,7 @@ print(check.off_by_one(lambda y_true, y_pred: (y_true == y_pred).mean()))
 #
 # Everything a method needs to know about the labels is stated once, in an `OrdinalTask`:
 # the ranks in their order, a **word** for each, a **prompt template**, and a few coarse
-# **bins** with a phrase of common language each. CLIP reads words, so the words are as much
+# **bins**, each with an everyday phrase. CLIP reads words, so the words are as much
 # a part of the task as the numbers.
 
 # %% tags=["nbval-check-output"]
@@ -141,8 +140,8 @@ print(counting.prompts(object="umbrellas")[:3])
 print(dict(zip(counting.bin_edges, counting.bin_phrases)))
 
 # %% [markdown]
-# "One umbrellas" is on purpose: the noun is always plural, or grammar alone would give the
-# count of one away.
+# "One umbrellas" is on purpose: the noun is always plural, because otherwise grammar alone would
+# reveal the count of one.
 #
 # Our four tasks, stated in the same way. Decades are *names* that stand one decade apart.
 # Quality has float labels: an opinion of 3.4 points is a fine label, and its *rank* is the
@@ -157,33 +156,34 @@ for name in names:
 pd.DataFrame(rows, index=["ranks", "unit", "first word", "last word", "bins"]).T
 
 # %% [markdown]
-# Ranks need not be evenly spaced. A butterfly is an egg for five days and a caterpillar for
-# fifteen; a day before hatching, "chrysalis" is a smaller mistake than "egg":
+# Ranks need not be evenly spaced. Here each stage of a butterfly has the day in the middle of that
+# stage: to call an egg a caterpillar is a mistake of 10 days, to call it a chrysalis one of 23.5. A
+# predicted day is read as the nearest stage:
 
 # %% tags=["nbval-check-output"]
 butterfly = OrdinalTask(
     name="butterfly",
     unit="days",
     values=("egg", "caterpillar", "chrysalis", "butterfly"),
-    positions=(0, 5, 20, 32),
+    positions=(2.5, 12.5, 26, 36),
 )
-[butterfly.rank_label(rank) for rank in butterfly.rank_index([2, 3, 12, 13, 31])]
+[butterfly.rank_label(rank) for rank in butterfly.rank_index([2, 9, 14, 22, 33])]
 
 # %% [markdown]
 # ### Exercise 1 · A task of your own ●● 15 minutes
 #
-# Think of images of yours that have an order: ripeness of fruit, stages of a disease,
-# T-shirt sizes, the Beaufort scale. Write it as an `OrdinalTask` with at least four ranks
-# that are *not* equally far apart, words that a caption would use, and a few coarse bins,
-# at least two and fewer than ranks. The same task object will later train every method of
-# the course.
+# Think of images of yours that have an order: ripeness of fruit, stages of a disease, T-shirt
+# sizes, the Beaufort scale. Write it as an `OrdinalTask` with at least four ranks that are *not*
+# equally far apart (say so by `positions`), words without digits that a caption would use, and
+# coarse bins, at least two and fewer than the ranks. (The built-in tasks may have as many bins as
+# ranks; yours should not.) The same task object will later train every method of the course.
 #
 # <details><summary>Hint</summary>
 #
 # Start from the butterfly above. `bin_edges` are the lower ends of the bins on the same
 # ruler as `positions`, numbers and not names, and each bin needs one of the `bin_phrases`:
 # `bin_edges=(0, 20)` and `bin_phrases=("crawling", "waiting to fly")`, for example. A
-# definition that makes no sense raises an error at once, and the error says what to mend.
+# definition that makes no sense raises an error at once, and the error says how to correct it.
 # </details>
 
 # %%
@@ -224,13 +224,13 @@ pd.DataFrame({"truth": y_true, "model A": model_a, "model B": model_b}).T
 # one off. Each metric is a line or two of NumPy:
 #
 # * **MAE**, the mean absolute error, in the task's unit: how far off, on average;
-# * **accuracy**: the share of images whose nearest rank is the true one;
+# * **accuracy**: the share of images for which the rank nearest to the prediction is the true one;
 # * **off-by-one accuracy**: the share at most one rank off;
-# * **pairwise accuracy**: of all pairs of images with different labels, the share put in
-#   the right order, ties counting one half;
-# * **Spearman** correlation: the correlation of the places in the two orders;
-# * **quadratic-weighted kappa**: a miss costs its square, and 0 is what the same answers
-#   would be worth if they were dealt to the images at random.
+# * **pairwise accuracy**: of all pairs of images with different labels, the share put in the right
+#   order, ties counting one half (no two of our six labels are equal);
+# * **Spearman** correlation: sort the truths and the predictions, and correlate the positions;
+# * **quadratic-weighted kappa**: one minus the mean squared error, divided by the mean squared
+#   error of the same predictions given to the images at random: 1 is perfect, 0 is random.
 
 
 # %% tags=["nbval-check-output"]
@@ -283,9 +283,9 @@ def off_by_one_solved(y_true, y_pred):
 check.off_by_one(off_by_one_solved)
 
 # %% [markdown]
-# With the library, the same. `score` takes the task along, because only the task knows which rank
-# is nearest and in which unit an error is counted; `decode_values` keeps the value for the
-# MAE and settles it on the nearest rank for accuracy.
+# The library gives the same. `compute_metrics` takes the task as an argument, because only the task
+# knows which rank is nearest and in which unit an error is counted; `decode_values` keeps the value
+# for the MAE and rounds it to the nearest rank for accuracy.
 
 # %% tags=["nbval-check-output"]
 library = pd.DataFrame(
@@ -310,14 +310,14 @@ library[hand.columns].round(3)
 # %% [markdown]
 # ### Exercise 3 · The same accuracy, another error ●● 10 minutes
 #
-# Invent the predictions of two models on these ten images (whole numbers from 1 to 20),
-# so that both are right equally often and yet the MAE of one is *ten times* that of the
-# other. Is there a limit?
+# Invent the predictions of two models on these ten images (whole numbers from 1 to 20), so that
+# both are right equally often and yet the MAE of one is *at least ten times* that of the other. Is
+# there a limit?
 #
 # <details><summary>Hint</summary>
 #
 # Let both be right on the same eight images. On the other two, one model may be off by
-# one; the other has a whole ruler to be wrong on, if you choose the right two images.
+# one; the other has a whole ruler to be wrong on, if you choose two images at the ends.
 # </details>
 
 # %%
@@ -347,10 +347,9 @@ print(f"by hand {by_hand(model_c)['spearman']:.2f}, with the library", end=" ")
 print(metrics.spearman(y_true, model_c))
 
 # %% [markdown]
-# Our line of NumPy gives places to things that are all the same, and finds an order where
-# there is none. A constant puts nothing in order, so the correlation does not exist, and
-# the library says NaN rather than inventing a number. Ties are where home-made metrics go
-# wrong.
+# Our line of NumPy ranks equal values arbitrarily, and finds an order where there is none. A
+# constant puts nothing in order, so the correlation does not exist, and the library says NaN rather
+# than inventing a number. Ties are where home-made metrics go wrong.
 #
 # ## How far do plain pixels get?
 #
@@ -398,16 +397,16 @@ table = pd.DataFrame({key: e.metrics for key, e in evaluations.items()}).T[shown
 table.round(2)
 
 # %% [markdown]
-# **What you should see.** By Spearman, *counting* (0.78<!--=counting.trees.spearman-->) and
-# *quality* (0.75<!--=quality.trees.spearman-->), and both by the trees. More objects have
-# more outline; blur and noise live in the edges. The ridge, which sees no edges, is close
-# to the constant in both: an MAE of 4.7<!--=counting.ridge.mae--> objects against
-# 4.8<!--=counting.middle.mae-->, and of 0.99<!--=quality.ridge.mae--> points against
-# 1.01<!--=quality.middle.mae-->. *Dating* is helped by tint and grain
-# (0.62<!--=dating.trees.spearman-->), which are the task itself, but the film looks
-# overlap. In *ageing*, 16.7<!--=ageing.trees.mae--> of the constant's
-# 22.0<!--=ageing.middle.mae--> years of error remain; some are gone, perhaps because grey
-# hair is a color.
+# **What you should see.** By Spearman, pixels do best on *counting*
+# (0.78<!--=counting.trees.spearman-->) and on *quality* (0.75<!--=quality.trees.spearman-->), both
+# with the trees. More objects have more outline; blur and noise live in the edges. The ridge, which
+# sees hardly any edges in its thumbnail, is close to the constant in both: an MAE of
+# 4.7<!--=counting.ridge.mae--> objects against 4.8<!--=counting.middle.mae-->, and of
+# 0.99<!--=quality.ridge.mae--> points against 1.01<!--=quality.middle.mae-->. *Dating* is helped by
+# tint and grain (0.62<!--=dating.trees.spearman-->). These define the decade, but the looks of the
+# decades overlap. In *ageing* the error falls from the constant's 22.0<!--=ageing.middle.mae-->
+# years to 16.7<!--=ageing.trees.mae-->, perhaps because grey hair is a color. (NaN: a constant has
+# no order. Other metrics may name another winner: see the column of pairwise accuracy.)
 #
 # Real images may well have the same shortcut to counting. Whatever we teach CLIP about
 # number has to beat 2.75<!--=counting.trees.mae--> objects.
@@ -418,11 +417,10 @@ table.round(2)
 #
 # ## One number is not enough: intervals
 #
-# A metric over 400 images is an estimate. `evaluate` draws the images again a thousand
-# times, with replacement, and gives the middle 95 % of what the metric then was. Where
-# images share something, whole groups are drawn. Quality's validation crops come from
-# three photographs, so three photographs are drawn: far too few to trust its intervals,
-# which look narrower than they deserve.
+# A metric over 400 images is an estimate. `evaluate` draws the images again a thousand times, with
+# replacement, and gives the range of the middle 95 % of the resulting values. Where images share
+# something, whole groups are drawn together. Quality's validation crops come from three
+# photographs, so three photographs are drawn: far too few. Its intervals are too narrow.
 #
 # **Before you run the next cell:** from the table above, where would you dare to call a
 # winner between ridge and trees?
@@ -445,13 +443,13 @@ for ax, name in zip(axes, names):
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 2. Mean absolute error of three predictors on each task's validation split, with
-# 95 % bootstrap intervals.*
+# *Figure 2. Mean absolute error of three predictors on each task's validation split, with 95 %
+# bootstrap intervals.*
 #
-# On counting, trees and ridge are far apart. On dating and ageing their bars overlap. A
-# draw? **Think before you read on:** both models saw the *same* images. A image that is
-# hard for one is hard for the other, and that shared luck is in both bars. It cancels in
-# the **difference**, so bootstrap that:
+# On counting, trees and ridge are far apart. On dating and ageing their bars overlap. A draw?
+# **Think before you read on:** both models saw the *same* images. An image that is hard for one is
+# hard for the other, and that shared luck is in both bars. It cancels in the **difference**, so
+# bootstrap that:
 
 
 # %%
@@ -467,13 +465,14 @@ gaps = {name: gap(name, "ridge", "trees") for name in names[:3]}
 pd.DataFrame(gaps, index=["ridge - trees", "low", "high"]).T.round(2)
 
 # %% [markdown]
-# **What you should see.** On dating the trees are better after all, by
-# 0.07<!--=gap.dating--> decades, and the interval of the difference leaves out zero, its
-# low end being 0.02<!--=gap.dating.low-->. On ageing it contains zero, well inside: a draw, as
-# far as 400 images can tell. Bars that overlap prove nothing; differences do.
+# **What you should see.** On dating the trees are better after all, by 0.07<!--=gap.dating-->
+# decades, and the interval of the difference, whose low end is 0.02<!--=gap.dating.low-->, does not
+# contain zero. On ageing it contains zero, well inside: 400 images do not show a difference. So do
+# not judge by bars that overlap: judge by the interval of the difference.
 #
-# And look back at the accuracies on counting, 6<!--=counting.middle.accuracy--> % for the
-# constant against 4<!--=counting.ridge.accuracy--> % for the ridge: would you bet on it?
+# And look back at the accuracies on counting, 6<!--=counting.middle.accuracy--> % for the constant
+# against 4<!--=counting.ridge.accuracy--> % for the ridge. That is a
+# difference of a few images in 400: not enough to call a winner.
 #
 # **Before you run the next cell:** the trees are 2.75<!--=counting.trees.mae--> objects off
 # on average. Are they equally wrong about three objects and about twenty?
@@ -503,11 +502,11 @@ for count in (1, 3, 20):
     print(f"true count {count:2}: bias {bias:+.1f}, mean absolute error {size:.1f}")
 
 # %% [markdown]
-# **What you should see.** A single object is nearly safe, 0.6<!--=1.error--> off. Three are
-# answered 2.5<!--=3.bias--> too high on average, twenty 4.1<!--=20.bias--> too low: both
-# are pulled to the middle, and the largest answer of all is
-# 18.0<!--=largest-->. A model that is unsure and wants a
-# small error hides in the middle. You will meet this *shrinkage* with every method.
+# **What you should see.** A single object is 0.6<!--=1.error--> off, since many are called "two".
+# Three are answered 2.5<!--=3.bias--> too high on average, twenty 4.1<!--=20.bias--> too low: both
+# are pulled to the middle, and the largest answer of all is 18.0<!--=largest-->. A model that is
+# unsure and wants a small error stays near the middle, because there it can never be far off. You
+# will meet this *shrinkage* with every method.
 #
 # ## Play: what moves which metric?
 #
@@ -517,9 +516,9 @@ for count in (1, 3, 20):
 _ = widgets.draw_predictor(y_true, task, bias=0, spread=2, hits=0.3)
 
 # %% [markdown]
-# *Figure 4. An imaginary model: three in ten exactly right, the rest off by a normal error
-# of two objects, no answer outside 1 to 20. Its accuracy is above 0.30, because a near miss
-# is settled on the true rank.*
+# *Figure 4. An imaginary model: three in ten exactly right, the rest off by a normal error of two
+# objects, no answer outside 1 to 20. Its accuracy is above 0.30, because a near miss is rounded to
+# the true rank.*
 #
 # Now with sliders. Set the exact hits to 0 first. Which metrics does a constant **bias**
 # leave nearly untouched? How large may the **spread** get before Spearman notices? Then:
@@ -531,11 +530,10 @@ widgets.explore_predictor(y_true, task)
 # %% [markdown]
 # <details><summary>What we found</summary>
 #
-# A bias moves everything but Spearman and pairwise accuracy, which see only the order (and
-# those a little, since answers stop at 1 and 20). Spearman is lenient with spread: at two
-# objects it is still 0.95<!--=noisy.spearman-->, when only
-# 22<!--=noisy.accuracy--> % of the answers are right. Exact
-# hits buy accuracy at once and Spearman hardly at all.
+# At a spread of 2, a bias changes everything but Spearman and pairwise accuracy, which see only the
+# order (and those a little, since answers stop at 1 and 20). Spearman is lenient with spread: at
+# two objects it is still 0.95<!--=noisy.spearman-->, when only 22<!--=noisy.accuracy--> % of the
+# answers are right. There, exact hits raise accuracy at once and Spearman hardly at all.
 # </details>
 #
 # And a second explorer, to get to know the images: choose a task and move through its
@@ -557,11 +555,11 @@ widgets.explore_datasets(val)
 # <details><summary>1. A model is exactly right for 60 % of the images and 10 off for the rest. Another
 # is always one off. Which has the lower MAE, which the higher accuracy?</summary>
 #
-# The MAE is 4 against 1, accuracy 0.6 against 0. The second has the lower error, the first the higher
-# accuracy.
+# The MAE is 4 against 1, accuracy 0.6 against 0. The second has the lower error, the first the
+# higher accuracy.
 # </details>
 #
-# <details><summary>2. Which of the six metrics does not change if every prediction is doubled?</summary>
+# <details><summary>2. Which of the six metrics do not change if every prediction is doubled?</summary>
 #
 # Spearman and pairwise accuracy: they see the order only.
 # </details>
@@ -573,26 +571,26 @@ widgets.explore_datasets(val)
 #
 # <details><summary>4. Two intervals overlap. May one conclude that the models do not differ?</summary>
 #
-# No. Both saw the same images, and that shared luck is in both intervals. Look at the interval of the
-# paired difference.
+# No. Both saw the same images, and that shared luck is in both intervals. Look at the interval of
+# the paired difference.
 # </details>
 #
 # <details><summary>5. Why does a model that is unsure answer near the middle?</summary>
 #
-# The middle keeps the expected error small. The price is that small values are overestimated and large
-# ones underestimated: shrinkage.
+# The middle keeps the expected error small. The price is that small values are overestimated and
+# large ones underestimated: shrinkage.
 # </details>
 #
 # ## What to take away
 #
 # * Ordinal labels have an order **and** distances. State them once, in an `OrdinalTask`.
-# * Accuracy says how often, MAE how far, Spearman and pairwise accuracy only whether the
-#   order is right. Report at least one of each kind, with an interval, and compare two
-#   models by the interval of their difference.
-# * Look at a constant and at plain pixels first. Boosted trees on edges and colors come
-#   within 2.75<!--=counting.trees.mae--> objects, 0.84<!--=dating.trees.mae--> decades,
-#   16.7<!--=ageing.trees.mae--> years and 0.67<!--=quality.trees.mae--> points, and that is
-#   not understanding. It is what understanding has to beat.
+# * Accuracy says how often, MAE how far, Spearman and pairwise accuracy only whether the order is
+#   right. Report at least one of each kind, with an interval, and compare two models by the
+#   interval of their difference.
+# * Look at a constant and at plain pixels first. Boosted trees on edges and colors are off by
+#   2.75<!--=counting.trees.mae--> objects, 0.84<!--=dating.trees.mae--> decades,
+#   16.7<!--=ageing.trees.mae--> years and 0.67<!--=quality.trees.mae--> points, without
+#   understanding anything. A model that understands has to beat that.
 #
 # **To read.** McCullagh, *Regression models for ordinal data* (1980), where it began.
 # Gutiérrez and others, *Ordinal regression methods: survey and experimental study* (2016).
@@ -602,9 +600,9 @@ widgets.explore_datasets(val)
 # %% [markdown]
 # ## Appendix: is this machine ready?
 #
-# `ordlib.doctor()` looks at everything that the course stands on, and says for each thing
-# that is not right what to do. Here without network and paths, so that the answer is the
-# same on every machine; in a terminal, `ordlib doctor` shows the rest.
+# `ordlib.doctor()` checks everything that the course needs, and says how to correct what is wrong.
+# Here we leave out network and paths, so that the answer is the same on every machine; in a
+# terminal, `ordlib doctor` shows the rest.
 
 # %% tags=["nbval-check-output"]
 import ordlib

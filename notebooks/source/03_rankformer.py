@@ -17,12 +17,12 @@
 #
 # **What you will find out.** With few labels L2RCLIP is better than CoOp at every number of labels that
 # we tried, by 0.44<!--=few lead.counting.2--> objects at two labels per count and by
-# 0.15<!--=few lead.counting.32--> at 32. But RankFormer, the part of it that lets prompts look at each
+# 0.15<!--=few lead.counting.32--> at 32. But RankFormer, its module in which prompts attend to each
 # other, does not put them in better order in any of the four forms of Figure 1: on counting the
 # ordinality of the prompts is 0.80<!--=order.counting.L2RCLIP--> with it and
-# 0.77<!--=order.counting.no RankFormer--> without. And a good result does not prove a right loss: with
-# the sign of one term reversed the error is 1.95<!--=signs.opposite sign, weight 1.MAE--> objects, with
-# the right sign 2.00<!--=signs.right sign, weight 1.MAE-->.
+# 0.77<!--=order.counting.no RankFormer--> without. And a good result does not prove that a loss is
+# right: with the sign of one term reversed the error is 1.95<!--=signs.opposite sign, weight 1.MAE-->
+# objects, with the right sign 2.00<!--=signs.right sign, weight 1.MAE-->.
 #
 # **After this you can** let prompts learn from each other, work an ordinal pairwise loss by
 # hand, measure whether prompts are in order, and tune an image encoder with LoRA.
@@ -103,10 +103,11 @@ axes[1].set_title("does RankFormer order the prompts?")
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 1. Left: error of L2RCLIP less that of CoOp on test, ten draws of few labels; left of zero
-# L2RCLIP is better. Right: what four forms of RankFormer do to the order of the prompts; right of
-# zero they are in better order with it. 95 % intervals, left over images and draws, right over ten
-# seeds.*
+# *Figure 1. Left: error of L2RCLIP minus that of CoOp on test, ten draws of few labels; left of zero
+# L2RCLIP is better. Right: what four forms of RankFormer do to the order of the prompts (RankFormer as
+# we read the paper, with a normalized output, with LayerScale, and in an independent implementation;
+# all are explained below); right of zero they are in better order with it. 95 % intervals, left over
+# images and draws, right over ten seeds.*
 #
 # ## Are the prompts in order?
 #
@@ -169,8 +170,8 @@ for model in (CoOp(clip, counting, seed=seed), OrdinalCLIP(clip, counting, seed=
 pd.DataFrame(orders).T.round(2)
 
 # %% [markdown]
-# **What you should see.** In some order. Untrained, the numerals are in hardly better order than
-# chance (ordinality 0.03<!--=orders.untrained.ordinality-->). Nothing in CoOp knows of an order, and yet
+# **What you should see.** In some order. Untrained, the numerals are in hardly better order than chance
+# (ordinality 0.03<!--=orders.untrained.ordinality-->). Nothing in CoOp knows of an order, and yet
 # training puts its prompts in one: 0.66<!--=orders.CoOp.ordinality-->; it can only have come from the
 # images. OrdinalCLIP's prompts are in order throughout, 1.00<!--=orders.OrdinalCLIP.ordinality-->: the
 # order is built into its embeddings, and the text encoder keeps it. Its error is lower, too,
@@ -179,24 +180,24 @@ pd.DataFrame(orders).T.round(2)
 #
 # ## Is interpolation enough?
 #
-# OrdinalCLIP fixes the order before it has seen an image: how much each rank takes from each base
-# rank is a formula of its place, whatever the images say. CoOp fixes nothing, and its twenty prompts
-# share only their context. Between the two there should be a third way: let the prompts *look at
-# each other*, and learn how much to take.
+# OrdinalCLIP fixes the order before it has seen an image: how much each rank takes from each base rank
+# is a formula of its position, whatever the images show. CoOp fixes nothing, and its twenty prompts
+# share only their context. Between the two there should be a third way: let the prompts *look at each
+# other*, and learn how much to take.
 #
-# That is **RankFormer**, from *L2RCLIP* (Wang and others, NeurIPS 2023). Two things you should
-# know first. The authors published their losses and data lists, but neither RankFormer nor the
-# model nor its settings. And we had the paper's abstract, not its full text: what follows is a
-# reading of that abstract. Another reading is public, an independent implementation
-# ([sunnylei928/L2RCLIP](https://github.com/sunnylei928/L2RCLIP)), and differs from ours in three
-# places; the tables below have a row for its RankFormer. To keep the sources apart:
+# That is **RankFormer**, from *L2RCLIP* (Wang and others, NeurIPS 2023). Two things you should know
+# first. The authors published their losses and data lists, but not RankFormer, the model or its
+# settings. And we had the paper's abstract, not its full text: what follows is a reading of that
+# abstract. Another reading is public, an independent implementation
+# ([sunnylei928/L2RCLIP](https://github.com/sunnylei928/L2RCLIP)), and differs from ours as the table
+# says; the tables below have a row for its RankFormer. To keep the sources apart:
 #
 # | source | what comes from there |
 # |---|---|
 # | the paper's abstract | attention at the level of tokens, in the space of word embeddings; a residual-style blend; that there is a cross-modal ordinal pairwise loss, from a bound of cross-entropy |
 # | the authors' released losses | tightness, diversity and their weights; a second form that pairs the samples of a batch (`losses.batch_ordinal_pairwise`; not used below); a contrastive loss in both directions; two stages |
-# | the independent implementation | attention within each prompt, over its tokens (ours: over ranks); $F$ is a feed-forward network of what attention found, without residual connections (ours: a transformer block with them); diversity with the opposite sign (see below). The start of $\alpha$, 0.01, is the same |
-# | our reading | attention over ranks; the block; positional embeddings of the ranks; prompts; features of length 1 before distances are taken; the weights of the terms; learning rates; the mean over ranks as the prediction; LoRA and the adapter |
+# | the independent implementation | attention within each prompt, over its tokens (ours: over ranks); $F$ is a feed-forward network of what attention found, without residual connections (ours: a transformer block with them); diversity with the opposite sign and no tightness (see below). The start of $\alpha$, 0.01, is the same |
+# | our reading | attention over ranks; the block; positional embeddings of the ranks (an option, not used in the model trained here); prompts; features of length 1 before distances are taken; the weights of the terms; learning rates; the mean over ranks as the prediction; LoRA and the adapter |
 #
 # ## What RankFormer does
 
@@ -205,14 +206,16 @@ _ = plots.method_diagram("L2RCLIP")
 
 # %% [markdown]
 # *Figure 2. L2RCLIP as we train it: the encoders stay frozen; adapter, prompts and RankFormer are
-# trained by the sum of four losses.*
+# trained by the sum of their losses: cross-entropy, contrast in both directions, tightness and
+# diversity.*
 #
 # | symbol | shape | meaning |
 # |---|---|---|
 # | $M$, $L$, $W$, $D$, $B$ | | ranks; positions of a prompt; width of the word embeddings; width of the features; images in a batch |
 # | $R$, $R'$ | $(M, L, W)$ | the prompts of all ranks as word embeddings, before and after RankFormer |
-# | $F(R)$, $\alpha$ | $(M, L, W)$, scalar | what attention makes of them; its share |
-# | $v_i$, $t_m$ | $(D)$ | features of image $i$ and of the prompt of rank $m$, scaled to length 1 |
+# | $F(R)$, $\alpha$ | $(M, L, W)$, scalar | what a transformer block makes of them; its weight in the blend |
+# | $v_i$, $t_m$ | $(D)$ | features of image $i$ after the adapter and of the prompt of rank $m$, scaled to length 1 |
+# | $s_{im}$ | $(B, M)$ | logits: CLIP's scale times the cosine of image $i$ and prompt $m$ |
 # | $y_i$, $a_m$ | scalars | the label of image $i$; the value of rank $m$ |
 # | $m_i$ | 0 to $M - 1$ | index of the rank of image $i$ |
 # | $w_{im}$ | $(B, M)$ | weights of diversity |
@@ -222,18 +225,17 @@ _ = plots.method_diagram("L2RCLIP")
 # $$R' = (1 - \alpha)\,R + \alpha\,F(R).$$
 #
 # $F$ is a pre-norm transformer block, attention and then a feed-forward network of two layers,
-# each with a residual connection:
+# each with a residual connection (LN is a layer norm, $W_1$ and $W_2$ are matrices):
 #
 # $$X = R + \mathrm{Attention}(\mathrm{LN}(R)), \qquad
 #   F(R) = X + W_2\,\mathrm{GELU}(W_1 \mathrm{LN}(X)).$$
 #
-# $\alpha$ is one number, learned, set back to 0 or 1 if a step leaves that range, and small at
-# the start (0.01).
+# $\alpha$ is one learned number, small at the start (0.01), and clipped to 0 to 1 after each step.
 #
-# Which way does attention look? Inside each prompt, over its *tokens*, no rank would ever learn of
-# another. So ours looks over **ranks**: at each position the twenty prompts attend to each
-# other. And only what the *mask* selects, context and rank words, is blended: start, end and
-# padding stay as CLIP made them.
+# What attends to what? If attention ran over the *tokens* of one prompt, no rank would ever learn of
+# another. So ours runs over **ranks**: at each position the twenty prompts attend to each other. And
+# only what the *mask* selects, context and rank words, is blended: start, end and padding stay as CLIP
+# made them.
 
 # %% tags=["nbval-check-output"]
 ordered = L2RCLIP(clip, counting, seed=seed)
@@ -281,7 +283,7 @@ print("the same as the library's:", torch.allclose(mine, theirs, atol=1e-5))
 # ### Exercise 1 · The blend ● 5 minutes
 #
 # Write the residual blend, in torch, so that gradients pass. At $\alpha = 0$ the prompts must come
-# back bit by bit, and what the mask leaves out must not move, even if $F$ has nonsense there, NaN say.
+# back bit by bit, and what the mask leaves out must not change, even if $F$ contains NaN there.
 #
 # <details><summary>Hint</summary>
 #
@@ -310,12 +312,12 @@ check.blend(blend_solved)
 # %% [markdown]
 # ### Where ranks can differ
 #
-# Something odd follows. All prompts share their context, so at the position of "photo" there
-# stand twenty equal vectors. Attention among equals gives equals: only at the rank's own words
-# can ranks differ. And attention knows no places: to it *one, two, three* is a set. Order can enter
-# in two ways: by the words, which are tuned on images, or by **positional embeddings of the
-# ranks**, vectors added inside $F$ that say "I am the third". The next cell looks at fresh
-# RankFormers: does any rank differ from the first, at each position?
+# Something odd follows. All prompts share their context, so the twenty vectors at the position of
+# "photo" are equal. Attention among equals gives equals: only at the rank's own words can ranks differ.
+# And attention ignores positions: it sees *one, two, three* as a set. Order can enter in two ways: by
+# the words, which are tuned on images, or by **positional embeddings of the ranks**, vectors added
+# inside $F$ that say "I am the third". The next cell looks at fresh RankFormers: does any rank differ
+# from the first, at each position?
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
@@ -336,7 +338,7 @@ for pos_embed in (None, "learned", "sinusoidal"):
 #
 # Predict first: if the prompts go into RankFormer in another order, do the results come out in
 # that same order? With attention over ranks, over tokens, with positional embeddings? Then write
-# the test, for the RankFormer and the order that you are given: for all numbers of the result.
+# the test, for the RankFormer and the order that you are given, and compare every number of the result.
 #
 # <details><summary>Hint</summary>
 #
@@ -349,7 +351,7 @@ for pos_embed in (None, "learned", "sinusoidal"):
 
 # %%
 def commutes(former, prompts, mask, order):
-    """RankFormer, (M, L, W), (M, L) bool, a permutation (M,), to True or False."""
+    """RankFormer, (M, L, W), (M, L) bool, a permutation (M,). Return True or False."""
     ...
 
 
@@ -370,7 +372,7 @@ check.shuffled(commutes_solved)
 # ## A loss that pulls and pushes
 #
 # Better prompts are half of L2RCLIP. The other half is a loss about *distances* between images and
-# prompts (`losses.tightness`, `losses.diversity`):
+# prompts (`losses.tightness`, `losses.diversity`; their sum is the **pairwise loss**):
 #
 # $$L_\text{tight} = \frac1B \sum_i \lVert v_i - t_{m_i} \rVert^2, \qquad
 #   L_\text{div} = -\frac1{BM} \sum_{i,m} w_{im}\, \lVert v_i - t_m \rVert, \qquad
@@ -415,13 +417,14 @@ print("the library says the same:", bool(torch.isclose(total, both, atol=1e-5)))
 # %% [markdown]
 # The one of value 4. The image of value 2 is 10 degrees from its prompt: $(2 \sin 5°)^2 = 0.03$; that
 # of value 4 is 30 degrees off: 0.27. Their mean is 0.149. In diversity the largest weight, 1, is on
-# the second image and the first rank, three steps away: it is pushed hardest there.
+# the second image and the first rank, three steps away.
 #
 # ### Exercise 3 · Pull and push ●● 15 minutes
 #
-# Write tightness and diversity, without `losses`. The cell with the four ranks is nearly it, and
-# not quite: features come in any length, labels may lie between ranks, and an image may stand
-# right on its prompt, where value and gradient must still be numbers.
+# Write tightness and diversity, without `losses`. The cell with the four ranks is nearly it, and not
+# quite: features come in any length, labels may be real numbers between the ranks' values (in
+# diversity), and an image may stand right on its prompt, where value and gradient must still be
+# numbers.
 #
 # <details><summary>Hint</summary>
 #
@@ -490,7 +493,7 @@ def descend(sign, steps=300):
 layouts = {"right sign": descend(1), "opposite sign": descend(-1)}
 layouts = {"start": [texts_2d, features_2d]} | layouts
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.7))
-colors = [plots.PALETTE[name] for name in ("indigo", "blue", "green", "red")]
+colors = [plots.PALETTE[name] for name in ("black", "violet", "sky", "orange")]
 for ax, (title, (t, v)) in zip(axes, layouts.items()):
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="lightgrey"))
     for m, color in enumerate(colors):
@@ -506,15 +509,17 @@ fig.tight_layout()
 # *Figure 3. Prompts of four ranks (discs) and two images (diamonds, in the colour of their rank),
 # before and after 300 steps of the pairwise loss.*
 #
-# **What you should see.** With the right sign the values 1 and 4 end far apart, and each image at
-# its prompt. With the opposite sign what is far in number is drawn *together*, until everything lies
-# in one place. There that loss is lowest, and no rank can be told from another.
+# **What you should see.** With the right sign the values 1 and 4 end far apart, and each image at its
+# prompt. With the opposite sign prompts of distant values are drawn *together*, until everything lies
+# in one place: the **collapse**. (The discs lie on top of each other.) There that loss is lowest, and
+# no rank can be told from another.
 #
 # ### Exercise 4 · Find the wrong sign ●●● 15 minutes
 #
 # Somebody hands you a loss like diversity, `loss(features, texts, values, rank_values)`, perhaps
-# scaled, perhaps with a constant added, or a pull, which may be stronger than the push. Is its
-# sign wrong? You cannot read its code; find out by experiment.
+# scaled, perhaps with a constant added. A pull towards the own rank may be added, too, and may be
+# stronger than the push. Is the sign of the push wrong? You cannot read its code; find out by
+# experiment.
 #
 # <details><summary>Hint</summary>
 #
@@ -526,7 +531,7 @@ fig.tight_layout()
 
 # %%
 def is_flipped(loss):
-    """A function of (features, texts, values, rank_values) to True or False."""
+    """A function of (features, texts, values, rank_values). Return True or False."""
     ...
 
 
@@ -549,7 +554,7 @@ check.sign(is_flipped_solved)
 # %% [markdown]
 # ### The rest of the loss
 #
-# To these two come the cross-entropy over ranks and a **supervised contrastive loss** in both
+# The cross-entropy over ranks is added to these two, and a **supervised contrastive loss** in both
 # directions (`losses.supervised_contrastive`), image to text and text to image:
 #
 # $$L_{i \to t} = -\frac1B \sum_i \log \mathrm{softmax}_m(s_{im})_{m_i}, \qquad
@@ -557,7 +562,7 @@ check.sign(is_flipped_solved)
 #   \log \mathrm{softmax}_i(s_{im}).$$
 #
 # Since the prompts of all ranks are always there, the first of these is the cross-entropy again, so
-# it is counted twice. The second runs over the ranks $m$ that have an image in the batch; for the
+# it is counted twice. The second runs over the $\#m$ ranks $m$ that have an image in the batch; for the
 # others the released code divides by zero, and ours leaves them out. The whole loss of `L2RCLIP` is
 #
 # $$L = L_\text{CE} + L_{i \to t} + L_{t \to i} + L_\text{tight} + L_\text{div}.$$
@@ -590,8 +595,8 @@ print("the same loss:", torch.allclose(mine, theirs, atol=1e-3))
 # %% [markdown]
 # ## Training it
 #
-# **Before you run the next cell:** L2RCLIP starts from CoOp's prompts, each rank's word tuned on
-# its own. Where will its ordinality end?
+# **Before you run the next cell:** L2RCLIP starts from CoOp's prompts, each rank's word tuned on its
+# own. What will its ordinality be in the end?
 
 # %%
 widgets.choose(
@@ -632,7 +637,7 @@ fig.tight_layout()
 # there is nothing for the prompts to learn from. *The error is far higher*: try a smaller learning
 # rate; on three of our four tasks L2RCLIP's best was smaller than CoOp's.
 #
-# ## Play: how much to take from the others
+# ## Play: how much should a prompt take from the others?
 #
 # Alpha went from 0.01 to 0.015<!--=alpha-->. Does RankFormer do anything, then? Take it out, and
 # look at the prompts alone.
@@ -656,18 +661,18 @@ print(
 _ = widgets.blend_figure(ordered)
 
 # %% [markdown]
-# *Figure 5. Cosines of the trained model's prompts, left without RankFormer, right with the share
-# that it learned; each panel has its own colour scale.*
+# *Figure 5. Cosines of the trained model's prompts, left without RankFormer, right with the alpha that
+# it learned; each panel has its own colour scale.*
 #
-# **What you should see.** Nearly as untrained: most of the order is gone, 0.27<!--=without--> in this
-# run, where there was 0.91<!--=orders.L2RCLIP.ordinality-->. So a small $\alpha$ says little: the
-# output of $F$ is unbounded, about 179<!--=ratio--> times as long as the word embeddings, and even
-# weighted by $\alpha$ its norm is 2.7<!--=weighted ratio--> times theirs. The blend has replaced the
-# prompts. A verdict on RankFormer should not hang on that, so the tables below have rows in which
-# $\alpha$ is a share: *normalized F*, where each token of $F(R)$ is scaled to the length of its token
-# in $R$, and *LayerScale*, where both residual branches start at a tenth of their size and learn it
-# (Touvron and others, 2021). Now drag alpha beyond what was learned: prompts and $F$ were trained
-# for one value, and elsewhere order is lost again.
+# **What you should see.** Most of the order is gone: 0.27<!--=without--> in this run, where there was
+# 0.91<!--=orders.L2RCLIP.ordinality-->; untrained it was 0.03<!--=orders.untrained.ordinality-->. So a
+# small $\alpha$ says little: the output of $F$ is unbounded, about 179<!--=ratio--> times as long as
+# the word embeddings, and even weighted by $\alpha$ its norm is 2.7<!--=weighted ratio--> times theirs.
+# The blend has replaced the prompts. A verdict on RankFormer should not hang on that, so the tables
+# below have rows in which the output of $F$ is not so long: *normalized F*, where each token of $F(R)$
+# is scaled to the length of its token in $R$, and *LayerScale*, where both residual branches start at a
+# tenth of their size and learn it (Touvron and others, 2021). Now drag alpha beyond what was learned:
+# prompts and $F$ were trained for one value, and elsewhere order is lost again.
 
 # %%
 widgets.explore_blend(ordered)
@@ -703,19 +708,20 @@ for sign, kind in (("right", L2RCLIP), ("opposite", OppositeSign)):
 pd.DataFrame(signs).T.round(2)
 
 # %% [markdown]
-# **What you should see.** At weight 1 you would *not* notice: 1.95<!--=signs.opposite sign, weight 1.MAE-->
-# objects with the opposite sign, 2.00<!--=signs.right sign, weight 1.MAE--> with the right one (one
-# seed, a quarter of the epochs). Probably the cross-entropy, on logits that are forty times a
-# cosine, outweighs the mistake. At weight 10 the heap comes back: the prompts of *one* and *twenty*
-# stay together (cosine 0.86<!--=signs.opposite sign, weight 10.cosine of one and twenty-->, with the
-# right sign 0.48<!--=signs.right sign, weight 10.cosine of one and twenty-->), and the error is
+# **What you should see.** At weight 1 you would *not* notice:
+# 1.95<!--=signs.opposite sign, weight 1.MAE--> objects with the opposite sign,
+# 2.00<!--=signs.right sign, weight 1.MAE--> with the right one (one seed, a quarter of the epochs).
+# Probably the cross-entropy, on logits that are 40<!--=logit scale--> times a cosine, outweighs the
+# mistake. At weight 10 the collapse begins to show: the prompts of *one* and *twenty* stay together
+# (cosine 0.86<!--=signs.opposite sign, weight 10.cosine of one and twenty-->, with the right sign
+# 0.48<!--=signs.right sign, weight 10.cosine of one and twenty-->), and the error is
 # 2.65<!--=signs.opposite sign, weight 10.MAE--> against 1.93<!--=signs.right sign, weight 10.MAE-->. A
-# good result does not prove a right loss: test losses on cases worked by hand.
+# good result does not prove that a loss is right: test losses on cases worked by hand.
 #
 # ## Does RankFormer earn its place?
 #
-# Ten seeds, counting and ageing, validation split, frozen features; from a file, as it took longer
-# than a notebook may. The question is what RankFormer adds, in each form of it, to the same method
+# Ten seeds, counting and ageing, validation split, frozen features; from a file, because training takes
+# too long for a notebook. The question is what RankFormer adds, in each form of it, to the same method
 # without it.
 #
 # **Before you run the next cell:** which will be best?
@@ -760,24 +766,26 @@ print(ablation.attrs["command"])
 pd.DataFrame(rows, index=["MAE", "ordinality"]).T
 
 # %% [markdown]
-# *Table 1. What RankFormer adds: each form of it less the same method without RankFormer (the same
+# *Table 1. What RankFormer adds: each form of it minus the same method without RankFormer (the same
 # loss, the same learning rate). MAE in objects and in years, below zero is better, intervals over
 # images and seeds; ordinality of the text features, above zero is better, intervals over the ten
 # seeds alone, since no image is involved.*
 #
-# **What you should see.** On counting, nothing for the better: no form of RankFormer lowers the error or
-# raises the ordinality beyond chance, and with alpha fixed at 0.1 or 0.5 the prompts are in *worse*
+# **What you should see.** On counting, nothing for the better: no form of RankFormer lowers the error
+# or raises the ordinality beyond chance, and with alpha fixed at 0.1 or 0.5 the prompts are in *worse*
 # order. On ageing every form lowers the error, ours by 0.26<!--=former lead.ageing.L2RCLIP--> years,
 # attention over tokens, by which no rank learns of another, by
 # 0.37<!--=former lead.ageing.attention over tokens-->, and the independent implementation by
 # 0.33<!--=former lead.ageing.no residual, over tokens-->. So whatever helps there, it is not that ranks
-# look at each other. Nor is it order: no form raises the ordinality on ageing, and LayerScale, the
-# normalized F at alpha 0.5 and learned positional embeddings even *lower* it, by some 0.02, clear of
-# zero. And the learning rate there, the smallest of the four that were tried, was chosen for L2RCLIP as
-# it is; plain CoOp with a rate of its own cannot be told from it (Table 2). Where $\alpha$ is a share,
-# in the rows with a normalized $F$ and with LayerScale, the result is the same.
+# look at each other. Nor is it order: no form raises the ordinality on ageing, and five of the thirteen
+# even *lower* it, by 0.02 to 0.03, clear of zero: alpha fixed at 0.01, learned positional embeddings,
+# the normalized F at alpha 0.5, and LayerScale in both rows. And the learning rate there, the smallest
+# of the four that were tried, was chosen for the default L2RCLIP; plain CoOp with a rate of its own
+# cannot be told from it (Table 2). In the rows with a normalized $F$ and with LayerScale the result is
+# the same.
 #
-# These are fifty-two intervals at 95 %: two or three of them are expected to miss by chance.
+# These are fifty-two intervals at 95 %: two or three of them are expected to miss the true value by
+# chance. (Where an end is printed as 0.00, Figure 1 and the sentences above rest on more digits.)
 
 # %%
 OTHERS = {
@@ -792,18 +800,19 @@ cells = less.apply(format_ci, axis=1, name="difference").unstack("task")
 cells.loc[list(OTHERS), ["counting", "ageing"]].rename(OTHERS)
 
 # %% [markdown]
-# *Table 2. The pairwise loss, and two rivals: MAE less that of L2RCLIP, below zero is better. Epoch
-# and learning rate were chosen on these images; the rate for CoOp, OrdinalCLIP and L2RCLIP each, and
-# not for the variants.*
+# *Table 2. The pairwise loss, and two rivals: MAE minus that of L2RCLIP, below zero is better. Epoch
+# and learning rate were chosen on these images; the rate separately for CoOp, OrdinalCLIP and L2RCLIP,
+# whose variants use its rate.*
 #
 # **What you should see.** The pairwise loss does not lower the error. Without it the error changes by
 # 0.02<!--=more.counting.no pairwise loss--> objects on counting, which may be chance, and on ageing by
 # -0.13<!--=more.ageing.no pairwise loss--> years: it is lower *without*. Either half alone makes no
 # difference on counting that we can see; on ageing the harm is in tightness (with diversity alone the
 # error changes by -0.14<!--=more.ageing.diversity alone-->, with tightness alone by
-# 0.03<!--=more.ageing.tightness alone-->). CoOp, at a learning rate of its own, cannot be told from L2RCLIP
-# on either task. OrdinalCLIP's error is lower on both, by 0.03<!--=lead.counting.OrdinalCLIP--> objects,
-# which may be chance, and 0.23<!--=lead.ageing.OrdinalCLIP--> years, whose interval ends at zero.
+# 0.03<!--=more.ageing.tightness alone-->). CoOp, at a learning rate of its own, cannot be told from
+# L2RCLIP on either task. OrdinalCLIP's error is lower on both, by 0.03<!--=lead.counting.OrdinalCLIP-->
+# objects, which may be chance, and 0.23<!--=lead.ageing.OrdinalCLIP--> years, whose interval ends at
+# zero.
 
 # %%
 SHOWN = ["zero-shot", "CoOp", "OrdinalCLIP", "no RankFormer", "L2RCLIP"]
@@ -816,34 +825,39 @@ cells.unstack("task").loc[SHOWN, ["counting", "ageing"]]
 # %% [markdown]
 # *Table 3. Ordinality of the text features, ten seeds (zero-shot has one, and no interval); 95 %
 # intervals over seeds.* NumCLIP is not here: it has five bins and no prompts for single ranks, and a
-# score over five bins means something else. Zero-shot asks with another template than the learned
-# prompts start from, "a photo of twenty things" on counting: so its score is not the
+# score over five bins means something else. Zero-shot uses another template than the learned prompts
+# start from, on counting "a photo of twenty things": so its score, below chance, is not the
 # 0.03<!--=orders.untrained.ordinality--> from above.
 #
 # **What you should see.** The abstract says that RankFormer strengthens the order of the prompts. **We
 # cannot confirm it**, in any form of it. The row to compare with is *no RankFormer*: the same loss and
 # the same rate. On counting the prompts score 0.80<!--=order.counting.L2RCLIP--> with it and
 # 0.77<!--=order.counting.no RankFormer--> without, on ageing 0.07<!--=order.ageing.L2RCLIP--> and
-# 0.09<!--=order.ageing.no RankFormer-->. Nor does order suffer where ranks cannot see each other
-# (*attention over tokens*: 0.74<!--=order.counting.attention over tokens--> and
-# 0.08<!--=order.ageing.attention over tokens-->). Against CoOp, which differs in loss and rate as well,
-# it is 0.09<!--=order less CoOp.counting.estimate--> more on counting, clear of zero, and no different that we can
-# see on ageing.
+# 0.09<!--=order.ageing.no RankFormer-->. Where ranks cannot see each other (*attention over tokens*) it
+# is 0.74<!--=order.counting.attention over tokens--> and
+# 0.08<!--=order.ageing.attention over tokens-->: on counting
+# 0.06<!--=order less tokens.counting.estimate--> lower than with attention over ranks, clear of zero
+# (95 % interval 0.02<!--=order less tokens.counting.low--> to
+# 0.10<!--=order less tokens.counting.high-->), but neither of the two can be told from no RankFormer.
+# Against CoOp, which differs in loss and rate as well, it is
+# 0.09<!--=order less CoOp.counting.estimate--> more on counting, clear of zero
+# (0.00<!--=order less CoOp.counting.low--> to 0.17<!--=order less CoOp.counting.high-->), and no
+# different that we can see on ageing.
 #
 # On ageing nearly all of them are near chance: with ninety prompts, and some twenty images for each,
 # training can find the right prompt for an image without putting prompts in order. OrdinalCLIP, whose
 # order is a formula, keeps it (0.97<!--=order.counting.OrdinalCLIP--> and
 # 0.94<!--=order.ageing.OrdinalCLIP-->).
 #
-# What may be otherwise in the paper: an encoder that is a hundred times larger and has read real
+# What may differ in the paper: an encoder that is a hundred times larger and has read real
 # text, real faces, and parts of RankFormer that nobody outside has seen. This is a finding about
 # readings of it.
 #
 # ## Beside all the others
 #
 # L2RCLIP joins the tables of notebook 02. On frozen features all have the same images, steps and
-# learning rates to choose from; with LoRA, half as many epochs and one rate that was not tuned. Then
-# test.
+# learning rates to choose from; with LoRA, half as many epochs and one rate that was not tuned. All are
+# then tested once.
 
 # %%
 methods = load_results("methods")
@@ -864,7 +878,7 @@ cells = few_gains.sort_index().apply(format_ci, axis=1, name="difference")
 pd.DataFrame({"MAE, L2RCLIP - CoOp": cells})
 
 # %% [markdown]
-# *Table 5. Few labels: L2RCLIP less CoOp, test, paired over images and draws.*
+# *Table 5. Few labels: L2RCLIP minus CoOp, test, paired over images and draws.*
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(12, 4))
@@ -877,21 +891,22 @@ fig.tight_layout()
 # %% [markdown]
 # *Figure 6. Error on test by labels per rank, frozen features, ten draws of labels and seeds; bands
 # are 95 % intervals over images and draws. As in notebook 02, the best epoch is chosen on val's 400
-# labels and the learning rates with all labels: read the curves against each other.*
+# labels and the learning rates with all labels: compare the curves with each other.*
 #
 # **What you should see.** With few labels L2RCLIP is better than CoOp on counting at *every* number of
 # labels, and every interval is clear of zero; on ageing it is lower at all four, clear of zero at two
-# and at eight. On counting it stays behind those whose ranks share what they learn, OrdinalCLIP
-# (4.0<!--=few.counting.1.OrdinalCLIP--> at one label, L2RCLIP 4.7<!--=few.counting.1.L2RCLIP-->) and
-# NumCLIP (3.1<!--=few.counting.1.NumCLIP-->), and has caught up with both by 32 labels per count, where
-# CoOp is still behind (1.85<!--=few.counting.32.CoOp--> against 1.70<!--=few.counting.32.L2RCLIP-->).
+# and at eight. On counting it stays behind the methods that tie ranks together by a formula or by bins,
+# OrdinalCLIP (4.0<!--=few.counting.1.OrdinalCLIP--> at one label, L2RCLIP
+# 4.7<!--=few.counting.1.L2RCLIP-->) and NumCLIP (3.1<!--=few.counting.1.NumCLIP-->), and has caught up
+# with both by 32 labels per count, where CoOp is still behind (1.85<!--=few.counting.32.CoOp--> against
+# 1.70<!--=few.counting.32.L2RCLIP-->).
 #
 # With all labels it stands among the others: on counting 1.53<!--=frozen.counting.L2RCLIP--> objects,
 # CoOp 1.54<!--=frozen.counting.CoOp-->, OrdinalCLIP 1.50<!--=frozen.counting.OrdinalCLIP-->; on ageing
 # 12.07<!--=frozen.ageing.L2RCLIP--> years, CoOp 12.18<!--=frozen.ageing.CoOp-->; on dating
-# 0.60<!--=frozen.dating.L2RCLIP--> decades, CoOp 0.59<!--=frozen.dating.CoOp-->. The intervals of Table 4
-# are of single rows, mostly over images that all methods share; they do not judge such small
-# differences, and we read nothing into them. Two stages against joint training, one seed: on counting
+# 0.60<!--=frozen.dating.L2RCLIP--> decades, CoOp 0.59<!--=frozen.dating.CoOp-->. The intervals of Table
+# 4 are of single rows, mostly over images that all methods share; they cannot decide such small
+# differences, and we do not interpret them. Two stages against joint training, one seed: on counting
 # 1.58<!--=lora.counting.L2RCLIP--> against 1.64<!--=lora.counting.L2RCLIP (single stage)--> objects, on
 # quality and ageing the other way round.
 #
@@ -904,8 +919,9 @@ fig.tight_layout()
 #
 # ## Your experiment
 #
-# Is it the order of the prompts that lowers the error, or only comes with it? Give RankFormer another
-# form, and see whether both change. (A quarter of the epochs; two seeds make a wide interval.)
+# Is it the order of the prompts that lowers the error, or does it only accompany it? Give RankFormer
+# another form, and see whether both change. (A quarter of the epochs; two seeds make a wide interval.
+# An interval that contains zero says that these runs do not show a difference.)
 
 
 # %%
@@ -939,7 +955,7 @@ experiment({"block_form": "normalized", "alpha": 0.5}, {"attention_over": "off"}
 # <details><summary>2. One image of value 2 at distance 1 from the prompts of values 1 and 3, and 0
 # from its own. What is its diversity term?</summary>
 #
-# The label distances are 1, 0, 1; less the minimum, over the maximum: weights 1, 0, 1. The term is
+# The label distances are 1, 0, 1; minus the minimum, over the maximum: weights 1, 0, 1. The term is
 # minus the mean of 1, 0, 1: -2/3.
 # </details>
 #
@@ -956,30 +972,30 @@ experiment({"block_form": "normalized", "alpha": 0.5}, {"attention_over": "off"}
 # look.
 # </details>
 #
-# <details><summary>5. How do you train in two stages on your own data?</summary>
+# <details><summary>5. (From the appendix) How do you train in two stages on your own data?</summary>
 #
-# `TrainingConfig(prompt_epochs=...)` with `image_encoder="lora"`: so many epochs for prompts and
-# adapter on cached features, the rest for image encoder and adapter. The appendix does it.
+# With `L2RCLIP(..., image_encoder="lora")` and `TrainingConfig(prompt_epochs=...)`: so many epochs for
+# prompts and adapter on cached features, the rest for image encoder and adapter. The appendix does it.
 # </details>
 #
 # ## What to take away
 #
-# * RankFormer lets prompts look at each other before the text encoder reads them, and blends what it
-#   finds into them. At $\alpha = 0$ it must give them back; without positional embeddings it cannot know
-#   which rank is which.
+# * RankFormer lets prompts attend to each other before the text encoder reads them, and blends what it
+#   finds into them. At $\alpha = 0$ it must give them back; without positional embeddings it cannot
+#   know which rank is which.
 # * A small $\alpha$ is not a small effect: put it to 0 in a trained model and look.
-# * The pairwise loss pulls by rank and pushes by distance. With its sign reversed it draws all into one
-#   place. At weight 1 the other terms hid that; at weight 10 the error showed it.
-# * Of the paper's claims, on our images and in all readings that we tried: we see no sign that RankFormer
-#   strengthens the order of the prompts (on counting 0.80<!--=order.counting.L2RCLIP--> with it,
-#   0.77<!--=order.counting.no RankFormer--> without; on ageing 0.07<!--=order.ageing.L2RCLIP--> and
+# * The pairwise loss pulls by rank and pushes by distance. With its sign reversed it draws everything
+#   into one place. At weight 1 the other terms hid that; at weight 10 the error showed it.
+# * Of the paper's claims, on our images and in all readings that we tried: we see no sign that
+#   RankFormer strengthens the order of the prompts (on counting 0.80<!--=order.counting.L2RCLIP--> with
+#   it, 0.77<!--=order.counting.no RankFormer--> without; on ageing 0.07<!--=order.ageing.L2RCLIP--> and
 #   0.09<!--=order.ageing.no RankFormer-->).
 # * With few labels L2RCLIP has a lower error than CoOp at every number of labels on counting (at one
 #   label 4.7<!--=few.counting.1.L2RCLIP--> against 5.0<!--=few.counting.1.CoOp--> objects, at eight
 #   2.5<!--=few.counting.8.L2RCLIP--> against 2.7<!--=few.counting.8.CoOp-->). With all labels the two
 #   cannot be told apart.
-# * LoRA of rank 8 trains 2.4 %<!--=lora.share--> as many parameters as the image encoder has. Two stages
-#   are worth a try where encoding images is expensive: the first reads each of them only once.
+# * LoRA of rank 8 trains 2.4 %<!--=lora.share--> as many parameters as the image encoder has. Two
+#   stages are worth a try where encoding images is expensive: the first reads each of them only once.
 #
 # **To read.** Wang and others, *Learning-to-Rank Meets Language: Boosting Language-Driven
 # Ordering Alignment for Ordinal Classification* (NeurIPS 2023, arXiv 2306.13856). Zhang and
@@ -995,12 +1011,13 @@ experiment({"block_form": "normalized", "alpha": 0.5}, {"attention_over": "off"}
 #
 # ### LoRA, by counting
 #
-# So far the image encoder stood still. In L2RCLIP's second stage it learns, while the prompts are
-# fixed. Tuning all of it is costly, and it easily forgets what it knew. **LoRA** leaves a weight
-# matrix $W$ as it is and learns a small update beside it: $W + 2 B A$, where $A$ has $r$ rows and $B$
-# $r$ columns, here 8. (The 2 is LoRA's own alpha over $r$, no relation of RankFormer's.) $B$ starts
-# at zero, so the first tuned encoder *is* CLIP's. The update stands beside the query and value
-# matrices of three attention layers, each of 96 by 96:
+# So far the image encoder was frozen. In L2RCLIP's second stage it learns, while the prompts are fixed.
+# Tuning all of it is costly, and it easily forgets what it knew. **LoRA** leaves a weight matrix $W$ as
+# it is and learns a small update beside it: $W + 2 B A$ (letters as in the LoRA paper, used in this
+# appendix only), where $A$ has $r$ rows and $B$ $r$ columns, here 8. (The 2 is LoRA's own alpha over
+# $r$, no relation of RankFormer's.) $B$ starts at zero, so the first tuned encoder *is* CLIP's. The
+# update stands beside the query and value matrices of three attention layers; these matrices are 96 by
+# 96:
 
 # %% tags=["nbval-check-output"]
 tuned = L2RCLIP(clip, counting, image_encoder="lora", seed=seed)
@@ -1049,8 +1066,8 @@ check.lora_parameters(lora_count_solved)
 # ### Two stages
 #
 # `prompt_epochs` says for how many of the epochs prompts are trained, on cached features; then the
-# prompts are fixed, and images are encoded anew in every step. The image encoder has three tenths of
-# the learning rate. A taste, on a few hundred images:
+# prompts are fixed, and images are encoded anew in every step. The image encoder's learning rate is 0.3
+# times that of the prompts. A taste, on a few hundred images:
 
 # %%
 limit = notebook.MAX_TUNED_IMAGES
@@ -1140,6 +1157,9 @@ results["seeds.below"] = int((by_seed["L2RCLIP"] < by_seed["CoOp"]).sum())
 for task in ("counting", "ageing"):
     gain = ordinality_difference(task, "L2RCLIP", "CoOp")
     results.record(f"order less CoOp.{task}", gain._asdict())
+gain = ordinality_difference("counting", "L2RCLIP", "attention over tokens")
+results.record("order less tokens.counting", gain._asdict())
+results["logit scale"] = clip.logit_scale
 places = ["image_encoder", "task", "method"]
 for place, value in intervals.set_index(places)["mae"].items():
     results[".".join(place)] = value

@@ -15,6 +15,7 @@ _OFF_BY_ONE = [
     ("that is plain accuracy: a miss by one must count as right", np.mean(ERRORS == 0)),
     ("that is the mean absolute error: compare it with 1 first", np.mean(abs(ERRORS))),
     ("that is a count: divide by the number of images", np.sum(abs(ERRORS) <= 1)),
+    ("that is a percentage: give a share, from 0 to 1", 100 * np.mean(abs(ERRORS) <= 1)),
     ("a miss far below counts as right: take the absolute difference", np.mean(ERRORS <= 1)),
     ("a miss far above counts as right: take the absolute difference", np.mean(ERRORS >= -1)),
     ("you count the misses by one, but not the exact hits", np.mean(abs(ERRORS) == 1)),
@@ -53,9 +54,10 @@ def two_predictors(
     maes = " and ".join(f"{total / len(y_true):.2f}" for total in (small, large))
     summary = f"equal accuracy, MAE {maes}: {large / small:.3g} times"
     if large < 10 * small:
-        return f"{summary}. The exercise asks for ten times: let one miss by little, one by much"
+        return f"{summary}. The exercise asks for at least ten times: let one miss by little, one by much"
     limit = "which is the limit" if large >= 19 * small else "and the limit is 19"
-    return CheckResult("passed", f"{summary}, {limit}: one step against the whole ruler.")
+    reason = "both miss equally often, and a miss costs at least 1 and at most 19"
+    return CheckResult("passed", f"{summary}, {limit}: {reason}.")
 
 
 @exercise_check
@@ -67,9 +69,12 @@ def own_task(task: OrdinalTask) -> str | None:
         return f"{task.num_ranks} ranks are too few: give at least four"
     steps = np.diff(task.rank_values)
     if np.allclose(steps, steps[0]):
-        return f"all steps are {steps[0]:g}: choose unequal values (or positions of named ranks)"
+        return f"all steps are {steps[0]:g}: choose unequal values, or give named ranks positions"
     if digits := [name for name in task.rank_names if any(c.isdigit() for c in name)]:
         return f"write the ranks in words, as a caption would: {digits[0]!r} has a digit"
     if task.num_bins == task.num_ranks:
-        return "add bin_edges and bin_phrases: coarse bins, two or more and fewer than ranks"
+        return (
+            f"{task.num_bins} bins for {task.num_ranks} ranks are not coarse: give bin_edges and "
+            "bin_phrases for at least two bins and fewer than ranks"
+        )
     return None

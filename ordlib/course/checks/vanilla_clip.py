@@ -138,7 +138,7 @@ def own_words(words: Sequence[str], clip: ClipBackbone) -> str | CheckResult:
     shuffled = [ordinality_score(rng.permutation(features)).raw for _ in range(NUM_SHUFFLES)]
     p_value = np.mean(np.array(shuffled) >= score.raw)
     summary = (
-        f"ordinality {score.raw:.2f}, corrected for chance {score.chance_corrected:.2f}; "
+        f"ordinality {score.chance_corrected:.2f} (O = {score.raw:.2f}); "
         f"{100 * p_value:.1f} % of the shuffles of your words do as well"
     )
     if p_value <= SIGNIFICANCE_LEVEL:
@@ -179,7 +179,7 @@ def _suggest_swap(words: Sequence[str], features: np.ndarray, raw_score: float) 
     best = max(swaps)
     if best <= raw_score:
         return "No swap of two neighbours helps: a word is far from its position, or new to CLIP."
-    return f"Swapping {swaps[best]} would give {best:.2f}: compare these two."
+    return f"With {swaps[best]} swapped O would be {best:.2f}: does CLIP know these two words?"
 
 
 def _normalize(texts: Sequence[str]) -> list[str]:

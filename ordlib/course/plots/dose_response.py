@@ -34,8 +34,8 @@ AXES = {
 # Marker, legend label, and horizontal offset of the first model in points.
 CONDITIONS = {
     "dose": ("o", None, -1.5),
-    "distractor numbers": ("D", "more numerals about other things", -7),
-    "twice the samples": ("s", "twice the pairs", 7),
+    "distractor numbers": ("D", "more numerals about other things", -5),
+    "twice the samples": ("s", "twice the pairs", 5),
 }
 
 

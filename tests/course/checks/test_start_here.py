@@ -35,7 +35,11 @@ MISS = np.eye(10, dtype=int)[0]
         (Y_TRUE - 1, Y_TRUE, "whole number"),
         (Y_TRUE, Y_TRUE + MISS, "accuracies differ: 1.00 and 0.90"),
         (Y_TRUE, Y_TRUE, "perfect"),
-        (Y_TRUE + MISS, Y_TRUE + MISS, "MAE 0.10 and 0.10: 1 times. The exercise asks for ten"),
+        (
+            Y_TRUE + MISS,
+            Y_TRUE + MISS,
+            "MAE 0.10 and 0.10: 1 times. The exercise asks for at least ten",
+        ),
     ],
 )
 def test_two_predictors_diagnoses(first, second, diagnosis):
@@ -64,7 +68,7 @@ def task(**changes):
         (task(values=("calm", "gale", "storm"), positions=(0, 30, 100)), "at least four"),
         (task(positions=(0, 1, 2, 3), bin_edges=(0, 2)), "all steps are 1"),
         (task(rank_names=("calm", "breeze", "gale 8", "storm")), "'gale 8' has a digit"),
-        (task(bin_edges=None, bin_phrases=None), "coarse bins"),
+        (task(bin_edges=None, bin_phrases=None), "not coarse"),
     ],
 )
 def test_own_task_diagnoses(answer, diagnosis):

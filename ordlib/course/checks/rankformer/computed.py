@@ -29,7 +29,7 @@ _BLENDS = [
     ("", BLENDED),
     ("alpha and 1 - alpha are swapped: alpha is the share of transformed",
      _masked(ALPHA * PROMPTS + (1 - ALPHA) * TRANSFORMED)),
-    ("you add alpha * transformed to whole prompts, a residual sum: scale them by 1 - alpha",
+    ("you add alpha * transformed to whole prompts, a residual sum: scale the prompts by 1 - alpha",
      _masked(PROMPTS + ALPHA * TRANSFORMED)),
     ("your blend also changes start, end and padding: blend only in the mask", _UNMASKED),
     ("the mask is inverted: blend where it is True", _masked(PROMPTS, elsewhere=_UNMASKED)),
@@ -119,7 +119,7 @@ TIGHTNESS = [
     ("the distance is not squared: in tightness it is", _SQUARED.sqrt().mean()),
     ("you take the mean over the D coordinates: take their sum", _SQUARED.mean() / 3),
     ("that is the sum over the images: take the mean", _SQUARED.sum()),
-    ("the sign is wrong: it pushes images from their own text", -_SQUARED.mean()),
+    ("the sign is wrong: it pushes images from their own prompt", -_SQUARED.mean()),
 ]  # fmt: skip
 DIVERSITY = [
     ("", _diversity(_WEIGHTS)),
@@ -136,13 +136,14 @@ DIVERSITY = [
      _diversity((_GAPS - _GAPS.amin(1, keepdim=True)) / _GAPS.amax(1, keepdim=True))),
     ("there are no weights: the further a rank, the larger its weight", -_DISTANCES.mean()),
     ("that is the sum: take the mean over all images and ranks", -(_WEIGHTS * _DISTANCES).sum()),
+    ("you take the sum over the ranks: divide by their number, too", 5 * _diversity(_WEIGHTS)),
     ("the sign is wrong: it pulls to far ranks. Take minus the mean", -_diversity(_WEIGHTS)),
 ]  # fmt: skip
 
 
 @exercise_check
 def pull_and_push(my_tightness: Callable, my_diversity: Callable) -> str | None:
-    """Pulled to its own words, pushed from the others', the harder the further.
+    """Images are pulled to their own prompts and pushed from all, harder from distant ranks.
 
     Tightness takes ``(B, D)`` features, ``(M, D)`` texts and ``(B,)`` ranks; diversity features,
     texts, ``(B,)`` values and ``(M,)`` rank_values, from which its weights follow.

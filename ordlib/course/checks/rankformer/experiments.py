@@ -43,7 +43,7 @@ KINDS = {
     "with a gentle pull": (1, 0, 0.05), "with a pull": (1, 0, 1), "with a strong pull": (1, 0, 10),
 }  # fmt: skip
 LOSSES = tuple(product(KINDS, (False, True)))
-_HINT = "keep the image equally far from its own text in both, or move the text of a far rank"
+_HINT = "keep the image equally far from its own prompt in both, or move the prompt of a far rank"
 
 
 @exercise_check
@@ -231,15 +231,15 @@ def _explain(wrong: set[str]) -> str:
     if wrong == PLAIN | {ALPHA_ZERO}:
         return f"only one of the two results is permuted: {both}"
     if wrong == PLAIN - {SWAPPED} | {ALPHA_ZERO}:
-        return "right for swaps, wrong for cycles: one result is permuted backwards, not by order"
+        return "right for swaps, wrong for cycles: you applied the inverse of order to one result"
     if wrong == PLAIN - {EQUAL_LENGTHS}:
         return "the mask is not permuted: rank names differ in length, so use mask[order], too"
     if wrong <= small:
         return "your tolerance is too large for a small alpha: measure what rounding alone changes"
     if wrong & TRIVIAL and not wrong & PLAIN:
-        return "use the given order and the former's own alpha, even where they change nothing"
+        return "use the order and the alpha of the RankFormer that you are given, whatever they are"
     if wrong <= PLAIN:
-        return "your answer depends on rounding: use torch.allclose with a larger atol than its own"
+        return "your answer depends on rounding: use torch.allclose with a larger atol than its default, 1e-8"
     if not wrong <= disturbed | small:
         return f"wrong for: {'; '.join(sorted(wrong - disturbed))}. Compare outputs: {both}"
     if "ranks rolled on" in wrong:
