@@ -54,7 +54,8 @@ def two_predictors(
     maes = " and ".join(f"{total / len(y_true):.2f}" for total in (small, large))
     summary = f"equal accuracy, MAE {maes}: {large / small:.3g} times"
     if large < 10 * small:
-        return f"{summary}. The exercise asks for at least ten times: let one miss by little, one by much"
+        wanted = "The exercise asks for at least ten times: let one miss by little, one by much"
+        return f"{summary}. {wanted}"
     limit = "which is the limit" if large >= 19 * small else "and the limit is 19"
     reason = "both miss equally often, and a miss costs at least 1 and at most 19"
     return CheckResult("passed", f"{summary}, {limit}: {reason}.")

@@ -189,7 +189,7 @@ SHUFFLES = {
     "one of the two results is permuted": lambda f, p, m, o: close(f(p[o], m[o]), f(p, m)),
     "inverse of order": lambda f, p, m, o: close(f(p[o], m[o]), f(p, m)[o.argsort()]),
     "your answer depends on rounding": compare(torch.equal),
-    "with a larger atol than its default": compare(torch.allclose),
+    "an atol above its default": compare(torch.allclose),
     "tolerance is too large for a small alpha": within(1e-3),
     "in all cases: is your tolerance too large": within(5),
     "you answer False in all cases": lambda f, p, m, o: False,

@@ -239,7 +239,7 @@ def _explain(wrong: set[str]) -> str:
     if wrong & TRIVIAL and not wrong & PLAIN:
         return "use the order and the alpha of the RankFormer that you are given, whatever they are"
     if wrong <= PLAIN:
-        return "your answer depends on rounding: use torch.allclose with a larger atol than its default, 1e-8"
+        return "your answer depends on rounding: pass torch.allclose an atol above its default"
     if not wrong <= disturbed | small:
         return f"wrong for: {'; '.join(sorted(wrong - disturbed))}. Compare outputs: {both}"
     if "ranks rolled on" in wrong:
