@@ -330,7 +330,7 @@ pd.Series(bin_accuracy).round(2)
 # %% [markdown]
 # **What you should see.** On the same bins the phrases are right for 0.74<!--=bins.phrases--> of
 # the images, the numerals for 0.33<!--=bins.numerals, together--> or
-# 0.18<!--=bins.numerals, likeliest-->, always saying the commonest bin for
+# 17.5 %<!--=bins.numerals, likeliest-->, always saying the commonest bin for
 # 0.33<!--=bins.always the commonest bin-->. And the phrases put images in order: a Spearman of
 # 0.95<!--=loose.spearman--> with the true count. Read as the middles of their bins they are
 # 1.7<!--=loose.mae--> objects off, where the numerals are 4.9<!--=named.mae-->. So the title needs
@@ -717,12 +717,12 @@ _ = plots.per_rank_accuracy(data.values, guesses, counting)
 
 # %% [markdown]
 # *Figure 10. Share of exactly right answers for each true count, with 95 % intervals; about
-# twenty images per count. Dashed: chance.*
+# twenty images per count. Dashed: chance. Red: the numerals of pico-clip, blue: those of pico-clip-counting, both without labels.*
 #
 # **What you should see.** The numerals of pico-clip-counting stand nearly in order
 # (0.84<!--=twin.ordinality-->), and its words are 1.2<!--=twin.mae--> objects off with no probe and
 # no fine-tuning; its labels were the 540<!--=twin.captions--> thousand captions that state the
-# count. It is *exactly* right for 0.40<!--=twin.exact.few--> of the images of two to five objects,
+# count. It is *exactly* right for 0.30<!--=twin.exact.few--> of the images of two to five objects,
 # and for 0.24<!--=twin.exact.many--> of those with more: mostly it is near, not exact. (pico-clip,
 # in red, is right where the truth happens to be one of its few favourite answers.)
 #

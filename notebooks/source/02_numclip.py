@@ -587,9 +587,12 @@ for shots in (1, 2, 4, 8, 16):
     curve.loc[shots] = errors
     ax.clear()
     colors = [plots.METHOD_COLORS[name] for name in ("NumCLIP", "linear probe")]
-    curve.plot(ax=ax, style="o-", color=colors)
-    ax.axhline(zero_shot, color="black", linestyle=":")
+    curve.plot(ax=ax, style="o-", color=colors, logx=True)
+    ax.axhline(zero_shot, color="black", linestyle=":", label="phrases, no label")
     ax.set(xlabel="labels per count", ylabel="MAE on val, objects", ylim=(0, None))
+    ax.set_xticks(curve.index, curve.index)
+    ax.minorticks_off()
+    ax.legend()
     shown.update(fig)
 plt.close(fig)
 

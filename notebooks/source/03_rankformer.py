@@ -611,11 +611,10 @@ print(f"alpha was 0.01 and is {alpha:.3f}")
 pd.DataFrame(orders).T.round(2)
 
 # %%
-fig, axes = plt.subplots(1, 4, figsize=(13, 3.4))
-for ax, name in zip(axes, texts):
+fig, axes = plt.subplots(2, 2, figsize=(9, 7.6), layout="constrained")
+for ax, name in zip(axes.flat, texts):
     plots.rank_embedding_map(texts[name], counting, ax=ax)
     ax.set_title(f"{name}\nordinality {orders[name]['ordinality']:.2f}")
-fig.tight_layout()
 
 # %% [markdown]
 # *Figure 4. The text features of twenty counts, each panel on its own two principal components

@@ -98,8 +98,8 @@ def rank_embedding_map(
     _annotate_ends(ax, points[[0, -1]], (task.rank_names[0], task.rank_names[-1]), half)
     bar = ax.figure.colorbar(scatter, ax=ax, shrink=0.8, label=task.unit)
     set_rank_ticks(bar.ax.yaxis, task, 10)
-    ax.set_xlabel(f"first component ({explained[0]:.0%} of the variance)")
-    ax.set_ylabel(f"second component ({explained[1]:.0%} of the variance)")
+    ax.set_xlabel(f"PC 1 ({explained[0]:.0%} of the variance)")
+    ax.set_ylabel(f"PC 2 ({explained[1]:.0%} of the variance)")
     return ax
 
 
