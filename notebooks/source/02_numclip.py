@@ -507,16 +507,10 @@ for size in (32, 512):
 class PlainNumCLIP(nn.Module):
     def __init__(self, text, anchors, scale):
         super().__init__()
-        (d, width), self.text, self.anchors, self.scale = (
-            text.shape,
-            text,
-            anchors,
-            scale,
-        )
-        down, up = (
-            nn.Linear(*s, bias=False)
-            for s in ((width, width // 4), (width // 4, width))
-        )
+        d, width = text.shape
+        self.text, self.anchors, self.scale = text, anchors, scale
+        down = nn.Linear(width, width // 4, bias=False)
+        up = nn.Linear(width // 4, width, bias=False)
         self.adapter = nn.Sequential(down, nn.ReLU(), up, nn.ReLU())
         self.shift = nn.Sequential(nn.Linear(d, 2 * d), nn.ReLU(), nn.Linear(2 * d, d))
 

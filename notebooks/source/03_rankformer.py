@@ -261,10 +261,8 @@ def plain_rankformer(R, mask, block, alpha):
     x = R.transpose(0, 1)  # (L, M, W): at each position, all ranks
     weights, heads = block.attention, block.attention.num_heads
     qkv = F.linear(block.norms[0](x), weights.in_proj_weight, weights.in_proj_bias)
-    qkv = qkv.unflatten(-1, (3, heads, -1)).permute(
-        2, 0, 3, 1, 4
-    )  # (3, L, heads, M, C)
-    q, k, v = qkv
+    # (L, M, 3 W) to three of (L, heads, M, C)
+    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
     scores = q @ k.mT / q.shape[-1] ** 0.5
     scores = scores.masked_fill(~mask.T[:, None, None], -torch.inf)
     found = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
