@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ordlib.course.runner.inline_results import INLINE_RESULT, load_notebook_results
-from ordlib.experiments.results import RESULTS, load_results, paired_differences
+from ordlib.experiments.results import load_results, paired_differences
 
 FIELDS = {"notebook", "statement", "table", "select", "condition"}
 
@@ -16,10 +16,9 @@ def check_claims(notebook: Path, text: str) -> Iterator[str]:
     """Yield a message for every claim of a notebook that its text or its results lack.
 
     A claim has five fields. "statement" is a part of the text without numbers. "table" is a
-    results table followed by what is looked at, as in "numclip_ablation differences" (see
-    :func:`~ordlib.experiments.results.paired_differences`), "... intervals" or "... records"; or
-    "notebook", the numbers that the notebook itself has computed. "condition" must hold in all
-    rows that "select" leaves; both are expressions of ``pandas.DataFrame.query``.
+    results table, of which the :func:`~ordlib.experiments.results.paired_differences` are
+    examined; or "notebook", the numbers that the notebook itself has computed. "condition" must
+    hold in all rows that "select" leaves; both are expressions of ``pandas.DataFrame.query``.
     """
     path = notebook.parent / "source" / "claims.json"
     claims = json.loads(path.read_text("utf-8")) if path.is_file() else []
@@ -52,10 +51,4 @@ def _rows(table: str, notebook: Path) -> pd.DataFrame:
     if table == "notebook":
         path = notebook.parent / "results" / f"{notebook.stem}.json"
         return pd.DataFrame([load_notebook_results(path)])
-    name, kind = table.split()
-    if not (RESULTS / f"{name}.json").is_file():
-        return pd.DataFrame()
-    loaded = load_results(name)
-    if kind == "differences":
-        return paired_differences(loaded)
-    return pd.DataFrame(loaded.attrs["intervals"]) if kind == "intervals" else loaded
+    return paired_differences(load_results(table))
