@@ -44,10 +44,10 @@ _SHORTCUTS = [
     ("you add the part of j: subtract it", _pool(GATES) + _pool(GATES).transpose(0, 1)),
     ("both means have the share of i: that of j is sigmoid(g_j - g_i)",
      _pool(GATES) - torch.einsum("ijhm,jhmw->ijhw", GATES, MEANS)),
-    ("you average over the relational tokens m: sum", EXPECTED / 3),
+    ("you average over the questions q: sum", EXPECTED / 3),
 ]  # fmt: skip
 _SHAPE_HINTS = {
-    (4, 4, 2, 3, 5): "(N, N, H, M, W): sum over m, the relational tokens",
+    (4, 4, 2, 3, 5): "(N, N, H, Q, W): sum over the questions q",
     (4, 2, 5): "(N, H, W) has no axis of pairs: give logs an axis, logs[:, None] - logs",
 }
 
@@ -92,11 +92,11 @@ _MATRIX, _DEEP = (torch.randn(*shape, generator=_GENERATOR) for shape in ((4, 4)
 _ONE_WRONG = _antisymmetrize(_DEEP)
 _ONE_WRONG[1, 2, 1, 2] -= 0.5
 MATRICES = {
-    "antisymmetric": _antisymmetrize(_MATRIX),
-    "symmetric": _MATRIX + _MATRIX.T,
-    "antisymmetric but for the diagonal": _antisymmetrize(_MATRIX).fill_diagonal_(0.25),
-    "antisymmetric but for one number of many": _ONE_WRONG,
-    "anything": _DEEP,
+    "an antisymmetric matrix": _antisymmetrize(_MATRIX),
+    "a symmetric matrix": _MATRIX + _MATRIX.T,
+    "a matrix with a wrong diagonal": _antisymmetrize(_MATRIX).fill_diagonal_(0.25),
+    "a tensor with one wrong number": _ONE_WRONG,
+    "a random tensor": _DEEP,
 }
 
 
@@ -105,21 +105,21 @@ def _symmetrize(pairs: Tensor) -> Tensor:
 
 
 _MEASURES: list[tuple[str, Callable[[Tensor], Tensor]]] = [
-    ("you subtract the transposed: antisymmetric means p_ij = -p_ji, so add",
+    ("you subtract the transposed: antisymmetric means o_ij = -o_ji, so add",
      lambda p: _antisymmetrize(p).abs().max()),
     ("you ignore sums below 0: take absolute values first", lambda p: _symmetrize(p).max()),
     ("you take the absolute value of the mean, where errors cancel",
      lambda p: _symmetrize(p).mean().abs()),
     ("that is the mean, which hardly shows a single wrong pair among many: take the largest",
      lambda p: _symmetrize(p).abs().mean()),
-    ("you leave the diagonal out: an image against itself must give 0, so p_ii + p_ii counts, too",
+    ("you leave the diagonal out: an image against itself must give 0, so o_ii + o_ii counts, too",
      lambda p: _symmetrize(p)[~torch.eye(len(p), dtype=torch.bool)].abs().max()),
 ]  # fmt: skip
 
 
 @exercise_check
 def antisymmetry(function: Callable) -> str | CheckResult:
-    """Largest ``|p_ij + p_ji|`` of ``(N, N, ...)`` ordered pairs, the diagonal included."""
+    """Largest ``|o_ij + o_ji|`` of ``(N, N, ...)`` ordered pairs, the diagonal included."""
     answers = []
     for name, pairs in MATRICES.items():
         try:
@@ -136,7 +136,7 @@ def antisymmetry(function: Callable) -> str | CheckResult:
     for (name, pairs), answer in zip(MATRICES.items(), answers, strict=True):
         expected = _symmetrize(pairs).abs().max().item()
         if not abs(answer - expected) <= 1e-5 * max(1.0, expected):
-            message = f"{name}: the largest |p_ij + p_ji| is {expected:.3g}; yours is {answer:.3g}"
+            message = f"{name}: the largest |o_ij + o_ji| is {expected:.3g}; yours is {answer:.3g}"
             known = ((text, [float(f(p)) for p in MATRICES.values()]) for text, f in _MEASURES)
             return find_mistake(answers, known) or message
     return _measure_network(function)
@@ -154,7 +154,7 @@ def _measure_network(function: Callable) -> CheckResult:
         before, after = float(function(pooled)), float(function(net.pair_logits(tokens)))
     return CheckResult(
         "passed",
-        "the largest of all that ought to be 0, the diagonal among them. In a small fresh network "
+        "the largest |o_ij + o_ji|, the diagonal included. In a small untrained network "
         f"what attention finds is off by {before:.1g}; the logits, after biases, norms and ReLUs, "
         f"by {after:.2g}: those layers keep no sign.",
     )
@@ -177,6 +177,8 @@ _PAIR_LOSSES = [
     ("the order is reversed: logit i, j has the label targets[:, None] > targets",
      _BCE(LOGITS, _ABOVE.T)[_DIFFER].mean()),
     ("that is the sum: divide by the number of pairs that count", _LOSSES[_DIFFER].sum()),
+    ("you use each pair in one order only: (i, j) and (j, i) both count",
+     _LOSSES[_ABOVE.bool()].mean()),
     ("you divide by B * B: divide by the number of pairs that count", (_LOSSES * _DIFFER).mean()),
     ("you set tied logits to 0, where the loss is not 0 but log 2: leave the pairs themselves out",
      _BCE(LOGITS * _DIFFER, _ABOVE).mean()),
@@ -217,6 +219,8 @@ def _check_all_tied(function: Callable) -> str | None:
     logits = LOGITS[:3, :3].clone().requires_grad_()
     answer = call_solution(partial(function, logits), torch.ones(3))
     where = "right, but where all targets are tied (3 of them) "
+    if not isinstance(answer, Tensor):
+        return f"{where}you return a {type(answer).__name__}: return a tensor"
     if answer.isnan():
         return f"{where}your result is NaN, 0 / 0: no pairs have the loss 0. clamp(min=1)"
     if answer.item() != 0:
@@ -325,16 +329,16 @@ def _check_counts(rows: np.ndarray, name: str, size: int, share: float) -> str |
 
 
 def _check_balance(rows: np.ndarray, name: str, num_positives: int) -> str | None:
-    """Check that no row is repeated and that every value has its share of the positives."""
+    """Check that no row is repeated and that every value has its quota of the positives."""
     row, times = Counter(rows.tolist()).most_common(1)[0]
     if times > 1:
         return f"row {row} is there {times} times: draw without replacement"
     available = Counter(VALUES[name == NAMES].tolist())
     drawn = Counter(VALUES[rows[NAMES[rows] == name]].tolist())
-    share = num_positives // len(available)
+    quota = num_positives // len(available)
     for value in sorted(available):
-        if drawn[value] < min(available[value], share):
+        if drawn[value] < min(available[value], quota):
             counts = f"{drawn[value]} {name!r} have value {value:g}"
-            hint = f"of {num_positives} each of {len(available)} values gets {share}, or all it has"
-            return f"values are not balanced: {counts}; {hint} ({available[value]})"
+            hint = f"draw at least {quota} for each value, or all of its {available[value]} images"
+            return f"values are not balanced: {counts}; {hint}"
     return None

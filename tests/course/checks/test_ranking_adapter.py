@@ -50,8 +50,8 @@ SHORTCUTS = {
     "you add the part of j": lambda m, v: 2 * pool(m, v) - shortcut(m, v),
     "only image i is in it": pool,
     "both means have": lambda m, v: (sigmoid_gate(m)[..., None] * (v[:, None] - v)).sum(3),
-    "you average over the relational tokens": lambda m, v: shortcut(m, v) / m.shape[2],
-    "(N, N, H, M, W): sum over m": lambda m, v: sigmoid_gate(m)[..., None] * v[:, None],
+    "you average over the questions q": lambda m, v: shortcut(m, v) / m.shape[2],
+    "sum over the questions q": lambda m, v: sigmoid_gate(m)[..., None] * v[:, None],
     "no axis of pairs": lambda m, v: (m.sigmoid()[..., None] * v).sum(2),
     "shape (5,): return shape (4, 4, 2, 5)": lambda m, v: shortcut(m, v)[0, 0, 0],
     "stay in torch": lambda m, v: shortcut(m, v).numpy(),
@@ -90,7 +90,9 @@ MEASURES = {
     ".T and .mT exchange other": lambda p: (p + p.mT).abs().max(),
     "you return a bool": lambda p: bool(largest(p) < 1e-5),
     "take the largest of all": lambda p: sums(p).abs(),
-    "antisymmetric: the largest |p_ij + p_ji| is 0; yours is 0.1": lambda p: largest(p) + 0.1,
+    "antisymmetric matrix: the largest |o_ij + o_ji| is 0; yours": lambda p: (
+        largest(p) + 0.1
+    ),
 }
 
 
@@ -145,6 +147,8 @@ TIES = {
     "sigmoid twice": lambda s, t: ties(s.sigmoid(), t),
     "not 0 but log 2": lambda s, t: bce(s * differ(t), t).mean(),
     "0 / 0: no pairs": lambda s, t: bce(s, t)[differ(t)].mean(),
+    "you return a float: return a tensor": lambda s, t: ties(s, t) if differ(t).any() else 0.0,
+    "each pair in one order only": lambda s, t: bce(s, t)[t[:, None] > t].mean(),
     "(3 of them) the gradient is NaN": ties_by_where,
     "your result is 0.693:": lambda s, t: ties(s, t) if differ(t).any() else torch.tensor(0.6931),
     "the log of a sigmoid": lambda s, t: average(
