@@ -19,12 +19,12 @@
 # (Spearman -0.50<!--=cosine.counting-->). A small adapter that reads the patches and the sentence
 # orders them with 0.91<!--=counting.test.ranking adapter.spearman-->, and dates and ages with
 # 0.77<!--=dating.test.ranking adapter.spearman--> and 0.78<!--=ageing.test.ranking adapter.spearman-->:
-# what is gained is being able to ask, not precision, for at their one question simpler methods are as
-# good or better. And the attention over all pairs of images can be computed exactly from one summary
-# per image, at 64 images 313<!--=cost.seconds--> times as fast.
+# you gain the ability to ask, not precision: on the one question that they were trained for, simpler
+# methods are as good or better. And the attention over all pairs of images can be computed exactly from
+# one summary per image, at 64 images 313<!--=cost.seconds--> times as fast.
 #
 # **After this you can** order images by a sentence, derive a shortcut that makes comparing all
-# pairs many times cheaper, decide what ties should teach, and ask which patches decided.
+# pairs many times cheaper, decide how to treat ties, and test which patches influence the score.
 #
 # | prerequisites | to read | to run, CPU | to run, Colab T4 |
 # |---|---|---|---|
@@ -119,11 +119,11 @@ if adapter is not None:
 
 # %% [markdown]
 # *Figure 1. Ten images, evenly along the order in which 400 are put by "Rank by the number of ...",
-# each with the name of its own objects: above by CLIP's similarity with the sentence, below by the
-# trained adapter's score. Under each image its true count; what is out of place, by more than one
-# place among these ten, has a frame and an arrow that says which way it belongs.*
+# each sentence with the name of the image's own objects: above by CLIP's similarity with the sentence,
+# below by the trained adapter's score. Under each image its true count; what is out of place, by more
+# than one place among these ten, has a frame and an arrow that says which way it belongs.*
 #
-# ## A sentence for a ruler
+# ## A sentence as a ruler
 #
 # The methods of notebooks 02 and 03 answer one question, the one they were trained for, and answer
 # it for one image at a time. But often you have a folder of images and an *order* in mind: by how many
@@ -173,17 +173,18 @@ _ = plots.method_diagram("ranking adapter")
 #
 # | source | what comes from there |
 # |---|---|
-# | the paper and its release | all four steps; the loss; one sentence per batch; four fifths of a batch with what is asked for |
-# | ours | CLIP's class token is kept beside the patches; the sentence starts where CLIP's own projection puts it; learnable tokens that can learn; queries and keys of the cross-attention start as one rotation; ties are left out; one adapter for several tasks, in several wordings; where a sentence names an object, three tenths of the batch without it; beside seven photographs for quality, distorted drawings |
+# | the paper and its release | all four steps; the loss; one sentence per batch; four fifths of each batch show what the sentence names |
+# | ours | CLIP's class token is kept beside the patches; words enter through CLIP's own projection into the space of image features; learnable tokens that can learn; the matrices of queries and keys of the cross-attention start equal, so that an image attends first to the words most similar to it; ties are left out; one adapter for several tasks, with several sentences for each; where a sentence names an object, three tenths of the batch do not show it; quality is trained on crops of seven photographs and on distorted drawings |
 # | smaller, for our small CLIP | one layer of each block instead of two; width 96 instead of 768 |
 #
 # | symbol | shape | meaning |
 # |---|---|---|
-# | $N$, $P$, $W$, $Q$ | | images in a batch; patches per image; width; relational tokens ("questions"), 16 |
+# | $N$, $P$, $T$ | | images in a batch; tokens of an image (64 patches, and here the class token); tokens of the sentence |
+# | $W$, $H$, $Q$ | | width, per attention head where there are $H$ heads; relational tokens ("questions"), 16 |
 # | $x_p$ | $(W)$ | token of patch $p$, used as key and value |
 # | $r_q$ | $(W)$ | relational token $q$ |
 # | $a_p$ | scalar | score of patch $p$ with a question, $r_q \cdot x_p / \sqrt{W}$ |
-# | $g_i$, $u_i$ | scalar, $(W)$ | summary of image $i$ for one question: log-strength and mean patch |
+# | $g_i$, $u_i$ | scalar, $(W)$ | summary of image $i$ for one question: $\log Z_i$, the log of its summed $e^{a_p}$, and its attention-weighted mean patch |
 # | $o_{ij}$ | $(W)$ | what the ranking head finds for the pair $i$, $j$ |
 # | $\ell_{ij}$ | scalar | its logit that $i$ ranks above $j$ |
 # | $s_i$, $y_i$ | scalars | score and standardised label of image $i$ |
@@ -210,15 +211,15 @@ print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.sha
 # attention. What was found in $j$ is subtracted from what was found in $i$. For one question,
 #
 # $$o_{ij} = \sum_{p \in i} w_p\, x_p - \sum_{p \in j} w_p\, x_p, \qquad
-#   w_p = \frac{e^{a_p}}{\sum_{q \in i} e^{a_q} + \sum_{q \in j} e^{a_q}}, \qquad
+#   w_p = \frac{e^{a_p}}{\sum_{p' \in i} e^{a_{p'}} + \sum_{p' \in j} e^{a_{p'}}}, \qquad
 #   a_p = \frac{r \cdot x_p}{\sqrt{W}}.$$
 #
 # This is done for each attention head apart, and the results of all questions are added up
 # (`pairwise_rank_attention`). A batch of $N$ images has $N^2$ such rows. That is expensive: with 64
 # images of 100 patches, the rows alone hold 819,200 patches.
 #
-# **Before you read on:** must it be? The question does not know which pair it is asked of. So what
-# in this formula truly depends on *both* images?
+# **Before you read on:** is this cost necessary? The question does not know which pair it is asked of.
+# So what in this formula truly depends on *both* images?
 #
 # ### The shortcut, step by step
 #
@@ -236,11 +237,12 @@ print("scores", tuple(scores.shape), "and, in training, pairs", tuple(logits.sha
 #   o_{ij} = \sigma(g_i - g_j)\, u_i - \sigma(g_j - g_i)\, u_j$$
 #
 # Each image is summed up once, in one number and one vector per question; a pair costs no more than a
-# comparison of two summaries (`rank_attention`). And the gate has a name: *i beats j with probability*
-# $\sigma(g_i - g_j)$ is the Bradley-Terry model (1952) of players with log-strengths $g$. What they
-# compete for is attention to one question, not rank: an image may win the attention and rank lower.
+# comparison of two summaries (`rank_attention`). Call $\sigma(g_i - g_j)$ the **gate**. It is well
+# known: *i beats j with probability* $\sigma(g_i - g_j)$ is the Bradley-Terry model (1952) of players
+# with log-strengths $g$. What they compete for is attention to one question, not rank: an image may win
+# the attention and rank lower.
 #
-# Let us check each step by numbers, one question, two images:
+# Let us check each step by numbers, for one question and two images (without the factor $1 / \sqrt W$):
 
 # %% tags=["nbval-check-output"]
 torch.manual_seed(seed)
@@ -279,12 +281,12 @@ print("by sigmoids: a number,", bool(gate.isfinite()))
 #
 # $$o_{ijh} = \sum_q \big[\sigma(g_{ihq} - g_{jhq})\, u_{ihq} - \sigma(g_{jhq} - g_{ihq})\, u_{jhq}\big].$$
 #
-# It must hold for scores of any size.
+# It must hold for logs of any size.
 #
 # <details><summary>Hint</summary>
 #
-# `logs[:, None] - logs[None]` has all differences. Find the first half of $o_{ij}$, then see what
-# the second half is of it with $i$ and $j$ exchanged.
+# `logs[:, None] - logs[None]` has all differences. Compute the first term of $o_{ij}$; swapping $i$ and
+# $j$ gives the second.
 # </details>
 
 
@@ -373,15 +375,15 @@ gib_at_256 = at_64.loc["pairwise", "peak_mib"] * (256 / 64) ** 2 / 1024
 # axes logarithmic: 100 patches, width 256, 16 questions, float32, one thread of a CPU. From a
 # file; `make bench` measures it anew.*
 #
-# **What you should see.** As written, twice the images cost about four times as much once there
-# are many, so the ratio of both forms grows with $N$. At 64 images the shortcut is
-# 313<!--=cost.seconds--> times as fast on the machine of the file, with one thread, and needs one
-# 43<!--=cost.peak_mib-->rd of the memory. Multiplications explain a factor of
+# **What you should see.** As written, twice the images cost four times the multiplications, and more
+# time than that where the memory traffic grows, so the ratio of both forms grows with $N$. At 64 images
+# the shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with one thread, and
+# needs one 43<!--=cost.peak_mib-->rd of the memory. Multiplications explain a factor of
 # 97<!--=cost.operations.64-->. The rest is memory traffic: as written, the rows of all pairs hold
-# $64^2 \cdot 200 \cdot 256$ numbers, 839 MB, which no cache holds and which are written once and
-# read again for the scores, for the sums and for the gradients; the inputs of the shortcut are
-# 6.6 MB. Other machines and numbers of threads give other ratios. At 256 images, where the
-# shortcut needs less than half a gigabyte, the other form would need 45<!--=cost.256--> of them.
+# $64^2 \cdot 200 \cdot 256$ numbers, 839 MB, which no cache holds and which are written once and read
+# again for the scores, for the sums and for the gradients; the inputs of the shortcut are 6.6 MB. Other
+# machines and numbers of threads give other ratios. At 256 images, where the shortcut needs less than
+# half a gigabyte, the other form would need 45<!--=cost.256--> of them.
 #
 # ### What is antisymmetric, and what is not
 #
@@ -429,19 +431,21 @@ check.antisymmetry(distance_solved)
 # %% [markdown]
 # ## The dual loss, and ties
 #
-# Each head has a loss of its own (`losses.dual_loss`). The score's distance from the label counts
-# little, by a fifth of the logarithm; the pairs count fully:
+# Each head has a loss of its own (`losses.dual_loss`). The score's distance from the label (a smooth
+# L1, quadratic below 1 and linear above) counts little, by a fifth of its logarithm; the binary
+# cross-entropy (BCE) of the pairs counts fully:
 #
 # $$L = 0.2\,\log\!\Big(1 + \frac1N \sum_i \mathrm{smoothL1}(s_i, y_i)\Big)
 #   + \frac{1}{\#(i, j)} \sum_{i, j} \mathrm{BCE}\big(\ell_{ij},\ [\,y_i > y_j\,]\big)$$
 #
-# Labels are standardised for each task, or years would drown opinions. The mean on the right is
-# over all ordered pairs. *All?* In the released code an image with itself, and two images with
-# equal labels, have the target 0, "i does not rank above j", in both orders. One can also give them
-# the target one half, or leave them out:
+# Labels are standardised for each task, otherwise ages, with their large numbers, would dominate.
+# $[\,y_i > y_j\,]$ is 1 if true, otherwise 0, and the mean on the right is over all $\#(i, j)$ ordered
+# pairs. *All?* In the released code an image with itself, and two images with equal labels, have the
+# target 0, "i does not rank above j", in both orders. One can also give them the target one half, or
+# leave them out:
 #
 # **Before you run the next cell:** three images with labels 1, 1 and 2, and a network that is right
-# about all that differ (logits +4 and -4) and undecided (0) about what is tied. Under which of the
+# about all untied pairs (logits +4 and -4) and undecided (0) about the tied ones. Under which of the
 # three rules is the loss (almost) zero?
 
 # %%
@@ -455,11 +459,11 @@ for tie_handling in ("mask", "half", "zero"):
     print(f"{tie_handling}: {loss:.3f} nats")
 
 # %% [markdown]
-# Only where they are left out ("mask"): what remains is that +4 is not quite certain. "half" and
-# "zero" charge a network that is undecided the same, $\log 2$ in five pairs of nine. They differ in
-# what they *want*: under "half" undecided is best, under "zero" it is not, and training pushes the
-# logits of ties below 0, in both orders at once. Antisymmetric logits could not follow; ours can, as
-# you saw. Does it matter? Dating has five labels, so a fifth of all pairs are tied. Three small
+# Only where they are left out ("mask"): what remains is that the sigmoid of 4 is a little below 1.
+# "half" and "zero" charge a network that is undecided the same, $\log 2$ in five pairs of nine. They
+# differ in what they *want*: under "half" undecided is best, under "zero" it is not, and training
+# pushes the logits of ties below 0, in both orders at once. Antisymmetric logits could not follow; ours
+# can, as you saw. Does it matter? Dating has five labels, so a fifth of all pairs are tied. Three small
 # adapters:
 
 # %%
@@ -503,11 +507,11 @@ pd.DataFrame(sums).T.round(2)
 # 1.03<!--=ties.mask.different--> for pairs that differ, under "half" to 1.01<!--=ties.half.tied--> and
 # 1.01<!--=ties.half.different-->. Under "zero" the sums are 0.82<!--=ties.zero.tied--> and
 # 0.84<!--=ties.zero.different-->. Both fall, and nearly alike: the network has learned that "yes" is
-# the rarer answer (two pairs in five), hardly which pairs are tied, and now denies a little of
-# everything. At test time that head is gone. What ties do to the order of the scores cannot be seen
-# here: with 100 images and one seed, 0.47<!--=ties.mask.Spearman-->, 0.47<!--=ties.half.Spearman--> and
-# 0.48<!--=ties.zero.Spearman--> do not differ. ordlib masks because a tie holds no order to learn, not
-# because we measured a gain.
+# the rarer answer (two pairs in five), but hardly which pairs are tied, and now gives every pair a
+# lower probability. At test time that head is gone. What ties do to the order of the scores cannot be
+# seen here: with 100 images and one seed, 0.47<!--=ties.mask.Spearman-->,
+# 0.47<!--=ties.half.Spearman--> and 0.48<!--=ties.zero.Spearman--> do not differ. ordlib masks because
+# a tie holds no order to learn, not because we measured a gain.
 #
 # ### Exercise 3 · Leave ties out ●● 10 minutes
 #
@@ -588,11 +592,11 @@ print("the same loss:", torch.allclose(*losses_, atol=1e-5))
 #
 # ### Exercise 4 · A batch for one sentence ●●● 25 minutes
 #
-# Draw a batch for one `name`: `int((1 - share) * size)` images of it, as evenly as possible over
-# their counts, with their counts as targets; the rest images of other names, with target 0. Evenly
-# means: each count gets at least its share, the number of images of that name divided by the number
-# of counts and rounded down, or all images it has; what is missing comes from the other counts. No
-# image twice. Draw everything from `np.random.default_rng(seed)`.
+# Draw a batch for one `name`: `int((1 - share) * size)` images of it, as evenly as possible over their
+# counts, with their counts as targets; the rest images of other names, with target 0. Evenly means:
+# each count gets at least its quota, the number of images of that name divided by the number of counts
+# and rounded down, or all images it has if they are fewer; what is missing comes from the other counts.
+# No image twice. Draw everything from `np.random.default_rng(seed)`.
 #
 # <details><summary>Hint</summary>
 #
@@ -637,10 +641,10 @@ history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
 # %% [markdown]
 # *Means over the four tasks; the error in standard deviations of each task's labels.*
 #
-# **What you should see.** A falling loss, and an order, if a rough one: Spearman
-# 0.40<!--=live.spearman-->. The error has hardly moved: a model that always answers the middle of
-# evenly spread labels is off by 0.87 standard deviations, this adapter by 0.78<!--=live.mae-->. So much
-# for the training loop on a thousand images. Now the fully trained component:
+# **What you should see.** The loss falls and a rough order appears: Spearman 0.40<!--=live.spearman-->.
+# The error has hardly moved: a model that always answers the middle of evenly spread labels is off by
+# 0.87 standard deviations, this adapter by 0.78<!--=live.mae-->. So much for the training loop on a
+# thousand images. Now the fully trained component:
 
 # %% tags=["nbval-check-output"]
 if backbone == "pico-clip":
@@ -671,8 +675,8 @@ for ax, (task, data) in zip(axes, val.items()):
 # *Figure 4. One adapter, four sentences: ten of 400 images of the validation split each, evenly along
 # the order, with what is out of place marked.*
 #
-# **What you should see.** Quality. The others are far better than CLIP's own similarity: counting
-# 0.89<!--=adapter.counting-->, dating 0.74<!--=adapter.dating--> and ageing
+# **What you should see.** Quality is worst. The others are far better than CLIP's own similarity:
+# counting 0.89<!--=adapter.counting-->, dating 0.74<!--=adapter.dating--> and ageing
 # 0.82<!--=adapter.ageing-->. For quality it is 0.43<!--=adapter.quality-->, against
 # 0.36<!--=cosine.quality--> of CLIP's own similarity: little gained. And look at the frames: some
 # mistakes are gross, such as a crowded image at the very left. A Spearman of 0.9 leaves room for them.
@@ -741,9 +745,8 @@ pd.DataFrame(rows).T.round(2)
 # 0.17<!--=crowded.the others.Spearman--> over 200 images is weak, though above chance (95 % interval
 # over images 0.03<!--=followed.low--> to 0.31<!--=followed.high-->).
 #
-# And which patches decide? One could draw the weights of attention, but they say which *words* a
-# patch read, and nothing of what the layers behind made of it. So we take patches out, one at a time,
-# and look at the score.
+# And which patches decide? One could draw the weights of attention, but they say which *words* a patch
+# read, not how later layers used it. So we take patches out, one at a time, and look at the score.
 #
 # **Before you run the next cell:** where will the red patches be, for each sentence?
 
@@ -764,8 +767,8 @@ for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
 
 # %% [markdown]
 # *Figure 5. Which patches decided? Left an image, the first two with at least four of each kind, both
-# kinds known; then, for each sentence, by how much the score falls if one patch is replaced by the
-# mean of all patches. Red raises the score, blue lowers it; the maps of a row share a scale, the
+# kinds seen in training; then, for each sentence, by how much the score falls if one patch is replaced
+# by the mean of all patches. Red raises the score, blue lowers it; the maps of a row share a scale, the
 # rows do not.*
 #
 # **What you should see.** The maps do not explain it. Above, some envelopes raise the score for
@@ -778,9 +781,9 @@ for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
 #
 # Three seeds, test images; all settings were chosen on the validation split. All methods had the same
 # training images, without nine of the 76 kinds of objects. Every method's values are put on a line
-# fitted on val, so that errors are comparable. Note which methods are told what to count: zero-shot
-# and the adapters are *told* the objects, the others see the image alone. On images of one kind of
-# object that is no handicap; on the rest it is, and not their fault. Note also that the adapters look
+# fitted on val, so that errors are comparable. Note which methods are told what to count: zero-shot and
+# the adapters are *told* the objects, the others see the image alone. On images of one kind of object
+# that is no handicap; on the rest it is, and this is unfair to them. Note also that the adapters look
 # at every patch, the others at one pooled vector of the same frozen encoder, and that their learning
 # rates were chosen for smaller training sets. So a lead of the adapters would be no proof that
 # comparing is what helps. "Zero-shot" is notebook 01's, a prompt for each rank, not the similarity of
@@ -826,18 +829,17 @@ ci_table(seen[seen["task"] == "counting"], "method", "split").loc[ORDER, SETS]
 
 # %% [markdown]
 # *Table 2. Counting, Spearman. "prompt_conditioned": whether the method is told what to count. "test"
-# has images of all kinds, about one in eight of an unseen one; "held-out objects" has images of the
+# has images of all kinds, about one in nine of an unseen one; "held-out objects" has images of the
 # nine kinds held back from all methods (CLIP itself has seen them in pretraining), among them those of
-# "test". "distractors": a few objects of another kind beside. "absent objects": each test image twice,
+# "test". "distractors": plus a few objects of another kind. "absent objects": each test image twice,
 # asked once for its own objects and once for some that it does not show: a thousand zeros, so it
 # measures telling present from absent as well as counting.*
 #
 # **What you should see.** Something on some tasks; and no adapter beats the simple methods at what
 # those can do. Counting, NumCLIP is 1.47<!--=counting.test.NumCLIP.mae--> objects off, an adapter for
 # counting alone 1.52<!--=counting.test.ranking adapter, one task.mae-->, the shared one
-# 1.77<!--=counting.test.ranking adapter.mae-->. On dating it is
-# 0.62<!--=dating.test.L2RCLIP.mae--> decades for L2RCLIP,
-# 0.65<!--=dating.test.ranking adapter, one task.mae--> alone and
+# 1.77<!--=counting.test.ranking adapter.mae-->. On dating it is 0.62<!--=dating.test.L2RCLIP.mae-->
+# decades for L2RCLIP, 0.65<!--=dating.test.ranking adapter, one task.mae--> alone and
 # 0.66<!--=dating.test.ranking adapter.mae--> shared; on ageing 11.87<!--=ageing.test.L2RCLIP.mae-->,
 # 11.95<!--=ageing.test.ranking adapter, one task.mae--> and
 # 11.94<!--=ageing.test.ranking adapter.mae--> years. On quality the linear probe leads with
@@ -846,8 +848,8 @@ ci_table(seen[seen["task"] == "counting"], "method", "split").loc[ORDER, SETS]
 # 0.77<!--=quality.test.ranking adapter.mae-->. There even CLIP's *untrained* prompts beat the shared
 # adapter, in error (0.72<!--=quality.test.zero-shot.mae-->) and in order (Spearman
 # 0.70<!--=quality.test.zero-shot.spearman--> against
-# 0.63<!--=quality.test.ranking adapter.spearman-->). (Its test shows three photographs: read nothing
-# fine into it.) All adapters had as many steps on each task. The shared one has
+# 0.63<!--=quality.test.ranking adapter.spearman-->). (Its test shows three photographs: do not
+# interpret small differences.) All adapters had as many steps on each task. The shared one has
 # 0.38<!--=millions--> million parameters and trained for 14<!--=minutes--> minutes on one CPU core, the
 # paper's has 41 million: this says what ours can do.
 #
@@ -859,11 +861,11 @@ ci_table(seen[seen["task"] == "counting"], "method", "split").loc[ORDER, SETS]
 # 0.90<!--=counting.distractors.NumCLIP.spearman-->, since one to five others blur a count only a
 # little; the adapters reach 0.79<!--=counting.distractors.ranking adapter.spearman--> and
 # 0.79<!--=counting.distractors.ranking adapter, one task.spearman-->: told what to count, two kinds in
-# one image confuse them. Objects that were never named in training are ordered less well than others
-# by either adapter (0.85<!--=counting.held-out objects.ranking adapter.spearman--> and
-# 0.86<!--=counting.held-out objects.ranking adapter, one task.spearman-->), and are no harder for NumCLIP
-# (0.95<!--=counting.held-out objects.NumCLIP.spearman-->). Both the names and the shapes of these
-# objects are new to the adapters, and this table cannot tell which of the two is to blame.
+# one image confuse them. Objects that were never named in training are ordered less well than others by
+# either adapter (0.85<!--=counting.held-out objects.ranking adapter.spearman--> and
+# 0.86<!--=counting.held-out objects.ranking adapter, one task.spearman-->), and are no harder for
+# NumCLIP (0.95<!--=counting.held-out objects.NumCLIP.spearman-->). Both the names and the shapes of
+# these objects are new to the adapters, and this table cannot tell which of the two is to blame.
 #
 # Does it understand sentences, or know twenty-two of them by heart? Each task has a wording that no
 # adapter was trained with. One sentence each cannot show that it *understands*; it can show that it
@@ -886,12 +888,13 @@ ci_table(asked_anew, ["task", "split"], "prompts")[["seen", "held_out"]]
 # excellent.").*
 #
 # **What you should see.** Quality: it falls from 0.63<!--=prompts.quality.test.seen--> to
-# 0.31<!--=prompts.quality.test.held_out-->. Asked "from bad to excellent", words that none of its
-# sentences had, it is half lost. The other tasks hardly notice a new wording (dating
-# 0.77<!--=prompts.dating.test.seen--> and 0.76<!--=prompts.dating.test.held_out-->, ageing
-# 0.78<!--=prompts.ageing.test.seen--> and 0.78<!--=prompts.ageing.test.held_out-->, counting
+# 0.31<!--=prompts.quality.test.held_out-->. Asked "from bad to excellent" (no training sentence of
+# quality has one of these words), half of the order is lost. The other tasks hardly notice a new
+# wording (dating 0.77<!--=prompts.dating.test.seen--> and 0.76<!--=prompts.dating.test.held_out-->,
+# ageing 0.78<!--=prompts.ageing.test.seen--> and 0.78<!--=prompts.ageing.test.held_out-->, counting
 # 0.91<!--=prompts.counting.test.seen--> and 0.89<!--=prompts.counting.test.held_out-->); new sentences
-# share words with those that it knows. So it knows sentences like its own. Understanding would be more.
+# share words with those that it knows. So it knows sentences like its own. This does not show
+# understanding.
 #
 # Published, on real photographs and with a CLIP several hundred times as large (quoted, not ours):
 #
@@ -1021,7 +1024,8 @@ for form in ("scalar", "vector"):
 _ = widgets.ranking_figure(adapter, val["ageing"], PROMPTS["ageing"], range(12))
 
 # %% [markdown]
-# *Figure 6. Twelve portraits, the lowest score first; in brackets their true ages.*
+# *Figure 6. Twelve portraits, the lowest score first; in brackets their true ages. Even here single
+# portraits are far from their position.*
 
 # %%
 widgets.explore_ranking(adapter, val["ageing"])
@@ -1042,8 +1046,8 @@ widgets.explore_ranking(adapter, val["ageing"])
 # <details><summary>2. How many times fewer multiplications does the shortcut need at N = 128, with 100
 # patches?</summary>
 #
-# $4 N^2 P / (2 N P + N^2) = 4 N P / (2 P + N) = 51200 / 328 = 156$. It is faster by more than that, as
-# it also moves less memory.
+# $4 N^2 P / (2 N P + N^2) = 4 N P / (2 P + N) = 51200 / 328 = 156$. Figure 3 shows at smaller N that
+# the measured ratio is larger, as it also moves less memory.
 # </details>
 #
 # <details><summary>3. What does each of the three rules for ties want of the two logits of a tied
@@ -1072,26 +1076,27 @@ widgets.explore_ranking(adapter, val["ageing"])
 #   0.16<!--=cosine.ageing--> and quality with 0.36<!--=cosine.quality--> (validation split; the adapter
 #   there 0.89<!--=adapter.counting-->, 0.74<!--=adapter.dating-->, 0.82<!--=adapter.ageing--> and
 #   0.43<!--=adapter.quality-->). One small network behind it serves four tasks.
-# * On quality, sharing hurts: on test the shared adapter has 0.63<!--=quality.test.ranking adapter.spearman-->,
-#   less than untrained prompts for each rank (0.70<!--=quality.test.zero-shot.spearman-->).
+# * On quality, sharing hurts: on test the shared adapter has
+#   0.63<!--=quality.test.ranking adapter.spearman-->, less than untrained prompts for each rank
+#   (0.70<!--=quality.test.zero-shot.spearman-->).
 # * What is gained is being able to *ask*, not precision: asked for what may be absent the adapter
 #   orders with 0.88<!--=counting.absent objects.ranking adapter.spearman-->, NumCLIP, which cannot be
 #   asked, with 0.25<!--=counting.absent objects.NumCLIP.spearman-->. At its one question NumCLIP is the
 #   better counter.
 # * One softmax over two images is two summaries and a gate. That is exact, and at 64 images
 #   313<!--=cost.seconds--> times as fast, in one 43<!--=cost.peak_mib-->rd of the memory.
-# * What is found for a pair is antisymmetric, what is made of it is not. A tie has no order to teach;
-#   with the target "no" for ties, the ranking head denies a little of everything.
-# * The sentence says *which* objects; asked for absent ones the score falls. It does not yet say *how
-#   many* where two kinds share an image.
+# * What is found for a pair is antisymmetric, the logits computed from it are not. A tie has no order
+#   to teach; with the target "no" for ties, the ranking head gives every pair a lower probability.
+# * The sentence says *which* objects; asked for absent ones the score falls. Where two kinds share an
+#   image it hardly says *how many* there are of the second.
 # * Ask of every part what happens if it is replaced by noise. Of the released learnable tokens:
 #   nothing.
 #
 # **To read.** Yu and others, *Ranking-aware adapter for text-driven image ordering with CLIP* (ICLR
-# 2025, arXiv 2412.06760). Bradley and Terry, *Rank analysis of incomplete block designs* (1952).
-# Burges and others, *Learning to rank using gradient descent* (ICML 2005), an
-# early loss over pairs. Zeiler and Fergus, *Visualizing and understanding convolutional networks* (2014,
-# arXiv 1311.2901), for images with parts taken out.
+# 2025, arXiv 2412.06760). Bradley and Terry, *Rank analysis of incomplete block designs* (1952). Burges
+# and others, *Learning to rank using gradient descent* (ICML 2005), an early loss over pairs. Zeiler
+# and Fergus, *Visualizing and understanding convolutional networks* (2014, arXiv 1311.2901), for images
+# with parts taken out.
 #
 # **Where next.** Notebook 05 (in preparation) sets all methods side by side: which one when?
 #
@@ -1117,9 +1122,9 @@ ranking.table.assign(path=names).round(2).head(12)
 # and `ood_score` above 1 says that an image is unlike all those that counting was learned from.
 #
 # **What you should see.** Stars on top, and suns mixed in among them, counted almost as if they were
-# stars. The sentence shuts out anchors, hearts and umbrellas, but hardly suns. Perhaps the two look
-# alike to a CLIP this small; we have not tested it. The cat's score means nothing, and it is
-# marked as strange.
+# stars. The sentence shuts out anchors, hearts and umbrellas (they are further down), but hardly suns.
+# Perhaps the two look alike to a CLIP this small; we have not tested it. The cat's score means nothing,
+# and it is marked as strange.
 #
 # From the command line it is
 #
@@ -1127,9 +1132,9 @@ ranking.table.assign(path=names).round(2).head(12)
 # ordlib rank folder --prompt "the number of stars" --html order.html
 # ```
 #
-# which also writes a page to look at, lists what could not be read, and says so where images are
-# unlike those the adapter was trained on. Features are kept in a cache: a second sentence for the
-# same folder takes a fraction of the time.
+# which also writes a page to look at, lists what could not be read, and warns about images unlike those
+# the adapter was trained on. Features are kept in a cache: a second sentence for the same folder takes
+# a fraction of the time.
 #
 # **Rank your own set.** Take twenty images of your own that have an order you know, put them in a
 # folder, and call `rank(folder, "...")`. pico-clip's adapter knows nothing but rendered images, and

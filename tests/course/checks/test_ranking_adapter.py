@@ -90,9 +90,7 @@ MEASURES = {
     ".T and .mT exchange other": lambda p: (p + p.mT).abs().max(),
     "you return a bool": lambda p: bool(largest(p) < 1e-5),
     "take the largest of all": lambda p: sums(p).abs(),
-    "antisymmetric matrix: the largest |o_ij + o_ji| is 0; yours": lambda p: (
-        largest(p) + 0.1
-    ),
+    "antisymmetric matrix: the largest |o_ij + o_ji| is 0; yours": lambda p: largest(p) + 0.1,
 }
 
 
