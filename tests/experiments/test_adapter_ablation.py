@@ -8,7 +8,13 @@ from commands import run
 
 from ordlib.experiments import adapter_ablation as module
 from ordlib.experiments import intervals, results
-from ordlib.experiments.adapter_ablation import VARIANTS, Entry, best_variants, run_entry
+from ordlib.experiments.adapter_ablation import (
+    FULL_TASKS,
+    VARIANTS,
+    Entry,
+    best_variants,
+    run_entry,
+)
 from ordlib.experiments.adapter_data import TASKS
 from ordlib.experiments.results import load_results
 from ordlib.training.config import TrainingConfig
@@ -86,3 +92,21 @@ def test_make_selects_rates_on_val_and_trains_the_best_on_all_images(tmp_path, m
     assert len(table) == len(short) + len(full)
     assert len(table.attrs["intervals"]) == 4 * 4 + 2 * 2
     assert table.attrs["command"] == "ordlib results make adapter_ablation --seeds 2"
+
+
+def test_shipped_table_is_complete_and_consistent():
+    table = load_results("adapter_ablation")
+    assert table.attrs["command"] == "ordlib results make adapter_ablation --seeds 5"
+    found = Counter(table[["plan", "task", "method"]].itertuples(index=False, name=None))
+    best = best_variants(table[table["plan"] == "short"].to_dict("records"))
+    expected = {("short", task, method): 5 for task in TASKS for method in VARIANTS}
+    expected |= {("full", task, method): 3 for task in FULL_TASKS for method in best}
+    assert found == expected
+    means = table.groupby(["plan", "task", "method"])[["spearman", "mae"]].mean()
+    for entry in table.attrs["intervals"]:
+        for metric in ("spearman", "mae"):
+            mean = means.loc[(entry["plan"], entry["task"], entry["method"]), metric]
+            assert entry[metric] == pytest.approx(mean, abs=2e-6)
+            assert entry[f"{metric}_low"] < mean < entry[f"{metric}_high"]
+    num_pairs = 4 * 6 + 2 * 1  # of four variants on four tasks, and of two on two
+    assert len(table.attrs["differences"]) == 2 * num_pairs
