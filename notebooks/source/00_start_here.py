@@ -394,7 +394,7 @@ for name in names:
 # %%
 shown = ["mae", "accuracy", "off_by_one", "kappa", "spearman", "pairwise"]
 table = pd.DataFrame({key: e.metrics for key, e in evaluations.items()}).T[shown]
-table.round(2)
+table.round(2) + 0.0  # turns -0.0 into 0.0
 
 # %% [markdown]
 # **What you should see.** By Spearman, pixels do best on *counting*

@@ -269,11 +269,23 @@ def check_portable_outputs(files: NotebookFiles) -> Iterator[str]:
     """Outputs show no memory address and no local path."""
     private = re.compile(r"\bat 0x[0-9a-f]{6,}|(?:/home|/root|/Users|/tmp|C:\\Users)[/\\][\w.]+")
     for number, cell in files.cells("code"):
-        texts = [output.get("text", "") for output in cell.outputs]
-        for data in (output.get("data", {}) for output in cell.outputs):
-            texts += [data.get(kind, "") for kind in ("text/plain", "text/html")]
-        if match := private.search(json.dumps(texts, ensure_ascii=False)):
+        if match := private.search(_printed(cell)):
             yield f"cell {number}: shows {match[0]!r}, which differs elsewhere: print less"
+
+
+def check_negative_zeros(files: NotebookFiles) -> Iterator[str]:
+    """Outputs show no rounded -0.0, whose sign means nothing."""
+    for number, cell in files.cells("code"):
+        if match := re.search(r"(?<![\w.])-0\.0+(?![\d])", _printed(cell)):
+            yield f"cell {number}: shows {match[0]}: add 0.0 after rounding"
+
+
+def _printed(cell: NotebookNode) -> str:
+    """Texts and tables that a cell shows, as one JSON string."""
+    texts = [output.get("text", "") for output in cell.outputs]
+    for data in (output.get("data", {}) for output in cell.outputs):
+        texts += [data.get(kind, "") for kind in ("text/plain", "text/html")]
+    return json.dumps(texts, ensure_ascii=False)
 
 
 def check_claims(files: NotebookFiles) -> Iterator[str]:
@@ -286,5 +298,5 @@ LINT_RULES: tuple[Callable[[NotebookFiles], Iterator[str]], ...] = (
     check_header, check_setup_cell, check_parameters, check_execution_counts, check_no_errors,
     check_no_run_metadata, check_widget_state, check_file_size, check_cell_length,
     check_nbval_tags, check_source, check_lab, check_solutions, check_results, check_alt_text,
-    check_links, check_portable_outputs, check_claims,
+    check_links, check_portable_outputs, check_negative_zeros, check_claims,
 )  # fmt: skip
