@@ -24,6 +24,7 @@ from ..utils.device import device_description
 from .intervals import Scores, cached_rows
 from .results import round_or_none
 from .train import METHODS
+from .training_draws import draw_training_set
 
 BACKBONE = "pico-clip"
 # Few-shot training sets are repeated to this size: the same number of steps for all.
@@ -43,6 +44,7 @@ class Experiment:
     options: Mapping[str, object] = field(default_factory=dict)  # hyperparameters of the method
     task_overrides: Mapping[str, object] = field(default_factory=dict)  # fields to replace
     shots: int | None = None  # labels per rank; None for all
+    draw: str | None = None  # how training labels are distorted, one of training_draws.DRAWS
     split: str = "test"  # evaluated split
     score_ordinality: bool = False  # whether to score the order of the text features as well
 
@@ -106,6 +108,8 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores
         train = few_shot_subset(train, experiment.shots, experiment.seed)
         if experiment.method in METHODS:
             train = train.subset(np.resize(np.arange(len(train)), FEW_SHOT_EPOCH_SIZE))
+    if experiment.draw is not None:
+        train = draw_training_set(train, experiment.draw, experiment.seed)
     start = time.perf_counter()
     config, options = replace(experiment.config, seed=experiment.seed), experiment.options
     model, history = train_method(experiment.method, clip, train, data["val"], config, **options)
@@ -127,6 +131,7 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores
         "image_encoder": experiment.options.get("image_encoder", "frozen"),
         "seed": experiment.seed,
         **({} if experiment.shots is None else {"shots": experiment.shots}),
+        **({} if experiment.draw is None else {"draw": experiment.draw}),
         **{name: round_or_none(metrics[name]) for name in REPORTED_METRICS},
         **extra, "seconds": round(seconds, 2), "device": device_description(clip.device),
     }  # fmt: skip

@@ -18,7 +18,9 @@ Result = TypeVar("Result", dict, list)
 RESULTS = Path(__file__).with_name("results")
 # The module whose ``make`` computes a table; imported on demand.
 MAKERS = {
-    **dict.fromkeys(("methods", "few_shot", "numclip_ablation", "rankformer_ablation"), "tables"),
+    **dict.fromkeys(
+        ("methods", "few_shot", "numclip_ablation", "rankformer_ablation", "shift"), "tables"
+    ),
     "ranking_adapter": "ranking_table",
     "adapter_ablation": "adapter_ablation",
     "dose_response": "pretrain_clip.dose_response",

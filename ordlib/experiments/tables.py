@@ -14,6 +14,7 @@ from ..tasks import load_task
 from ..training.config import TrainingConfig
 from .experiment import BACKBONE, Experiment, run_experiment
 from .intervals import Scores, bootstrap_cells
+from .training_draws import DRAWS
 
 TASKS = ("counting", "dating", "ageing", "quality")
 # Labels in the tables, with the method and its options.
@@ -185,11 +186,24 @@ def _frozen_config(rates: LearningRates, label: str, task: str) -> TrainingConfi
     return replace(FROZEN, learning_rate=rates.get((label, task), LEARNING_RATES[0]))
 
 
+def shift(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of the table ``shift``: distorted training labels, tested on the full range."""
+    rates = select_learning_rates(runner, tuple(SHOTS))
+    return [
+        replace(_experiment(label, task, seed, _frozen_config(rates, label, task)), draw=draw)
+        for task in SHOTS
+        for draw in (None, *DRAWS)
+        for label in ("linear probe", *TRAINED)
+        for seed in range(1 if (label, draw) == ("linear probe", None) else seeds)
+    ]
+
+
 class ResultsTable(NamedTuple):
-    """A results table: its experiments and description."""
+    """A results table: its experiments, description, and what identifies a cell."""
 
     experiments: Callable[[Runner, int, int], list[Experiment]]
     description: str
+    place: tuple[str, ...] = ("task", "image_encoder", "shots")
 
 
 ABLATION = "{} with one thing changed, on val, frozen."
@@ -200,6 +214,11 @@ TABLES: Mapping[str, ResultsTable] = {
     "few_shot": ResultsTable(few_shot, "Methods by labels per rank, on test, frozen features."),
     "numclip_ablation": ResultsTable(numclip_ablation, ABLATION.format("NumCLIP")),
     "rankformer_ablation": ResultsTable(rankformer_ablation, ABLATION.format("L2RCLIP")),
+    "shift": ResultsTable(
+        shift,
+        "Methods with distorted training labels, on test, frozen features.",
+        ("task", "image_encoder", "draw"),
+    ),
 }
 
 
@@ -215,7 +234,7 @@ def make(
 
     grid = definition.experiments(runner, seeds, lora_seeds)
     rows, scores = zip(*runner(grid), strict=True)
-    split, place = grid[0].split, ("task", "image_encoder", "shots")
+    split, place = grid[0].split, definition.place
     return {
         "description": definition.description,
         "records": rows,

@@ -12,6 +12,7 @@ from small_splits import noise
 from ordlib import ImageData, load_task
 from ordlib.experiments import experiment as module
 from ordlib.experiments.experiment import Experiment, few_shot_subset, run_experiment
+from ordlib.experiments.training_draws import DRAWS
 from ordlib.metrics import compute_metrics
 from ordlib.training import TrainingConfig
 
@@ -44,7 +45,7 @@ def test_experiment_name_depends_on_every_field():
         "config": [replace(EXPERIMENT.config, **change) for change in configs],
         "options": [{"adapter": True}, {"adapter": False}, {"image_encoder": "lora"}],
         "task_overrides": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
-        "shots": [0, 1, 2], "split": ["val"], "score_ordinality": [True],
+        "shots": [0, 1, 2], "draw": list(DRAWS), "split": ["val"], "score_ordinality": [True],
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Experiment)}
     changed = [replace(EXPERIMENT, **{name: v}) for name, values in changes.items() for v in values]

@@ -4,7 +4,6 @@ import re
 from collections import Counter, defaultdict
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,7 +19,6 @@ ORDER = {"ordinality": (0, 1), "ordinality_corrected": (-1, 1)}
 SEEDS = ("seeds", "lora_seeds")
 # To be computed anew, with more seeds of LoRA.
 BEFORE_DIFFERENCES = ("methods",)
-PLACE = ("task", "image_encoder", "shots")
 METRICS_WITH_INTERVALS = ("mae", "bin_accuracy")
 
 
@@ -33,13 +31,17 @@ def table(request) -> pd.DataFrame:
     return table
 
 
+def place(table: pd.DataFrame) -> tuple[str, ...]:
+    """The columns that identify a cell, without the method."""
+    return TABLES[table.attrs["name"]].place
+
+
 def cells(table: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
-    """Rows by task, image encoder, number of shots (None without) and method."""
-    shots = [None if pd.isna(k) else int(k) for k in table.get("shots", [np.nan] * len(table))]
-    keys = zip(table["task"], table["image_encoder"], shots, table["method"], strict=True)
+    """Rows by what identifies a cell (None where a row lacks it) and method."""
     rows = defaultdict(list)
-    for row, key in enumerate(keys):
-        rows[key].append(row)
+    for row, record in enumerate(table.to_dict("records")):
+        values = [record.get(name) for name in (*place(table), "method")]
+        rows[tuple(None if pd.isna(value) else value for value in values)].append(row)
     return {key: table.iloc[indices] for key, indices in rows.items()}
 
 
@@ -52,7 +54,7 @@ def planned(table: pd.DataFrame) -> list[Experiment]:
 
 
 def test_columns_and_their_order(table):
-    shots = {"shots"} if table.attrs["name"] == "few_shot" else set()
+    shots = {"few_shot": {"shots"}, "shift": {"draw"}}.get(table.attrs["name"], set())
     order = set(ORDER) if table.attrs["name"] == "rankformer_ablation" else set()
     bins = {"bin_accuracy"} if "NumCLIP" in set(table["method"]) else set()
     bins -= {"bin_accuracy"} if table.attrs["name"] in BEFORE_DIFFERENCES else set()
@@ -74,7 +76,8 @@ def test_cells_have_all_seeds(table):
     expected = defaultdict(list)
     for e in planned(table):
         encoder = e.options.get("image_encoder", "frozen")
-        expected[e.task, encoder, e.shots, e.label].append(e.seed)
+        values = {"task": e.task, "image_encoder": encoder, "shots": e.shots, "draw": e.draw}
+        expected[*map(values.get, place(table)), e.label].append(e.seed)
     assert {key: rows["seed"].tolist() for key, rows in cells(table).items()} == expected
 
 
@@ -104,7 +107,7 @@ def test_seeds_differ(table):
 def test_intervals_contain_the_means(table):
     rows, keys = cells(table), []
     for entry in table.attrs["intervals"]:
-        key = tuple(entry[name] for name in (*PLACE, "method"))
+        key = tuple(entry[name] for name in (*place(table), "method"))
         keys.append(key)
         for metric in METRICS_WITH_INTERVALS:
             if metric in entry:
@@ -118,12 +121,12 @@ def test_differences_of_all_pairs_contain_the_differences_of_means(table):
         pytest.skip("computed before tables had differences and bin accuracies")
     rows, pairs = cells(table), []
     for entry in table.attrs["differences"]:
-        place, metric = tuple(entry[name] for name in PLACE), entry["metric"]
-        one, other = (rows[*place, entry[name]][metric].mean() for name in ("method", "baseline"))
+        where, metric = tuple(entry[name] for name in place(table)), entry["metric"]
+        one, other = (rows[*where, entry[name]][metric].mean() for name in ("method", "baseline"))
         assert entry["difference"] == pytest.approx(one - other, abs=5e-6)
         assert entry["difference_low"] <= entry["difference"] <= entry["difference_high"]
         if metric == "mae":
-            pairs.append((*place, entry["baseline"], entry["method"]))
+            pairs.append((*where, entry["baseline"], entry["method"]))
     expected = [
         (*one[:-1], one[-1], other[-1])
         for one, other in combinations(rows, 2)

@@ -30,6 +30,7 @@ def runner(experiments: list[Experiment]) -> list[tuple[dict, dict[str, np.ndarr
         error = 1 + abs(np.log(e.config.learning_rate / best)) + e.seed / 1e4
         row = {"method": e.label, "task": e.task, "seed": e.seed, "image_encoder": encoder(e)}
         row |= {"mae": error} | ({} if e.shots is None else {"shots": e.shots})
+        row |= {} if e.draw is None else {"draw": e.draw}
         rows.append((row, {"mae": np.full(10, error)}))
     return rows
 
@@ -142,7 +143,7 @@ def test_equal_bins_have_equal_widths(task, count):
 
 
 @pytest.mark.parametrize(
-    ("table", "lora"), [("methods", ["--set", "lora_seeds=1"]), ("few_shot", [])]
+    ("table", "lora"), [("methods", ["--set", "lora_seeds=1"]), ("few_shot", []), ("shift", [])]
 )
 def test_make_writes_a_table_with_a_reproducing_command(table, lora, tmp_path, monkeypatch):
     work_dirs = []
@@ -162,6 +163,8 @@ def test_make_writes_a_table_with_a_reproducing_command(table, lora, tmp_path, m
     assert stored["backbone"] == "pico-clip"
     assert f"wrote {path}\n" in found.stdout
     assert len(stored["records"]) == len(TABLES[table].experiments(runner, 2, 1))
+    places = {tuple(row.get(n) for n in TABLES[table].place) for row in stored["records"]}
+    assert {tuple(row[n] for n in TABLES[table].place) for row in stored["intervals"]} == places
     assert set(work_dirs) == {work}
     monkeypatch.chdir(tmp_path)
     run(*words)

@@ -1,0 +1,81 @@
+"""Skewed, long-tailed and wrong training labels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_splits import noise
+
+from ordlib import ImageData, load_task
+from ordlib.experiments.training_draws import (
+    DRAWS,
+    draw_training_set,
+    long_tailed_draw,
+    noisy_draw,
+    shifted_draw,
+)
+
+
+def counted(counts: list[int]) -> ImageData:
+    """Images of dating, ``counts[r]`` of rank r, in random order."""
+    task = load_task("dating")
+    values = np.random.default_rng(0).permutation(np.repeat(task.rank_values, counts))
+    rows = noise("dating", "train", 64).subset(np.zeros(len(values), int))
+    images = np.arange(len(values))[:, None, None, None] % 256
+    return replace(
+        rows, values=values, images=np.broadcast_to(images, rows.images.shape).astype(np.uint8)
+    )
+
+
+def counts(data: ImageData) -> list[int]:
+    return np.bincount(data.ranks, minlength=data.task.num_ranks).tolist()
+
+
+def test_shifted_draw_thins_the_most_frequent_half():
+    data = counted([40, 10, 60, 20, 30])
+    assert counts(shifted_draw(data, 0.1, seed=0)) == [4, 10, 6, 20, 30]
+    # Of equally frequent ranks, the seed decides.
+    drawn = {tuple(counts(shifted_draw(counted([20] * 5), 0.2, seed))) for seed in range(20)}
+    assert {tuple(sorted(c)) for c in drawn} == {(4, 4, 20, 20, 20)}
+    assert len(drawn) > 5
+
+
+def test_long_tailed_draw_falls_exponentially():
+    found = counts(long_tailed_draw(counted([400] * 5), seed=0))
+    assert found == [round(400 * 0.05 ** (rank / 4)) for rank in range(5)]
+    assert counts(long_tailed_draw(counted([3] * 5), seed=0)) == [3, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_noisy_draw_gives_other_ranks_to_a_share(share):
+    data = counted([40] * 5)
+    noisy = noisy_draw(data, share, seed=1)
+    changed = noisy.values != data.values
+    assert changed.sum() == round(share * 200)
+    assert set(noisy.values) == set(data.task.rank_values)
+    np.testing.assert_array_equal(noisy.images, data.images)
+    # Every other rank is as likely.
+    steps = np.concatenate([
+        (noisy_draw(data, share, seed).ranks - data.ranks)[changed_rows] % 5
+        for seed in range(50)
+        for changed_rows in [noisy_draw(data, share, seed).values != data.values]
+    ])  # fmt: skip
+    frequencies = np.bincount(steps, minlength=5) / len(steps)
+    assert frequencies[0] == 0
+    assert frequencies[1:] == pytest.approx([0.25] * 4, abs=0.05)
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_draw_training_set_keeps_the_size_and_the_images_of_labels(draw):
+    data = counted([40] * 5)
+    drawn = draw_training_set(data, draw, seed=2)
+    assert len(drawn) == len(data)
+    same = draw_training_set(data, draw, seed=2)
+    np.testing.assert_array_equal(drawn.values, same.values)
+    assert (draw_training_set(data, draw, seed=3).images != drawn.images).any() or "wrong" in draw
+    if "wrong" not in draw:
+        pairs = {(int(image[0, 0, 0]), value) for image, value in zip(
+            data.images, data.values, strict=True)}  # fmt: skip
+        assert {(int(i[0, 0, 0]), v) for i, v in zip(drawn.images, drawn.values, strict=True)} <= (
+            pairs
+        )
