@@ -1090,11 +1090,9 @@ results.record("more", more["difference"])
 alone = forms_apart[forms_apart["metric"] == "mae"]["difference"]
 pair = ("plain form, no regressor", "no regressor")
 results["cross-entropy alone"] = -alone.loc["counting", *pair]
-places = ["image_encoder", "task", "method"]
-for place, mae in intervals.set_index(places)["mae"].items():
-    results[".".join(place)] = mae
-ahead = -intervals.set_index(places)["mae_diff"].dropna()
-results.record("ahead", ahead)
+by_place = intervals.set_index(["image_encoder", "task", "method"])
+results.record("", by_place["mae"])
+results.record("ahead", -by_place["mae_diff"].dropna())
 pairs_at = few_pairs.set_index(["shots", "method", "baseline", "task"])["difference"]
 results.record("pair", pairs_at.loc[1])
 results.record("eight", pairs_at.loc[8])

@@ -135,6 +135,8 @@ class ResultsLog(dict):
     def record(self, name: str, values: Mapping) -> None:
         """Set ``NAME.KEY`` for every value of a mapping or Series; tuple keys are joined by dots.
 
+        With an empty name, the keys stand alone.
+
         Example:
             >>> results = ResultsLog("demo")
             >>> results.record("mae", {("counting", "NumCLIP"): 1.5})
@@ -143,7 +145,7 @@ class ResultsLog(dict):
         """
         for key, value in values.items():
             parts = key if isinstance(key, tuple) else (key,)
-            self[".".join([name, *map(str, parts)])] = value
+            self[".".join([name] * bool(name) + [str(part) for part in parts])] = value
 
     def save(self) -> None:
         """Write ``NAME.json`` to the folder ``$ORDLIB_RESULTS``, by default in the cache."""
