@@ -7,7 +7,7 @@ from PIL import Image
 def canvas_size(side: int) -> int:
     """Return the side of the canvas to draw on before scaling down to ``side`` pixels.
 
-    Small images are drawn larger by more, so that thin lines stay clean.
+    Small pictures are drawn larger by more, so that thin lines stay clean.
 
     Args:
         side: pixels of the finished picture, 64 to 336.

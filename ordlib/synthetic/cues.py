@@ -2,7 +2,7 @@
 
 No single cue gives the age away. Each belongs to a phase of life (the childhood ones are flat
 afterwards, the lines of old age are absent before) and every person departs from each curve
-separately: early or late, much or little. Only together are they reliable.
+separately: early or late, much or little. Only together do they tell.
 """
 
 from dataclasses import dataclass

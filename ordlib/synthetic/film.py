@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from .canvas import soft_noise
 
-# Typical value in the 1930s ... 1970s, spread of single images, least and greatest value.
+# Typical value in the 1930s ... 1970s, spread of single pictures, least and greatest value.
 ERAS = {
     "saturation": ((0.42, 0.56, 0.80, 0.92, 0.74), 0.20, 0.0, 1.3),
     "warmth": ((0.26, 0.10, 0.20, 0.00, 0.36), 0.20, -0.5, 0.9),
@@ -28,7 +28,7 @@ ERAS = {
     "wear": ((0.42, 0.36, 0.26, 0.18, 0.14), 0.20, 0.0, 1.0),
     "leak": ((0.00, 0.02, 0.05, 0.12, 0.16), 0.22, 0.0, 0.7),
 }
-# Share of images taken on black-and-white film.
+# Share of pictures taken on black-and-white film.
 MONOCHROME = (0.24, 0.17, 0.10, 0.06, 0.03)
 GRAIN_SIDE, DYE_SIDE = 160, 64
 LUMA = np.float32([0.299, 0.587, 0.114])
