@@ -131,7 +131,7 @@ def first_image(notebook: NotebookNode) -> bytes | None:
 
 
 def shrink_images(notebook: NotebookNode) -> NotebookNode:
-    """Reduce the colors, then the size, of PNG outputs above 60 kB, in place."""
+    """Reduce the colors and the size of PNG outputs above 60 kB, in place."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
@@ -143,7 +143,7 @@ def shrink_images(notebook: NotebookNode) -> NotebookNode:
 def _shrink(content: bytes) -> bytes:
     """Return a PNG of at most 60 kB; of an already small one, the very same bytes."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
-    for scale, colors in ((1, 256), (1, 64), (0.75, 128), (0.75, 48), (0.5, 64), (0.35, 32)):
+    for scale, colors in ((1, 256), (0.75, 256), (0.75, 128), (0.6, 256), (0.5, 128), (0.35, 64)):
         if len(content) <= MAX_IMAGE_BYTES:
             break
         size = round(scale * image.width), round(scale * image.height)
