@@ -81,11 +81,9 @@ clip = load_clip(backbone, device)
 image_size = min(max(clip.image_size, 64), 336)
 TASKS = ("counting", "dating", "ageing", "quality")
 # Per task; val is encoded twice, whole for CLIP's similarity and by patches for the adapter.
-num_images = {"train": 250, "val": 2 * 400, "crowded": 50}
-num_images = notebook.image_counts(clip, budget, num_images, repeats=len(TASKS))
-val = {
-    task: load_data(task, "val", image_size, num_images["val"] // 2) for task in TASKS
-}
+sizes = {"train": 250, "val": 2 * 400, "crowded": 50}
+sizes = notebook.image_counts(clip, budget, sizes, repeats=len(TASKS))
+val = {task: load_data(task, "val", image_size, sizes["val"] // 2) for task in TASKS}
 PROMPTS = {
     "counting": "Rank by the number of {plural}.",
     "dating": "Rank from oldest to newest photograph.",
@@ -471,9 +469,7 @@ for tie_handling in ("mask", "half", "zero"):
 
 # %%
 more = 1 if budget == "quick" else 4
-small = {
-    task: load_data(task, "train", image_size, num_images["train"]) for task in TASKS
-}
+small = {task: load_data(task, "train", image_size, sizes["train"]) for task in TASKS}
 config = TrainingConfig(epochs=5 * more, batch_size=32, learning_rate=2e-3, seed=seed)
 dating = val["dating"].subset(range(100))
 tied = torch.as_tensor(dating.values[:, None] == dating.values)
@@ -715,7 +711,7 @@ print(f"'from best to worst': Spearman with quality {reversed_order:+.2f}")
 widgets.choose("yes", "weakly", "not at all")
 
 # %%
-crowded = load_data("counting", "distractors", image_size, 4 * num_images["crowded"])
+crowded = load_data("counting", "distractors", image_size, 4 * sizes["crowded"])
 object_names = crowded.metadata[["plural", "distractor_plural"]]
 own_counts = crowded.values
 other_counts = crowded.metadata["distractor_count"].to_numpy()
