@@ -143,13 +143,15 @@ def shrink_images(notebook: NotebookNode) -> NotebookNode:
 def _shrink(content: bytes) -> bytes:
     """Return a PNG of at most 60 kB; of an already small one, the very same bytes."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
-    for scale, colors in ((1, 256), (0.75, 256), (0.75, 128), (0.6, 256), (0.5, 128), (0.35, 64)):
+    for scale, colors in ((1, 256), (0.75, 256), (0.75, 128), (0.6, 256), (0.5, 256), (0.35, 128)):
         if len(content) <= MAX_IMAGE_BYTES:
             break
         size = round(scale * image.width), round(scale * image.height)
         small = image.resize(size, Image.Resampling.LANCZOS) if scale < 1 else image
         buffer = io.BytesIO()
-        small.quantize(colors, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        # The default method drops the colors of small areas, such as a color bar.
+        reduced = small.quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        reduced.save(buffer, "PNG", optimize=True)
         content = buffer.getvalue()
     return content
 
