@@ -680,7 +680,7 @@ pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions with the cou
 widgets.choose("yes", "no")
 
 # %%
-twin_data = load_data("counting", "val", twin.image_size)
+twin_data = load_data("counting", "val", twin.image_size, len(data))
 twin_zero_shot = ZeroShot(
     twin, counting, templates=(0, 1, 2), placeholder_columns=named
 )

@@ -27,5 +27,6 @@ def test_lab_runs_under_nbconvert_and_no_exercise_is_solved(lab, tmp_path, monke
     executed = nbformat.read(tmp_path / lab.name, as_version=4)
     num_exercises = sum(cell.source.count("### Exercise ") for cell in executed.cells)
     states = re.findall(r"(?m)^. (passed|not yet|not tried yet):", printed(executed))
-    assert len(states) == num_exercises
+    # Notebook 00 shows a check at work before its first exercise.
+    assert len(states) >= num_exercises > 0
     assert "passed" not in states
