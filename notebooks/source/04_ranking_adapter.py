@@ -633,7 +633,7 @@ check.rank_batch(batch_solved)
 options = {"seed": seed, "negative_ratio": 0.3}
 trained = RankingAdapter(clip, [data.task for data in val.values()], **options)
 few_val = [data.subset(range(60)) for data in val.values()]
-plan = replace(config, epochs=3 * more)
+plan = replace(config, epochs=2 * more)
 history = fit(trained, list(small.values()), few_val, plan, progress=False)
 best = history[history["best"]].iloc[-1]
 history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)

@@ -1,24 +1,19 @@
 """Execute a notebook with papermill, in a kernel of the running interpreter."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty
 
 import nbformat
 import papermill
-from jupyter_client.asynchronous import AsyncKernelClient
-from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 OnCell = Callable[[int, int], None]
-POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,39 +28,12 @@ class Failure:
         return f"cell {self.cell} ({self.first_line}): {self.error}"
 
 
-class PollingChannel(AsyncZMQSocketChannel):
-    """Kernel channel that polls every second (work-around for nbclient#312).
-
-    While a cell with widgets runs, nbclient sends on the socket on which it awaits the cell's
-    reply. Sending consumes the socket's read event, so that asyncio never wakes up for a reply
-    that has already arrived, and the notebook waits until the cell timeout.
-    """
-
-    async def get_msg(self, timeout: float | None = None) -> dict:
-        """Return the next message, or raise Empty after the timeout in seconds."""
-        end = time.monotonic() + (math.inf if timeout is None else timeout)
-        while True:
-            remaining = max(end - time.monotonic(), 0)
-            try:
-                return await super().get_msg(min(remaining, POLL_SECONDS))
-            except Empty:
-                if remaining <= POLL_SECONDS:
-                    raise
-
-
-class PollingClient(AsyncKernelClient):
-    """Kernel client with a :class:`PollingChannel` as shell channel."""
-
-    shell_channel_class = PollingChannel
-
-
 class CurrentInterpreterKernel(AsyncKernelManager):
     """Kernel manager that starts kernels with the running interpreter.
 
     A kernelspec named python3 in the user's home folder may belong to another Python.
     """
 
-    client_factory = PollingClient
     results = ""  # folder of the results that the notebook saves
 
     @property
