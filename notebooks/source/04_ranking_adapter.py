@@ -641,9 +641,9 @@ history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
 # %% [markdown]
 # *Means over the four tasks; the error in standard deviations of each task's labels.*
 #
-# **What you should see.** The loss falls and a rough order appears: Spearman 0.33<!--=live.spearman-->.
+# **What you should see.** The loss falls and an order begins to appear: Spearman 0.20<!--=live.spearman-->.
 # The error has hardly moved: a model that always answers the middle of evenly spread labels is off by
-# 0.87 standard deviations, this adapter by 0.79<!--=live.mae-->. So much for the training loop on a
+# 0.87 standard deviations, this adapter by 0.81<!--=live.mae-->. So much for the training loop on a
 # thousand images. Now the fully trained component:
 
 # %% tags=["nbval-check-output"]
@@ -1168,7 +1168,7 @@ ranking.table.assign(path=names).round(2).head(12)
 # folder, and call `rank(folder, "...")`. pico-clip's adapter knows nothing but rendered images, and
 # will say so. With a real CLIP (`backbone`, at the top) and labels of your own the call is
 # `fit(RankingAdapter(clip, task), train, val)`. How many labels it needs we have not measured; 250
-# for each of four tasks gave the rough order above.
+# for each of four tasks gave the first order above.
 
 # %%
 results = notebook.ResultsLog("04_ranking_adapter")
