@@ -855,7 +855,7 @@ fig.tight_layout()
 # (4.7<!--=frozen.counting.fine-tuned CLIP--> and 21<!--=frozen.ageing.fine-tuned CLIP-->).*
 #
 # **What you should see.** All labels, frozen features: the methods that learn each rank's or bin's
-# words lie within a few hundredths of an object of each other on counting. On counting OrdinalCLIP is
+# words lie within a few hundredths of an object of each other on counting. OrdinalCLIP is
 # 1.50<!--=frozen.counting.OrdinalCLIP--> objects off, CoOp 1.54<!--=frozen.counting.CoOp-->, NumCLIP
 # 1.54<!--=frozen.counting.NumCLIP-->, and CORN, which has no words at all,
 # 1.55<!--=frozen.counting.CORN-->; a ridge regression 1.65<!--=frozen.counting.linear probe-->. **The
@@ -1039,7 +1039,7 @@ mae_table("lora")
 # learning rate for all, which was not tuned. With a single seed an interval is over images alone.*
 #
 # With one seed and a rate that was not tuned we see no gain; CoOp (context only) is worse on counting
-# (2.34<!--=lora.counting.CoOp (context only)--> objects) and on dating and CORN on ageing
+# (2.34<!--=lora.counting.CoOp (context only)--> objects) and on dating, and CORN is worse on ageing
 # (13.6<!--=lora.ageing.CORN--> years). Fine-tuned CLIP stays at
 # 4.7<!--=lora.counting.fine-tuned CLIP--> objects: its prompts are too alike, and must differ more,
 # either through training or through other words.

@@ -117,7 +117,8 @@ fig.tight_layout()
 # *Figure 1. Left: error of L2RCLIP minus that of CoOp on test, ten draws of few labels; left of zero
 # L2RCLIP is better. Right: what four forms of RankFormer do to the order of the prompts (RankFormer as
 # we read the paper, with a normalized output, with LayerScale, and in an independent implementation;
-# all are explained below); right of zero they are in better order with it. 95 % intervals, left over images and draws, right t-intervals over ten seeds.*
+# all are explained below); right of zero they are in better order with it. 95 % intervals, left over
+# images and draws, right t-intervals over ten seeds.*
 #
 # ## Are the prompts in order?
 #
@@ -851,10 +852,10 @@ cells.unstack("task").loc[SHOWN, ["counting", "ageing"]]
 # 0.09<!--=order.ageing.no RankFormer-->. Where ranks cannot see each other (*attention over tokens*) it
 # is 0.74<!--=order.counting.attention over tokens--> and
 # 0.08<!--=order.ageing.attention over tokens-->: on counting
-# 0.06<!--=order less attention over tokens.counting.estimate--> lower than with attention over ranks, clear of zero
-# (95 % interval 0.02<!--=order less attention over tokens.counting.low--> to
-# 0.11<!--=order less attention over tokens.counting.high-->), but neither of the two can be told from no RankFormer.
-# Against CoOp, which differs in loss and rate as well, it is
+# 0.06<!--=order less attention over tokens.counting.estimate--> lower than with attention over ranks,
+# clear of zero (95 % interval 0.02<!--=order less attention over tokens.counting.low--> to
+# 0.11<!--=order less attention over tokens.counting.high-->), but neither of the two can be told from
+# no RankFormer. Against CoOp, which differs in loss and rate as well, it is
 # 0.09<!--=order less CoOp.counting.estimate--> more on counting, which may be chance
 # (-0.01<!--=order less CoOp.counting.low--> to 0.18<!--=order less CoOp.counting.high-->), and no
 # different that we can see on ageing.

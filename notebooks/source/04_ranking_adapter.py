@@ -641,10 +641,10 @@ history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
 # %% [markdown]
 # *Means over the four tasks; the error in standard deviations of each task's labels.*
 #
-# **What you should see.** The loss falls and an order begins to appear: Spearman 0.20<!--=live.spearman-->.
-# The error has hardly moved: a model that always answers the middle of evenly spread labels is off by
-# 0.87 standard deviations, this adapter by 0.81<!--=live.mae-->. So much for the training loop on a
-# thousand images. Now the fully trained component:
+# **What you should see.** The loss falls and an order begins to appear: Spearman
+# 0.20<!--=live.spearman-->. The error has hardly moved: a model that always answers the middle of
+# evenly spread labels is off by 0.87 standard deviations, this adapter by 0.81<!--=live.mae-->. So much
+# for the training loop on a thousand images. Now the fully trained component:
 
 # %% tags=["nbval-check-output"]
 if backbone == "pico-clip":
@@ -682,7 +682,7 @@ for ax, (task, data) in zip(axes, val.items()):
 # mistakes are gross, such as a crowded image at the very left. A Spearman of 0.9 leaves room for them.
 #
 # **If you see something else.** *One strip in order, the others not*: check that each sentence belongs
-# to its images; the adapter scores any image by any sentence without complaint. *A strip in
+# to its images; the adapter scores any image by any sentence without a warning. *A strip in
 # reverse*: look at the arrows first. High scores stand on the right, and scores were trained to grow
 # with the label. Does the sentence decide which end is which? Reverse one:
 
@@ -781,13 +781,13 @@ for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
 #
 # Three seeds, test images; all settings were chosen on the validation split. All methods had the same
 # training images, without nine of the 76 kinds of objects. Every method's values are put on a line
-# fitted on val, so that errors are comparable. Note which methods are told what to count: zero-shot and
-# the adapters are *told* the objects, the others see the image alone. On images of one kind of object
-# that is no handicap; on the rest it is, and this is unfair to them. Note also that the adapters look
-# at every patch, the others at one pooled vector of the same frozen encoder, and that their learning
-# rates were chosen for smaller training sets. So a lead of the adapters would be no proof that
-# comparing is what helps; a section below tests that. "Zero-shot" is notebook 01's, a prompt for each
-# rank, not the similarity of Figure 1.
+# fitted on val, so that errors are comparable. Note which methods are prompt-conditioned: the prompts
+# of zero-shot and of the adapters *name* the objects, the others see the image alone. On images of one
+# kind of object that is no handicap; on the rest it is, and this is unfair to them. Note also that the
+# adapters look at every patch, the others at one pooled vector of the same frozen encoder, and that
+# their learning rates were chosen for smaller training sets. So a lead of the adapters would be no
+# proof that comparing is what helps; a section below tests that. "Zero-shot" is notebook 01's, a prompt
+# for each rank, not the similarity of Figure 1.
 #
 # **Before you run the next cell:** will four tasks in one adapter cost something, against an
 # adapter for each?
@@ -835,12 +835,12 @@ groups = counting_rows.groupby(["method", "split"])["spearman"]
 groups.agg(spread).unstack().loc[ORDER, SETS]
 
 # %% [markdown]
-# *Table 2. Counting, Spearman. Zero-shot and the adapters are told what to count, the others are not.
-# "test" has images of all kinds, about one in nine of an unseen one; "held-out objects" has images of
-# the nine kinds held back from all methods (CLIP itself has seen them in pretraining), among them those
-# of "test". "distractors": plus a few objects of another kind. "absent objects": each test image twice,
-# asked once for its own objects and once for some that it does not show: a thousand zeros, so it
-# measures telling present from absent as well as counting.*
+# *Table 2. Counting, Spearman. The prompts of zero-shot and of the adapters name what to count; the
+# others have none. "test" has images of all kinds, about one in nine of an unseen one; "held-out
+# objects" has images of the nine kinds held back from all methods (CLIP itself has seen them in
+# pretraining), among them those of "test". "distractors": plus a few objects of another kind. "absent
+# objects": each test image twice, asked once for its own objects and once for some that it does not
+# show: a thousand zeros, so it measures telling present from absent as well as counting.*
 #
 # **What you should see.** Something on some tasks; and on no task does an adapter beat the best of the
 # simpler methods. Counting, NumCLIP is 1.47<!--=counting.test.NumCLIP.mae--> objects off, an adapter
@@ -860,25 +860,26 @@ groups.agg(spread).unstack().loc[ORDER, SETS]
 # 0.38<!--=millions--> million parameters and trained for 14<!--=minutes--> minutes on one CPU core, the
 # paper's has 41 million: this says what ours can do.
 #
-# Table 2 shows both sides of being told what to count. Asked for what may not be there, the adapters
-# know the difference (0.88<!--=counting.absent objects.ranking adapter.spearman--> and
+# Table 2 shows both sides of being prompted with what to count. Asked for what may not be there, the
+# adapters know the difference (0.88<!--=counting.absent objects.ranking adapter.spearman--> and
 # 0.91<!--=counting.absent objects.ranking adapter, one task.spearman-->); methods that cannot be asked
 # have no chance (0.25<!--=counting.absent objects.NumCLIP.spearman--> for NumCLIP). With distractors it
 # is the other way round: NumCLIP, which counts whatever there is, reaches
 # 0.90<!--=counting.distractors.NumCLIP.spearman-->, since one to five others blur a count only a
 # little; the adapters reach 0.79<!--=counting.distractors.ranking adapter.spearman--> and
-# 0.79<!--=counting.distractors.ranking adapter, one task.spearman-->: told what to count, two kinds in
-# one image confuse them. Objects that were never named in training are ordered less well than others by
-# either adapter (0.85<!--=counting.held-out objects.ranking adapter.spearman--> and
+# 0.79<!--=counting.distractors.ranking adapter, one task.spearman-->: although their prompt names what
+# to count, two kinds in one image confuse them. Objects that were never named in training are ordered
+# less well than others by either adapter
+# (0.85<!--=counting.held-out objects.ranking adapter.spearman--> and
 # 0.86<!--=counting.held-out objects.ranking adapter, one task.spearman-->), and are no harder for
 # NumCLIP (0.95<!--=counting.held-out objects.NumCLIP.spearman-->). Both the names and the shapes of
 # these objects are new to the adapters, and this table cannot show which of the two is to blame.
 #
-# Does it understand sentences, or know twenty-two of them by heart? Each task has a wording that no
+# Does it understand sentences, or know twenty-two of them by heart? Each task has a prompt that no
 # adapter was trained with. One sentence each cannot show that it *understands*; it can show that it
 # does not.
 #
-# **Before you run the next cell:** which task will suffer most from a new wording?
+# **Before you run the next cell:** which task will suffer most from a new prompt?
 
 # %%
 widgets.choose("counting", "dating", "ageing", "quality")
@@ -890,16 +891,15 @@ by_prompt = one.groupby(["task", "split", "prompts"])["spearman"]
 by_prompt.agg(spread).unstack()[["seen", "held_out"]]
 
 # %% [markdown]
-# *Table 3. The four-task adapter, Spearman: asked in a wording it was trained with (those of Figure 4),
-# and in a new one ("Sort the photos by how many ... there are.", "Sort the prints from the earliest
-# to the latest.", "Arrange the faces from young to old.", "Sort the pictures from bad to
-# excellent.").*
+# *Table 3. The four-task adapter, Spearman: asked by a prompt that it was trained with (those of Figure
+# 4), and by a new one ("Sort the photos by how many ... there are.", "Sort the prints from the earliest
+# to the latest.", "Arrange the faces from young to old.", "Sort the pictures from bad to excellent.").*
 #
 # **What you should see.** Quality: it falls from 0.63<!--=prompts.quality.test.seen--> to
 # 0.31<!--=prompts.quality.test.held_out-->. Asked "from bad to excellent" (no training sentence of
-# quality has one of these words), half of the order is lost. The other tasks hardly notice a new
-# wording (dating 0.77<!--=prompts.dating.test.seen--> and 0.76<!--=prompts.dating.test.held_out-->,
-# ageing 0.78<!--=prompts.ageing.test.seen--> and 0.78<!--=prompts.ageing.test.held_out-->, counting
+# quality has one of these words), half of the order is lost. The other tasks hardly notice a new prompt
+# (dating 0.77<!--=prompts.dating.test.seen--> and 0.76<!--=prompts.dating.test.held_out-->, ageing
+# 0.78<!--=prompts.ageing.test.seen--> and 0.78<!--=prompts.ageing.test.held_out-->, counting
 # 0.91<!--=prompts.counting.test.seen--> and 0.89<!--=prompts.counting.test.held_out-->); new sentences
 # share words with those that it knows. (For objects never named in training it matters a little:
 # 0.85<!--=prompts.counting.held-out objects.seen--> and

@@ -22,8 +22,7 @@ from .calibration import synthetic_calibration_data
 # augmented with distorted drawings of two other tasks.
 NUM_TRAIN_IMAGES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 2_000}
 DRAWING_TASKS = ("counting", "ageing")
-# Of each of them. With 3,000 the four-task adapter orders quality better (Spearman on val .59, not
-# .43; one seed), but in one of two seeds it then fails at new prompts about ageing (test: .46).
+# Of each of them. More of them helped quality in a trial, but not new prompts about ageing.
 NUM_DISTORTED = 1_250
 SEED = 7
 TASKS = tuple(NUM_TRAIN_IMAGES)
