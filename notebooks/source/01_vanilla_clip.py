@@ -73,8 +73,8 @@ _ = plots.dose_response(doses, ["count_mae", "probe_mae"], "share")
 # *Figure 1. What this notebook leads to. Error of zero-shot counting, in objects, over the share of
 # captions that state the true count, and the error of a regression on the same models' image
 # features. Every dot is one pretrained CLIP; markers of the same share are moved apart sideways.
-# The images are the same throughout: what changes is the captions. Squares: twice the training;
-# diamonds: more numerals about other things (both further below).*
+# The images are the same throughout: what changes is the captions. Squares: twice the samples;
+# diamonds: distractor numbers (both further below).*
 #
 # ## A CLIP of our own
 #
@@ -236,11 +236,11 @@ pd.DataFrame(table, index=["exact, n > 1", "MAE", "Spearman"]).T.round(2)
 widgets.choose("a diagonal", "a few columns", "even grey")
 
 # %%
-red = plots.METHOD_COLORS["zero-shot"]
+orange = plots.METHOD_COLORS["zero-shot"]
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6))
 plots.confusion(data.values, likeliest, counting, ax=axes[0])
 plots.predicted_against_true(
-    data.values, numeral_prediction.value, counting, red, ax=axes[1]
+    data.values, numeral_prediction.value, counting, orange, ax=axes[1]
 )
 axes[0].set_title("the likeliest number")
 axes[1].set_title("the expectation")
@@ -250,12 +250,12 @@ fig.tight_layout()
 # *Figure 4. Zero-shot counting with named prompts. Left: the likeliest rank, each row
 # summing to one. Right: the probability-weighted mean of the ranks.*
 #
-# The two halves read the *same* probabilities. The likeliest number jumps between a few favourites,
-# and which of them wins changes with the true count, though in no order: image features vary with
-# the count, and the numerals differ slightly along the same direction, by accident. The expectation
-# hardly leaves the middle. The largest of the twenty probabilities is 0.07<!--=largest--> on
-# average, where an even spread gives 0.05, and the mean of an even spread is the middle: the
-# *shrinkage* of notebook 00, at its worst.
+# The two halves read the *same* probabilities. The likeliest number is nearly always one of a few
+# favourites. Which of them wins depends on the true count, but not in order, as if the numerals
+# differed at random along a direction in which image features change with the count. The expectation
+# hardly leaves the middle. The largest of the twenty probabilities is 0.07<!--=largest--> on average,
+# where an even spread gives 0.05, and the mean of an even spread is the middle: the *shrinkage* of
+# notebook 00, at its worst.
 
 # %% [markdown]
 # ### Exercise 1 · The third reading ● 10 minutes
@@ -294,10 +294,10 @@ check.median_reading(median_solved)
 # %% [markdown]
 # ## It is not blind to *more*
 #
-# Captions do say "a few" and "many", and they use the five phrases below for these five bins, wrong
-# by one bin about one time in seven. So captions teach the phrases, but not the numerals. Both are
-# scored on the same five bins, and the numerals twice: by the bin with the largest sum of
-# probabilities, which favours wide bins, and by the bin of the single likeliest number.
+# Captions do say "a few" and "many", and they use the five phrases below for these five bins, wrong by
+# one bin about one time in seven. So captions teach the phrases, but not the numerals. We score both on
+# the same five bins. The numerals get two rows: "together" answers the bin with the largest sum of
+# probabilities, which favours wide bins; "likeliest" answers the bin of the single likeliest number.
 #
 # **Before you run the next cell:** will loose words do better than numerals, or fail too?
 
@@ -371,10 +371,11 @@ fig.tight_layout()
 # $$O = \frac{2}{M(M-1)} \sum_{i=1}^{M-1} \sum_{j=i}^{M-1} [\,S_{ij} > S_{i,j+1}\,], \qquad
 #   O_\text{corrected} = \frac{O - c}{1 - c}, \qquad c = \frac12 + \frac1M.$$
 #
-# The first step, from a rank to itself, always falls, so chance $c$ is 0.55 for twenty ranks and
-# 0.70 for five. We correct for it and call the result *ordinality*: chance is 0, ranks on a line
-# score 1 in either direction (though 1 alone does not prove a line), and below 0 is worse than
-# chance. Five points on an arc, in order, with two neighbours swapped, and well shuffled:
+# The first step away from a rank always lowers the similarity, as nothing is nearer to it than itself.
+# So chance $c$ is above one half: 0.55 for twenty ranks and 0.70 for five. We correct for it and call
+# the result *ordinality*: chance is 0, ranks on a line score 1 in either direction (though 1 alone does
+# not prove a line), and below 0 is worse than chance. Here are five points on an arc in three orders:
+# the right one, with two neighbours swapped, and well shuffled:
 
 # %% tags=["nbval-check-output"]
 angle = np.linspace(0, 1.5, 5)
@@ -384,14 +385,14 @@ for order in ([0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [2, 0, 4, 1, 3]):
     print(f"{order}: O {score.raw:.2f}, ordinality {score.chance_corrected:+.2f}")
 
 # %% [markdown]
-# **What you should see.** To this text encoder twenty numerals are nearly one word, and in no
-# order (ordinality -0.10<!--=ordinality.numerals-->); five phrases stand in a line
+# **What you should see.** To this text encoder twenty numerals are nearly one word, and in no order
+# (ordinality -0.10<!--=ordinality.numerals-->); five phrases are in perfect order
 # (1.00<!--=ordinality.phrases-->).
 #
 # **If you see something else.** *A raw score of 0.6 looks like order*: with twenty ranks it
 # is next to chance; read the corrected one.
 #
-# A prompt is also a matter of luck. The same question in other words:
+# Is it the words around the numeral? The same question in three templates:
 
 # %%
 spread = {}
@@ -418,9 +419,9 @@ spread.round(2)
 #
 # <details><summary>Hint</summary>
 #
-# CLIP knows words by the images they came with. Which ordered words may have stood in captions,
-# beside those shown above? Five words must be in perfect order to beat luck; a longer list may
-# contain a few errors.
+# CLIP knows words by the images they came with. Which ordered words may have stood in captions, other
+# than those shown above? Five words must be in perfect order to beat luck; a longer list may contain a
+# few errors.
 # </details>
 
 # %%
@@ -445,12 +446,12 @@ check.own_words(ordered_solved, clip)
 #
 # <details><summary>Hint</summary>
 #
-# Which words of quantity did the captions use? Put a loose phrase beside each numeral. A template
-# with `{colour}` costs ten times the prompts.
+# Which words of quantity did the captions use? Put a loose phrase beside each numeral. The task has a
+# fourth template, with `{colour}`: `counting.templates[:3]` leaves it out, and is ten times as fast.
 # </details>
 
 # %%
-my_task = ...  # replace(counting, rank_names=(...), templates=(...))
+my_task = ...  # replace(counting, rank_names=(...), templates=counting.templates[:3])
 
 check.own_prompts(my_task, clip, data)
 
@@ -469,14 +470,14 @@ check.own_prompts(my_task_solved, clip, data)
 # %% [markdown]
 # ## Where is the failure: in the eye or in the words?
 #
-# Put the words aside. A **linear probe** is a ridge regression from the frozen image
-# features (frozen: not trained any further) to the label, fitted on 2,000 labelled training
-# images. It is no rival of the prompts, which have seen no label: it asks what the features
-# *hold*. The pixel trees of notebook 00, fitted on the same images, show how far one gets
+# Put the words aside. A **linear probe** is a ridge regression from the frozen image features (frozen:
+# not trained any further) to the label, fitted on 2,000 labelled training images. The comparison with
+# the prompts, which have seen no label, is not a fair one, nor meant to be: the probe shows what the
+# features *hold*. The pixel trees of notebook 00, fitted on the same images, show how far one gets
 # without any CLIP.
 #
-# **Before you run the next cell:** zero-shot is no better than a constant. Will the probe be (a) no
-# better either, (b) as good as the pixel trees, (c) far better?
+# **Before you run the next cell:** zero-shot counting is no better than a constant. Will the probe be
+# (a) no better either, (b) as good as the pixel trees, (c) far better than they?
 
 # %%
 widgets.choose("no better either", "as good as pixels", "far better")
@@ -519,24 +520,23 @@ fig.tight_layout()
 # %% [markdown]
 # *Figure 6. Mean absolute error of prompts without a label, and of pixel trees and a linear
 # probe fitted on 2,000 labels, with 95 % bootstrap intervals; dotted: always saying the
-# median. Quality's intervals rest on three photographs and are too narrow.*
+# median. Quality's images are crops of three photographs, so its intervals are too narrow.*
 #
-# **What you should see.** On counting the probe is 1.67<!--=counting.linear probe.mae-->
+# **What you should see.** Far better: on counting the probe is 1.67<!--=counting.linear probe.mae-->
 # objects off, the numerals 4.87<!--=counting.zero-shot.mae-->, pixels
 # 2.75<!--=counting.pixel trees.mae-->; the probe's Spearman is
-# 0.92<!--=counting.linear probe.spearman-->. The
-# eye sees roughly how many; the numerals do not say it. No caption gave a number, but half
-# of them said "a few" or "many". How much of its counting comes from those words we have
-# not tested.
+# 0.92<!--=counting.linear probe.spearman-->. The eye sees roughly how many; the numerals do not say it.
+# No caption gave a number, but half of them said "a few" or "many". How much of its counting comes from
+# those words we have not tested.
 #
-# On dating and ageing the same: 0.75<!--=dating.linear probe.mae--> decades against
-# 1.18<!--=dating.zero-shot.mae-->, 12.1<!--=ageing.linear probe.mae--> years against
+# On dating and ageing the probe is ahead of the prompts, too: 0.75<!--=dating.linear probe.mae-->
+# decades against 1.18<!--=dating.zero-shot.mae-->, 12.1<!--=ageing.linear probe.mae--> years against
 # 21.9<!--=ageing.zero-shot.mae-->. Quality is another story, because its captions do say "good" and
 # "poor": the prompts put its images in order (Spearman 0.60<!--=quality.zero-shot.spearman-->, the
 # probe 0.64<!--=quality.linear probe.spearman-->), while the size of their error
-# (1.16<!--=quality.zero-shot.mae--> and 1.11<!--=quality.linear probe.mae--> points) is not below
-# the constant's 1.01<!--=quality.middle.mae-->. Plain pixels do better here
-# (0.67<!--=quality.pixel trees.mae-->): blur and noise live in edges. Three photographs are too few
+# (1.16<!--=quality.zero-shot.mae--> and 1.11<!--=quality.linear probe.mae--> points) is not below the
+# constant's 1.01<!--=quality.middle.mae-->. Plain pixels do better here
+# (0.67<!--=quality.pixel trees.mae-->): blur and noise change the edges. Three photographs are too few
 # for a conclusion.
 #
 # Now we examine the words of the other tasks in the same way: both readings of the same
@@ -557,10 +557,10 @@ pd.DataFrame(both, index=names).T.round(2)
 
 # %% [markdown]
 # **What you should see.** The likeliest rank has the larger error everywhere, in counting
-# 5.7<!--=counting.likeliest.mae--> objects: a guess far out costs more than one in the middle. And
-# the words of quality, which captions do use, stand in order (1.00<!--=quality.ordinality-->),
-# while the numerals (averaged over all nouns), the decades and the ages, which captions mention
-# only about other things, are in no order (-0.18<!--=counting.ordinality-->,
+# 5.7<!--=counting.likeliest.mae--> objects: a guess far out costs more than one in the middle. And the
+# words of quality, which captions do use, stand in order (1.00<!--=quality.ordinality-->), while the
+# words of the other tasks are in no order: the numerals (averaged over all nouns), the decades and the
+# ages, which captions use for other things only (-0.18<!--=counting.ordinality-->,
 # -0.33<!--=dating.ordinality--> and 0.04<!--=ageing.ordinality-->).
 #
 # **If you see something else.** *The probe is no better than the dotted line on counting
@@ -613,20 +613,20 @@ axes[0].get_legend().remove()
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 7. Error of zero-shot counting, and of a probe fitted on 2,000 labelled images, over the
-# dose: as a share of counting captions and as their absolute number. Every dot is one pretrained
-# model, moved sideways a little where they share a dose; all were tested on the same 5,000 fresh
-# images, with prompts that name the object. Dotted, black: always saying the median.*
+# *Figure 7. Error of zero-shot counting, and of a probe fitted on 2,000 labelled images, over the dose:
+# left as a share of counting captions, right as their number. Every dot is one pretrained model, moved
+# sideways a little where they share a dose; all were tested on the same 5,000 fresh images, with
+# prompts that name the object. Dotted, black: always saying the median (on the 400 validation images).*
 
 # %%
 shares = ["object_top1", "color_top1", "bin_accuracy", "count_accuracy"]
 _ = plots.dose_response(doses, shares)
 
 # %% [markdown]
-# *Figure 8. What is answered right: the noun of 76, the colour of ten, the phrase of five,
-# and the exact count from 2 to 20. These models saw 240<!--=pairs--> thousand pairs each,
-# fewer than the pico-clip above, and were tested on other images: their dose 0 differs from
-# its numbers.*
+# *Figure 8. What is answered right: the noun of 76, the colour of ten, the phrase of five, and the
+# exact count from 2 to 20. These models saw 240<!--=pairs--> thousand pairs of image and caption each
+# (squares: twice as many), fewer than the pico-clip above, and were tested on other images: their dose
+# 0 differs from its numbers.*
 #
 # **What you should see.** *Order* comes almost at once: 365<!--=dose.0.003.count_captions-->
 # captions that state the count, 0.3 % of the counting captions, take Spearman from about nothing to
@@ -647,18 +647,19 @@ branch = doses[doses["count_caption_fraction"] == 0.03].groupby("condition")[
 branch.mean().round(2)
 
 # %% [markdown]
-# Share or number? With a fixed length of training, both axes show the same curve. *Twice the pairs*
+# Does the share of captions that state the count matter, or their number? With a fixed length of
+# training one gives the other, and the two panels of Figure 7 show the same curve. *Twice the samples*
 # at 3 % (squares) doubles the number and keeps the share: the error is
-# 2.4<!--=condition.twice the samples--> objects, against 3.2<!--=condition.dose--> on the curve.
-# But it doubles everything else that is learned too, so this is a hint, not a proof. *More numerals
-# about other things* (diamonds), in half of all captions instead of a fifth, leave both axes alone
-# and the error is 3.6<!--=condition.distractor numbers-->: numerals with other meanings seem to
-# increase the error. Each of these two arms is one model, and 2<!--=seeds--> seeds a dose are few:
-# read the curves, not their third digit.
+# 2.4<!--=condition.twice the samples--> objects, against 3.2<!--=condition.dose--> on the curve. But it
+# doubles everything else that is learned too, so this is a hint, not a proof. *Distractor numbers*
+# (diamonds), numerals about other things in half of all captions instead of a fifth, change neither
+# share nor number, and the error is 3.6<!--=condition.distractor numbers-->: numerals with other
+# meanings seem to increase the error. Each of these two conditions is one model, and 2<!--=seeds-->
+# seeds a dose are few: read the curves, not their third digit.
 #
-# The library also has a twin of pico-clip, trained on the same images and as many pairs: half of
-# its captions of countable objects state the true number. Every checkpoint has a *card* that says
-# how it was made:
+# The library also has a twin of pico-clip, trained on the same images and as many pairs: half of its
+# captions of countable objects, a quarter of all, state the true number. Every checkpoint has a *card*
+# that says how it was made:
 
 # %% tags=["nbval-check-output"]
 twin = load_clip("pico-clip-counting", device)
@@ -673,8 +674,8 @@ for checkpoint in ("pico-clip", "pico-clip-counting"):
 pd.DataFrame(cards, index=["parameters", "pairs", "dose", "captions with the count"]).T
 
 # %% [markdown]
-# **Before you run the next cell:** each caption names only one number. Will its numerals form
-# a line all the same?
+# **Before you run the next cell:** no caption compares two counts. Will the numerals of the twin be in
+# order all the same?
 
 # %%
 widgets.choose("yes", "no")
@@ -703,7 +704,7 @@ axes[1].set_title(f"its expectation\nMAE {twin_evaluation.metrics['mae']:.2f} ob
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 9. pico-clip-counting. Left: its numerals have nearly become a line. Right: its zero-shot
+# *Figure 9. pico-clip-counting. Left: its numerals are nearly in order. Right: its zero-shot
 # expectation; compare Figure 4.*
 
 # %%
@@ -716,15 +717,16 @@ guesses = {
 _ = plots.per_rank_accuracy(data.values, guesses, counting)
 
 # %% [markdown]
-# *Figure 10. Share of exactly right answers for each true count, with 95 % intervals; about
-# twenty images per count. Dashed: chance. Red: the numerals of pico-clip, blue: those of pico-clip-counting, both without labels.*
+# *Figure 10. Share of exactly right answers for each true count, with 95 % intervals; about twenty
+# images per count. Dashed: chance. Orange: the numerals of pico-clip ("zero-shot"), blue: those of
+# pico-clip-counting, both without labels.*
 #
 # **What you should see.** The numerals of pico-clip-counting stand nearly in order
-# (0.84<!--=twin.ordinality-->), and its words are 1.2<!--=twin.mae--> objects off with no probe and
-# no fine-tuning; its labels were the 540<!--=twin.captions--> thousand captions that state the
-# count. It is *exactly* right for 0.30<!--=twin.exact.few--> of the images of two to five objects,
-# and for 0.24<!--=twin.exact.many--> of those with more: mostly it is near, not exact. (pico-clip,
-# in red, is right where the truth happens to be one of its few favourite answers.)
+# (0.84<!--=twin.ordinality-->), and its words are 1.2<!--=twin.mae--> objects off with no probe and no
+# fine-tuning; its labels were the 540<!--=twin.captions--> thousand captions that state the count. It
+# is *exactly* right for 0.30<!--=twin.exact.few--> of the images of two to five objects, and for
+# 0.24<!--=twin.exact.many--> of those with more, very unevenly: mostly it is near, not exact.
+# (pico-clip, in orange, is right where the truth happens to be its favourite answer, twelve.)
 #
 # **If you see something else.** *It is no better than pico-clip*: are its images rendered
 # at its own size?
@@ -767,7 +769,7 @@ widgets.explore_prompt(clip, val)
 # Close to the mean of the ranks' values, the middle: shrinkage.
 # </details>
 #
-# <details><summary>3. Why is the linear probe no rival of zero-shot prompts?</summary>
+# <details><summary>3. Why is it unfair to compare the linear probe with zero-shot prompts?</summary>
 #
 # It was fitted on 2,000 labels, they have seen none. It shows what the image features hold, not
 # what the prompts can do.
@@ -810,12 +812,11 @@ widgets.explore_prompt(clip, val)
 # %% [markdown]
 # ## Appendix: on a real CLIP
 #
-# Set `backbone = "openai/clip-vit-base-patch32"` at the top (600 MB to download), and the cells
-# above, except the dose table and the twin, run on it. Without a GPU the notebook then encodes
-# 1,500 images instead of 9,600, and says how long that takes (a few minutes: ViT-B/32 encodes some
-# nine images a second on one core); `budget = "full"` encodes all. Rendered images are far from
-# what it was trained on, so read its numbers as a comparison of words with a probe, not as a
-# benchmark. Not run here: the committed notebook needs no network.
+# Set `backbone = "openai/clip-vit-base-patch32"` at the top (600 MB to download), and the cells above,
+# except the dose table and the twin, run on it. Without a GPU the notebook then encodes 1,500 images
+# instead of 9,600, and says how long that takes on this machine; `budget = "full"` encodes all.
+# Rendered images are far from what it was trained on, so read its numbers as a comparison of words with
+# a probe, not as a benchmark. Not run here: the committed notebook needs no network.
 #
 # What the papers printed for zero-shot CLIP on their own data, **as published, not
 # measured by us**, beside methods that were *trained on the labels*: CoOp, which learns the

@@ -64,7 +64,7 @@ from ordlib import load_data, load_results, metrics, rank
 from ordlib.course import plots, widgets
 from ordlib.course.checks import ranking_adapter as check
 from ordlib.experiments.adapter_data import HELD_OUT_OBJECTS
-from ordlib.experiments.results import format_ci, paired_differences
+from ordlib.experiments.results import ci_table, paired_differences
 from ordlib.losses import dual_loss
 from ordlib.methods.ranking_adapter.network import RankingAdapterNetwork
 from ordlib.methods.ranking_adapter.occlusion import occlusion_map
@@ -376,15 +376,16 @@ gib_at_256 = at_64.loc["pairwise", "peak_mib"] * (256 / 64) ** 2 / 1024
 # axes logarithmic: 100 patches, width 256, 16 questions, float32, one thread of a CPU. From a
 # file; `make bench` measures it anew.*
 #
-# **What you should see.** As written, twice the images cost four times the multiplications, and more
-# time than that where the memory traffic grows, so the ratio of both forms grows with $N$. At 64 images
-# the shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with one thread, and
-# needs one 43<!--=cost.peak_mib-->rd of the memory. Multiplications explain a factor of
+# **What you should see.** As written, twice the images cost four times the multiplications, and more time
+# than that where the memory traffic grows, so the ratio of both forms grows with $N$. At 64 images the
+# shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with one thread, and needs
+# one 43<!--=cost.peak_mib-->rd of the memory. Multiplications explain a factor of
 # 97<!--=cost.operations.64-->. The rest is memory traffic: as written, the rows of all pairs hold
 # $64^2 \cdot 200 \cdot 256$ numbers, 839 MB, which no cache holds and which are written once and read
-# again for the scores, for the sums and for the gradients; the inputs of the shortcut are 6.6 MB. Other
-# machines and numbers of threads give other ratios. At 256 images, where the shortcut needs less than
-# half a gigabyte, the other form would need 45<!--=cost.256--> of them.
+# again for the scores, for the sums and for the gradients; the inputs of the shortcut are
+# $64 \cdot 100 \cdot 256$ numbers, 6.6 MB. Other machines and numbers of threads give other ratios. At
+# 256 images, where the shortcut needs less than half a gigabyte, the other form would need
+# 45<!--=cost.256--> of them.
 #
 # ### What is antisymmetric, and what is not
 #
@@ -642,9 +643,9 @@ history[["epoch", "loss", "spearman", "pairwise", "mae"]].round(2)
 # *Means over the four tasks; the error in standard deviations of each task's labels.*
 #
 # **What you should see.** The loss falls and an order begins to appear: Spearman
-# 0.20<!--=live.spearman-->. The error has hardly moved: a model that always answers the middle of
-# evenly spread labels is off by 0.87 standard deviations, this adapter by 0.81<!--=live.mae-->. So much
-# for the training loop on a thousand images. Now the fully trained component:
+# 0.20<!--=live.spearman-->. The error has hardly moved: a model that always answers the middle of evenly
+# spread labels is off by $\sqrt 3 / 2 = 0.87$ standard deviations, this adapter by 0.81<!--=live.mae-->.
+# So much for the training loop on a thousand images. Now the fully trained component:
 
 # %% tags=["nbval-check-output"]
 if backbone == "pico-clip":
@@ -797,45 +798,45 @@ widgets.choose("nothing", "something on some tasks", "something on all")
 
 # %%
 table = load_results("ranking_adapter")
-shown_rows = table[table["prompts"] != "held_out"]
+cells = pd.DataFrame(table.attrs["intervals"])
+seen = cells[cells["prompts"] == "seen"]
 ORDER = ["zero-shot", "linear probe", "NumCLIP", "L2RCLIP"]
 ORDER += ["ranking adapter, one task", "ranking adapter"]
-
-
-def spread(values):
-    """The mean over seeds and, where there are several, the least and the most."""
-    ends = f" ({values.min():.2f} to {values.max():.2f})" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{ends}"
-
-
-def ci_table(rows, index, columns, metric="spearman"):
-    """Estimates with their 95 % intervals, in rows and columns."""
-    shown = rows.assign(cell=rows.apply(format_ci, axis=1, name=metric))
-    return shown.pivot(index=index, columns=columns, values="cell")
-
-
-test_rows = shown_rows[shown_rows["split"] == "test"].groupby(["method", "task"])
+on_test = seen[seen["split"] == "test"]
 print(table.attrs["command"])
 pd.concat(
     {
-        name: test_rows[key].agg(spread).unstack().loc[ORDER, list(TASKS)]
+        name: ci_table(on_test, key).loc[ORDER, list(TASKS)]
         for name, key in {"Spearman": "spearman", "MAE": "mae"}.items()
     }
 )
 
 # %% [markdown]
 # *Table 1. The four test splits, 1,000 images each: Spearman, and MAE in objects, decades, years and
-# points; the mean of three seeds and, in brackets, the least and the most: no intervals over images
-# yet.*
+# points; 95 % intervals over images (quality: over three photographs) and seeds.*
+
+# %%
+apart = paired_differences(table).query("prompts == 'seen' and metric == 'mae'")
+RIVALS = [("ranking adapter", "ranking adapter, one task")]
+RIVALS += [("ranking adapter, one task", name) for name in ORDER[1:4]]
+RIVALS += [("ranking adapter", "zero-shot")]
+INDEX = ["method", "baseline"]
+by_task = ci_table(apart[apart["split"] == "test"], "difference", INDEX)
+by_task = by_task.loc[RIVALS, list(TASKS)]
+by_task.index = [f"{one} - {other}" for one, other in RIVALS]
+by_task
+
+# %% [markdown]
+# *Table 2. Differences of the MAE of Table 1, paired over images and seeds: below zero the first is
+# better.*
 
 # %%
 SETS = ["test", "held-out objects", "distractors", "absent objects"]
-counting_rows = shown_rows[shown_rows["task"] == "counting"]
-groups = counting_rows.groupby(["method", "split"])["spearman"]
-groups.agg(spread).unstack().loc[ORDER, SETS]
+counting = seen[seen["task"] == "counting"]
+ci_table(counting, "spearman", columns="split").loc[ORDER, SETS]
 
 # %% [markdown]
-# *Table 2. Counting, Spearman. The prompts of zero-shot and of the adapters name what to count; the
+# *Table 3. Counting, Spearman. The prompts of zero-shot and of the adapters name what to count; the
 # others have none. "test" has images of all kinds, about one in nine of an unseen one; "held-out
 # objects" has images of the nine kinds held back from all methods (CLIP itself has seen them in
 # pretraining), among them those of "test". "distractors": plus a few objects of another kind. "absent
@@ -860,7 +861,7 @@ groups.agg(spread).unstack().loc[ORDER, SETS]
 # 0.38<!--=millions--> million parameters and trained for 14<!--=minutes--> minutes on one CPU core, the
 # paper's has 41 million: this says what ours can do.
 #
-# Table 2 shows both sides of being prompted with what to count. Asked for what may not be there, the
+# Table 3 shows both sides of being prompted with what to count. Asked for what may not be there, the
 # adapters know the difference (0.88<!--=counting.absent objects.ranking adapter.spearman--> and
 # 0.91<!--=counting.absent objects.ranking adapter, one task.spearman-->); methods that cannot be asked
 # have no chance (0.25<!--=counting.absent objects.NumCLIP.spearman--> for NumCLIP). With distractors it
@@ -873,7 +874,7 @@ groups.agg(spread).unstack().loc[ORDER, SETS]
 # (0.85<!--=counting.held-out objects.ranking adapter.spearman--> and
 # 0.86<!--=counting.held-out objects.ranking adapter, one task.spearman-->), and are no harder for
 # NumCLIP (0.95<!--=counting.held-out objects.NumCLIP.spearman-->). Both the names and the shapes of
-# these objects are new to the adapters, and this table cannot show which of the two is to blame.
+# these objects are new to the adapters; Table 5 shows which of the two matters.
 #
 # Does it understand sentences, or know twenty-two of them by heart? Each task has a prompt that no
 # adapter was trained with. One sentence each cannot show that it *understands*; it can show that it
@@ -885,13 +886,12 @@ groups.agg(spread).unstack().loc[ORDER, SETS]
 widgets.choose("counting", "dating", "ageing", "quality")
 
 # %%
-one = table[table["method"] == "ranking adapter"]
-one = one[one["split"].isin(["test", "held-out objects"])]
-by_prompt = one.groupby(["task", "split", "prompts"])["spearman"]
-by_prompt.agg(spread).unstack()[["seen", "held_out"]]
+one = cells[cells["method"] == "ranking adapter"]
+anew = one[one["split"].isin(["test", "held-out objects"])]
+ci_table(anew, "spearman", ["task", "split"], "prompts")[["seen", "held_out"]]
 
 # %% [markdown]
-# *Table 3. The four-task adapter, Spearman: asked by a prompt that it was trained with (those of Figure
+# *Table 4. The four-task adapter, Spearman: asked by a prompt that it was trained with (those of Figure
 # 4), and by a new one ("Sort the photos by how many ... there are.", "Sort the prints from the earliest
 # to the latest.", "Arrange the faces from young to old.", "Sort the pictures from bad to excellent.").*
 #
@@ -905,6 +905,26 @@ by_prompt.agg(spread).unstack()[["seen", "held_out"]]
 # 0.85<!--=prompts.counting.held-out objects.seen--> and
 # 0.80<!--=prompts.counting.held-out objects.held_out-->.) So it knows sentences like its own. This does
 # not show understanding.
+#
+# And is it the new *names* or the new *shapes* that make unseen objects harder? The next cell asks for
+# known and for unseen shapes: by a sentence without a name, by the plural of the name as before, and by
+# its singular, a form that no training sentence had.
+
+# %%
+NAMES = ["known objects", "held-out objects"]
+by_name = ci_table(one[one["split"].isin(NAMES)], "spearman", "split", "prompts")
+by_name.loc[NAMES, ["generic", "seen", "singular"]]
+
+# %% [markdown]
+# *Table 5. The four-task adapter on counting, Spearman, by what the sentence says: "Rank by the number
+# of objects." (generic), "... of umbrellas." (seen), "... of umbrella." (singular). Known and unseen
+# shapes are different images.*
+#
+# **What you should see.** It is the names. Asked without a name, unseen shapes are ordered as well as
+# known ones (0.94<!--=prompts.counting.held-out objects.generic--> and
+# 0.93<!--=prompts.counting.known objects.generic-->). Asked by their names, unseen ones are ordered
+# less well (0.80<!--=prompts.counting.held-out objects.seen-->); and *known* shapes, asked by a form of
+# the name that is new, fall to 0.64<!--=prompts.counting.known objects.singular-->.
 #
 # Published, on real photographs and with a CLIP several hundred times as large (quoted, not ours):
 #
@@ -944,23 +964,21 @@ heads = load_results("adapter_ablation")
 HEADS = ["dual loss", "gates at 1", "score differences", "regression alone"]
 head_cells = pd.DataFrame(heads.attrs["intervals"])
 print(heads.attrs["command"])
-short_plan = ci_table(head_cells[head_cells["plan"] == "short"], "method", "task")
-short_plan.loc[HEADS, list(TASKS)]
+ci_table(head_cells[head_cells["plan"] == "short"], "spearman").loc[HEADS, list(TASKS)]
 
 # %%
 gains = paired_differences(heads).query("metric == 'spearman'")
-gains = gains.set_index(["plan", "method", "baseline", "task"]).sort_index()
 PAIRS = [("short", name, "regression alone") for name in HEADS[:3]]
 PAIRS += [("short", "gates at 1", "dual loss"), ("full", "gates at 1", "dual loss")]
-table_of_gains = gains.apply(format_ci, axis=1, name="difference").unstack("task")
-table_of_gains = table_of_gains.loc[PAIRS, list(TASKS)].fillna("")
+table_of_gains = ci_table(gains, "difference", ["plan", *INDEX])
+table_of_gains = table_of_gains.loc[PAIRS, list(TASKS)]
 table_of_gains.index = [
     f"{one} - {other}" + ", all images" * (plan == "full") for plan, one, other in PAIRS
 ]
 table_of_gains
 
 # %% [markdown]
-# *Table 4 (above) and Table 5. The ranking head: Spearman on test with 95 % intervals, and paired
+# *Table 6 (above) and Table 7. The ranking head: Spearman on test with 95 % intervals, and paired
 # differences; above zero the first is better. The last row has the plan of the shared adapter, all
 # images and eight epochs, with three seeds. Quality's test shows three photographs.*
 #
@@ -1087,7 +1105,7 @@ widgets.explore_ranking(adapter, val["ageing"])
 # <details><summary>5. The adapter orders counts with 0.91. Is that because it compares images in
 # training?</summary>
 #
-# In small part: in Table 5 the ranking head gains
+# In small part: in Table 7 the ranking head gains
 # 0.03<!--=gain.short.dual loss.regression alone.counting--> over regression alone, with 1,000 images.
 # Table 1 cannot tell: the adapters read all patches, the other methods one pooled vector.
 # </details>
@@ -1184,10 +1202,12 @@ results["reversed"] = reversed_order
 results.record("crowded", pd.DataFrame(rows).T.stack().dropna())
 results["followed.low"], results["followed.high"] = followed.low, followed.high
 results.record("heads", head_cells.set_index(["plan", "task", "method"])["spearman"])
-results.record("gain", gains["difference"])
-by_method = shown_rows.groupby(["task", "split", "method"])[["spearman", "mae"]]
-results.record("", by_method.mean().stack())
-results.record("prompts", by_prompt.mean())
+results.record("gain", gains.set_index(["plan", *INDEX, "task"])["difference"])
+results.record(
+    "", seen.set_index(["task", "split", "method"])[["spearman", "mae"]].stack()
+)
+results.record("prompts", one.set_index(["task", "split", "prompts"])["spearman"])
+results.record("apart", apart.set_index(["task", "split", *INDEX])["difference"])
 results["millions"] = sum(p.numel() for p in adapter.net.parameters()) / 1e6
 if backbone == "pico-clip":
     results["minutes"] = adapter.card["train_seconds"] / 60

@@ -152,6 +152,28 @@ def format_ci(row: Mapping[str, float], name: str) -> str:
     return estimate if pd.isna(row[f"{name}_low"]) else f"{estimate} ({' to '.join(ends)})"
 
 
+def ci_table(
+    rows: pd.DataFrame, name: str, index: str | list[str] = "method", columns: str = "task"
+) -> pd.DataFrame:
+    """Pivot table of :func:`format_ci` cells.
+
+    Args:
+        rows: one row per cell, with the columns ``name``, ``name_low`` and ``name_high``.
+        name: the metric, or "difference".
+        index, columns: whose values become the index and the columns; together unique.
+
+    Raises:
+        ValueError: two rows for one cell.
+
+    Example:
+        >>> rows = {"method": ["CORN"], "task": ["ageing"], "mae": 5, "mae_low": 4, "mae_high": 7}
+        >>> ci_table(pd.DataFrame(rows), "mae").loc["CORN", "ageing"]
+        '5.00 (4.00 to 7.00)'
+    """
+    cells = rows.assign(cell=rows.apply(format_ci, axis=1, name=name))
+    return cells.pivot(index=index, columns=columns, values="cell").fillna("")
+
+
 def _check_table(name: str, available: Iterable[str]) -> None:
     if name not in available:
         tables = ", ".join(available) or "none"

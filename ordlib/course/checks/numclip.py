@@ -123,9 +123,9 @@ def skewed_bins(task: OrdinalTask, values: ArrayLike) -> str | CheckResult:
         hint = f"give it at least {MIN_BIN_SHARE:.0%}. Move its edges, or join it with {neighbor!r}"
         return f"{rare} has {shares[rarest]:.1%} of the images: {hint}"
     if spans[widest] > MAX_BIN_SPAN * (high - low):
-        hint = "its center is a poor estimate. Move its edges, or split it"
-        span = f"{spans[widest]:g} of the {high - low:g} {task.unit}"
-        return f"{wide} spans {span}, more than half: {hint}"
+        hint = "its middle is a poor estimate. Move its edges, or split it"
+        half = f"half of the scale from {low:g} to {high:g} is {(high - low) / 2:g}"
+        return f"{wide} is {spans[widest]:g} wide, and {half}: {hint}"
     return CheckResult(
         "passed",
         f"the rarest of your {task.num_bins} bins has {shares.min():.0%} of the images, and the "
@@ -234,7 +234,7 @@ def negative_logits(function: Callable) -> str | CheckResult:
         f"on {list(POSITIVE)} the loss is {released[0]:.2f}, plain cross-entropy's "
         f"{plain[0]:.2f}; on {list(MIXED)} it is {released[1]:.4f} against {plain[1]:.4f}: "
         "there the neighbour's 6 shrinks to 2.4. A negative logit is drawn up by a weight below "
-        "1 and pushed down by one above 1, so there it is the far bins that are let off.",
+        "1 and pushed down by one above 1: a far bin with a negative logit counts less.",
     )
 
 

@@ -19,6 +19,8 @@ _OFF_BY_ONE = [
     ("a miss far below counts as right: take the absolute difference", np.mean(ERRORS <= 1)),
     ("a miss far above counts as right: take the absolute difference", np.mean(ERRORS >= -1)),
     ("you count the misses by one, but not the exact hits", np.mean(abs(ERRORS) == 1)),
+    ("you count the misses by more than one: turn the comparison", np.mean(abs(ERRORS) > 1)),
+    ("compare each error with 1 first, then take the mean", np.mean(abs(ERRORS)) <= 1),
 ]
 
 
@@ -70,9 +72,9 @@ def own_task(task: OrdinalTask) -> str | None:
         return f"{task.num_ranks} ranks are too few: give at least four"
     steps = np.diff(task.rank_values)
     if np.allclose(steps, steps[0]):
-        return f"all steps are {steps[0]:g}: choose unequal values, or give named ranks positions"
+        return f"all steps are {steps[0]:g}: give positions (or values) that are not equally far apart"
     if digits := [name for name in task.rank_names if any(c.isdigit() for c in name)]:
-        return f"write the ranks in words, as a caption would: {digits[0]!r} has a digit"
+        return f"write the rank_names in words, as a caption would: {digits[0]!r} has a digit"
     if task.num_bins == task.num_ranks:
         return (
             f"{task.num_bins} bins for {task.num_ranks} ranks are not coarse: give bin_edges and "

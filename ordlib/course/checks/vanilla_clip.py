@@ -69,7 +69,7 @@ def own_prompts(task: OrdinalTask, clip: ClipBackbone, data: ImageData) -> str |
         return f"{summary} But for n > 1 it is {pair}: {hint}"
     gain = bootstrap(np.mean, base_errors - errors, groups=data.groups)
     if gain.estimate < MIN_MAE_GAIN:
-        hint = f"A mere shift can do that, so gain {MIN_MAE_GAIN:g} object at least."
+        hint = f"A shift of all predictions can do that, so gain {MIN_MAE_GAIN:g} object at least."
         return f"{summary} {hint} {_suggest(task)}"
     return CheckResult("passed", f"{summary} The gain and its 95 % interval are {gain}. {exact}")
 
@@ -84,8 +84,9 @@ def _check_prompts(task: OrdinalTask, built_in: OrdinalTask) -> str | None:
     if not np.array_equal(task.rank_values, built_in.rank_values):
         return "you changed the values: change words and templates only"
     rank_names = _normalize(task.rank_names)
-    if name := _first_duplicate(rank_names):
-        return f"two ranks have the words {name!r}: their prompts are the same to CLIP"
+    words = [" ".join(sorted(set(name.split()))) for name in rank_names]
+    if name := _first_duplicate(words):
+        return f"two ranks have the same words ({name}): give each a word of its own"
     templates = set(_normalize(task.templates))
     if rank_names == list(built_in.rank_names) and templates <= set(_normalize(built_in.templates)):
         return "these are the built-in prompts: change the words, the templates or both"

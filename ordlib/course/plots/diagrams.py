@@ -52,8 +52,8 @@ DIAGRAMS = {
     },
     "L2RCLIP": {
         "image": Box("image", "input", 0, 0, ("encoder",), 1.1),
-        "encoder": Box("image encoder\n$v$ $(D)$", "frozen", 1.9, 0, ("adapter",)),
-        "adapter": Box("adapter", "trained", 4, 0, ("logits", "pair")),
+        "encoder": Box("image encoder", "frozen", 1.9, 0, ("adapter",)),
+        "adapter": Box("adapter\n$v$ $(D)$", "trained", 4, 0, ("logits", "pair")),
         "prompts": Box("prompts of $M$\nranks $R$ $(M,L,W)$", "trained", 0.4, 1.6, ("f",), 2),
         "f": Box("RankFormer\n$(1-\\alpha)R+\\alpha F(R)$", "trained", 3.1, 1.6, ("text",), 2.4),
         "text": Box("text encoder\n$t$ $(M, D)$", "frozen", 5.7, 1.6, ("logits", "pair")),

@@ -280,6 +280,14 @@ def check_negative_zeros(files: NotebookFiles) -> Iterator[str]:
             yield f"cell {number}: shows {match[0]}: add 0.0 after rounding"
 
 
+def check_summaries(files: NotebookFiles) -> Iterator[str]:
+    """Summaries that unfold are HTML, in which Markdown is shown as it stands."""
+    for number, cell in files.cells("markdown"):
+        for summary in re.findall(r"(?s)<summary>(.*?)</summary>", cell.source):
+            if match := re.search(r"[`$*]", summary):
+                yield f"cell {number}: a <summary> shows {match[0]!r} as it stands: write HTML"
+
+
 def _printed(cell: NotebookNode) -> str:
     """Texts and tables that a cell shows, as one JSON string."""
     texts = [output.get("text", "") for output in cell.outputs]
@@ -298,5 +306,6 @@ LINT_RULES: tuple[Callable[[NotebookFiles], Iterator[str]], ...] = (
     check_header, check_setup_cell, check_parameters, check_execution_counts, check_no_errors,
     check_no_run_metadata, check_widget_state, check_file_size, check_cell_length,
     check_nbval_tags, check_source, check_lab, check_solutions, check_results, check_alt_text,
-    check_links, check_portable_outputs, check_negative_zeros, check_claims,
+    check_links, check_portable_outputs, check_negative_zeros, check_summaries,
+    check_claims,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 # Tags of cells in the source: the solution of an exercise, and what solutions need to run.
 SOLUTION, SHARED = "solution", "shared-with-solutions"
 EXERCISE = re.compile(r"^### Exercise \d+ ", re.M)
-LAB_NOTE = "> **This is the lab version**: outputs are out, so that you can predict them."
+LAB_NOTE = "> **This is the lab version**: outputs are left out, so that you can predict them."
 SOLUTIONS_NOTE = (
     "> **These are the solutions** of the exercises in [{name}](../{name}.ipynb). Try them there "
     "first: the checks say what is wrong."

@@ -127,6 +127,7 @@ BREAKS = [
     ("links", replace("images/star", "/images/star"), "is absolute"),
     ("portable_outputs", shows("<C at 0x7f1234567890>"), "0x7f"),
     ("portable_outputs", shows("in /home/ada/x"), "/home/ada"),
+    ("summaries", replace("Add.", "<summary>Of `x`?</summary>"), "shows '`' as it stands"),
     ("negative_zeros", shows("kappa  -0.00  0.12"), "cell 4: shows -0.00"),
     ("claims", claim(statement="The mean is high"), "'The mean is high': is not in the text"),
     ("claims", claim(condition="mae < 0.1"), "mae < 0.1 does not hold: {'mae': 0.123457"),

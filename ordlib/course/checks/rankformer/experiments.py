@@ -60,7 +60,7 @@ def sign(is_flipped: Callable) -> str | None:
         return answers
     if runs != [answers] * 3:
         return "the same loss gets different answers: choose images and texts, not random ones"
-    turn = "turn an image towards a far rank, and away. Which costs less?"
+    turn = "turn an image towards a far rank, and away, equally far from its own. Which costs less?"
     if message := _check_one_sided(answers, expected, turn, turn):
         return message
     wrong = {case for case, a, b in zip(LOSSES, answers, expected, strict=True) if a != b}
