@@ -457,7 +457,7 @@ fig.tight_layout()
 
 # %%
 def gap(name, first, second):
-    """How much larger the first model's absolute error is, on average, with its interval."""
+    """Mean difference of the absolute errors of two models, with its interval."""
     values = [evaluations[name, label].prediction.value for label in (first, second)]
     worse, better = (abs(value - val[name].values) for value in values)
     groups = val[name].groups
