@@ -484,7 +484,7 @@ print("accuracy on counting, middle - ridge:", advantage)
 #
 # And look back at the accuracies on counting, 6<!--=counting.middle.accuracy--> % for the constant
 # against 4<!--=counting.ridge.accuracy--> % for the ridge. Is the constant the better model? By the
-# interval of that difference, -0.01<!--=gap.accuracy.low--> to 0.05<!--=gap.accuracy.high-->, one
+# interval of that difference, -0.005<!--=gap.accuracy.low--> to 0.05<!--=gap.accuracy.high-->, one
 # cannot say.
 #
 # **Before you run the next cell:** the trees are 2.75<!--=counting.trees.mae--> objects off
