@@ -71,10 +71,11 @@ _ = plots.dose_response(doses, ["count_mae", "probe_mae"], "share")
 
 # %% [markdown]
 # *Figure 1. What this notebook leads to. Error of zero-shot counting, in objects, over the share of
-# captions that state the true count, and the error of a regression on the same models' image
-# features. Every dot is one pretrained CLIP; markers of the same share are moved apart sideways.
-# The images are the same throughout: what changes is the captions. Squares: twice the samples;
-# diamonds: distractor numbers (both further below).*
+# counting captions that state the true count, and the error of a regression on the same models' image
+# features. Every dot is one pretrained CLIP, trained more briefly than the two quoted above, so that
+# errors are larger; markers of the same share are moved apart sideways. The images are the same
+# throughout: what changes is the captions. Squares: twice the samples; diamonds: distractor numbers
+# (both further below).*
 #
 # ## A CLIP of our own
 #
@@ -251,11 +252,10 @@ fig.tight_layout()
 # summing to one. Right: the probability-weighted mean of the ranks.*
 #
 # The two halves read the *same* probabilities. The likeliest number is nearly always one of a few
-# favourites. Which of them wins depends on the true count, but not in order, as if the numerals
-# differed at random along a direction in which image features change with the count. The expectation
-# hardly leaves the middle. The largest of the twenty probabilities is 0.07<!--=largest--> on average,
-# where an even spread gives 0.05, and the mean of an even spread is the middle: the *shrinkage* of
-# notebook 00, at its worst.
+# favourites. Which of them wins depends on the true count, but a larger count does not mean a larger
+# answer. The expectation hardly leaves the middle. The largest of the twenty probabilities is
+# 0.07<!--=largest--> on average, where an even spread gives 0.05, and the mean of an even spread is the
+# middle: the *shrinkage* of notebook 00, at its worst.
 
 # %% [markdown]
 # ### Exercise 1 · The third reading ● 10 minutes
@@ -440,7 +440,7 @@ check.own_words(ordered_solved, clip)
 #
 # Find prompts for counting that beat the mean absolute error of our own three templates (the
 # *built-in prompts*) by at least one object, without a single label. Change words and templates,
-# keep the twenty values; no two ranks may share all their words. Stop when the time is up. If you
+# keep the twenty values; no two ranks may have the same words. Stop when the time is up. If you
 # try many prompts on the same images, some win by luck: that is why one chooses on validation
 # images and reports on test images.
 #
@@ -518,9 +518,9 @@ for ax, task in zip(axes, TASKS):
 fig.tight_layout()
 
 # %% [markdown]
-# *Figure 6. Mean absolute error of prompts without a label, and of pixel trees and a linear
-# probe fitted on 2,000 labels, with 95 % bootstrap intervals; dotted: always saying the
-# median. Quality's images are crops of three photographs, so its intervals are too narrow.*
+# *Figure 6. Mean absolute error of prompts without a label, and of pixel trees and a linear probe
+# fitted on 2,000 labels, with 95 % bootstrap intervals; dotted: always saying the median. Quality's
+# images are crops of only three photographs, so even its wide intervals are too narrow.*
 #
 # **What you should see.** Far better: on counting the probe is 1.67<!--=counting.linear probe.mae-->
 # objects off, the numerals 4.87<!--=counting.zero-shot.mae-->, pixels
@@ -558,10 +558,10 @@ pd.DataFrame(both, index=names).T.round(2)
 # %% [markdown]
 # **What you should see.** The likeliest rank has the larger error everywhere, in counting
 # 5.7<!--=counting.likeliest.mae--> objects: a guess far out costs more than one in the middle. And the
-# words of quality, which captions do use, stand in order (1.00<!--=quality.ordinality-->), while the
-# words of the other tasks are in no order: the numerals (averaged over all nouns), the decades and the
-# ages, which captions use for other things only (-0.18<!--=counting.ordinality-->,
-# -0.33<!--=dating.ordinality--> and 0.04<!--=ageing.ordinality-->).
+# words of quality, which captions use, stand in order (1.00<!--=quality.ordinality-->). The words of
+# the other tasks, which captions never use for count, decade or age, do not:
+# -0.18<!--=counting.ordinality--> for the numerals (averaged over all nouns),
+# -0.33<!--=dating.ordinality--> for the decades and 0.04<!--=ageing.ordinality--> for the ages.
 #
 # **If you see something else.** *The probe is no better than the dotted line on counting
 # too*: is this an untrained CLIP? `clip` says which one was loaded. *The probe is perfect*:
@@ -652,8 +652,8 @@ branch.mean().round(2)
 # at 3 % (squares) doubles the number and keeps the share: the error is
 # 2.4<!--=condition.twice the samples--> objects, against 3.2<!--=condition.dose--> on the curve. But it
 # doubles everything else that is learned too, so this is a hint, not a proof. *Distractor numbers*
-# (diamonds), numerals about other things in half of all captions instead of a fifth, change neither
-# share nor number, and the error is 3.6<!--=condition.distractor numbers-->: numerals with other
+# (diamonds), numerals about other things in half of all captions instead of a fifth, hardly change
+# share or number, and the error is 3.6<!--=condition.distractor numbers-->: numerals with other
 # meanings seem to increase the error. Each of these two conditions is one model, and 2<!--=seeds-->
 # seeds a dose are few: read the curves, not their third digit.
 #

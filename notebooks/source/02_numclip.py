@@ -399,7 +399,7 @@ pd.DataFrame(table, index=["26 25 24 23 22", "10 6 2 -2 -6"]).T.round(4)
 # ### Exercise 3 · The released form ●● 10 minutes
 #
 # Write the released form for one image, given its logits and its own bin (an `int`), without
-# `losses.fcrc`. Then give it the logits of the table: on which of the two rows is it *smaller* than
+# `losses.fcrc`. Then give it the logits of the table: for which of the two images is it *smaller* than
 # cross-entropy? Which single logit decides that? And if a logit is negative, what does a weight below 1
 # do to it, and what a weight above 1?
 #
@@ -664,9 +664,9 @@ cells
 # 0.69<!--=bins.counting.NumCLIP--> and CLIP's untrained phrases for 0.65<!--=zero-shot.bins-->; on
 # ageing for 0.46<!--=bins.ageing.released form-->, not 0.57<!--=bins.ageing.NumCLIP-->. Both
 # differences are clear of zero (Table 2). Figure 5 hints at the reason. In training the neighbour's
-# logit has a weight of 0.4, so the model may leave it nearly as high as that of the right bin; at test
-# time the logits have no weights, and the higher one is the answer. The MAE does not show it as long as
-# there is a regressor (1.67<!--=mae.counting.released form--> objects against
+# logit has a weight below 1 (0.4 in Figure 5), so the model may leave it nearly as high as that of the
+# right bin; at test time the logits have no weights, and the higher one is the answer. The MAE does not
+# show it as long as there is a regressor (1.67<!--=mae.counting.released form--> objects against
 # 1.67<!--=mae.counting.NumCLIP-->): the regressor reads all five logits and can undo the distortion.
 # Without the regressor the MAE suffers, too, with 2.24<!--=mae.counting.released form, no regressor-->
 # objects against 1.87<!--=mae.counting.no regressor-->, and
@@ -674,7 +674,8 @@ cells
 # *Between paper form and cross-entropy we see no difference*: with cross-entropy the error changes by
 # 0.01<!--=more.counting.plain form--> objects and 0.08<!--=more.ageing.plain form--> years, and both
 # intervals contain zero. Without the regressor cross-entropy is even better on counting, by
-# 0.04<!--=cross-entropy alone--> objects, clear of zero by less than the two digits of Table 2 show.
+# 0.04<!--=cross-entropy alone--> objects, and the interval ends just below zero (Table 2 prints its end
+# as 0.00).
 
 # %%
 CHANGES = {
@@ -723,9 +724,10 @@ table.rename(CHANGES)
 #   did not try.
 # * *We see no harm in more bins*: ten of equal width, named by numerals, are better than the five
 #   phrases on counting (-0.06<!--=more.counting.10 bins--> objects) and not clearly different on ageing
-#   (0.09<!--=more.ageing.10 bins-->). With twenty on counting, each count is a bin of its own. NumCLIP
-#   then predicts without the regressor, by the mean of the counts weighted by their probabilities; the
-#   regressor is trained all the same, and acts on phrases and adapter through its loss alone.
+#   (0.09<!--=more.ageing.10 bins-->). With twenty on counting, each count is a bin of its own. With one
+#   rank in each bin there is no place inside to look for, so ordlib's NumCLIP then predicts without the
+#   regressor, by the mean of the counts weighted by their probabilities. The regressor is trained all
+#   the same, and acts on phrases and adapter through its loss.
 #
 # A caveat: the learning rate was chosen for the default NumCLIP, not for each variant.
 #
@@ -990,10 +992,10 @@ print(
 # (1.80<!--=few.counting.16.NumCLIP-->).
 # </details>
 #
-# <details><summary>5. What do the intervals of the tables not cover?</summary>
+# <details><summary>5. What do the intervals of Tables 1 to 5 not cover?</summary>
 #
-# Another backbone, another training set, another learning rate, other tasks. They cover other images of
-# the same kind and other seeds.
+# Another backbone, another training set, another learning rate. They cover other images of the same
+# kind and other seeds.
 # </details>
 #
 # ## What to take away

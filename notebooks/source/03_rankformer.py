@@ -357,7 +357,7 @@ for pos_embed in (None, "learned", "sinusoidal"):
 # <details><summary>Hint</summary>
 #
 # Shuffle before, or shuffle after: `prompts[order]`, `mask[order]`, and what comes out `[order]`.
-# Rounding differs, so `torch.equal` is too strict, and the default tolerance of `torch.allclose`, too.
+# Rounding differs, so `torch.equal` is too strict, and so is the default tolerance of `torch.allclose`.
 # How loose may you be? See how large the difference is with learned positional embeddings at alpha
 # 0.01.
 # </details>
@@ -732,9 +732,10 @@ pd.DataFrame(signs).T.round(2)
 # Probably the cross-entropy, on logits that are 40<!--=logit scale--> times a cosine, outweighs the
 # mistake. At weight 10 the collapse begins to show: the prompts of *one* and *twenty* stay together
 # (cosine 0.86<!--=signs.opposite sign, weight 10.cosine of one and twenty-->, with the right sign
-# 0.48<!--=signs.right sign, weight 10.cosine of one and twenty-->), and the error is
-# 2.65<!--=signs.opposite sign, weight 10.MAE--> against 1.93<!--=signs.right sign, weight 10.MAE-->. A
-# good result does not prove that a loss is right: test losses on cases worked by hand.
+# 0.48<!--=signs.right sign, weight 10.cosine of one and twenty-->, also more than at weight 1, for a
+# reason that we have not looked for), and the error is 2.65<!--=signs.opposite sign, weight 10.MAE-->
+# against 1.93<!--=signs.right sign, weight 10.MAE-->. A good result does not prove that a loss is
+# right: test losses on cases worked by hand.
 #
 # ## Does RankFormer earn its place?
 #
@@ -824,14 +825,14 @@ ci_table(less, "difference").loc[list(OTHERS), ["counting", "ageing"]].rename(OT
 #
 # **What you should see.** The pairwise loss does not lower the error. Without it the error changes by
 # 0.02<!--=more.counting.no pairwise loss--> objects on counting, which may be chance, and on ageing by
-# -0.13<!--=more.ageing.no pairwise loss--> years: it is lower *without*. On counting we see no
-# difference without either half. On ageing it is tightness that does harm: without it the error changes
-# by -0.14<!--=more.ageing.diversity alone-->, without diversity by
+# -0.13<!--=more.ageing.no pairwise loss--> years: it is lower *without*. On counting, leaving out
+# tightness or diversity makes no difference that we can see. On ageing it is tightness that does harm:
+# without it the error changes by -0.14<!--=more.ageing.diversity alone-->, without diversity by
 # 0.03<!--=more.ageing.tightness alone-->. Between CoOp, at a learning rate of its own, and L2RCLIP we
 # see no difference on either task. OrdinalCLIP's error is lower on both, by
 # 0.03<!--=lead.counting.OrdinalCLIP--> objects, which may be chance, and
-# 0.23<!--=lead.ageing.OrdinalCLIP--> years, clear of zero by less than the two digits of the table
-# show.
+# 0.23<!--=lead.ageing.OrdinalCLIP--> years, whose interval ends just below zero (the table prints its
+# end as 0.00).
 
 # %%
 SHOWN = ["zero-shot", "CoOp", "OrdinalCLIP", "no RankFormer", "L2RCLIP"]
@@ -922,8 +923,9 @@ fig.tight_layout()
 # and at eight. On counting it is behind every other method of notebook 02 but CoOp up to sixteen
 # labels: OrdinalCLIP (4.0<!--=few.counting.1.OrdinalCLIP--> objects at one label, L2RCLIP
 # 4.7<!--=few.counting.1.L2RCLIP-->) and NumCLIP (3.1<!--=few.counting.1.NumCLIP-->), and also the two
-# without words, CORN and the linear probe. By 32 labels per count it has caught up with them, where
-# CoOp is still behind (1.85<!--=few.counting.32.CoOp--> against 1.70<!--=few.counting.32.L2RCLIP-->).
+# without words, CORN and the linear probe (drawn in Figure 1 of notebook 02). By 32 labels per count it
+# has caught up with them, where CoOp is still behind (1.85<!--=few.counting.32.CoOp--> against
+# 1.70<!--=few.counting.32.L2RCLIP-->).
 #
 # With all labels it stands among the others: on counting 1.53<!--=frozen.counting.L2RCLIP--> objects,
 # CoOp 1.54<!--=frozen.counting.CoOp-->, OrdinalCLIP 1.50<!--=frozen.counting.OrdinalCLIP-->; on ageing

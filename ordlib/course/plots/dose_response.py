@@ -31,12 +31,8 @@ AXES = {
     "share": ("count_caption_fraction", f"dose: share of counting captions that {_STATE}"),
     "number": ("count_captions", f"captions seen that {_STATE}"),
 }
-# Marker, legend label, and horizontal offset of the first model in points.
-CONDITIONS = {
-    "dose": ("o", None, -1.5),
-    "distractor numbers": ("D", "more numerals about other things", -5),
-    "twice the samples": ("s", "twice the pairs", 5),
-}
+# Marker, and horizontal offset of the first model in points; the curves are those of "dose".
+CONDITIONS = {"dose": ("o", -1.5), "distractor numbers": ("D", -5), "twice the samples": ("s", 5)}
 
 
 def dose_response(
@@ -67,9 +63,9 @@ def dose_response(
     ax.set(xlabel=xlabel, ylabel=units if len(metrics) > 1 else f"{metrics[0].label}: {units}")
     if (table[names].min() >= 0).all():
         ax.set_ylim(bottom=0)
-    for condition, (marker, label, _) in CONDITIONS.items():
-        if label and condition in set(table["condition"]):
-            ax.plot([], [], marker, color="black", markerfacecolor="white", label=label)
+    for condition, (marker, _) in CONDITIONS.items():
+        if condition != "dose" and condition in set(table["condition"]):
+            ax.plot([], [], marker, color="black", markerfacecolor="white", label=condition)
     # Outside: several flat lines leave no room for it.
     ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
@@ -108,8 +104,9 @@ def _draw_metric(ax: Axes, table: pd.DataFrame, column: str, metric: str, style:
     ax.plot(*positive.to_numpy().T, "-", color=style.color, label=style.label)
     repeat = table.groupby(["condition", "count_caption_fraction"]).cumcount()
     for (condition, index), models in table.groupby(["condition", repeat]):
-        marker, label, offset = CONDITIONS[condition]
-        face, edge, width = ("white", style.color, 1.4) if label else (style.color, "white", 0.6)
+        marker, offset = CONDITIONS[condition]
+        filled = style.color, "white", 0.6
+        face, edge, width = filled if condition == "dose" else ("white", style.color, 1.4)
         shifted = offset_copy(ax.transData, ax.figure, offset + 3 * index, units="points")
         ax.scatter(
             models[column], models[metric], s=26, marker=marker, facecolor=face, edgecolor=edge,

@@ -56,7 +56,7 @@ def test_dose_response_axis_is_logarithmic_with_zero(axis, ticks):
 def test_dose_response_draws_several_metrics_in_different_colors():
     table = TABLE.assign(object_top1=0.9)
     ax = plots.dose_response(table, ["count_accuracy", "object_top1"])
-    conditions = ["more numerals about other things", "twice the pairs"]
+    conditions = ["distractor numbers", "twice the samples"]
     assert legend(ax) == ["exact count", "name of the object", *conditions]
     assert len({line.get_color() for line in ax.lines if len(line.get_xdata())}) == 2
     assert len(dots(ax)) == 20
