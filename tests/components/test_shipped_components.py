@@ -1,4 +1,5 @@
 import re
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -91,8 +92,10 @@ def test_ranking_adapter_card_has_command_and_results(ranker):
     assert card["held_out_objects"] == list(HELD_OUT_OBJECTS)
     rows = pd.DataFrame(card["results"]).set_index(["task", "split", "prompts"])
     assert rows.index.is_unique
-    sets = {"test", "held-out objects", "distractors"}
+    sets = {"test", "known objects", "held-out objects", "distractors"}
     expected = {("counting", name, kind) for name in sets for kind in ("seen", "held_out")}
+    by_name = product(("known objects", "held-out objects"), ("generic", "singular"))
+    expected |= {("counting", *keys) for keys in by_name}
     expected |= {("counting", "absent objects", "seen")}
     expected |= {(task, "test", kind) for task in TASKS for kind in ("seen", "held_out")}
     assert set(rows.index) == expected
