@@ -175,7 +175,7 @@ _ = plots.method_diagram("ranking adapter")
 # | source | what comes from there |
 # |---|---|
 # | the paper and its release | all four steps; the loss; one sentence per batch; four fifths of each batch show what the sentence names |
-# | ours | CLIP's class token is kept beside the patches; words enter through CLIP's own projection into the space of image features; learnable tokens that can learn; the matrices of queries and keys of the cross-attention start equal, so that an image attends first to the words most similar to it; ties are left out; one adapter for several tasks, with several sentences for each; where a sentence names an object, three tenths of the batch do not show it; quality is trained on crops of seven photographs and on distorted drawings |
+# | ours | CLIP's class token is kept beside the patches; words enter through CLIP's own projection into the space of image features; learnable tokens with a number for every channel (why: below); the matrices of queries and keys of the cross-attention start equal, so that an image attends first to the words most similar to it; ties are left out; one adapter for several tasks, with several sentences for each; where a sentence names an object, three tenths of the batch do not show it; quality is trained on crops of seven photographs and on distorted drawings |
 # | smaller, for our small CLIP | one layer of each block instead of two; width 96 instead of 768 |
 #
 # | symbol | shape | meaning |
@@ -376,16 +376,16 @@ gib_at_256 = at_64.loc["pairwise", "peak_mib"] * (256 / 64) ** 2 / 1024
 # axes logarithmic: 100 patches, width 256, 16 questions, float32, one thread of a CPU. From a
 # file; `make bench` measures it anew.*
 #
-# **What you should see.** As written, twice the images cost four times the multiplications, and more
-# time than that where the memory traffic grows, so the ratio of both forms grows with $N$. At 64 images
-# the shortcut is 313<!--=cost.seconds--> times as fast on the machine of the file, with one thread, and
-# needs one 43<!--=cost.peak_mib-->rd of the memory. Multiplications explain a factor of
-# 97<!--=cost.operations.64-->. The rest is memory traffic: as written, the rows of all pairs hold
-# $64^2 \cdot 200 \cdot 256$ numbers, 839 MB, which no cache holds and which are written once and read
-# again for the scores, for the sums and for the gradients; the inputs of the shortcut are
-# $64 \cdot 100 \cdot 256$ numbers, 6.6 MB. Other machines and numbers of threads give other ratios. At
-# 256 images, where the shortcut needs less than half a gigabyte, the other form would need
-# 45<!--=cost.256--> of them.
+# **What you should see.** As written, twice the images cost four times the multiplications and, forward
+# and backward together, more than four times the time, as the memory traffic grows; so the ratio of
+# both forms grows with $N$. At 64 images the shortcut is 313<!--=cost.seconds--> times as fast on the
+# machine of the file, with one thread, and needs one 43<!--=cost.peak_mib-->rd of the memory.
+# Multiplications explain a factor of 97<!--=cost.operations.64-->. The rest is memory traffic: as
+# written, the rows of all pairs hold $64^2 \cdot 200 \cdot 256$ numbers, 839 MB, which no cache holds
+# and which are written once and read again for the scores, for the sums and for the gradients; the
+# inputs of the shortcut are $64 \cdot 100 \cdot 256$ numbers, 6.6 MB. Other machines and numbers of
+# threads give other ratios. At 256 images, where the shortcut needs less than half a gigabyte, the
+# other form would need 45<!--=cost.256--> of them.
 #
 # ### What is antisymmetric, and what is not
 #
@@ -594,9 +594,9 @@ print("the same loss:", torch.allclose(*losses_, atol=1e-5))
 #
 # Draw a batch for one `name`: `int((1 - share) * size)` images of it, as evenly as possible over their
 # counts, with their counts as targets; the rest images of other names, with target 0. Evenly means:
-# each count gets at least its quota, the number of images of that name divided by the number of counts
-# and rounded down, or all images it has if they are fewer; what is missing comes from the other counts.
-# No image twice. Draw everything from `np.random.default_rng(seed)`.
+# each count gets at least its quota, the number of images to draw of that name divided by the number of
+# counts and rounded down, or all images it has if they are fewer; what is missing comes from the other
+# counts. No image twice. Draw everything from `np.random.default_rng(seed)`.
 #
 # <details><summary>Hint</summary>
 #
@@ -773,9 +773,9 @@ for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
 # by the mean of all patches. Red raises the score, blue lowers it; the maps of a row share a scale, the
 # rows do not.*
 #
-# **What you should see.** The maps do not explain it. Above, some envelopes raise the score for
-# "envelopes", but so does a patch with a hand; below, the one patch that matters for "hexagons" lies
-# on an umbrella, and for "umbrellas" nothing stands out. Part of the reason is in what we asked: each
+# **What you should see.** The maps do not explain it. Above, one envelope raises the score for
+# "envelopes", but so does a patch with a hand; below, the one patch that matters for "hexagons" lies on
+# an umbrella, and for "umbrellas" nothing stands out. Part of the reason is in what we asked: each
 # patch goes alone, the others and the class token still know, and CLIP's patches have looked at each
 # other long before. A map of what decided is not a map of what is there. Distrust pretty ones, too.
 #
@@ -784,12 +784,12 @@ for ax, row in zip(axes, np.flatnonzero(chosen_rows)):
 # Three seeds, test images; all settings were chosen on the validation split. All methods had the same
 # training images, without nine of the 76 kinds of objects. Every method's values are put on a line
 # fitted on val, so that errors are comparable. Note which methods are prompt-conditioned: the prompts
-# of zero-shot and of the adapters *name* the objects, the others see the image alone. On images of one
-# kind of object that is no handicap; on the rest it is, and this is unfair to them. Note also that the
-# adapters look at every patch, the others at one pooled vector of the same frozen encoder, and that
-# their learning rates were chosen for smaller training sets. So a lead of the adapters would be no
-# proof that comparing is what helps; a section below tests that. "Zero-shot" is notebook 01's, a prompt
-# for each rank, not the similarity of Figure 1.
+# of zero-shot and of the adapters *name* the objects, the others see the image alone. That is no
+# handicap where an image shows one kind of objects and is asked for these; elsewhere (Table 3) it is,
+# and unfair to them. Note also that the adapters look at every patch, the others at one pooled vector
+# of the same frozen encoder, and that the others' learning rates were chosen for smaller training sets.
+# So a lead of the adapters would be no proof that comparing is what helps; a section below tests that.
+# "Zero-shot" is notebook 01's, a prompt for each rank, not the similarity of Figure 1.
 #
 # **Before you run the next cell:** will four tasks in one adapter cost something, against an
 # adapter for each?
@@ -863,10 +863,11 @@ ci_table(counting, "spearman", columns="split").loc[ORDER, SETS]
 # Table 3 shows both sides of being prompted with what to count. Asked for what may not be there, the
 # adapters know the difference (0.87<!--=counting.absent objects.ranking adapter.spearman--> and
 # 0.91<!--=counting.absent objects.ranking adapter, one task.spearman-->); methods that cannot be asked
-# have no chance (0.25<!--=counting.absent objects.NumCLIP.spearman--> for NumCLIP). With distractors it
-# is the other way round: NumCLIP, which counts whatever there is, reaches
-# 0.90<!--=counting.distractors.NumCLIP.spearman-->, since one to five others blur a count only a
-# little; the adapters reach 0.77<!--=counting.distractors.ranking adapter.spearman--> and
+# have no chance (0.25<!--=counting.absent objects.NumCLIP.spearman--> for NumCLIP), and zero-shot
+# prompts, which can, have it upside down. With distractors it is the other way round: NumCLIP, which
+# counts whatever there is, reaches 0.90<!--=counting.distractors.NumCLIP.spearman-->, since one to five
+# others blur a count only a little; the adapters reach
+# 0.77<!--=counting.distractors.ranking adapter.spearman--> and
 # 0.80<!--=counting.distractors.ranking adapter, one task.spearman-->: although their prompt names what
 # to count, two kinds in one image confuse them. Objects that were never named in training are ordered
 # less well by either adapter (0.72<!--=counting.held-out objects.ranking adapter.spearman--> and
@@ -938,9 +939,9 @@ by_name.loc[NAMES, ["generic", "seen", "singular"]]
 # ## Does comparing help?
 #
 # The ranking head exists in training only. Is it what makes the adapter good? And must it compare by
-# *one* softmax over both images? (Reviewers of the paper asked the second question; the answer, as
-# they summed it up: with a softmax for each image there is no significant difference.) Here are four
-# adapters that differ in the logit $\ell_{ij}$ alone:
+# *one* softmax over both images? (Reviewers of the paper asked the second question. In their summary of
+# the authors' answer, a softmax for each image makes no significant difference.) Here are four adapters
+# that differ in the logit $\ell_{ij}$ alone:
 #
 # | row | logit that $i$ ranks above $j$ |
 # |---|---|
@@ -980,7 +981,8 @@ table_of_gains
 # %% [markdown]
 # *Table 6 (above) and Table 7. The ranking head: Spearman on test with 95 % intervals, and paired
 # differences; above zero the first is better. The last row has the plan of the shared adapter, all
-# images and eight epochs, with three seeds. Quality's test shows three photographs.*
+# images and eight epochs, with three seeds, on counting and dating alone. Quality's test shows three
+# photographs.*
 #
 # **What you should see.** Comparing helps on two tasks of four. On counting the ranking head of the
 # dual loss raises Spearman over regression alone by
@@ -989,12 +991,13 @@ table_of_gains
 # difference (0.00<!--=gain.short.dual loss.regression alone.ageing-->), and on quality the intervals,
 # over three photographs, are too wide to say. But *one softmax over both images is not needed*: with
 # the gates at 1 the gains over regression alone are as large (on counting even
-# 0.01<!--=gain.short.gates at 1.dual loss.counting--> larger, just clear of zero), and with all images
-# the two forms differ by 0.00<!--=gain.full.gates at 1.dual loss.counting--> on counting and
-# -0.01<!--=gain.full.gates at 1.dual loss.dating--> on dating, which may be chance. And it is not
-# enough that the loss compares: *score differences*, trained on the same pairs, cannot be told from
-# regression alone on any task. What helps is a head with questions of its own to the patches; perhaps
-# through it the pairs train the tokens more directly than through their sum, which we have not tested.
+# 0.01<!--=gain.short.gates at 1.dual loss.counting--> larger, an interval that ends just above zero),
+# and with all images the two forms differ by 0.00<!--=gain.full.gates at 1.dual loss.counting--> on
+# counting and -0.01<!--=gain.full.gates at 1.dual loss.dating--> on dating, which may be chance. And it
+# is not enough that the loss compares: *score differences*, trained on the same pairs, cannot be told
+# from regression alone on any task. What helps is a head with questions of its own to the patches;
+# perhaps through it the pairs train the tokens more directly than through their sum, which we have not
+# tested.
 #
 # ## Your experiment
 #
@@ -1166,10 +1169,10 @@ ranking.table.assign(path=names).round(2).head(12)
 # The names say what is in the images, and how many; `value` is the score on the scale of objects,
 # and `ood_score` above 1 says that an image is unlike all those that counting was learned from.
 #
-# **What you should see.** Stars on top, and suns mixed in among them, counted almost as if they were
-# stars. The sentence shuts out anchors, hearts and umbrellas (they are further down), but hardly suns.
-# Perhaps the two look alike to a CLIP this small; we have not tested it. The cat's score means nothing,
-# and it is marked as strange.
+# **What you should see.** Stars on top, then suns, most of them counted almost as if they were stars.
+# The sentence shuts out anchors, hearts and umbrellas (they are further down), but hardly suns. Perhaps
+# the two look alike to a CLIP this small; we have not tested it. The cat's score means nothing, and it
+# is marked as strange.
 #
 # From the command line it is
 #
@@ -1182,10 +1185,10 @@ ranking.table.assign(path=names).round(2).head(12)
 # a fraction of the time.
 #
 # **Rank your own set.** Take twenty images of your own that have an order you know, put them in a
-# folder, and call `rank(folder, "...")`. pico-clip's adapter knows nothing but rendered images, and
-# will say so. With a real CLIP (`backbone`, at the top) and labels of your own the call is
-# `fit(RankingAdapter(clip, task), train, val)`. How many labels it needs we have not measured; 250
-# for each of four tasks gave the first order above.
+# folder, and call `rank(folder, "...")`. pico-clip's adapter knows nothing but rendered images and
+# crops of seven photographs, and will say so. With a real CLIP (`backbone`, at the top) and labels of
+# your own the call is `fit(RankingAdapter(clip, task), train, val)`. How many labels it needs we have
+# not measured; 250 for each of four tasks gave the first order above.
 
 # %%
 results = notebook.ResultsLog("04_ranking_adapter")

@@ -18,6 +18,7 @@ from .plots import set_theme
 
 if TYPE_CHECKING:
     from ..clip import ClipBackbone
+    from ..methods.base import OrdinalMethod
 
 BUDGETS = ("quick", "full")
 # What a notebook encodes on a CPU with a CLIP of usual size, some ten images a second and core;
@@ -58,7 +59,7 @@ def setup(seed: int = 0, budget: str = "quick") -> None:
 
 def image_counts(
     clip: "ClipBackbone", budget: str, counts: Mapping[str, int], repeats: int = 1,
-    limit: int = MAX_IMAGES,
+    limit: int = MAX_IMAGES, method: "type[OrdinalMethod] | None" = None, epochs: int = 0,
 ) -> dict[str, int]:  # fmt: skip
     """Numbers of images to encode: ``counts``, or fewer on a CPU with a CLIP of usual size.
 
@@ -68,10 +69,12 @@ def image_counts(
         counts: number of images by split.
         repeats: how often the notebook encodes so many, for example once per task.
         limit: maximum number in all.
+        method: a method that the notebook trains on counting, if its training takes long.
+        epochs: for how many epochs in all, over the images of "train".
 
     Returns:
-        Counts in the same proportion. Unless the CLIP is a bundled one, the time that encoding
-        takes is measured on a few images and printed.
+        Counts in the same proportion. Unless the CLIP is a bundled one, the times that encoding
+        and training take are measured on a few images and a step, and printed.
 
     Example:
         >>> from ordlib import load_clip
@@ -79,6 +82,7 @@ def image_counts(
         {'train': 2000, 'val': 400}
     """
     from ..clip.checkpoints import list_bundled
+    from ..training.config import TrainingConfig
 
     if clip.name in list_bundled():
         return dict(counts)
@@ -89,6 +93,10 @@ def image_counts(
     left_out = f" of {total:,}; budget = 'full' takes all" if images < total else ""
     duration = f"{_duration(images * seconds)} here, {1 / seconds:.0f} images a second"
     print(f"Encoding {images:,} images{left_out}: about {duration}.")
+    if method is not None:
+        steps = epochs * math.ceil(counts["train"] / TrainingConfig().batch_size)
+        duration = _duration(steps * seconds_per_step(clip, method))
+        print(f"Training, {steps:,} steps of {method.__name__}: about {duration}.")
     return dict(counts)
 
 
@@ -100,6 +108,22 @@ def seconds_per_image(clip: "ClipBackbone", num_images: int = 16) -> float:
     start = time.perf_counter()
     clip.encode_images(batch)
     return (time.perf_counter() - start) / num_images
+
+
+def seconds_per_step(clip: "ClipBackbone", method: "type[OrdinalMethod]") -> float:
+    """Measure the seconds of a training step on counting, without the optimizer."""
+    import torch
+
+    from ..tasks import load_task
+    from ..training.config import TrainingConfig
+
+    model, batch_size = method(clip, load_task("counting")), TrainingConfig().batch_size
+    features = torch.randn(batch_size, clip.embed_dim, device=clip.device)
+    values = torch.ones(batch_size, device=clip.device)
+    for _ in range(2):  # the first is a warm-up
+        start = time.perf_counter()
+        model.loss(features, values).backward()
+    return time.perf_counter() - start
 
 
 def _duration(seconds: float) -> str:

@@ -44,6 +44,7 @@ class Experiment:
     options: Mapping[str, object] = field(default_factory=dict)  # hyperparameters of the method
     task_overrides: Mapping[str, object] = field(default_factory=dict)  # fields to replace
     shots: int | None = None  # labels per rank; None for all
+    epoch_on_train: bool = False  # whether the training images choose the best epoch, not val
     draw: str | None = None  # how training labels are distorted, one of training_draws.DRAWS
     split: str = "test"  # evaluated split
     score_ordinality: bool = False  # whether to score the order of the text features as well
@@ -106,6 +107,8 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores
     train, test = data["train"], data[experiment.split]
     if experiment.shots is not None:
         train = few_shot_subset(train, experiment.shots, experiment.seed)
+        if experiment.epoch_on_train:
+            data["val"] = train
         if experiment.method in METHODS:
             train = train.subset(np.resize(np.arange(len(train)), FEW_SHOT_EPOCH_SIZE))
     if experiment.draw is not None:

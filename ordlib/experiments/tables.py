@@ -30,7 +30,9 @@ UNTRAINED = ("zero-shot", "zero-shot (bin phrases)", "linear probe")
 # A frozen image encoder has a single stage anyway.
 SINGLE_STAGE = "L2RCLIP (single stage)"
 TRAINED = tuple(label for label in METHODS_IN_TABLE if label not in (*UNTRAINED, SINGLE_STAGE))
-FEW_SHOT_METHODS = ("linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP")
+FEW_SHOT_METHODS = (
+    "zero-shot (bin phrases)", "linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP"
+)  # fmt: skip
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # The tables use seeds 0, 1, ...; learning rates are selected on val with another seed.
 TUNING_SEED = 1000
@@ -50,6 +52,8 @@ RANKFORMER_VARIANTS: Mapping[str, dict] = {
     "no pairwise loss": {"pairwise_loss": "off"},
     "tightness alone": {"pairwise_loss": "tightness"},
     "diversity alone": {"pairwise_loss": "diversity"},
+    "batch form": {"pairwise_loss": "batch"},
+    "batch form, no RankFormer": {"pairwise_loss": "batch", "attention_over": "off"},
     **{f"alpha {a}": {"alpha": a, "tune_alpha": False} for a in (0.01, 0.1, 0.5)},
     "normalized F": {"block_form": "normalized"},
     "normalized F, alpha 0.5": {"block_form": "normalized", "alpha": 0.5, "tune_alpha": False},
@@ -65,11 +69,13 @@ LearningRates = dict[tuple[str, str], float]
 
 
 def select_learning_rates(
-    runner: Runner, tasks: tuple[str, ...], labels: tuple[str, ...] = TRAINED
+    runner: Runner, tasks: tuple[str, ...], labels: tuple[str, ...] = TRAINED, **options: object
 ) -> LearningRates:
     """Grid search: the learning rate with the lowest validation MAE for every (label, task)."""
     grid = [
-        _experiment(label, task, TUNING_SEED, replace(FROZEN, learning_rate=lr), split="val")
+        _experiment(
+            label, task, TUNING_SEED, replace(FROZEN, learning_rate=lr), split="val", **options
+        )
         for task in tasks
         for label in labels
         for lr in LEARNING_RATES
@@ -100,14 +106,22 @@ def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
 
 
 def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
-    """Experiments of the table ``few_shot``; learning rates are selected on all labels."""
-    rates = select_learning_rates(runner, tuple(SHOTS), FEW_SHOT_METHODS[1:])
+    """Experiments of the table ``few_shot``: no other label chooses an epoch.
+
+    Learning rates are selected on all labels. Untrained prompts are in it once for each number of
+    labels, to be compared with the others.
+    """
+    trained = tuple(label for label in FEW_SHOT_METHODS if label in TRAINED)
+    rates = select_learning_rates(runner, tuple(SHOTS), trained)
     return [
-        _experiment(label, task, seed, _frozen_config(rates, label, task), shots)
+        replace(
+            _experiment(label, task, seed, _frozen_config(rates, label, task), shots),
+            epoch_on_train=label in trained,
+        )
         for task, counts in SHOTS.items()
         for shots in counts
         for label in FEW_SHOT_METHODS
-        for seed in range(seeds)
+        for seed in range(1 if label.startswith("zero-shot") else seeds)
     ]
 
 
@@ -125,8 +139,13 @@ def numclip_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Experi
 
 
 def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
-    """Experiments of ``rankformer_ablation``: L2RCLIP with one change each, and baselines."""
+    """Experiments of ``rankformer_ablation``: L2RCLIP with one change each, and baselines.
+
+    The changes have the learning rate of L2RCLIP, but "no RankFormer" is there once more with one
+    of its own.
+    """
     rates = select_learning_rates(runner, tuple(SHOTS), PROMPT_METHODS)
+    own_rates = select_learning_rates(runner, tuple(SHOTS), ("L2RCLIP",), attention_over="off")
     grid = []
     for task in SHOTS:
         grid.append(_experiment("zero-shot", task, 0, FROZEN, split="val"))
@@ -137,6 +156,10 @@ def rankformer_ablation(runner: Runner, seeds: int, lora_seeds: int) -> list[Exp
                 for seed in range(seeds):
                     experiment = _experiment(label, task, seed, config, split="val", **options)
                     grid.append(replace(experiment, label=name))
+        own = _frozen_config(own_rates, "L2RCLIP", task)
+        for seed in range(seeds):
+            experiment = _experiment("L2RCLIP", task, seed, own, split="val", attention_over="off")
+            grid.append(replace(experiment, label="no RankFormer, own rate"))
     return [replace(experiment, score_ordinality=True) for experiment in grid]
 
 
@@ -151,6 +174,8 @@ def _numclip_variants(task: str) -> dict[str, tuple[dict, dict]]:
         "+ ranking, paper": ({"text_to_image_loss": False}, {}),
         "released form": ({"fcrc_form": "released"}, {}),
         "plain form": ({"fcrc_form": "plain"}, {}),
+        "error in units": ({"scale_error": False}, {}),
+        "released form, error in units": ({"fcrc_form": "released", "scale_error": False}, {}),
         "sum_to_one": ({"fcrc_norm": "sum_to_one"}, {}),
         "edge anchor": ({"bin_anchor": "edge"}, {}),
         "no regressor": ({"regressor": False}, {}),

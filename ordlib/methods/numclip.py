@@ -37,6 +37,8 @@ class NumCLIPConfig(PromptConfig):
         text_to_image_loss: whether to add :func:`~ordlib.losses.text_to_image_kl`.
         regressor: whether to train a :class:`Regressor`; otherwise a prediction is the expectation
             of the numeric values of the bins (anchors; see ``bin_anchor``).
+        scale_error: whether the absolute error is that of values scaled to 0-1, or in the task's
+            unit (released code), which weighs it more.
         bin_anchor: numeric value of a bin: its "midpoint" (as in YearCLIP's description of NumCLIP)
             or lower "edge" (released code).
         tune_bin_embeddings: whether to train the embeddings of the bin phrases.
@@ -51,6 +53,7 @@ class NumCLIPConfig(PromptConfig):
     fcrc_norm: FCRCNorm = "mean_one"
     text_to_image_loss: bool = True
     regressor: bool = True
+    scale_error: bool = True
     bin_anchor: BinAnchor = "midpoint"
     tune_bin_embeddings: bool = True
     tune_context: bool = False
@@ -127,7 +130,8 @@ class NumCLIP(PromptMethod):
         if self.regressor is not None:
             low, high = self.task.range
             targets = (values - low) / (high - low)
-            loss = loss + F.l1_loss(self._predict_normalized(logits), targets)
+            unit = 1.0 if options.scale_error else high - low
+            loss = loss + unit * F.l1_loss(self._predict_normalized(logits), targets)
         return loss
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from clips import build_tiny_clip
 
-from ordlib import load_clip
+from ordlib import L2RCLIP, NumCLIP, load_clip
 from ordlib.course import notebook
 
 
@@ -51,6 +51,17 @@ def test_image_counts_encode_at_most_the_limit_on_a_cpu(random_clip, capsys):
     assert re.match(r"Encoding 1,496 images of 9,600; .* images a second", capsys.readouterr().out)
     fewer = notebook.image_counts(random_clip, "quick", {"train": 512, "val": 200}, limit=300)
     assert fewer == {"train": 215, "val": 84}
+
+
+def test_image_counts_estimate_the_training(random_clip, capsys, monkeypatch):
+    monkeypatch.setattr(notebook, "seconds_per_step", lambda clip, method: 0.5)
+    notebook.image_counts(random_clip, "quick", {"train": 130}, method=L2RCLIP, epochs=40)
+    assert "Training, 120 steps of L2RCLIP: about 60 s.\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", [NumCLIP, L2RCLIP])
+def test_seconds_per_step_trains_a_step(method, random_clip):
+    assert 0 < notebook.seconds_per_step(random_clip, method) < 60
 
 
 def test_image_counts_keep_few_images_and_a_full_budget(random_clip):

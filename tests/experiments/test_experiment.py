@@ -45,7 +45,8 @@ def test_experiment_name_depends_on_every_field():
         "config": [replace(EXPERIMENT.config, **change) for change in configs],
         "options": [{"adapter": True}, {"adapter": False}, {"image_encoder": "lora"}],
         "task_overrides": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
-        "shots": [0, 1, 2], "draw": list(DRAWS), "split": ["val"], "score_ordinality": [True],
+        "shots": [0, 1, 2], "epoch_on_train": [True], "draw": list(DRAWS), "split": ["val"],
+        "score_ordinality": [True],
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Experiment)}
     changed = [replace(EXPERIMENT, **{name: v}) for name, values in changes.items() for v in values]
@@ -143,6 +144,13 @@ def test_run_experiment_repeats_few_shot_subset_to_epoch_size(shots, tmp_path, f
     times = Counter(image.tobytes() for image in train.images)
     assert set(times) == {image.tobytes() for image in subset.images}
     assert max(times.values()) - min(times.values()) <= 1
+
+
+def test_run_experiment_chooses_the_epoch_on_the_labelled_images(tmp_path, fit):
+    run_experiment(replace(EXPERIMENT, shots=1, epoch_on_train=True), tmp_path)
+    val = fit.call_args.args[2]
+    subset = few_shot_subset(noise("dating", "train", 64), 1, seed=0)
+    assert np.array_equal(val.images, subset.images)
 
 
 def test_run_experiment_on_val_overrides_the_task_and_never_loads_test(tmp_path, fit, monkeypatch):

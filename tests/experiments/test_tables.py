@@ -55,6 +55,20 @@ def test_select_learning_rates_minimizes_validation_mae():
     assert select_learning_rates(runner, ("dating",), ("CoOp",)) == {("CoOp", "dating"): 0.003}
 
 
+def test_rankformer_ablation_tunes_a_rate_without_rankformer():
+    def run(grid):
+        best = {"off": 0.03}
+        goals = [best.get(e.options.get("attention_over"), 0.001) for e in grid]
+        return [
+            ({"mae": abs(np.log(e.config.learning_rate / goal))}, {})
+            for e, goal in zip(grid, goals, strict=True)
+        ]
+
+    rates = {e.label: e.config.learning_rate for e in tables.rankformer_ablation(run, 1, 0)}
+    assert rates["no RankFormer, own rate"] == 0.03
+    assert rates["no RankFormer"] == rates["L2RCLIP"] == 0.001
+
+
 def test_select_learning_rates_breaks_ties_by_the_smallest():
     rates = select_learning_rates(lambda grid: [({"mae": 1.0}, {})] * len(grid), ("dating",))
     assert set(rates.values()) == {min(tables.LEARNING_RATES)}
@@ -94,7 +108,10 @@ def test_methods_use_the_same_steps_and_tuning():
 def test_few_shot_has_all_shots_and_seeds():
     cells = Counter((t.task, t.shots, t.label) for t in planned("few_shot"))
     grid = [(task, k) for task, counts in SHOTS.items() for k in counts]
-    assert cells == {(*cell, n): SEEDS for cell in grid for n in tables.FEW_SHOT_METHODS}
+    seeds = dict.fromkeys(tables.FEW_SHOT_METHODS, SEEDS) | {"zero-shot (bin phrases)": 1}
+    assert cells == {(*cell, n): count for cell in grid for n, count in seeds.items()}
+    trained = {e.label for e in planned("few_shot") if e.epoch_on_train}
+    assert trained == {"CORN", "CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP"}
 
 
 def first_seed(table: str, task: str) -> dict[str, Experiment]:
@@ -114,6 +131,8 @@ def test_rankformer_ablation_variants_change_one_option():
     assert all(experiment.score_ordinality for experiment in planned("rankformer_ablation"))
     for task in SHOTS:
         variants = first_seed("rankformer_ablation", task)
+        own = variants.pop("no RankFormer, own rate")
+        assert own.options == variants["no RankFormer"].options
         assert [*variants] == ["zero-shot", "CoOp", "OrdinalCLIP", *tables.RANKFORMER_VARIANTS]
         for label in ("CoOp", "OrdinalCLIP", "L2RCLIP"):
             assert variants[label].options == {}
@@ -123,7 +142,7 @@ def test_rankformer_ablation_variants_change_one_option():
             changed = {name for name in default if options[name] != default[name]}
             # A fixed alpha changes the value, unless it is the default of 0.01, and tune_alpha.
             others = changed - {"alpha", "tune_alpha"}
-            two = label == "no residual, over tokens"  # an independent implementation
+            two = label in ("no residual, over tokens", "batch form, no RankFormer")
             assert len(others) == (2 if two else not label.startswith(("L2RCLIP", "alpha"))), label
             assert bool(changed) == (label != "L2RCLIP")
 

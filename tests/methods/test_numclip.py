@@ -171,6 +171,8 @@ def test_loss_is_sum_of_enabled_terms(tiny_clip, uneven, form, norm):
 
     assert loss() == pytest.approx(ranking + kl + l1, rel=1e-4)
     assert loss(text_to_image_loss=False) == pytest.approx(ranking + l1, rel=1e-4)
+    # The values run from 1 to 9.
+    assert loss(scale_error=False) == pytest.approx(ranking + 8 * l1, rel=1e-4)
     model.regressor = None
     assert loss(text_to_image_loss=False) == pytest.approx(ranking, rel=1e-4)
 

@@ -95,7 +95,7 @@ MATRICES = {
     "an antisymmetric matrix": _antisymmetrize(_MATRIX),
     "a symmetric matrix": _MATRIX + _MATRIX.T,
     "a matrix with a wrong diagonal": _antisymmetrize(_MATRIX).fill_diagonal_(0.25),
-    "a tensor with one wrong number": _ONE_WRONG,
+    "a tensor antisymmetric but for one number": _ONE_WRONG,
     "a random tensor": _DEEP,
 }
 
@@ -339,6 +339,7 @@ def _check_balance(rows: np.ndarray, name: str, num_positives: int) -> str | Non
     for value in sorted(available):
         if drawn[value] < min(available[value], quota):
             counts = f"{drawn[value]} {name!r} have value {value:g}"
-            hint = f"draw at least {quota} for each value, or all of its {available[value]} images"
+            share = f"{quota} ({num_positives} images for {len(available)} values)"
+            hint = f"draw at least {share} for each, or all of its {available[value]} images"
             return f"values are not balanced: {counts}; {hint}"
     return None

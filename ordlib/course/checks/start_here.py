@@ -72,7 +72,9 @@ def own_task(task: OrdinalTask) -> str | None:
         return f"{task.num_ranks} ranks are too few: give at least four"
     steps = np.diff(task.rank_values)
     if np.allclose(steps, steps[0]):
-        return f"all steps are {steps[0]:g}: give positions (or values) that are not equally far apart"
+        return (
+            f"all steps are {steps[0]:g}: give positions (or values) that are not equally far apart"
+        )
     if digits := [name for name in task.rank_names if any(c.isdigit() for c in name)]:
         return f"write the rank_names in words, as a caption would: {digits[0]!r} has a digit"
     if task.num_bins == task.num_ranks:

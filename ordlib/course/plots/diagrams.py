@@ -63,14 +63,14 @@ DIAGRAMS = {
         "push": Box("tightness + diversity", "loss", 11.1, 1.6, (), 2.7),
     },
     "ranking adapter": {
-        "image": Box("patches of $N$ images\n$(N, P, D)$", "frozen", 0.5, 0, ("block",), 2.3),
+        "image": Box("patches of $N$ images\n$(N, P, W)$", "frozen", 0.5, 0, ("block",), 2.3),
         "text": Box("tokens of a sentence\n$(T, W)$", "frozen", 0.5, 1.3, ("block",), 2.3),
         "block": Box("self-attention, then\ncross-attention to words", "trained", 3.4, 0.65,
                      ("encoder",), 2.6),
-        "encoder": Box("encoder\n$(N, P, D)$", "trained", 5.9, 0.65, ("score", "pair")),
+        "encoder": Box("encoder\n$(N, P, W)$", "trained", 5.9, 0.65, ("score", "pair")),
         "score": Box("regression head\nscores $(N)$", "trained", 8.1, 0, ("l1",), 2),
         "pair": Box("ranking head\n16 questions, $(N, N)$", "trained", 8.1, 1.3, ("bce",), 2.2),
-        "l1": Box("$.2\\,\\log(1+$ smooth L1$)$", "loss", 10.8, 0, (), 2.4),
+        "l1": Box("$0.2\\,\\log(1+$ smooth L1$)$", "loss", 10.8, 0, (), 2.4),
         "bce": Box("BCE over pairs\n(training only)", "loss", 10.8, 1.3, (), 2.4),
     },
 }  # fmt: skip
