@@ -1206,6 +1206,8 @@ results["seeds.below"] = int((by_seed["L2RCLIP"] < by_seed["CoOp"]).sum())
 for name, gain in ahead.items():
     results.record(f"order less {name}", gain._asdict())
 results["logit scale"] = clip.logit_scale
+
+# %%
 ordinal = mae.query("method == 'OrdinalCLIP' and baseline == 'CoOp'")
 results.record("ordinalclip lead", -ordinal.set_index("task")["difference"])
 on_ageing = leads["ageing"][list(FORMERS)]
