@@ -22,8 +22,8 @@ from .calibration import synthetic_calibration_data
 # augmented with distorted drawings of two other tasks.
 NUM_TRAIN_IMAGES = {"counting": 10_000, "dating": 6_000, "ageing": 8_000, "quality": 2_000}
 DRAWING_TASKS = ("counting", "ageing")
-# Of each of them. In a trial more of them helped quality on val, but harmed the order by new prompts
-# about ageing on test.
+# Of each of them. In a trial more of them helped quality on val, but harmed new prompts about
+# ageing on test.
 NUM_DISTORTED = 1_250
 SEED = 7
 TASKS = tuple(NUM_TRAIN_IMAGES)
