@@ -1291,7 +1291,8 @@ results.record(
 results.record("prompts", one.set_index(["task", "split", "prompts"])["spearman"])
 by_new = paired_differences(table).query("prompts == 'held_out' and metric == 'mae'")
 by_new = by_new.set_index(["task", "split", *INDEX])["difference"]
-results["sharing.new"] = by_new.loc["counting", "test", *RIVALS[0]]
+for task in ("counting", "quality"):
+    results[f"sharing.new.{task}"] = by_new.loc[task, "test", *RIVALS[0]]
 results.record("apart", apart.set_index(["task", "split", *INDEX])["difference"])
 results["millions"] = sum(p.numel() for p in adapter.net.parameters()) / 1e6
 if backbone == "pico-clip":
