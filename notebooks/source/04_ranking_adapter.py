@@ -1286,6 +1286,8 @@ for task, orders_by_new in second.items():
     results.record(f"second.{task}", dict(enumerate(orders_by_new)))
 results.record("crowded", pd.DataFrame(rows).T.stack().dropna())
 results["followed.low"], results["followed.high"] = followed.low, followed.high
+
+# %%
 results.record("heads", head_cells.set_index(["plan", "task", "method"])["spearman"])
 results.record("gain", gains.set_index(["plan", *INDEX, "task"])["difference"])
 results.record(
