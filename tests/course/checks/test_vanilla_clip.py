@@ -101,7 +101,10 @@ def test_own_prompts_diagnoses(compare, own, task, diagnosis):
         (["one", "two"], "a list: write replace(counting"),
         (load_task("quality"), "5 ranks: keep all 20"),
         (replace(COUNTING, values=(*range(1, 19), 18.5, 20)), "changed the values"),
-        (replace(TASK, rank_names=("about  two", *RANK_NAMES[1:])), "have the same words (about two)"),
+        (
+            replace(TASK, rank_names=("about  two", *RANK_NAMES[1:])),
+            "have the same words (about two)",
+        ),
         (COUNTING, "the built-in prompts"),
         (replace(COUNTING, templates=("A photo of {rank} {object}",)), "the built-in prompts"),
     ],
