@@ -29,6 +29,7 @@ SEED = 7
 TASKS = tuple(NUM_TRAIN_IMAGES)
 # One object in eight is in no training image and no training prompt.
 HELD_OUT_OBJECTS = tuple(noun.plural for noun in OBJECTS[4::8])
+HELD_OUT_SPLIT = "held-out objects"
 # The first 1,000 are the test split; the others provide images of held-out objects.
 NUM_TEST_IMAGES = 6_000
 
@@ -44,15 +45,16 @@ def training_data(clip: ClipBackbone, task: str, split: str) -> ImageData:
     if task == "quality" and split == "train":
         drawings = [training_data(clip, name, split) for name in DRAWING_TASKS]
         return add_distorted_drawings(data, drawings, NUM_DISTORTED)
-    return _without_held_out_objects(data)
+    return without_held_out_objects(data)
 
 
 def calibration_data(clip: ClipBackbone, task: str) -> ImageData:
     """Return images to calibrate prediction intervals with, without held-out objects."""
-    return _without_held_out_objects(synthetic_calibration_data(task, clip.image_size))
+    return without_held_out_objects(synthetic_calibration_data(task, clip.image_size))
 
 
-def _without_held_out_objects(data: ImageData) -> ImageData:
+def without_held_out_objects(data: ImageData) -> ImageData:
+    """Return the images of counting that show no held-out object; all images of other tasks."""
     if data.task.name != "counting":
         return data
     return data.subset(~data.metadata["plural"].isin(HELD_OUT_OBJECTS).to_numpy())
@@ -117,13 +119,12 @@ def eval_sets(
     test = load_data(task, "test", clip.image_size)
     splits, sets = {"test": test}, []
     if task == "counting":
-        extended = load_data(task, "test", clip.image_size, NUM_TEST_IMAGES)
         splits["known objects"] = _by_object(test, "known objects", held_out=False)
-        splits["held-out objects"] = _by_object(extended, "held-out objects", held_out=True)
+        splits[HELD_OUT_SPLIT] = held_out_objects(clip.image_size)
         splits["distractors"] = load_data(task, "distractors", clip.image_size)
     for name, data in splits.items():
         kinds = {kind: templates[0] for kind, templates in prompt_templates.items()}
-        if name in ("known objects", "held-out objects") and "held_out" in kinds:
+        if name in ("known objects", HELD_OUT_SPLIT) and "held_out" in kinds:
             generic = [t for t in prompt_templates["seen"] if not placeholder_names(t)]
             singular = kinds["seen"].replace("{plural}", "{singular}")
             kinds |= {"generic": generic[0], "singular": singular}
@@ -132,6 +133,12 @@ def eval_sets(
     if task == "counting":
         sets.append(_absent_object_set(test, prompt_templates["seen"][0]))
     return sets
+
+
+def held_out_objects(image_size: int) -> ImageData:
+    """Return test images of counting that show held-out objects."""
+    data = load_data("counting", "test", image_size, NUM_TEST_IMAGES)
+    return _by_object(data, HELD_OUT_SPLIT, held_out=True)
 
 
 def _by_object(data: ImageData, name: str, *, held_out: bool) -> ImageData:

@@ -14,22 +14,35 @@ from ..data import ImageData
 from ..methods.base import OrdinalMethod
 from ..methods.linear_probe import LinearProbe
 from ..methods.numclip import NumCLIP
+from ..methods.predictor import Predictor
 from ..methods.zero_shot import ZeroShot
-from ..metrics import compute_metrics, ordinality_score
+from ..metrics import compute_metrics, expected_calibration_error, ordinality_score
+from ..metrics.prediction import Prediction
 from ..synthetic.load import load_data
 from ..training.config import TrainingConfig
 from ..training.fit import fit
 from ..utils.cache import content_hash
 from ..utils.device import device_description
+from .adapter_data import HELD_OUT_SPLIT, held_out_objects
+from .calibration import synthetic_calibration_data
 from .intervals import Scores, cached_rows
 from .results import round_or_none
 from .train import METHODS
 from .training_draws import draw_training_set
 
 BACKBONE = "pico-clip"
+# Other pretrainings of the same CLIP, not shipped, by the command that makes each.
+PRETRAIN = (
+    "ordlib pretrain --seed {seed} --num-images 192000 --samples-seen 2160000 --batch-size 128 "
+    "--output build/backbones/pico-clip-{seed}"
+)
+BACKBONES = {BACKBONE: BACKBONE} | {
+    f"pico-clip, seed {seed}": f"build/backbones/pico-clip-{seed}" for seed in (1, 2)
+}
 # Few-shot training sets are repeated to this size: the same number of steps for all.
 FEW_SHOT_EPOCH_SIZE = 1024
 REPORTED_METRICS = ("mae", "accuracy", "spearman", "kappa")
+CONFIDENCE_LEVEL = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +59,8 @@ class Experiment:
     shots: int | None = None  # labels per rank; None for all
     epoch_on_train: bool = False  # whether the training images choose the best epoch, not val
     draw: str | None = None  # how training labels are distorted, one of training_draws.DRAWS
-    split: str = "test"  # evaluated split
+    split: str = "test"  # evaluated split, or HELD_OUT_SPLIT
+    backbone: str = BACKBONE  # one of BACKBONES
     score_ordinality: bool = False  # whether to score the order of the text features as well
 
     @property
@@ -59,7 +73,8 @@ class Experiment:
 def run_experiment(experiment: Experiment, work_dir: Path) -> tuple[dict, Scores]:
     """Return the row of one trained model and its scores per image, cached on disk.
 
-    Scores are absolute errors, "mae", and of NumCLIP whether each bin is right, "bin_accuracy".
+    Scores are absolute errors, "mae", whether the 90 % prediction interval covers the true value,
+    "coverage" (not on val), and of NumCLIP whether each bin is right, "bin_accuracy".
     """
     path = work_dir / f"{experiment.name}.json"
     (row,), (scores,) = cached_rows(path, partial(_train_and_evaluate, experiment))
@@ -98,9 +113,9 @@ def train_method(
 
 
 def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores]]:
-    clip = _load_backbone()
+    clip = _load_backbone(experiment.backbone)
     splits = dict.fromkeys(("train", "val", experiment.split))
-    data = {split: load_data(experiment.task, split, clip.image_size) for split in splits}
+    data = {split: _load_split(experiment.task, split, clip.image_size) for split in splits}
     if experiment.task_overrides:
         task = replace(data["train"].task, **experiment.task_overrides)
         data = {split: replace(part, task=task) for split, part in data.items()}
@@ -129,6 +144,11 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores
         scores["bin_accuracy"] = (model.predict_bins(test) == true_bins).astype(float)
         extra["bin_accuracy"] = round(float(scores["bin_accuracy"].mean()), 6)
     metrics = compute_metrics(test.task, test.values, prediction)
+    if experiment.split != "val":
+        calibration = synthetic_calibration_data(experiment.task, clip.image_size)
+        calibration = replace(calibration, task=test.task)
+        uncertainty, scores["coverage"] = evaluate_uncertainty(model, calibration, test, prediction)
+        extra |= uncertainty
     row = {
         "method": experiment.label, "task": experiment.task,
         "image_encoder": experiment.options.get("image_encoder", "frozen"),
@@ -139,6 +159,44 @@ def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores
         **extra, "seconds": round(seconds, 2), "device": device_description(clip.device),
     }  # fmt: skip
     return [row], [scores]
+
+
+def evaluate_uncertainty(
+    model: Predictor, calibration: ImageData, test: ImageData, prediction: Prediction
+) -> tuple[dict, np.ndarray]:
+    """Calibrate a model, and evaluate its probabilities and its prediction intervals.
+
+    Args:
+        model: is calibrated on the images of ``calibration``.
+        calibration: labelled images that training has not seen.
+        test: N test images.
+        prediction: the model's, for the test images.
+
+    Returns:
+        The expected calibration error before and after temperature scaling, "ece" and
+        "ece_scaled", None without probabilities; and the coverage and mean width, in the task's
+        unit, of the conformal prediction intervals of 90 %. Then whether each interval covers the
+        true value, ``(N,)`` float.
+    """
+    model.calibrate_intervals(calibration)
+    low, high = model.intervals(prediction, CONFIDENCE_LEVEL).T
+    is_covered = ((low <= test.values) & (test.values <= high)).astype(float)
+    scaled = model.calibrations[test.task.name].scale
+    probabilities = {"ece": prediction.probabilities, "ece_scaled": None}
+    if prediction.probabilities is not None:
+        probabilities["ece_scaled"] = scaled(prediction.probabilities)
+    row = {
+        name: None if p is None else round(expected_calibration_error(test.ranks, p), 6)
+        for name, p in probabilities.items()
+    }
+    coverage = {"coverage": is_covered.mean(), "interval_width": (high - low).mean()}
+    return row | {name: round(float(value), 6) for name, value in coverage.items()}, is_covered
+
+
+def _load_split(task: str, split: str, image_size: int) -> ImageData:
+    if split == HELD_OUT_SPLIT:
+        return held_out_objects(image_size)
+    return load_data(task, split, image_size)
 
 
 def _non_defaults(instance: Experiment | TrainingConfig) -> dict:
@@ -154,5 +212,12 @@ def _non_defaults(instance: Experiment | TrainingConfig) -> dict:
 
 
 @cache
-def _load_backbone() -> ClipBackbone:
-    return load_clip(BACKBONE)
+def _load_backbone(name: str) -> ClipBackbone:
+    return load_clip(BACKBONES[name])
+
+
+def check_backbones() -> None:
+    """Raise ValueError with the command to run if a backbone of ``BACKBONES`` is missing."""
+    for seed, folder in enumerate(BACKBONES.values()):
+        if seed and not Path(folder, "card.json").is_file():
+            raise ValueError(f"{folder}: no such backbone; run {PRETRAIN.format(seed=seed)}")

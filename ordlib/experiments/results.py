@@ -19,7 +19,16 @@ RESULTS = Path(__file__).with_name("results")
 # The module whose ``make`` computes a table; imported on demand.
 MAKERS = {
     **dict.fromkeys(
-        ("methods", "few_shot", "numclip_ablation", "rankformer_ablation", "shift"), "tables"
+        (
+            "methods",
+            "few_shot",
+            "numclip_ablation",
+            "rankformer_ablation",
+            "shift",
+            "unseen_objects",
+            "backbones",
+        ),
+        "tables",
     ),
     "ranking_adapter": "ranking_table",
     "adapter_ablation": "adapter_ablation",

@@ -1,8 +1,9 @@
 """Experiment grids behind the results tables of the methods."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ from joblib import Parallel, delayed
 from ..synthetic.load import load_data
 from ..tasks import load_task
 from ..training.config import TrainingConfig
-from .experiment import BACKBONE, Experiment, run_experiment
+from .adapter_data import HELD_OUT_SPLIT
+from .experiment import BACKBONE, BACKBONES, Experiment, check_backbones, run_experiment
 from .intervals import Scores, bootstrap_cells
-from .training_draws import DRAWS
+from .training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 
 TASKS = ("counting", "dating", "ageing", "quality")
 # Labels in the tables, with the method and its options.
@@ -33,14 +35,17 @@ TRAINED = tuple(label for label in METHODS_IN_TABLE if label not in (*UNTRAINED,
 FEW_SHOT_METHODS = (
     "zero-shot (bin phrases)", "linear probe", "CORN", "CoOp", "OrdinalCLIP", "NumCLIP", "L2RCLIP"
 )  # fmt: skip
+BACKBONE_FEW_SHOT = ("linear probe", "CORN", "CoOp", "NumCLIP")
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # The tables use seeds 0, 1, ...; learning rates are selected on val with another seed.
 TUNING_SEED = 1000
 FROZEN = TrainingConfig(epochs=20)
-# Images are expensive: fewer epochs, and no tuning of the learning rate.
+# Images are expensive: fewer epochs, and one learning rate of a method for all tasks.
 LORA = TrainingConfig(epochs=10, lr_multipliers={"image_encoder": 0.3})
+LORA_RATES, LORA_TUNING_TASKS = (1e-3, 3e-3, 1e-2), ("counting", "ageing")
 # L2RCLIP trains in two stages, with as many steps in total.
 TWO_STAGE = replace(LORA, prompt_epochs=5)
+LORA_CONFIGS = dict.fromkeys(TRAINED, LORA) | {"L2RCLIP": TWO_STAGE, SINGLE_STAGE: LORA}
 # Methods with one text feature per rank, whose ordinality can be scored.
 PROMPT_METHODS = ("CoOp", "OrdinalCLIP", "L2RCLIP")
 RANKFORMER_VARIANTS: Mapping[str, dict] = {
@@ -87,22 +92,45 @@ def select_learning_rates(
     return {key: min(values)[1] for key, values in scores.items()}
 
 
+def select_lora_rates(runner: Runner) -> dict[str, float]:
+    """Grid search: for every label the rate with the lowest validation MAE on two tasks.
+
+    The mean is over the logarithms of the MAE, as one task counts objects and the other years.
+    """
+    grid = [
+        _experiment(
+            label, task, TUNING_SEED, replace(config, learning_rate=lr), split="val",
+            image_encoder="lora",
+        )
+        for label, config in LORA_CONFIGS.items()
+        for lr in LORA_RATES
+        for task in LORA_TUNING_TASKS
+    ]  # fmt: skip
+    totals: defaultdict[str, Counter] = defaultdict(Counter)
+    for experiment, (row, _) in zip(grid, runner(grid), strict=True):
+        totals[experiment.label][experiment.config.learning_rate] += np.log(row["mae"])
+    return {label: min(rates, key=rates.get) for label, rates in totals.items()}
+
+
 def methods(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
     """Experiments of the table ``methods``: frozen features, then LoRA on the image encoder."""
     rates = select_learning_rates(runner, TASKS)
+    lora_rates = select_lora_rates(runner) if lora_seeds else {}
     grid = [
         _experiment(label, task, seed, _frozen_config(rates, label, task))
         for task in TASKS
         for label in (*UNTRAINED, *TRAINED)
         for seed in range(1 if label in UNTRAINED else seeds)
     ]
-    configs = dict.fromkeys(TRAINED, LORA) | {"L2RCLIP": TWO_STAGE, SINGLE_STAGE: LORA}
     return grid + [
-        _experiment(label, task, seed, config, image_encoder="lora")
+        _experiment(
+            label, task, seed, replace(config, learning_rate=lora_rates[label]),
+            image_encoder="lora",
+        )
         for seed in range(lora_seeds)
         for task in TASKS
-        for label, config in configs.items()
-    ]
+        for label, config in LORA_CONFIGS.items()
+    ]  # fmt: skip
 
 
 def few_shot(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
@@ -200,11 +228,12 @@ def _equal_bins(task: str, num_bins: int) -> dict:
 
 def _experiment(
     label: str, task: str, seed: int, config: TrainingConfig, shots: int | None = None,
-    split: str = "test", **extra: object,
+    split: str = "test", backbone: str = BACKBONE, **extra: object,
 ) -> Experiment:  # fmt: skip
     method, options = METHODS_IN_TABLE[label]
     common = {"label": label, "method": method, "task": task, "seed": seed, "config": config}
-    return Experiment(**common, options=options | extra, shots=shots, split=split)
+    where = {"shots": shots, "split": split, "backbone": backbone}
+    return Experiment(**common, options=options | extra, **where)
 
 
 def _frozen_config(rates: LearningRates, label: str, task: str) -> TrainingConfig:
@@ -217,10 +246,60 @@ def shift(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
     return [
         replace(_experiment(label, task, seed, _frozen_config(rates, label, task)), draw=draw)
         for task in SHOTS
-        for draw in (None, *DRAWS)
+        for draw in (None, *LABEL_DRAWS)
         for label in ("linear probe", *TRAINED)
         for seed in range(1 if (label, draw) == ("linear probe", None) else seeds)
     ]
+
+
+def unseen_objects(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of the table ``unseen_objects``: trained without nine kinds of objects."""
+    rates = select_learning_rates(runner, ("counting",))
+    return [
+        replace(
+            _experiment(label, "counting", seed, _frozen_config(rates, label, "counting")),
+            draw=WITHOUT_OBJECTS, split=split,
+        )
+        for split in ("test", HELD_OUT_SPLIT, "distractors")
+        for label in (*UNTRAINED, *TRAINED)
+        for seed in range(1 if label in UNTRAINED else seeds)
+    ]  # fmt: skip
+
+
+def backbones(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
+    """Experiments of the table ``backbones``: other pretrainings of the same CLIP.
+
+    Learning rates are selected for each backbone.
+
+    Raises:
+        ValueError: a backbone has not been pretrained yet.
+    """
+    check_backbones()
+    grid = []
+    for backbone in BACKBONES:
+        run = partial(_run_on_backbone, runner, backbone)
+        rates = select_learning_rates(run, TASKS)
+        all_labels = [(task, label, None) for task in TASKS for label in (*UNTRAINED, *TRAINED)]
+        few_labels = [
+            (task, label, shots)
+            for task, counts in SHOTS.items()
+            for shots in counts
+            for label in BACKBONE_FEW_SHOT
+        ]
+        grid += [
+            _experiment(
+                label, task, seed, _frozen_config(rates, label, task), shots, backbone=backbone
+            )
+            for task, label, shots in all_labels + few_labels
+            for seed in range(1 if label in UNTRAINED and shots is None else seeds)
+        ]
+    return grid
+
+
+def _run_on_backbone(
+    runner: Runner, backbone: str, grid: list[Experiment]
+) -> list[tuple[dict, Scores]]:
+    return runner([replace(experiment, backbone=backbone) for experiment in grid])
 
 
 class ResultsTable(NamedTuple):
@@ -244,6 +323,16 @@ TABLES: Mapping[str, ResultsTable] = {
         "Methods with distorted training labels, on test, frozen features.",
         ("task", "image_encoder", "draw"),
     ),
+    "unseen_objects": ResultsTable(
+        unseen_objects,
+        "Counting unseen objects and among distractors, frozen features.",
+        ("task", "image_encoder", "split"),
+    ),
+    "backbones": ResultsTable(
+        backbones,
+        "Methods on three pretrainings of pico-clip, on test, frozen features.",
+        ("backbone", "task", "image_encoder", "shots"),
+    ),
 }
 
 
@@ -260,6 +349,11 @@ def make(
     grid = definition.experiments(runner, seeds, lora_seeds)
     rows, scores = zip(*runner(grid), strict=True)
     split, place = grid[0].split, definition.place
+    fields = [name for name in ("backbone", "split") if name in place]
+    rows = [
+        {name: getattr(experiment, name) for name in fields} | row
+        for experiment, row in zip(grid, rows, strict=True)
+    ]
     return {
         "description": definition.description,
         "records": rows,

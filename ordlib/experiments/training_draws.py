@@ -1,4 +1,4 @@
-"""Training sets with skewed, long-tailed or wrong labels, for the results table ``shift``."""
+"""Training sets with skewed, long-tailed or wrong labels, or without some objects."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data import ImageData
+from .adapter_data import without_held_out_objects
 
 # Images of the rarest rank per image of the most frequent one in a long-tailed draw.
 TAIL = 0.05
@@ -59,13 +60,16 @@ def _thin(data: ImageData, shares: np.ndarray, rng: np.random.Generator) -> Imag
     return data.subset(np.sort(np.concatenate(kept)))
 
 
-DRAWS: Mapping[str, Callable[[ImageData, int], ImageData]] = {
+Draw = Callable[[ImageData, int], ImageData]
+LABEL_DRAWS: Mapping[str, Draw] = {
     "half of the ranks keep 20 %": lambda data, seed: shifted_draw(data, 0.2, seed),
     "half of the ranks keep 10 %": lambda data, seed: shifted_draw(data, 0.1, seed),
     "long tail": long_tailed_draw,
     "10 % wrong labels": lambda data, seed: noisy_draw(data, 0.1, seed),
     "30 % wrong labels": lambda data, seed: noisy_draw(data, 0.3, seed),
 }
+WITHOUT_OBJECTS = "without nine kinds of objects"
+DRAWS = LABEL_DRAWS | {WITHOUT_OBJECTS: lambda data, seed: without_held_out_objects(data)}
 
 
 def draw_training_set(data: ImageData, draw: str, seed: int) -> ImageData:

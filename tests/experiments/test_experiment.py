@@ -11,9 +11,17 @@ from small_splits import noise
 
 from ordlib import ImageData, load_task
 from ordlib.experiments import experiment as module
-from ordlib.experiments.experiment import Experiment, few_shot_subset, run_experiment
+from ordlib.experiments.experiment import (
+    BACKBONES,
+    Experiment,
+    evaluate_uncertainty,
+    few_shot_subset,
+    run_experiment,
+)
 from ordlib.experiments.training_draws import DRAWS
+from ordlib.methods.predictor import Predictor
 from ordlib.metrics import compute_metrics
+from ordlib.metrics.prediction import Prediction
 from ordlib.training import TrainingConfig
 
 EXPERIMENT = Experiment(
@@ -25,7 +33,8 @@ EXPERIMENT = Experiment(
 def small(clip, monkeypatch):
     """A tiny backbone and few images."""
     monkeypatch.setattr(module, "load_data", noise)
-    monkeypatch.setattr(module, "_load_backbone", lambda: clip)
+    monkeypatch.setattr(module, "_load_backbone", lambda name: clip)
+    monkeypatch.setattr(module, "synthetic_calibration_data", lambda *x: noise(x[0], "val", 64))
 
 
 @pytest.fixture
@@ -45,8 +54,8 @@ def test_experiment_name_depends_on_every_field():
         "config": [replace(EXPERIMENT.config, **change) for change in configs],
         "options": [{"adapter": True}, {"adapter": False}, {"image_encoder": "lora"}],
         "task_overrides": [{"bin_edges": (0, 2)}, {"bin_edges": (0, 2, 3)}],
-        "shots": [0, 1, 2], "epoch_on_train": [True], "draw": list(DRAWS), "split": ["val"],
-        "score_ordinality": [True],
+        "shots": [0, 1, 2], "epoch_on_train": [True], "draw": list(DRAWS),
+        "backbone": list(BACKBONES)[1:], "split": ["val"], "score_ordinality": [True],
     }  # fmt: skip
     assert set(changes) == {field.name for field in fields(Experiment)}
     changed = [replace(EXPERIMENT, **{name: v}) for name, values in changes.items() for v in values]
@@ -93,8 +102,10 @@ def test_run_experiment_returns_row_and_scores(tmp_path, fit):
     expected = compute_metrics(test.task, test.values, prediction)
     assert (train.fingerprint, val.fingerprint) == ("dating-train", "dating-val")
     assert config.seed == model.options.seed == 3
-    assert [*scores] == ["mae"]
+    assert [*scores] == ["mae", "coverage"]
     assert np.array_equal(scores["mae"], np.abs(test.values - prediction.value))
+    assert row["coverage"] == pytest.approx(scores["coverage"].mean(), abs=1e-6)
+    assert row["ece"] == pytest.approx(expected["ece"], abs=1e-6)
     assert row["mae"] == pytest.approx(scores["mae"].mean(), abs=1e-6)
     for name in ("mae", "accuracy", "spearman", "kappa"):
         assert row[name] == pytest.approx(expected[name], abs=1e-6)
@@ -103,6 +114,59 @@ def test_run_experiment_returns_row_and_scores(tmp_path, fit):
     assert row["seconds"] > 0
     assert row["device"].startswith("cpu (")
     assert "shots" not in row
+
+
+def test_run_experiment_on_val_is_not_calibrated(tmp_path):
+    """The images of the calibration follow those of val."""
+    row, scores = run_experiment(replace(EXPERIMENT, split="val"), tmp_path)
+    assert [*scores] == ["mae"]
+    assert not {"ece", "coverage"} & set(row)
+
+
+class Fixed(Predictor):
+    """Predicts given values, with a probability of 0.7 for the rank nearest to each."""
+
+    def __init__(self, values: dict[str, np.ndarray], with_probabilities: bool):
+        self.values, self.with_probabilities, self.calibrations = values, with_probabilities, {}
+        self.task = load_task("counting")
+
+    def predict(self, data: ImageData) -> Prediction:
+        values, probabilities = self.values[data.split], None
+        ranks = self.task.rank_index(values)
+        if self.with_probabilities:
+            probabilities = np.full((len(values), 20), 0.3 / 19)
+            probabilities[np.arange(len(values)), ranks] = 0.7
+        return Prediction(values, self.task.rank_values[ranks], probabilities)
+
+
+@pytest.mark.parametrize("with_probabilities", [True, False])
+def test_evaluate_uncertainty_against_a_naive_reference(with_probabilities):
+    rng, task = np.random.default_rng(0), load_task("counting")
+    data, predicted = {}, {}
+    for split, count in {"calibration": 199, "test": 300}.items():
+        rows = noise("counting", "val", 8).subset(np.zeros(count, int), split)
+        data[split] = replace(rows, values=task.rank_values[rng.integers(0, 20, count)])
+        predicted[split] = data[split].values + rng.normal(0, 2, count)
+    model = Fixed(predicted, with_probabilities)
+    prediction = model.predict(data["test"])
+    found, covered = evaluate_uncertainty(model, data["calibration"], data["test"], prediction)
+
+    # The 180th of 199 residuals: 0.9 of 199 + 1.
+    half_width = sorted(abs(predicted["calibration"] - data["calibration"].values))[179]
+    low, high = (np.clip(predicted["test"] + step, 1, 20) for step in (-half_width, half_width))
+    inside = (low <= data["test"].values) & (data["test"].values <= high)
+    assert np.array_equal(covered, inside)
+    assert found["coverage"] == pytest.approx(inside.mean(), abs=1e-6)
+    assert found["interval_width"] == pytest.approx(np.mean(high - low), abs=1e-5)
+    if with_probabilities:
+        right = prediction.label == data["test"].values
+        assert found["ece"] == pytest.approx(abs(right.mean() - 0.7), abs=1e-6)
+        # One confidence for all images: after scaling it is the accuracy of the calibration.
+        calibrated = model.predict(data["calibration"]).label == data["calibration"].values
+        scaled = abs(right.mean() - calibrated.mean())
+        assert found["ece_scaled"] == pytest.approx(scaled, abs=1e-3)
+    else:
+        assert found["ece"] is found["ece_scaled"] is None
 
 
 def test_run_experiment_caches_results(tmp_path, fit):

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,9 +14,10 @@ from commands import fail, run
 from small_splits import noise
 
 from ordlib.experiments import tables
-from ordlib.experiments.experiment import Experiment
+from ordlib.experiments.experiment import BACKBONES, Experiment, check_backbones
 from ordlib.experiments.tables import SHOTS, TABLES, TASKS, select_learning_rates
 from ordlib.experiments.train import METHODS, _check_options
+from ordlib.experiments.training_draws import WITHOUT_OBJECTS
 from ordlib.tasks import load_task
 
 LORA_SEEDS, SEEDS = 2, 3
@@ -37,6 +38,12 @@ def runner(experiments: list[Experiment]) -> list[tuple[dict, dict[str, np.ndarr
 
 def encoder(experiment: Experiment) -> str:
     return experiment.options.get("image_encoder", "frozen")
+
+
+@pytest.fixture(autouse=True)
+def pretrained(monkeypatch):
+    """The other backbones need not exist for a plan."""
+    monkeypatch.setattr(tables, "check_backbones", lambda: None)
 
 
 def planned(table: str) -> list[Experiment]:
@@ -78,8 +85,9 @@ def test_select_learning_rates_breaks_ties_by_the_smallest():
 def test_grids_are_unique_and_options_are_valid(table):
     experiments = planned(table)
     assert len({experiment.name for experiment in experiments}) == len(experiments)
-    split = "val" if "ablation" in table else "test"
-    assert {experiment.split for experiment in experiments} == {split}
+    splits = {"val"} if "ablation" in table else {"test"}
+    splits |= {"held-out objects", "distractors"} if table == "unseen_objects" else set()
+    assert {experiment.split for experiment in experiments} == splits
     assert tables.TUNING_SEED not in {experiment.seed for experiment in experiments}
     for experiment in experiments:
         if experiment.method in METHODS:
@@ -99,10 +107,28 @@ def test_methods_use_the_same_steps_and_tuning():
     assert Counter((e.task, encoder(e), e.label) for e in experiments) == expected
     for e in experiments:
         if encoder(e) == "lora":
-            assert e.config == (tables.TWO_STAGE if e.label == "L2RCLIP" else tables.LORA)
+            config = tables.TWO_STAGE if e.label == "L2RCLIP" else tables.LORA
+            lr = 0.003 if e.label == "CoOp" else 0.01
+            assert e.config == replace(config, learning_rate=lr)
         elif e.label not in tables.UNTRAINED:
             assert e.config.epochs == tables.FROZEN.epochs
             assert e.config.learning_rate == (0.003 if e.label == "CoOp" else 0.01)
+
+
+def test_select_lora_rates_weighs_both_tasks_by_ratios():
+    """Half an error less on counting weighs more than a year more on ageing."""
+    errors = {(0.001, "counting"): 1.0, (0.003, "counting"): 2.0, (0.01, "counting"): 1.5}
+    errors |= {(0.001, "ageing"): 13.0, (0.003, "ageing"): 12.0, (0.01, "ageing"): 12.9}
+    requested = []
+
+    def run(grid):
+        requested.extend(grid)
+        return [({"mae": errors[e.config.learning_rate, e.task]}, {}) for e in grid]
+
+    rates = tables.select_lora_rates(run)
+    assert rates == dict.fromkeys((*tables.TRAINED, tables.SINGLE_STAGE), 0.001)
+    assert {(e.split, encoder(e), e.seed) for e in requested} == {("val", "lora", 1000)}
+    assert len(requested) == 8 * 3 * 2
 
 
 def test_few_shot_has_all_shots_and_seeds():
@@ -117,6 +143,48 @@ def test_few_shot_has_all_shots_and_seeds():
 def first_seed(table: str, task: str) -> dict[str, Experiment]:
     """The experiments of one task and seed, by label."""
     return {e.label: e for e in planned(table) if e.task == task and e.seed == 0}
+
+
+def test_backbones_have_their_own_rates_and_all_cells():
+    requested = []
+
+    def run(grid):
+        requested.extend(grid)
+        best = 0.003 if grid[0].backbone == "pico-clip" else 0.03
+        return [({"mae": 1 + abs(np.log(e.config.learning_rate / best))}, {}) for e in grid]
+
+    experiments = tables.backbones(run, SEEDS, 0)
+    assert {e.split for e in requested} == {"val"}
+    cells = Counter((e.backbone, e.task, e.shots, e.label) for e in experiments)
+    expected = {}
+    for backbone, task in product(BACKBONES, TASKS):
+        for label in (*tables.UNTRAINED, *tables.TRAINED):
+            expected[backbone, task, None, label] = 1 if label in tables.UNTRAINED else SEEDS
+        for shots, label in product(SHOTS.get(task, ()), tables.BACKBONE_FEW_SHOT):
+            expected[backbone, task, shots, label] = SEEDS
+    assert cells == expected
+    for e in experiments:
+        if e.label in tables.TRAINED:
+            assert e.config.learning_rate == (0.003 if e.backbone == "pico-clip" else 0.03)
+
+
+def test_unseen_objects_test_each_method_on_all_sets():
+    experiments = planned("unseen_objects")
+    cells = Counter((e.split, e.label) for e in experiments)
+    labels = (*tables.UNTRAINED, *tables.TRAINED)
+    splits = ("test", "held-out objects", "distractors")
+    assert cells == {
+        (split, label): 1 if label in tables.UNTRAINED else SEEDS
+        for split, label in product(splits, labels)
+    }
+    assert {(e.task, e.draw) for e in experiments} == {("counting", WITHOUT_OBJECTS)}
+
+
+def test_make_backbones_names_the_command_of_a_missing_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "check_backbones", check_backbones)
+    monkeypatch.chdir(tmp_path)
+    message = "build/backbones/pico-clip-1: no such backbone; run ordlib pretrain --seed 1"
+    fail(message, "results", "make", "backbones")
 
 
 @pytest.mark.parametrize("task", SHOTS)
@@ -162,7 +230,14 @@ def test_equal_bins_have_equal_widths(task, count):
 
 
 @pytest.mark.parametrize(
-    ("table", "lora"), [("methods", ["--set", "lora_seeds=1"]), ("few_shot", []), ("shift", [])]
+    ("table", "lora"),
+    [
+        ("methods", ["--set", "lora_seeds=1"]),
+        ("few_shot", []),
+        ("shift", []),
+        ("unseen_objects", []),
+        ("backbones", []),
+    ],
 )
 def test_make_writes_a_table_with_a_reproducing_command(table, lora, tmp_path, monkeypatch):
     work_dirs = []
