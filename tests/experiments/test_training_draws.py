@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_splits import noise
 
 from ordlib import ImageData, load_task
+from ordlib.experiments.adapter_data import HELD_OUT_OBJECTS
 from ordlib.experiments.training_draws import (
-    DRAWS,
+    LABEL_DRAWS,
+    WITHOUT_OBJECTS,
     draw_training_set,
     long_tailed_draw,
     noisy_draw,
@@ -65,7 +68,7 @@ def test_noisy_draw_gives_other_ranks_to_a_share(share):
     assert frequencies[1:] == pytest.approx([0.25] * 4, abs=0.05)
 
 
-@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("draw", LABEL_DRAWS)
 def test_draw_training_set_keeps_the_size_and_the_images_of_labels(draw):
     data = counted([40] * 5)
     drawn = draw_training_set(data, draw, seed=2)
@@ -79,3 +82,12 @@ def test_draw_training_set_keeps_the_size_and_the_images_of_labels(draw):
         assert {(int(i[0, 0, 0]), v) for i, v in zip(drawn.images, drawn.values, strict=True)} <= (
             pairs
         )
+
+
+def test_draw_without_objects_repeats_the_others():
+    task, names = load_task("counting"), ["stars", HELD_OUT_OBJECTS[0], "suns"]
+    rows = noise("counting", "train", 8).subset(range(3))
+    data = replace(rows, metadata=pd.DataFrame({"plural": names}))
+    drawn = draw_training_set(data, WITHOUT_OBJECTS, seed=0)
+    assert drawn.metadata["plural"].tolist() == ["stars", "suns", "stars"]
+    assert drawn.task == task
