@@ -287,8 +287,11 @@ def backbones(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
             for label in BACKBONE_FEW_SHOT
         ]
         grid += [
-            _experiment(
-                label, task, seed, _frozen_config(rates, label, task), shots, backbone=backbone
+            replace(
+                _experiment(
+                    label, task, seed, _frozen_config(rates, label, task), shots, backbone=backbone
+                ),
+                epoch_on_train=shots is not None and label in TRAINED,
             )
             for task, label, shots in all_labels + few_labels
             for seed in range(1 if label in UNTRAINED and shots is None else seeds)
