@@ -974,7 +974,7 @@ for task, data in val.items():
 # **What you should see.** What a new sentence does depends on the sentence. For quality the first turns
 # the order over (-0.26<!--=second.quality.0-->) and the second changes nothing
 # (0.44<!--=second.quality.1-->). For counting the first changes nothing
-# (0.88<!--=second.counting.0-->), and the second, "How many ... can be seen?", costs a fourth of the
+# (0.88<!--=second.counting.0-->), and the second, "How many ... can be seen?", costs a quarter of the
 # order (0.65<!--=second.counting.1-->).
 #
 # And is it the new *names* or the new *shapes* that make unseen objects harder? The next cell asks for
@@ -1077,12 +1077,12 @@ table_of_gains
 #
 # ## Your experiment
 #
-# Other tasks, other heads. Two epochs on 250 images and two seeds show little, however narrow the
+# Other tasks, other heads. One epoch on 250 images and two seeds show little, however narrow the
 # interval happens to be: add seeds, images or epochs before you conclude anything.
 
 
 # %%
-short = replace(config, epochs=2)
+short = replace(config, epochs=1)
 
 
 def experiment(head, other="relational", task="dating", seeds=(0, 1)):
