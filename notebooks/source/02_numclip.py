@@ -24,9 +24,9 @@
 # NumCLIP by 0.05<!--=ahead.frozen.counting.OrdinalCLIP--> objects. Its ranking loss exists in two
 # published forms. Trained with the form in the released code, NumCLIP finds the right phrase for
 # 55 %<!--=bins.counting.released form--> of the images; with the form in the paper (as a later paper
-# restates it), for 69 %<!--=bins.counting.NumCLIP-->. If both also have the error term of the release,
-# the shares are 62 %<!--=bins.counting.released form, error in units--> and
-# 68 %<!--=bins.counting.error in units-->.
+# restates it), for 69 %<!--=bins.counting.NumCLIP-->. Both have the absolute error beside it, on a
+# scale from 0 to 1; with the absolute error in objects, as the release has it, the shares are
+# 62 %<!--=bins.counting.released form, error in units--> and 68 %<!--=bins.counting.error in units-->.
 #
 # **After this you can** teach a CLIP to count with a few labels, take NumCLIP's loss apart,
 # distinguish its two published forms, and compare methods fairly.
@@ -199,9 +199,9 @@ print(f"CLIP's own phrases: MAE {zero_shot:.2f}, right bin {zero_shot_bins:.2f}"
 # What comes from where: bins named by phrases and the idea of the ranking loss are the paper's (the
 # bins and phrases of counting are ours). The adapter, the regressor's sizes and the text-to-image term
 # are in the authors' released code, which also tunes the whole image encoder. The frozen image encoder,
-# the lower bound of the regressor's divisor and the scale from 0 to 1 are ours. We have not read the
-# paper's full text: its formulas are quoted from YearCLIP (2025), a later paper that restates the
-# method.
+# the scale from 0 to 1, and a limit on how far the regressor may raise a bin's value (next section) are
+# ours. We have not read the paper's full text: its formulas are quoted from YearCLIP (2025), a later
+# paper that restates the method.
 #
 # **Before you run the next cell:** which step gains most?
 
@@ -821,8 +821,8 @@ check.skewed_bins(bins_solved, skewed)
 # ranks share; the ordinal papers also tune each rank's own words, and so do we. Twenty prompts for
 # twenty counts, and no rank knows its neighbours. **OrdinalCLIP** tunes a few *base ranks* and makes
 # every rank a weighted mean of them, so neighbours share what they learn; its loss has the
-# text-to-image term, too, without weights. Here with three base ranks for five ranks, by linear
-# weights,
+# text-to-image term, too, without weights. Here with three base ranks for five ranks, by linear weights
+# (one minus the distance as a share of the scale, each row divided by its sum),
 
 # %% tags=["nbval-check-output"]
 print(interpolation_weights(5, 3, "linear").round(decimals=2))
@@ -862,8 +862,9 @@ def mae_table(image_encoder, name="mae"):
 mae_table("frozen")
 
 # %% [markdown]
-# *Table 4. Frozen features, ten seeds (one where nothing is random): MAE on test in objects,
-# decades, years and points. Quality has intervals over three photographs: read them as a warning.*
+# *Table 4. Frozen features, ten seeds (one where nothing is random): MAE on test in objects, decades,
+# years and points. Quality's test images are crops of three photographs, so its intervals are over
+# three: conclude nothing from that column.*
 
 # %%
 mae_table("frozen", "mae_diff").drop(index="NumCLIP")
@@ -961,8 +962,9 @@ table[["counting", "ageing"]]
 # objects better than ridge regression at one label, which may be chance; ridge regression is ahead from
 # four labels to sixteen, and at 32 the two are level. On ageing ridge regression is ahead at one, two
 # and four labels, by 0.90<!--=pair.NumCLIP.linear probe.ageing--> years at one. OrdinalCLIP and CoOp
-# are behind it at one label on both tasks. (CORN, without words, too, is behind NumCLIP there.) (Five
-# bins may share twenty labels better than twenty ranks do; we did not test that.)
+# are behind it at one label on both tasks. (CORN, without words, too, is behind NumCLIP there.)
+# (NumCLIP may lead the other three because twenty labels give each of five bins several examples, and
+# each of twenty ranks one; we did not test that.)
 #
 # And CLIP's own phrases (dotted in Figure 1) need no label at all. Up to four labels per rank
 # everything trained is worse than they are, and on ageing nothing is clearly better with eight.
