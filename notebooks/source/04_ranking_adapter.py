@@ -129,10 +129,10 @@ if adapter is not None:
 #
 # ## A sentence as a ruler
 #
-# The methods of notebooks 02 and 03 answer one question, the one they were trained for, and answer
-# it for one image at a time. But often you have a folder of images and an *order* in mind: by how many
-# umbrellas there are, from oldest to newest, from worst to best. Say it in a sentence, and CLIP can
-# already do something: it has a similarity of every image with every sentence.
+# The methods of notebooks 02 and 03 answer one question, the one they were trained for, and answer it
+# for one image at a time. But often you have a folder of images and want them in an *order*: by how
+# many umbrellas there are, from oldest to newest, from worst to best. Say it in a sentence, and CLIP
+# can already do something: it has a similarity of every image with every sentence.
 #
 # **Before you run the next cell:** Figure 1 has shown how it fares on counts. On which of the other
 # three will it be best?
@@ -153,9 +153,9 @@ for task, template in OTHER_WORDS.items():
     print(f"{task:9} Spearman {turned[task]:+.2f}   {template!r}")
 
 # %% [markdown]
-# **What you should see.** A poor ruler: it turns over with the wording. By "Rank by the number of ..."
-# counts are upside down, Spearman -0.50<!--=cosine.counting-->, by "many ...", a loose phrase as in
-# notebook 01, they stand the right way, 0.55<!--=turned.counting-->. Quality has
+# **What you should see.** A poor ruler: it turns over with the words of the prompt. By "Rank by the
+# number of ..." counts are upside down, Spearman -0.50<!--=cosine.counting-->, by "many ...", a loose
+# phrase as in notebook 01, they stand the right way, 0.55<!--=turned.counting-->. Quality has
 # 0.36<!--=cosine.quality--> by its sentence and -0.45<!--=turned.quality--> by "the quality of the
 # photo". Dating has 0.30<!--=cosine.dating-->, ageing 0.16<!--=cosine.ageing-->. Similarity asks
 # whether an image *is about* the sentence, not how much of it there is.
@@ -593,11 +593,11 @@ print("the same loss:", torch.allclose(*losses_, atol=1e-5))
 # %% [markdown]
 # ## One adapter, four tasks
 #
-# The network is not told the task, only the sentence, so one adapter may learn to count *and* to date
-# *and* to tell ages, if each batch comes with its sentence: "Rank by the number of umbrellas.", "Who is
-# the oldest?". Each batch is of one sentence, its images evenly spread over the labels. If the sentence
-# names an object, three tenths of the batch do *not* show it: they hold none of it, and zero is the
-# target. (Only counts have such a zero. An image without a person has no age, not the age 0.)
+# The network does not get the task, only the sentence, so one adapter may learn to count *and* to date
+# *and* to estimate ages, if each batch comes with its sentence: "Rank by the number of umbrellas.",
+# "Who is the oldest?". Each batch is of one sentence, its images evenly spread over the labels. If the
+# sentence names an object, three tenths of the batch do *not* show it: they hold none of it, and zero
+# is the target. (Only counts have such a zero. An image without a person has no age, not the age 0.)
 #
 # ### Exercise 4 · A batch for one sentence ●●● 25 minutes
 #
@@ -910,9 +910,9 @@ ci_table(counting, "spearman", columns="split").loc[ORDER, SETS]
 # adapters for one task are level with NumCLIP and L2RCLIP, as far as we can see; on dating they are
 # behind both, by 0.03<!--=apart.dating.test.ranking adapter, one task.NumCLIP--> and
 # 0.04<!--=apart.dating.test.ranking adapter, one task.L2RCLIP--> decades, and on quality behind the
-# linear probe, by 0.12<!--=apart.quality.test.ranking adapter, one task.linear probe--> points, on each
-# of the three photographs. On quality even CLIP's *untrained* prompts order the images as well as the
-# shared adapter, as far as we can see (Spearman 0.70<!--=quality.test.zero-shot.spearman--> against
+# linear probe, by 0.12<!--=apart.quality.test.ranking adapter, one task.linear probe--> points. On
+# quality even CLIP's *untrained* prompts order the images as well as the shared adapter, as far as we
+# can see (Spearman 0.70<!--=quality.test.zero-shot.spearman--> against
 # 0.66<!--=quality.test.ranking adapter.spearman-->; its test shows three photographs, too few for an
 # interval to mean 95 %). On each task the shared adapter had as many steps as the adapter for that task
 # alone. The shared one has 0.38<!--=millions--> million parameters and trained for 42<!--=minutes-->
@@ -1189,14 +1189,14 @@ widgets.explore_ranking(adapter, val["ageing"])
 # <details><summary>5. The adapter orders counts with 0.88<!--=counting.test.ranking adapter.spearman-->. Is that because it compares images in training?</summary>
 #
 # With 1,000 images the ranking head gains 0.03<!--=gain.short.dual loss.regression alone.counting-->
-# over regression alone (Table 7); with all images we have not measured it. Table 1 cannot tell: the
-# adapters read all patches, the other methods one pooled vector.
+# over regression alone (Table 7); with all images we have not measured it. Table 1 does not show it:
+# the adapters read all patches, the other methods one pooled vector.
 # </details>
 #
 # ## What to take away
 #
 # * Similarity is not amount. CLIP's own similarity with a sentence orders counts with Spearman
-#   -0.50<!--=cosine.counting--> or 0.55<!--=turned.counting-->, depending on the wording, dates with
+#   -0.50<!--=cosine.counting--> or 0.55<!--=turned.counting-->, depending on the prompt, dates with
 #   0.30<!--=cosine.dating-->, ages with 0.16<!--=cosine.ageing--> and quality with
 #   0.36<!--=cosine.quality--> (validation split; the adapter there 0.88<!--=adapter.counting-->,
 #   0.75<!--=adapter.dating-->, 0.82<!--=adapter.ageing--> and 0.45<!--=adapter.quality-->). One small
