@@ -419,7 +419,7 @@ table.round(2) + 0.0  # turns -0.0 into 0.0
 #
 # ## One number is not enough: intervals
 #
-# A metric over 400 images is an estimate: other 400 would give another value. The **bootstrap**
+# A metric over 400 images is an estimate: another 400 would give another value. The **bootstrap**
 # imitates that. It picks 400 of the 400 images at random, with repeats, computes the metric, and does
 # so a thousand times; the middle 95 % of the values are the interval. Where images belong together,
 # whole groups are picked. Quality's validation images are crops of three photographs, so it can only

@@ -19,9 +19,9 @@
 # images, and the right number in 4 %<!--=named.exact-->: asked with numerals it is
 # 4.9<!--=counting.zero-shot.mae--> objects off, no better than a constant. Yet it can order images by
 # how many objects they show: with loose phrases it is 1.7<!--=loose.mae--> off if the prompt names the
-# object, 2.1<!--=loose.unnamed--> if not, and a ridge regression on its image features, which is not
-# told the object, 1.7<!--=counting.linear probe.mae-->. What fails is the numerals, and the reason is
-# in the captions: the same images with captions that state the count give a CLIP that is
+# object, 2.1<!--=loose.unnamed--> if not, and a ridge regression on its image features, which does not
+# get its name, 1.7<!--=counting.linear probe.mae-->. What fails is the numerals, and the reason is in
+# the captions: the same images with captions that state the count give a CLIP that is
 # 1.2<!--=twin.mae--> off (1.7<!--=twin.unnamed--> unnamed).
 #
 # **After this you can** ask a CLIP ordinal questions in words, measure how ordered its words

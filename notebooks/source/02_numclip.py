@@ -21,12 +21,12 @@
 # no trained method is better than these phrases. With one, NumCLIP (3.3<!--=few.counting.1.NumCLIP-->
 # objects) is ahead of the other methods with words, but not clearly of one without, a ridge regression
 # or *linear probe* (3.6<!--=few.counting.1.linear probe-->); with 2,000 labels OrdinalCLIP is ahead of
-# NumCLIP by 0.05<!--=ahead.frozen.counting.OrdinalCLIP--> objects. And its ranking loss exists in two
-# published forms: trained with that of the released code it finds the right phrase for
-# 55 %<!--=bins.counting.released form--> of the images, with that of the paper, as a later one restates
-# it, for 69 %<!--=bins.counting.NumCLIP-->; but with the error term of the release, too, it is
-# 62 %<!--=bins.counting.released form, error in units--> against
-# 68 %<!--=bins.counting.error in units-->.
+# NumCLIP by 0.05<!--=ahead.frozen.counting.OrdinalCLIP--> objects. Its ranking loss exists in two
+# published forms. Trained with the form in the released code, NumCLIP finds the right phrase for
+# 55 %<!--=bins.counting.released form--> of the images; with the form in the paper (as a later paper
+# restates it), for 69 %<!--=bins.counting.NumCLIP-->. Both have the absolute error beside it, on a
+# scale from 0 to 1; with the absolute error in objects, as the release has it, the shares are
+# 62 %<!--=bins.counting.released form, error in units--> and 68 %<!--=bins.counting.error in units-->.
 #
 # **After this you can** teach a CLIP to count with a few labels, take NumCLIP's loss apart,
 # distinguish its two published forms, and compare methods fairly.
@@ -196,11 +196,12 @@ print(f"CLIP's own phrases: MAE {zero_shot:.2f}, right bin {zero_shot_bins:.2f}"
 # 4. **+ ranking**: a loss that knows the order of the bins replaces the cross-entropy, and a
 #    second, text-to-image term trains each bin's prompt to retrieve its own images.
 #
-# What comes from where: the bins, their phrases and the idea of the ranking loss are the paper's.
-# The adapter, the regressor's sizes and the text-to-image term are in the authors' released code,
-# which also tunes the whole image encoder. The frozen image encoder, the lower bound of the
-# regressor's divisor and the scale from 0 to 1 are ours. We have not read the paper's full text:
-# its formulas are quoted from YearCLIP (2025), a later paper that restates the method.
+# What comes from where: bins named by phrases and the idea of the ranking loss are the paper's (the
+# bins and phrases of counting are ours). The adapter, the regressor's sizes and the text-to-image term
+# are in the authors' released code, which also tunes the whole image encoder. The frozen image encoder,
+# the scale from 0 to 1, and a limit on how far the regressor may raise a bin's value (next section) are
+# ours. We have not read the paper's full text: its formulas are quoted from YearCLIP (2025), a later
+# paper that restates the method.
 #
 # **Before you run the next cell:** which step gains most?
 
@@ -484,11 +485,11 @@ fig.tight_layout()
 # ### The second direction
 #
 # The released code has a **text-to-image** term (`losses.text_to_image_kl`), and according to one
-# author the published numbers depend on it, though in re-runs of the release on MORPH II, a data set of
-# ages, that users report it made little difference (an MAE of 2.097 years with it, 2.122 without).
-# YearCLIP does not mention it. It takes each bin $j$ that occurs in the batch ($\#j$ is how many do),
-# and compares a softmax over the *images* $i$ with a target that is high for the images of that bin
-# ($[c_i = j]$ is 1 for them, otherwise 0):
+# author the published numbers depend on it. Users who re-ran the release on MORPH II, a data set of
+# ages, report little difference: an MAE of 2.097 years with it, 2.122 without. YearCLIP does not
+# mention it. The term takes each bin $j$ that occurs in the batch ($\#j$ is how many do), and compares
+# a softmax over the *images* $i$ with a target that is high for the images of that bin ($[c_i = j]$ is
+# 1 for them, otherwise 0):
 #
 # $$L_\text{KL} = \frac{1}{\#j} \sum_j \mathrm{KL}\Big(\mathrm{softmax}_i\big(10\,[c_i = j]\big)
 #   \;\Big\|\; \mathrm{softmax}_i\big(\mu_{ij} s_{ij}\big)\Big), \qquad
@@ -614,11 +615,11 @@ plt.close(fig)
 #
 # ## Does each part earn its place?
 #
-# The same question with ten seeds, on counting and on ageing, on the validation split. From here on the
-# tables come from files: they took longer than a notebook may. `attrs["command"]` is the command that
-# recreates each. Unless a caption says otherwise, brackets are 95 % intervals over images and seeds:
-# they cover other images and other seeds. All seeds share one backbone, one training set and one
-# learning rate, so other ones are not covered.
+# Back to the four steps and their parts, with all 2,000 labels: now with ten seeds, on counting and on
+# ageing, on the validation split. From here on the tables come from files: they took longer than a
+# notebook may. `attrs["command"]` is the command that recreates each. Unless a caption says otherwise,
+# brackets are 95 % intervals over images and seeds: they cover other images and other seeds. All seeds
+# share one backbone, one training set and one learning rate, so other ones are not covered.
 #
 # **Before you run the next cells:** which one change will cost most? And will the released form
 # cost anything?
@@ -673,29 +674,30 @@ cells
 # %% [markdown]
 # *Table 2. The forms of Table 1, and two of the steps from above, as paired differences.*
 #
-# **What you should see.** *Beside our scaled error the released form does harm.* It finds the right bin
-# for 0.55<!--=bins.counting.released form--> of the images on counting, where the paper form finds it
-# for 0.69<!--=bins.counting.NumCLIP--> and CLIP's untrained phrases for 0.65<!--=zero-shot.bins-->; on
-# ageing for 0.46<!--=bins.ageing.released form-->, not 0.57<!--=bins.ageing.NumCLIP-->. Both
-# differences are clear of zero (Table 2). Figure 5 hints at the reason. In training the neighbour's
-# logit has a weight below 1 (0.4 in Figure 5), so the model may leave it nearly as high as that of the
-# right bin; at test time the logits have no weights, and the higher one is the answer. The MAE does not
-# show it as long as there is a regressor (1.67<!--=mae.counting.released form--> objects against
-# 1.67<!--=mae.counting.NumCLIP-->): the regressor reads all five logits and can undo the distortion.
-# Without the regressor, and the absolute error that goes with it, the MAE suffers, too, with
+# **What you should see.** *Trained together with our absolute error, on the scale from 0 to 1, the
+# released form does harm.* It finds the right bin for 0.55<!--=bins.counting.released form--> of the
+# images on counting, where the paper form finds it for 0.69<!--=bins.counting.NumCLIP--> and CLIP's
+# untrained phrases for 0.65<!--=zero-shot.bins-->; on ageing for 0.46<!--=bins.ageing.released form-->,
+# not 0.57<!--=bins.ageing.NumCLIP-->. Both differences are clear of zero (Table 2). Figure 5 hints at
+# the reason. In training the neighbour's logit has a weight below 1 (0.4 for the first bin, Figure 4),
+# so the model may leave it nearly as high as that of the right bin; at test time the logits have no
+# weights, and the higher one is the answer. The MAE does not show it as long as there is a regressor
+# (1.67<!--=mae.counting.released form--> objects against 1.67<!--=mae.counting.NumCLIP-->): the
+# regressor reads all five logits and can undo the distortion. Without the regressor, and the absolute
+# error that goes with it, the MAE suffers, too, with
 # 2.24<!--=mae.counting.released form, no regressor--> objects against
 # 1.87<!--=mae.counting.no regressor-->, and 12.8<!--=mae.ageing.released form, no regressor--> years
 # against 11.9<!--=mae.ageing.no regressor-->.
 #
-# *Beside the release's own error the harm is smaller.* The release takes the absolute error in the
-# task's unit, so that it weighs 19 times as much as ours on counting and 89 times as much on ageing.
-# Then the released form finds the right bin for 0.62<!--=bins.counting.released form, error in units-->
-# of the images on counting, the paper form for 0.68<!--=bins.counting.error in units-->, a gap less
-# than half as wide but clear of zero, and on ageing we see no difference
-# (0.54<!--=bins.ageing.released form, error in units--> and 0.55<!--=bins.ageing.error in units-->). So
-# do not judge a form of the loss without the terms that it was published with. On counting the error in
-# objects even lowers the MAE, by 0.06<!--=unit gain--> objects; the shipped NumCLIP and the tables
-# below have ours.
+# *Trained together with the release's own error term, it does less harm.* The release takes the
+# absolute error in the task's unit, so that it weighs 19 times as much as ours on counting and 89 times
+# as much on ageing. Then the released form finds the right bin for
+# 0.62<!--=bins.counting.released form, error in units--> of the images on counting, the paper form for
+# 0.68<!--=bins.counting.error in units-->, a gap less than half as wide but clear of zero, and on
+# ageing we see no difference (0.54<!--=bins.ageing.released form, error in units--> and
+# 0.55<!--=bins.ageing.error in units-->). So do not judge a form of the loss without the terms that it
+# was published with. On counting the error in objects even lowers the MAE, by 0.06<!--=unit gain-->
+# objects; the shipped NumCLIP and the tables below have ours.
 #
 # *Between paper form and cross-entropy we see no difference*: with cross-entropy the error changes by
 # 0.01<!--=more.counting.plain form--> objects and 0.08<!--=more.ageing.plain form--> years, and both
@@ -819,8 +821,8 @@ check.skewed_bins(bins_solved, skewed)
 # ranks share; the ordinal papers also tune each rank's own words, and so do we. Twenty prompts for
 # twenty counts, and no rank knows its neighbours. **OrdinalCLIP** tunes a few *base ranks* and makes
 # every rank a weighted mean of them, so neighbours share what they learn; its loss has the
-# text-to-image term, too, without weights. Here with three base ranks for five ranks, by linear
-# weights,
+# text-to-image term, too, without weights. Here with three base ranks for five ranks, by linear weights
+# (one minus the distance as a share of the scale, each row divided by its sum),
 
 # %% tags=["nbval-check-output"]
 print(interpolation_weights(5, 3, "linear").round(decimals=2))
@@ -860,8 +862,9 @@ def mae_table(image_encoder, name="mae"):
 mae_table("frozen")
 
 # %% [markdown]
-# *Table 4. Frozen features, ten seeds (one where nothing is random): MAE on test in objects,
-# decades, years and points. Quality has intervals over three photographs: read them as a warning.*
+# *Table 4. Frozen features, ten seeds (one where nothing is random): MAE on test in objects, decades,
+# years and points. Quality's test images are crops of three photographs, so its intervals are over
+# three: conclude nothing from that column.*
 
 # %%
 mae_table("frozen", "mae_diff").drop(index="NumCLIP")
@@ -959,17 +962,18 @@ table[["counting", "ageing"]]
 # objects better than ridge regression at one label, which may be chance; ridge regression is ahead from
 # four labels to sixteen, and at 32 the two are level. On ageing ridge regression is ahead at one, two
 # and four labels, by 0.90<!--=pair.NumCLIP.linear probe.ageing--> years at one. OrdinalCLIP and CoOp
-# are behind it at one label on both tasks. (CORN, without words, too, is behind NumCLIP there.) (Five
-# bins may share twenty labels better than twenty ranks do; we did not test that.)
+# are behind it at one label on both tasks. (CORN, without words, too, is behind NumCLIP there.)
+# (NumCLIP may lead the other three because twenty labels give each of five bins several examples, and
+# each of twenty ranks one; we did not test that.)
 #
 # And CLIP's own phrases (dotted in Figure 1) need no label at all. Up to four labels per rank
 # everything trained is worse than they are, and on ageing nothing is clearly better with eight.
 # NumCLIP's phrases start as these, its adapter and regressor at random; trained, it is worse than the
 # phrases alone, by 1.33<!--=pair.NumCLIP.zero-shot (bin phrases).counting--> objects at one label and
 # still by 0.11<!--=eight.NumCLIP.zero-shot (bin phrases).counting--> at eight; only with 32 is it
-# clearly better. Why, we did not test. (An earlier table here stopped by the 400 labels of the
-# validation split, and NumCLIP led with one label. Those 400 were many more than the twenty; who has
-# them should train on them.)
+# clearly better. Why, we did not test. (In an earlier version of this table the best epoch was chosen
+# on the 400 labelled images of the validation split, and NumCLIP led with one label. But those are 400
+# labels beside the twenty; whoever has them should train on them.)
 #
 # The intervals do not show one risk: the learning rate is chosen with all labels and a single seed, and
 # rates can be nearly tied. For NumCLIP on ageing, for example, the choice was 0.03<!--=rate.methods-->
@@ -1056,10 +1060,11 @@ print(
 #   (3.6<!--=few.counting.1.linear probe-->), which is ahead of it from four labels to sixteen. With all
 #   labels OrdinalCLIP is slightly ahead on counting, and on dating CoOp, OrdinalCLIP and CORN are.
 # * Two versions of FCRC are in circulation. They differ by what the weights multiply, and the released
-#   one changes its meaning with the sign of the logits. Beside our scaled error it finds the right bin
-#   less often (0.55<!--=bins.counting.released form--> against 0.69<!--=bins.counting.NumCLIP-->),
-#   which the MAE does not show where there is a regressor; beside the error of the release the gap is
-#   smaller (0.62<!--=bins.counting.released form, error in units--> against
+#   one changes its meaning with the sign of the logits. With our absolute error, on the scale from 0 to
+#   1, it finds the right bin less often (0.55<!--=bins.counting.released form--> against
+#   0.69<!--=bins.counting.NumCLIP-->), which the MAE does not show where there is a regressor; with the
+#   error term of the release the gap is smaller
+#   (0.62<!--=bins.counting.released form, error in units--> against
 #   0.68<!--=bins.counting.error in units-->). Say which one you use, with which terms, and look at the
 #   bins, too.
 # * Compare on the same features, with the same effort, several seeds and an interval.

@@ -531,7 +531,7 @@ fig.tight_layout()
 # **What you should see.** With the right sign the values 1 and 4 end far apart, and each image at its
 # prompt. With the opposite sign prompts of distant values are drawn *together*, until everything lies
 # in one place: the **collapse**. (The discs lie on top of each other.) There that loss is lowest, and
-# no rank can be told from another.
+# no rank can be distinguished from another.
 #
 # ### Exercise 4 · Find the wrong sign ●●● 15 minutes
 #
@@ -642,7 +642,7 @@ for ax, name in zip(axes.flat, texts):
 #
 # **What you should see.** The untrained prompts are a tangle, and nearly all in one place: note the
 # axes. All three methods draw the small numbers out into a curve and crowd the large ones at its
-# end, perhaps because their images are hardest to tell apart.
+# end, perhaps because their images are hardest to distinguish.
 #
 # L2RCLIP's ordinality reaches 0.91<!--=orders.L2RCLIP.ordinality-->, CoOp's
 # 0.66<!--=orders.CoOp.ordinality-->. *Do not believe the size of this gap.* This is one run of one

@@ -169,7 +169,7 @@ def ci_table(
     Args:
         rows: one row per cell, with the columns ``name``, ``name_low`` and ``name_high``.
         name: the metric, or "difference".
-        index, columns: whose values become the index and the columns; together unique.
+        index, columns: names of the columns to pivot; together they identify a row.
 
     Raises:
         ValueError: two rows for one cell.

@@ -245,7 +245,7 @@ class OrdinalMethod(TrainableModule):
         """Validate the training split; a hook for subclasses."""
 
     def warn_about_text_features(self) -> None:
-        """Warn of rank prompts that CLIP cannot tell apart; a hook for subclasses."""
+        """Warn of rank prompts that CLIP cannot distinguish; a hook for subclasses."""
 
     def make_loader(self, data: ImageData) -> BatchLoader:
         """Return a function that maps row indices to the input of :meth:`encode`."""

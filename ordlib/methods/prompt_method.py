@@ -89,7 +89,7 @@ def warn_about_similar_prompts(method: str, names: Sequence[str], text_features:
     shown = ", ".join(f"{a!r} and {b!r}" for a, b in pairs)
     total = len(names) * (len(names) - 1) // 2
     warnings.warn(
-        f"{method}: CLIP can hardly tell {len(similar)} of {total} pairs of prompts apart (cosines "
+        f"{method}: to CLIP {len(similar)} of {total} pairs of prompts are nearly alike (cosines "
         f"of {MAX_COSINE} and more: {shown}{', ...' * (len(similar) > len(pairs))}), and "
         f"{method} does not train them; choose other names or templates, or a method that learns "
         "its prompts, such as NumCLIP, CoOp or L2RCLIP",

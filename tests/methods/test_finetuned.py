@@ -23,7 +23,7 @@ def test_text_features_are_not_trained(tiny_clip, uneven):
     assert set(model.parameter_groups()) == {"image_encoder", "adapter"}
 
 
-def test_fit_names_prompts_that_clip_cannot_tell_apart():
+def test_fit_names_prompts_that_clip_cannot_distinguish():
     """Trained prompts may start nearly equal, fixed ones stay so."""
     clip, task = load_clip("pico-clip", "cpu"), load_task("dating")
     train = load_data("dating", "train", num_images=20)
@@ -32,12 +32,12 @@ def test_fit_names_prompts_that_clip_cannot_tell_apart():
     a, b = np.unravel_index(int(cosines.argmax()), cosines.shape)
     count = int((cosines >= 0.995).sum())
     names = f"{task.rank_names[a]!r} and {task.rank_names[b]!r}"
-    message = rf"tell {count} of 10 pairs .*: {re.escape(names)}.*such as NumCLIP"
+    message = rf"to CLIP {count} of 10 pairs .*: {re.escape(names)}.*such as NumCLIP"
     with pytest.warns(UserWarning, match=message):
         fit(FineTuned(clip, task), train, train, {"epochs": 1}, progress=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore")
-        warnings.filterwarnings("error", message=".*can hardly tell")
+        warnings.filterwarnings("error", message=".*are nearly alike")
         fit(CoOp(clip, task), train, train, {"epochs": 1}, progress=False)
         far = replace(task, rank_names=("a red star", "a house", "a person", "two", "a dark sea"))
         fit(FineTuned(clip, far), train, train, {"epochs": 1}, progress=False)

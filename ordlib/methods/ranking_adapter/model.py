@@ -86,8 +86,8 @@ class RankingAdapter(TrainableModule):
 
     References:
         Yu et al. (2025), Ranking-aware adapter for text-driven image ordering with CLIP,
-        arXiv:2412.06760, and the released code. Several tasks and templates per adapter,
-        calibration and OOD detection are ours.
+        arXiv:2412.06760, and the released code. Several templates per task, calibration and
+        OOD detection are ours.
 
     Example:
         >>> from ordlib import load_clip, load_data
