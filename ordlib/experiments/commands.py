@@ -186,6 +186,8 @@ def make_results(
     seeds: Annotated[int | None, Option(help="Number of seeds.", min=1)] = None,
     num_jobs: Annotated[int | None, Option(help="Models trained in parallel.", min=1)] = None,
     work_dir: Annotated[File, Option(metavar="FOLDER", help="Cache folder.")] = None,
+    device: Annotated[str | None, Option(help="auto, cuda, mps or cpu.")] = None,
+    minutes: Annotated[float | None, Option(help="Of release: start nothing later.")] = None,
     set_: SetOptions = None,
 ) -> None:
     """Compute a results table. Resumes after an interruption."""
@@ -193,7 +195,8 @@ def make_results(
         from .results import make_results
 
         settings = _parse_assignments("set", set_, _parse_value)
-        settings = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir, **settings}
+        common = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir}
+        settings = {**common, "device": device, "minutes": minutes, **settings}
         echo(f"wrote {make_results(table, output, **settings)}")
 
 

@@ -70,14 +70,16 @@ class Experiment:
         return f"{self.task}-{self.label.replace(' ', '_')}-{self.seed}-{key}"
 
 
-def run_experiment(experiment: Experiment, work_dir: Path) -> tuple[dict, Scores]:
+def run_experiment(
+    experiment: Experiment, work_dir: Path, device: str = "auto"
+) -> tuple[dict, Scores]:
     """Return the row of one trained model and its scores per image, cached on disk.
 
     Scores are absolute errors, "mae", whether the 90 % prediction interval covers the true value,
     "coverage" (not on val), and of NumCLIP whether each bin is right, "bin_accuracy".
     """
     path = work_dir / f"{experiment.name}.json"
-    (row,), (scores,) = cached_rows(path, partial(_train_and_evaluate, experiment))
+    (row,), (scores,) = cached_rows(path, partial(_train_and_evaluate, experiment, device))
     return row, scores
 
 
@@ -112,8 +114,8 @@ def train_method(
     return model, fit(model, train, val, config, calibration=None, progress=False).attrs
 
 
-def _train_and_evaluate(experiment: Experiment) -> tuple[list[dict], list[Scores]]:
-    clip = _load_backbone(experiment.backbone)
+def _train_and_evaluate(experiment: Experiment, device: str) -> tuple[list[dict], list[Scores]]:
+    clip = _load_backbone(experiment.backbone, device)
     splits = dict.fromkeys(("train", "val", experiment.split))
     data = {split: _load_split(experiment.task, split, clip.image_size) for split in splits}
     if experiment.task_overrides:
@@ -212,8 +214,8 @@ def _non_defaults(instance: Experiment | TrainingConfig) -> dict:
 
 
 @cache
-def _load_backbone(name: str) -> ClipBackbone:
-    return load_clip(BACKBONES[name])
+def _load_backbone(name: str, device: str) -> ClipBackbone:
+    return load_clip(BACKBONES[name], device)
 
 
 def check_backbones() -> None:

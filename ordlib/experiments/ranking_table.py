@@ -14,7 +14,7 @@ from ..methods.ranking_adapter.label_scaler import LabelScaler
 from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints
 from ..utils.cache import content_hash
-from ..utils.device import device_description
+from ..utils.device import device_description, pick_device
 from .adapter_data import TASKS, eval_sets, training_data
 from .experiment import BACKBONE, train_method
 from .intervals import Scores, bootstrap_cells, cached_rows
@@ -56,17 +56,24 @@ def entries(seeds: int) -> list[Entry]:
     return models
 
 
-def run_entry(entry: Entry, work_dir: Path) -> tuple[list[dict], list[Scores]]:
+def run_entry(
+    entry: Entry, work_dir: Path, device: str = "auto"
+) -> tuple[list[dict], list[Scores]]:
     """Train and evaluate one model, or return rows and scores cached in ``work_dir``."""
-    name = f"{entry.method}-{entry.task}-{entry.seed}".replace(" ", "_").replace(",", "")
-    path = work_dir / f"ranking-{name}-{content_hash(repr(entry))}.json"
+    path = entry_path(entry, work_dir)
     if "adapter" in entry.method:
-        return cached_rows(path, partial(_run_adapter, entry, path.with_suffix("")))
-    return cached_rows(path, partial(_run_baseline, entry))
+        return cached_rows(path, partial(_run_adapter, entry, path.with_suffix(""), device))
+    return cached_rows(path, partial(_run_baseline, entry, device))
 
 
-def _run_adapter(entry: Entry, folder: Path) -> tuple[list[dict], list[Scores]]:
-    clip, config = load_clip(BACKBONE), replace(entry.config, seed=entry.seed)
+def entry_path(entry: Entry, work_dir: Path) -> Path:
+    """Return the JSON file of a finished entry; an adapter is in the folder without the suffix."""
+    name = f"{entry.method}-{entry.task}-{entry.seed}".replace(" ", "_").replace(",", "")
+    return work_dir / f"ranking-{name}-{content_hash(repr(entry))}.json"
+
+
+def _run_adapter(entry: Entry, folder: Path, device: str) -> tuple[list[dict], list[Scores]]:
+    clip, config = load_clip(BACKBONE, device), replace(entry.config, seed=entry.seed)
     tasks = TASKS if entry.task == "all" else (entry.task,)
     adapter, history = train_ranking_adapter(clip, tasks, config, folder, progress=False)
     rows, per_image = save_with_card(adapter, history, config, folder)
@@ -75,9 +82,9 @@ def _run_adapter(entry: Entry, folder: Path) -> tuple[list[dict], list[Scores]]:
     return [row | model | _cost(history.attrs, clip) for row in rows], per_image
 
 
-def _run_baseline(entry: Entry) -> tuple[list[dict], list[Scores]]:
+def _run_baseline(entry: Entry, device: str) -> tuple[list[dict], list[Scores]]:
     """Evaluate a method without prompts; its values are calibrated on val as well."""
-    clip, start = load_clip(BACKBONE), time.perf_counter()
+    clip, start = load_clip(BACKBONE, device), time.perf_counter()
     train, val = (training_data(clip, entry.task, split) for split in ("train", "val"))
     prompt_conditioned = entry.method == "zero-shot" and entry.task == "counting"
     options = {"placeholder_columns": {"object": "plural"}} if prompt_conditioned else {}
@@ -106,13 +113,15 @@ def _cost(attrs: dict, clip: ClipBackbone) -> dict:
 
 
 def make(
-    table: str, *, seeds: int = 3, num_jobs: int = 1, work_dir: Path = Path("build/tables")
-) -> dict:
+    table: str, *, seeds: int = 3, num_jobs: int = 1, work_dir: Path = Path("build/tables"),
+    device: str = "auto",
+) -> dict:  # fmt: skip
     """Compute the results table; ``work_dir`` also keeps the trained adapters."""
-    jobs = (delayed(run_entry)(entry, work_dir) for entry in entries(seeds))
+    pick_device(device)  # validates it before any training
+    jobs = (delayed(run_entry)(entry, work_dir, device) for entry in entries(seeds))
     found = Parallel(num_jobs, verbose=1)(jobs)
     rows, per_image = (list(chain.from_iterable(part)) for part in zip(*found, strict=True))
-    clip = load_clip(BACKBONE)
+    clip = load_clip(BACKBONE, device)
     groups = {
         (task, s.name): s.data.groups for task in TASKS for s in eval_sets(clip, task, NO_PROMPTS)
     }

@@ -35,6 +35,7 @@ MAKERS = {
     "dose_response": "pretrain_clip.dose_response",
     "rank_attention": "benchmarks.rank_attention",
     "cost": "benchmarks.cost",
+    "release": "release",
 }
 
 
@@ -116,7 +117,7 @@ def make_results(name: str, output: str | os.PathLike | None = None, **settings:
         output: file to write, which is returned; None for ``build/results/NAME.json``.
         settings: of the table's ``make``; None for the default. Common ones are ``seeds``,
             ``num_jobs`` (models trained in parallel; on a CPU one per core, with
-            ``OMP_NUM_THREADS=1``) and ``work_dir`` (cache of finished models).
+            ``OMP_NUM_THREADS=1``), ``work_dir`` (cache of finished models) and ``device``.
 
     Raises:
         ValueError: unknown table, unknown setting, or an invalid value of a setting.
@@ -139,7 +140,7 @@ def make_results(name: str, output: str | os.PathLike | None = None, **settings:
     options = [
         ("seeds", value) if key == "seeds" else ("set", f"{key}={value}")
         for key, value in chosen.items()
-        if key not in ("num_jobs", "work_dir")
+        if key not in ("num_jobs", "work_dir", "device", "minutes")
     ]
     command = command_line("results", "make", name, options=options)
     save_results(path, result.pop("description"), command, result.pop("records"), **result)

@@ -23,6 +23,7 @@ from .trainer import OrdinalTrainer, TrainerState
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 STAGE1_CHECKPOINT_NAME = "checkpoint-stage1.safetensors"
+CHECKPOINT_NAMES = (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME)
 
 
 def fit(
@@ -101,7 +102,7 @@ def fit(
 
 def delete_checkpoints(folder: str | os.PathLike) -> None:
     """Delete the training checkpoints of a folder."""
-    for name in (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME):
+    for name in CHECKPOINT_NAMES:
         (Path(folder) / name).unlink(missing_ok=True)
 
 

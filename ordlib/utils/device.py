@@ -8,7 +8,9 @@ from typing import Literal
 
 import torch
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft", "numpy", "ordlib")
+from .. import __version__
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "peft", "numpy")
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -122,4 +124,6 @@ def device_description(device: torch.device) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that affect results."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    found = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    # Not from the metadata: the library also runs from its source, without installation.
+    return found | {"ordlib": __version__}

@@ -24,6 +24,7 @@ QUICK = [
     "L2RCLIP, lora, float32, two stages",
     "RankingAdapter, frozen, float16, one stage",
     "ZeroShot and LinearProbe, frozen, float32",
+    "release",
 ]
 # Half precision is rounded at every step, by other kernels than those of the CPU.
 TOLERANCE = {"float32": 1e-4, "float16": 0.05}
@@ -49,7 +50,7 @@ def run_cases(tiny_clip_folder, tmp_path_factory):
 
 def check_result(name: str, result: dict) -> None:
     assert "error" not in result, result["error"]
-    for key in ("resumed", "reloaded", "ranked", "ood_scores_finite"):
+    for key in ("stopped", "resumed", "archived", "reloaded", "ranked", "ood_scores_finite"):
         assert result.get(key, True), f"{key}: {result}"
     dtype = "float16" if "float16" in name else "float32"
     assert result.get("error_vs_cpu", 0) <= TOLERANCE[dtype]

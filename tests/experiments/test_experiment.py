@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
 def small(clip, monkeypatch):
     """A tiny backbone and few images."""
     monkeypatch.setattr(module, "load_data", noise)
-    monkeypatch.setattr(module, "_load_backbone", lambda name: clip)
+    monkeypatch.setattr(module, "_load_backbone", lambda name, device: clip)
     monkeypatch.setattr(module, "synthetic_calibration_data", lambda *x: noise(x[0], "val", 64))
 
 

@@ -28,7 +28,7 @@ COUNTING_SETS = ["test", "known objects", "held-out objects", "distractors", "ab
 
 @pytest.fixture(autouse=True)
 def tiny(clip, small_world, monkeypatch):
-    monkeypatch.setattr(module, "load_clip", lambda name: clip)
+    monkeypatch.setattr(module, "load_clip", lambda name, *_: clip)
     monkeypatch.setattr(intervals, "NUM_RESAMPLES", 9)
 
 
@@ -128,7 +128,7 @@ def test_run_entry_calibrates_a_baseline_on_val(reverse, clip, tmp_path, monkeyp
 def test_make_writes_the_table(tmp_path, monkeypatch):
     requested = []
 
-    def run_entry(entry, work_dir):
+    def run_entry(entry, work_dir, device):
         requested.append(entry)
         prompts = "seen" if "adapter" in entry.method else None
         task = "ageing" if entry.task == "all" else entry.task

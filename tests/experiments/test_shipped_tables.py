@@ -7,8 +7,10 @@ from itertools import combinations
 import pandas as pd
 import pytest
 
+from ordlib.experiments.experiment import Experiment
+from ordlib.experiments.grid import UNTRAINED
 from ordlib.experiments.results import RESULTS, load_results
-from ordlib.experiments.tables import TABLES, UNTRAINED, Experiment
+from ordlib.experiments.tables import TABLES
 
 COLUMNS = (
     *("method", "task", "image_encoder", "seed", "shots", "mae", "accuracy", "spearman", "kappa"),

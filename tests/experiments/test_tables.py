@@ -13,9 +13,11 @@ import pytest
 from commands import fail, run
 from small_splits import noise
 
-from ordlib.experiments import tables
+from ordlib.experiments import grid as grid_module
+from ordlib.experiments import method_ablations, tables
 from ordlib.experiments.experiment import BACKBONES, Experiment, check_backbones
-from ordlib.experiments.tables import SHOTS, TABLES, TASKS, select_learning_rates
+from ordlib.experiments.grid import SHOTS, TASKS, select_learning_rates
+from ordlib.experiments.tables import TABLES
 from ordlib.experiments.train import METHODS, _check_options
 from ordlib.experiments.training_draws import WITHOUT_OBJECTS
 from ordlib.tasks import load_task
@@ -55,9 +57,9 @@ def test_select_learning_rates_minimizes_validation_mae():
     rates = select_learning_rates(recording, tasks)
     (grid,) = recording.call_args.args
     assert {experiment.split for experiment in grid} == {"val"}
-    assert {experiment.seed for experiment in grid} == {tables.TUNING_SEED}
-    assert len(grid) == 2 * 7 * len(tables.LEARNING_RATES)
-    labels = {*tables.METHODS_IN_TABLE} - {*tables.UNTRAINED, tables.SINGLE_STAGE}
+    assert {experiment.seed for experiment in grid} == {grid_module.TUNING_SEED}
+    assert len(grid) == 2 * 7 * len(grid_module.LEARNING_RATES)
+    labels = {*grid_module.METHODS_IN_TABLE} - {*grid_module.UNTRAINED, grid_module.SINGLE_STAGE}
     assert rates == {(n, t): 0.003 if n == "CoOp" else 0.01 for n in labels for t in tasks}
     assert select_learning_rates(runner, ("dating",), ("CoOp",)) == {("CoOp", "dating"): 0.003}
 
@@ -78,7 +80,7 @@ def test_rankformer_ablation_tunes_a_rate_without_rankformer():
 
 def test_select_learning_rates_breaks_ties_by_the_smallest():
     rates = select_learning_rates(lambda grid: [({"mae": 1.0}, {})] * len(grid), ("dating",))
-    assert set(rates.values()) == {min(tables.LEARNING_RATES)}
+    assert set(rates.values()) == {min(grid_module.LEARNING_RATES)}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -88,7 +90,7 @@ def test_grids_are_unique_and_options_are_valid(table):
     splits = {"val"} if "ablation" in table else {"test"}
     splits |= {"held-out objects", "distractors"} if table == "unseen_objects" else set()
     assert {experiment.split for experiment in experiments} == splits
-    assert tables.TUNING_SEED not in {experiment.seed for experiment in experiments}
+    assert grid_module.TUNING_SEED not in {experiment.seed for experiment in experiments}
     for experiment in experiments:
         if experiment.method in METHODS:
             _check_options(experiment.method, experiment.options)
@@ -98,20 +100,20 @@ def test_grids_are_unique_and_options_are_valid(table):
 def test_methods_use_the_same_steps_and_tuning():
     experiments = planned("methods")
     expected = {}
-    for task, label in product(TASKS, tables.METHODS_IN_TABLE):
-        untrained = label in tables.UNTRAINED
-        if label != tables.SINGLE_STAGE:
+    for task, label in product(TASKS, grid_module.METHODS_IN_TABLE):
+        untrained = label in grid_module.UNTRAINED
+        if label != grid_module.SINGLE_STAGE:
             expected[task, "frozen", label] = 1 if untrained else SEEDS
         if not untrained:
             expected[task, "lora", label] = LORA_SEEDS
     assert Counter((e.task, encoder(e), e.label) for e in experiments) == expected
     for e in experiments:
         if encoder(e) == "lora":
-            config = tables.TWO_STAGE if e.label == "L2RCLIP" else tables.LORA
+            config = grid_module.TWO_STAGE if e.label == "L2RCLIP" else grid_module.LORA
             lr = 0.003 if e.label == "CoOp" else 0.01
             assert e.config == replace(config, learning_rate=lr)
-        elif e.label not in tables.UNTRAINED:
-            assert e.config.epochs == tables.FROZEN.epochs
+        elif e.label not in grid_module.UNTRAINED:
+            assert e.config.epochs == grid_module.FROZEN.epochs
             assert e.config.learning_rate == (0.003 if e.label == "CoOp" else 0.01)
 
 
@@ -125,8 +127,8 @@ def test_select_lora_rates_weighs_both_tasks_by_ratios():
         requested.extend(grid)
         return [({"mae": errors[e.config.learning_rate, e.task]}, {}) for e in grid]
 
-    rates = tables.select_lora_rates(run)
-    assert rates == dict.fromkeys((*tables.TRAINED, tables.SINGLE_STAGE), 0.001)
+    rates = grid_module.select_lora_rates(run)
+    assert rates == dict.fromkeys((*grid_module.TRAINED, grid_module.SINGLE_STAGE), 0.001)
     assert {(e.split, encoder(e), e.seed) for e in requested} == {("val", "lora", 1000)}
     assert len(requested) == 8 * 3 * 2
 
@@ -158,23 +160,23 @@ def test_backbones_have_their_own_rates_and_all_cells():
     cells = Counter((e.backbone, e.task, e.shots, e.label) for e in experiments)
     expected = {}
     for backbone, task in product(BACKBONES, TASKS):
-        for label in (*tables.UNTRAINED, *tables.TRAINED):
-            expected[backbone, task, None, label] = 1 if label in tables.UNTRAINED else SEEDS
+        for label in (*grid_module.UNTRAINED, *grid_module.TRAINED):
+            expected[backbone, task, None, label] = 1 if label in grid_module.UNTRAINED else SEEDS
         for shots, label in product(SHOTS.get(task, ()), tables.BACKBONE_FEW_SHOT):
             expected[backbone, task, shots, label] = SEEDS
     assert cells == expected
     for e in experiments:
-        if e.label in tables.TRAINED:
+        if e.label in grid_module.TRAINED:
             assert e.config.learning_rate == (0.003 if e.backbone == "pico-clip" else 0.03)
 
 
 def test_unseen_objects_test_each_method_on_all_sets():
     experiments = planned("unseen_objects")
     cells = Counter((e.split, e.label) for e in experiments)
-    labels = (*tables.UNTRAINED, *tables.TRAINED)
+    labels = (*grid_module.UNTRAINED, *grid_module.TRAINED)
     splits = ("test", "held-out objects", "distractors")
     assert cells == {
-        (split, label): 1 if label in tables.UNTRAINED else SEEDS
+        (split, label): 1 if label in grid_module.UNTRAINED else SEEDS
         for split, label in product(splits, labels)
     }
     assert {(e.task, e.draw) for e in experiments} == {("counting", WITHOUT_OBJECTS)}
@@ -201,11 +203,16 @@ def test_rankformer_ablation_variants_change_one_option():
         variants = first_seed("rankformer_ablation", task)
         own = variants.pop("no RankFormer, own rate")
         assert own.options == variants["no RankFormer"].options
-        assert [*variants] == ["zero-shot", "CoOp", "OrdinalCLIP", *tables.RANKFORMER_VARIANTS]
+        assert [*variants] == [
+            "zero-shot",
+            "CoOp",
+            "OrdinalCLIP",
+            *method_ablations.RANKFORMER_VARIANTS,
+        ]
         for label in ("CoOp", "OrdinalCLIP", "L2RCLIP"):
             assert variants[label].options == {}
         default = asdict(METHODS["l2rclip"].Config())
-        for label in tables.RANKFORMER_VARIANTS:
+        for label in method_ablations.RANKFORMER_VARIANTS:
             options = asdict(METHODS["l2rclip"].Config(**variants[label].options))
             changed = {name for name in default if options[name] != default[name]}
             # A fixed alpha changes the value, unless it is the default of 0.01, and tune_alpha.
@@ -219,7 +226,7 @@ def test_rankformer_ablation_variants_change_one_option():
 @pytest.mark.parametrize("count", [2, 3, 5, 10, 20])
 def test_equal_bins_have_equal_widths(task, count):
     known = load_task(task)
-    task_overrides = tables._equal_bins(task, count)
+    task_overrides = method_ablations._equal_bins(task, count)
     edges = [known.values.index(edge) for edge in task_overrides["bin_edges"]]
     widths = np.diff([*edges, known.num_ranks])
     assert edges[0] == 0
@@ -242,7 +249,8 @@ def test_equal_bins_have_equal_widths(task, count):
 def test_make_writes_a_table_with_a_reproducing_command(table, lora, tmp_path, monkeypatch):
     work_dirs = []
 
-    def run_experiment(experiment, work_dir):
+    def run_experiment(experiment, work_dir, device):
+        assert device == "auto"
         work_dirs.append(work_dir)
         return runner([experiment])[0]
 

@@ -11,7 +11,8 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -40,12 +41,16 @@ from training_runs import (
 
 import ordlib
 from ordlib import LinearProbe, RankingAdapter, ZeroShot, fit, load_clip, rank
+from ordlib.clip import ClipBackbone
 from ordlib.clip.feature_cache import cached_image_features
+from ordlib.data import ImageData
+from ordlib.experiments import calibration, experiment, grid, release, train
 from ordlib.experiments.pretrain_clip import image_pool
 from ordlib.experiments.pretrain_clip.config import PretrainingConfig
 from ordlib.experiments.pretrain_clip.pretrain import pretrain
 from ordlib.experiments.pretrain_clip.trainer import Trainer
 from ordlib.methods.base import TrainableModule
+from ordlib.synthetic.load import load_data
 from ordlib.training import TrainingConfig
 
 METHODS = ("CoOp", "OrdinalCLIP", "FineTuned", "CORN", "NumCLIP", "L2RCLIP")
@@ -185,6 +190,50 @@ def pretraining_case(clip: Path, work: Path) -> dict:
     }
 
 
+def release_case(clip: Path, work: Path) -> dict:
+    """Retrain one component and the LoRA block on few images, interrupted once."""
+    few = {"epochs": 1}
+
+    def few_images(task: str, split: str, size: int, count: int | None = None) -> ImageData:
+        return load_data(task, split, size, 48)
+
+    def retrain(minutes: float | None) -> dict:
+        options = {"lora_seeds": 1, "device": pretend.NAME, "minutes": minutes}
+        return release.make("release", work_dir=work / "release", **options)
+
+    with ExitStack() as stack:
+        for module in (release, train, experiment, calibration):
+            stack.enter_context(patch.object(module, "load_data", few_images))
+        stack.enter_context(patch.object(calibration, "NUM_VAL_IMAGES", 24))
+        for module in (release, experiment):
+            stack.enter_context(patch.object(module, "BACKBONE", "tiny"))
+        stack.enter_context(patch.dict(experiment.BACKBONES, {"pico-clip": clip}))
+        for module in (release, train):
+            stack.enter_context(patch.object(module, "load_clip", partial(load_tiny, clip)))
+        for name, value in {
+            "COMPONENTS": ("coop-dating",), "TASKS": ("dating",), "DEPENDENT_TABLES": {},
+        }.items():  # fmt: skip
+            stack.enter_context(patch.object(release, name, value))
+        short = {"CORN": replace(grid.LORA, **few)}
+        for name, value in {
+            "LORA_CONFIGS": short, "TASKS": ("dating",), "LORA_TUNING_TASKS": ("dating",),
+        }.items():  # fmt: skip
+            stack.enter_context(patch.object(grid, name, value))
+        first, second = retrain(1e-9), retrain(None)
+    rows = second["records"]
+    card = json.loads((work / "release/components/coop-dating/card.json").read_text())
+    assert card["device"] == pretend.NAME, card["device"]
+    return {
+        "stopped": not first["is_complete"],
+        "resumed": second["is_complete"] and len(rows) == 1 + len(grid.LORA_RATES) + 1,
+        "archived": (work / "release/release.tar.gz").stat().st_size < release.MAX_ARCHIVE_BYTES,
+    }
+
+
+def load_tiny(clip: Path, name: str, device: str | None = None, **options: object) -> ClipBackbone:
+    return load_clip(clip, device, **options)
+
+
 def _cases() -> dict[str, Callable[[Path, Path], dict]]:
     grid = product(METHODS, ("frozen", "lora", "full"), DTYPES, ("one", "two"))
     cases = {
@@ -197,7 +246,7 @@ def _cases() -> dict[str, Callable[[Path, Path], dict]]:
     for dtype in DTYPES:
         cases[f"RankingAdapter, frozen, {dtype}, one stage"] = partial(adapter_case, dtype)
         cases[f"ZeroShot and LinearProbe, frozen, {dtype}"] = partial(zero_shot_case, dtype)
-    return cases | {"pretraining": pretraining_case}
+    return cases | {"pretraining": pretraining_case, "release": release_case}
 
 
 CASES = _cases()

@@ -29,8 +29,8 @@ from ordlib.training.fit import fit
 from ordlib.utils.device import device_description
 
 from ..experiment import BACKBONE, train_method
+from ..grid import FROZEN, LORA_CONFIGS, METHODS_IN_TABLE, TRAINED
 from ..ranking_table import SINGLE_TASK
-from ..tables import FROZEN, LORA_CONFIGS, METHODS_IN_TABLE, TRAINED
 from ..train_adapter import CONFIG as ADAPTER_CONFIG
 from .tools import median_seconds, peak_memory
 
