@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,38 @@ def bootstrap_cells(
                 entry = keys | {"method": method, "baseline": baseline, "metric": metric}
                 differences.append(entry | interval_columns("difference", difference))
     return {"intervals": intervals, "differences": differences}
+
+
+def differences_across(
+    rows: Sequence[dict],
+    scores: Sequence[Scores],
+    column: str,
+    place: Sequence[str],
+    groups: Callable[[dict], np.ndarray | None],
+) -> list[dict]:
+    """Paired differences between the values of a column, such as "image_encoder".
+
+    Arguments as for :func:`bootstrap_cells`; ``place`` lacks the column. Of methods with more than
+    one value, the value is compared with the earlier ones, "baseline", on the seeds of both.
+    """
+    cells: dict[tuple, dict[str, dict[int, Scores]]] = {}
+    groups_of = {}
+    for row, arrays in zip(rows, scores, strict=True):
+        key = *(row.get(name) for name in place), row["method"]
+        cells.setdefault(key, {}).setdefault(row[column], {})[row["seed"]] = arrays
+        if key not in groups_of:
+            groups_of[key] = groups(row)
+    differences = []
+    for (*values, method), by_value in cells.items():
+        keys = dict(zip(place, values, strict=True)) | {"method": method}
+        for (baseline, one), (value, other) in combinations(by_value.items(), 2):
+            seeds = sorted(one.keys() & other.keys())
+            cell, base = ([part[seed] for seed in seeds] for part in (other, one))
+            for metric in cell[0]:
+                difference = _interval(metric, cell, base, groups_of[*values, method])
+                entry = keys | {column: value, "baseline": baseline, "metric": metric}
+                differences.append(entry | interval_columns("difference", difference))
+    return differences
 
 
 def interval_columns(name: str, interval: Interval) -> dict[str, float | None]:

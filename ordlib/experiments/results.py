@@ -16,6 +16,7 @@ from ..utils.cache import atomic_write
 
 Result = TypeVar("Result", dict, list)
 RESULTS = Path(__file__).with_name("results")
+PUBLISHED = Path(__file__).with_name("published.json")
 # The module whose ``make`` computes a table; imported on demand.
 MAKERS = {
     **dict.fromkeys(
@@ -57,6 +58,20 @@ def load_results(name: str) -> pd.DataFrame:
     table = pd.DataFrame(stored.pop("records"))
     table.attrs.update(stored)
     return table
+
+
+def load_published_results() -> pd.DataFrame:
+    """Load results that others have published, one row per data set, method and metric.
+
+    Each row has its source and its kind: "paper", "project page", or "third party" for what others
+    report of a paper. None of these numbers is ours.
+
+    Example:
+        >>> published = load_published_results()
+        >>> published.query("dataset == 'MORPH II' and method == 'NumCLIP'")["value"].item()
+        2.08
+    """
+    return pd.read_json(PUBLISHED)
 
 
 def paired_differences(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from joblib import Parallel, delayed
 
 from ..synthetic.load import load_data
@@ -23,7 +24,7 @@ from .grid import (
     make_experiment,
     select_learning_rates,
 )
-from .intervals import Scores, bootstrap_cells
+from .intervals import Scores, bootstrap_cells, differences_across
 from .method_ablations import numclip_ablation, rankformer_ablation
 from .training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 
@@ -184,9 +185,16 @@ def make(
         {name: getattr(experiment, name) for name in fields} | row
         for experiment, row in zip(grid, rows, strict=True)
     ]
+    rest = [name for name in place if name != "image_encoder"]
+
+    def groups(row: dict) -> np.ndarray | None:
+        return load_data(row["task"], split).groups
+
+    encoders = differences_across(rows, scores, "image_encoder", rest, groups)
     return {
         "description": definition.description,
         "records": rows,
         "backbone": BACKBONE,
-        **bootstrap_cells(rows, scores, place, lambda row: load_data(row["task"], split).groups),
+        **bootstrap_cells(rows, scores, place, groups),
+        **({"encoder_differences": encoders} if encoders else {}),
     }

@@ -5,7 +5,7 @@
 correlation with a constant, are ``nan``, without a warning.
 """
 
-from .bootstrap import Interval, bootstrap, two_way_bootstrap
+from .bootstrap import Interval, bootstrap, classify_difference, two_way_bootstrap
 from .ordinal import (
     accuracy,
     compute_metrics,
@@ -25,6 +25,7 @@ __all__ = [
     "Ordinality",
     "accuracy",
     "bootstrap",
+    "classify_difference",
     "compute_metrics",
     "expected_calibration_error",
     "macro_mae",

@@ -1,7 +1,7 @@
 """Bootstrap confidence intervals: over images or groups, and over seeds and images."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -88,6 +88,43 @@ def _resampling_units(
     if group_index.size != lengths[0]:
         raise ValueError(f"groups: has {group_index.size} rows; the arrays have {lengths[0]}")
     return [np.flatnonzero(group_index == group) for group in range(len(names))]
+
+
+def classify_difference(
+    interval: Interval, margin: float
+) -> Literal["lower", "higher", "equivalent", "undecided"]:
+    """Classify a difference by its interval and an equivalence margin (two one-sided tests).
+
+    Args:
+        interval: of the difference; with a confidence level of 95 %, each of the two one-sided
+            tests of "equivalent" has the level 2.5 %.
+        margin: the largest difference that does not matter, above 0, in the unit of the interval.
+
+    Returns:
+        "equivalent" if the interval lies between ``-margin`` and ``margin``, also where it excludes
+        zero; otherwise "lower" or "higher" if it excludes zero, else "undecided".
+
+    Raises:
+        ValueError: ``margin`` is not above 0.
+
+    References:
+        Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach,
+        Journal of Pharmacokinetics and Biopharmaceutics 15(6).
+
+    Example:
+        >>> classify_difference(Interval(-0.02, -0.06, 0.02), margin=0.1)
+        'equivalent'
+        >>> classify_difference(Interval(-0.2, -0.3, -0.06), margin=0.1)
+        'lower'
+    """
+    if not margin > 0:
+        raise ValueError(f"margin = {margin!r}: must be above 0")
+    _, low, high = interval
+    if -margin < low and high < margin:
+        return "equivalent"
+    if high < 0:
+        return "lower"
+    return "higher" if low > 0 else "undecided"
 
 
 def _percentile_interval(estimate: float, values: np.ndarray, confidence_level: float) -> Interval:

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ordlib.experiments.intervals import bootstrap_cells, cached_rows, spearman_interval
+from ordlib.experiments.intervals import (
+    bootstrap_cells,
+    cached_rows,
+    differences_across,
+    spearman_interval,
+)
 from ordlib.metrics import two_way_bootstrap
 
 PLACE = ("task", "image_encoder")
@@ -36,6 +41,26 @@ def test_bootstrap_cells_equal_two_way_bootstrap():
     estimate, low, high = two_way_bootstrap(a, probe, groups=GROUPS)
     values = [differences["probe", "A"][name] for name in columns]
     assert values == pytest.approx([-estimate, -high, -low], abs=1e-6)
+
+
+def test_differences_across_pair_the_seeds_of_both_values():
+    rng, rows, tables = np.random.default_rng(0), [], {}
+    for method, name, seeds in (("A", "frozen", (0, 1, 2)), ("A", "lora", (1, 0)),
+                                ("B", "frozen", (0,))):  # fmt: skip
+        tables[method, name] = dict(zip(seeds, rng.random((len(seeds), 15)), strict=True))
+        row = {"task": "dating", "image_encoder": name, "method": method}
+        rows += [row | {"seed": seed} for seed in seeds]
+    scores = [{"mae": errors} for table in tables.values() for errors in table.values()]
+    place = ("task", "shots")
+    (found,) = differences_across(rows, scores, "image_encoder", place, lambda row: GROUPS)
+    columns = ("difference", "difference_low", "difference_high")
+    lora, frozen = (
+        np.stack([tables["A", name][seed] for seed in (0, 1)]) for name in ("lora", "frozen")
+    )
+    expected = two_way_bootstrap(lora, frozen, groups=GROUPS)
+    assert [found.pop(name) for name in columns] == pytest.approx(list(expected), abs=1e-6)
+    keys = {"task": "dating", "shots": None, "method": "A", "metric": "mae"}
+    assert found == keys | {"image_encoder": "lora", "baseline": "frozen"}
 
 
 def test_bootstrap_cells_of_metrics_that_both_methods_have():

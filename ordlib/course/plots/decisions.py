@@ -1,0 +1,155 @@
+"""Figures for decisions: intervals side by side, verdicts on pairs of methods, decision trees."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from ...metrics import Interval, classify_difference
+from .comparisons import check_columns
+from .style import PALETTE, method_colors
+
+VERDICT_COLORS = {
+    "lower": "#9AD3BE", "higher": "#F0B694", "equivalent": "#D9D9D9", "undecided": "white",
+}  # fmt: skip
+# A question with its answers, each of which leads to another question or to a leaf.
+Tree = tuple[str, Mapping[str, "Tree | str"]]
+TREE_WIDTH, LEAF_HEIGHT = 24, 0.86
+
+
+def grouped_intervals(
+    intervals: pd.DataFrame, name: str, y: str, hue: str, ax: Axes | None = None
+) -> Axes:
+    """Dots with their intervals: a line for each value of ``y``, and on it one for each ``hue``.
+
+    Methods have their colors, whichever of the two they are; if they are ``y``, all values of
+    ``hue`` but the first are drawn hollow. Values keep their order in the table, the first on top.
+
+    Args:
+        intervals: columns ``y``, ``hue``, NAME, NAME_low and NAME_high; ends may be NaN.
+        name: of the metric.
+        y, hue: names of columns; together they identify a row.
+        ax: axes to draw on.
+    """
+    check_columns(intervals, [y, hue, name, f"{name}_low", f"{name}_high"])
+    lines, hues = list(intervals[y].unique()), list(intervals[hue].unique())
+    ax = ax or plt.subplots(figsize=(7, 0.25 * len(lines) * len(hues) + 1))[1]
+    colors = method_colors(lines if y == "method" else hues)
+    for position, (value, rows) in enumerate(intervals.groupby(hue, sort=False)):
+        estimate, low, high = (rows[name + end].to_numpy() for end in ("", "_low", "_high"))
+        heights = np.array([lines.index(line) for line in rows[y]], dtype=float)
+        heights += 0.7 * ((position + 0.5) / len(hues) - 0.5)
+        of_rows = [colors[row] for row in (rows[y] if y == "method" else rows[hue])]
+        ax.hlines(heights, low, high, colors=of_rows, linewidth=1.6)
+        faces = "white" if y == "method" and position else of_rows
+        ax.scatter(estimate, heights, s=34, facecolor=faces, edgecolor=of_rows, zorder=3)
+        ax.scatter(
+            [], [], s=34, label=value,
+            facecolor="white" if y == "method" and position else colors.get(value, "black"),
+            edgecolor=colors.get(value, "black"),
+        )  # fmt: skip
+    ax.set(yticks=range(len(lines)), yticklabels=lines, xlabel=name)
+    ax.set_ylim(len(lines) - 0.5, -0.5)
+    return ax
+
+
+def verdict_matrix(
+    differences: pd.DataFrame, methods: Sequence[str], margin: float, ax: Axes | None = None
+) -> Axes:
+    """Differences of an error between all pairs of methods, row minus column, colored by verdict.
+
+    See :func:`~ordlib.metrics.classify_difference`.
+
+    Args:
+        differences: as :func:`~ordlib.experiments.results.paired_differences` returns them, of one
+            metric and task.
+        methods: in the order of the rows.
+        margin: the largest difference that does not matter, in the unit of the metric.
+        ax: axes to draw on.
+    """
+    check_columns(differences, ["method", "baseline", "difference"])
+    found = differences.set_index(["method", "baseline"])
+    ax = ax or plt.subplots(figsize=(6, 4.5))[1]
+    columns = ["difference", "difference_low", "difference_high"]
+    for row, method in enumerate(methods[1:]):
+        for column, baseline in enumerate(methods[: row + 1]):
+            interval = Interval(*found.loc[(method, baseline), columns])
+            color = VERDICT_COLORS[classify_difference(interval, margin)]
+            ax.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=color, edgecolor="#888888"))
+            number = f"{round(interval.estimate, 2) + 0.0:.2f}"
+            ax.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=9)
+    count = len(methods) - 1
+    ax.set(xlim=(0, count), ylim=(count, 0))
+    ax.set_xticks(np.arange(count) + 0.5, methods[:-1], rotation=30, ha="right")
+    ax.set_yticks(np.arange(count) + 0.5, methods[1:])
+    ax.grid(visible=False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    texts = {"lower": "row better", "higher": "row worse", "equivalent": f"alike to {margin:g}"}
+    labels = {name: texts.get(name, name) for name in VERDICT_COLORS}
+    handles = [
+        Patch(facecolor=VERDICT_COLORS[name], edgecolor="#888888", label=label)
+        for name, label in labels.items()
+    ]
+    ax.legend(handles=handles, loc="upper right", fontsize=9, frameon=False)
+    return ax
+
+
+def decision_tree(tree: Tree, ax: Axes | None = None) -> Axes:
+    """Draw a decision tree from left to right: questions, answers, and what to use.
+
+    Args:
+        tree: a question and, by answer, another tree or the text of a leaf.
+        ax: axes to draw on.
+
+    Example:
+        >>> ax = decision_tree(("Many labels?", {"yes": "NumCLIP", "no": "ridge"}))
+        >>> [text.get_text() for text in ax.texts]
+        ['NumCLIP', 'yes', 'ridge', 'no', 'Many labels?']
+    """
+    leaves, depth = _count_leaves(tree), _depth(tree)
+    ax = ax or plt.subplots(figsize=(3.3 * depth + 2.4, LEAF_HEIGHT * leaves + 0.3))[1]
+    _draw_tree(ax, tree, depth=0, first_leaf=0)
+    ax.set(xlim=(-0.48, depth + 0.48), ylim=(leaves - 0.45, -0.55))
+    ax.set_axis_off()
+    return ax
+
+
+def _draw_tree(ax: Axes, tree: Tree | str, depth: int, first_leaf: int) -> float:
+    """Draw a tree whose leaves have the heights from ``first_leaf`` on; return its own height."""
+    if isinstance(tree, str):
+        _draw_node(ax, depth, first_leaf, tree, PALETTE["green"], "#E3F4EC")
+        return first_leaf
+    question, answers = tree
+    heights = {}
+    for answer, child in answers.items():
+        heights[answer] = _draw_tree(ax, child, depth + 1, first_leaf)
+        first_leaf += _count_leaves(child)
+    height = float(np.mean([*heights.values()]))
+    for answer, of_child in heights.items():
+        arrow = {"arrowstyle": "-", "color": "#666666", "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (depth + 0.62, of_child), (depth + 0.38, height), arrowprops=arrow)
+        ax.text(
+            depth + 0.5, (height + of_child) / 2, answer, ha="center", va="center", fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    _draw_node(ax, depth, height, question, "#7A7A7A", "white")
+    return height
+
+
+def _draw_node(ax: Axes, x: float, y: float, text: str, edge: str, face: str) -> None:
+    box = {"boxstyle": "round,pad=0.4", "facecolor": face, "edgecolor": edge, "linewidth": 1.4}
+    wrapped = "\n".join(fill(line, TREE_WIDTH) for line in text.splitlines())
+    ax.text(x, y, wrapped, ha="center", va="center", fontsize=9.5, color="black", bbox=box)
+
+
+def _count_leaves(tree: Tree | str) -> int:
+    return 1 if isinstance(tree, str) else sum(_count_leaves(child) for child in tree[1].values())
+
+
+def _depth(tree: Tree | str) -> int:
+    return 0 if isinstance(tree, str) else 1 + max(_depth(child) for child in tree[1].values())
