@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from ordlib.metrics import Interval, bootstrap, mae, spearman, two_way_bootstrap
+from ordlib.metrics import (
+    Interval,
+    bootstrap,
+    classify_difference,
+    mae,
+    spearman,
+    two_way_bootstrap,
+)
 
 
 def width(interval: Interval) -> float:
@@ -196,3 +203,20 @@ def test_two_way_bootstrap_rejects_mismatched_shapes(errors, baseline, groups, m
     baseline = None if baseline is None else np.ones(baseline)
     with pytest.raises(ValueError, match=message):
         two_way_bootstrap(np.ones(errors), baseline, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.3, -0.1, "lower"), (0.1, 0.3, "higher"), (-0.04, 0.03, "equivalent"),
+        (-0.04, -0.01, "equivalent"), (-0.05, 0.01, "undecided"), (-0.05, -0.01, "lower"),
+        (-0.2, 0.2, "undecided"), (float("nan"), float("nan"), "undecided"),
+    ],
+)  # fmt: skip
+def test_classify_difference(low, high, expected):
+    assert classify_difference(Interval(0, low, high), 0.05) == expected
+
+
+def test_classify_difference_needs_a_margin():
+    with pytest.raises(ValueError, match="margin = 0: must be above 0"):
+        classify_difference(Interval(0, -1, 1), 0)

@@ -18,7 +18,7 @@ VERDICT_COLORS = {
 }  # fmt: skip
 # A question with its answers, each of which leads to another question or to a leaf.
 Tree = tuple[str, Mapping[str, "Tree | str"]]
-TREE_WIDTH, LEAF_HEIGHT = 24, 0.86
+TREE_WIDTH, LEAF_HEIGHT = 26, 0.86
 
 
 def grouped_intervals(
@@ -114,7 +114,7 @@ def decision_tree(tree: Tree, ax: Axes | None = None) -> Axes:
     leaves, depth = _count_leaves(tree), _depth(tree)
     ax = ax or plt.subplots(figsize=(3.3 * depth + 2.4, LEAF_HEIGHT * leaves + 0.3))[1]
     _draw_tree(ax, tree, depth=0, first_leaf=0)
-    ax.set(xlim=(-0.48, depth + 0.48), ylim=(leaves - 0.45, -0.55))
+    ax.set(xlim=(-0.05, depth + 0.75), ylim=(leaves - 0.45, -0.55))
     ax.set_axis_off()
     return ax
 
@@ -131,11 +131,11 @@ def _draw_tree(ax: Axes, tree: Tree | str, depth: int, first_leaf: int) -> float
         first_leaf += _count_leaves(child)
     height = float(np.mean([*heights.values()]))
     for answer, of_child in heights.items():
-        arrow = {"arrowstyle": "-", "color": "#666666", "lw": 1.2, "shrinkA": 0, "shrinkB": 0}
-        ax.annotate("", (depth + 0.62, of_child), (depth + 0.38, height), arrowprops=arrow)
+        # From behind the question, which hides the beginning of the line.
+        ax.plot([depth + 0.2, depth + 1], [height, of_child], color="#888888", lw=1.2, zorder=1)
         ax.text(
-            depth + 0.5, (height + of_child) / 2, answer, ha="center", va="center", fontsize=9,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            depth + 0.77, height + 0.71 * (of_child - height), answer, ha="center", va="center",
+            fontsize=9, zorder=2, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     _draw_node(ax, depth, height, question, "#7A7A7A", "white")
     return height
@@ -144,7 +144,7 @@ def _draw_tree(ax: Axes, tree: Tree | str, depth: int, first_leaf: int) -> float
 def _draw_node(ax: Axes, x: float, y: float, text: str, edge: str, face: str) -> None:
     box = {"boxstyle": "round,pad=0.4", "facecolor": face, "edgecolor": edge, "linewidth": 1.4}
     wrapped = "\n".join(fill(line, TREE_WIDTH) for line in text.splitlines())
-    ax.text(x, y, wrapped, ha="center", va="center", fontsize=9.5, color="black", bbox=box)
+    ax.text(x, y, wrapped, va="center", fontsize=9.5, color="black", bbox=box, zorder=3)
 
 
 def _count_leaves(tree: Tree | str) -> int:
