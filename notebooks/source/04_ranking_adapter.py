@@ -1230,7 +1230,7 @@ widgets.explore_ranking(adapter, val["ageing"])
 # and Fergus, *Visualizing and understanding convolutional networks* (2014, arXiv 1311.2901), for images
 # with parts taken out.
 #
-# **Where next.** Notebook 05 (in preparation) sets all methods side by side: which one when?
+# **Where next.** [Notebook 05](05_which_one_when.ipynb) sets all methods side by side: which one when?
 #
 # ## Appendix: a folder of anything
 #

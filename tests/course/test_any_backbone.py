@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from clips import build_clip
+from PIL import Image
 
-from ordlib import load_clip
+from ordlib import load_clip, load_task
 from ordlib.course.runner.run import run
 
 HOME = Path(__file__).parents[2] / "notebooks"
@@ -41,6 +43,22 @@ def fewer_images(tmp_path, monkeypatch):
     startup.mkdir(parents=True)
     (startup / "fewer.py").write_text(FEWER)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+
+
+@pytest.mark.slow
+def test_notebook_05_compares_methods_on_a_folder_of_a_published_task(random_clip, tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "prints"
+    folder.mkdir()
+    decades, lines = load_task("hci").rank_names, ["path,label,group"]
+    for row in range(60):
+        pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{row}.png")
+        lines.append(f"{row}.png,{decades[row % len(decades)]},photographer {row // 10}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    values = {"backbone": str(random_clip), "task_name": "hci", "folder": str(folder)}
+    (outcome,) = run([HOME / "05_which_one_when.ipynb"], tmp_path / "out", values=values)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.results["live.NumCLIP"] > 0
 
 
 @pytest.mark.slow

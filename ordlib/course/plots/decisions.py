@@ -18,7 +18,7 @@ VERDICT_COLORS = {
 }  # fmt: skip
 # A question with its answers, each of which leads to another question or to a leaf.
 Tree = tuple[str, Mapping[str, "Tree | str"]]
-TREE_WIDTH, LEAF_HEIGHT = 26, 0.86
+TREE_WIDTH, LEAF_HEIGHT = 22, 0.9
 
 
 def grouped_intervals(
