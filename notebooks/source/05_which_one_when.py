@@ -469,7 +469,7 @@ per = {name: f"{speed[name]:.0f} images a second" for name in at}
 gain = -tuning.query("task == 'counting'")["difference"].min()
 ranks_question = ("How many ranks? How fast, one by one?", {
     "5": f"CORN or CoOp: {full['dating', 'CORN']:.2f} decades",
-    "20 to 90, fast": f"CORN: {at['CORN']}, {per['CORN']}",
+    "20+, fast": f"CORN: {at['CORN']}, {per['CORN']}",
     "20 to 90": "OrdinalCLIP, L2RCLIP, NumCLIP, CoOp: "
                 f"{at['OrdinalCLIP']}, {per['OrdinalCLIP']} (OrdinalCLIP)",
 })  # fmt: skip
@@ -706,6 +706,8 @@ results["asked"] = asked
 for name, sign in (("counting", 1), ("ageing", -1)):
     words, ridge = (shot[name, 8, method] for method in (WORDS, PROBE))
     results[f"eight.{name}"] = sign * (words - ridge)
+
+# %%
 tuned = tuning.set_index(["task", "method"])
 for end in ("", "_low", "_high"):
     results.record(f"lora{end}", tuned[f"difference{end}"])
