@@ -41,6 +41,9 @@ class PromptConfig(ImageEncoderConfig):
 class PromptMethod(OrdinalMethod):
     """Cosine logits between images and rank prompts, with cross-entropy."""
 
+    # The state of the parameters that the text features below belong to, and these.
+    _encoded_prompts: tuple[tuple, Tensor] | None = None
+
     def task_fields(self) -> dict:
         """Return the task's fields, with templates that contain only ``{rank}``."""
         return rank_only_fields(self.task)
@@ -60,8 +63,17 @@ class PromptMethod(OrdinalMethod):
         return self.task.rank_names
 
     def logits(self, features: Tensor) -> Tensor:
-        """Return ``(B, M)`` CLIP logits of ``(B, D)`` image features."""
-        return clip_logits(self.clip, features, self.text_features())
+        """Return ``(B, M)`` CLIP logits of ``(B, D)`` image features.
+
+        Without gradients, the prompts are encoded only if a parameter has changed since the last
+        call: one image at a time, the text encoder would take longer than the image encoder.
+        """
+        if torch.is_grad_enabled():
+            return clip_logits(self.clip, features, self.text_features())
+        state = tuple((p.device, p.data_ptr(), p._version) for p in self.parameters())
+        if self._encoded_prompts is None or self._encoded_prompts[0] != state:
+            self._encoded_prompts = state, self.text_features()
+        return clip_logits(self.clip, features, self._encoded_prompts[1])
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats; arguments as in :meth:`OrdinalMethod.loss`."""

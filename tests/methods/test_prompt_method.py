@@ -1,0 +1,73 @@
+"""Prompts are encoded once for prediction, and again after every change of a parameter."""
+
+import numpy as np
+import pytest
+import torch
+
+from ordlib import L2RCLIP, CoOp, NumCLIP, OrdinalCLIP
+
+
+@pytest.fixture(params=[CoOp, OrdinalCLIP, NumCLIP, L2RCLIP])
+def model(request, tiny_clip, uneven):
+    return request.param(tiny_clip, uneven)
+
+
+@pytest.fixture
+def calls(tiny_clip, monkeypatch) -> list[int]:
+    """One entry for every time that prompts are encoded."""
+    encode, found = tiny_clip.encode_text_embeddings, []
+
+    def counted(embeddings, eos_positions):
+        found.append(len(embeddings))
+        return encode(embeddings, eos_positions)
+
+    monkeypatch.setattr(tiny_clip, "encode_text_embeddings", counted)
+    return found
+
+
+def optimizer_step(model):
+    features, values = torch.randn(4, model.clip.embed_dim), torch.tensor([1.0, 2.0, 5.0, 9.0])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    model.loss(features, values).backward()
+    optimizer.step()
+
+
+def load_other_parameters(model):
+    state = {name: t + 0.5 for name, t in model.trainable_state_dict().items()}
+    model.load_trainable_state_dict(state)
+
+
+@torch.no_grad()
+def change_in_place(model):
+    for tensor in model.trainable_state_dict().values():
+        tensor.mul_(1.5)
+
+
+def test_prediction_encodes_prompts_once(model, calls):
+    features = torch.randn(3, model.clip.embed_dim)
+    calls.clear()
+    values = [model.predict_from_features(features[[row]]).value.item() for row in (0, 1, 2)]
+    assert len(calls) == 1
+    np.testing.assert_allclose(values, model.predict_from_features(features).value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [optimizer_step, load_other_parameters, change_in_place])
+def test_prediction_follows_every_change_of_a_parameter(model, change, calls):
+    features = torch.randn(3, model.clip.embed_dim)
+    before = model.predict_from_features(features).value
+    change(model)
+    calls.clear()
+    after = model.predict_from_features(features).value
+    assert len(calls) == 1
+    assert not np.array_equal(before, after)
+    fresh = type(model)(model.clip, model.task)
+    fresh.load_trainable_state_dict(model.trainable_state_dict())
+    np.testing.assert_array_equal(fresh.predict_from_features(features).value, after)
+
+
+def test_training_encodes_prompts_at_every_step(model, calls):
+    model.predict_from_features(torch.randn(3, model.clip.embed_dim))
+    calls.clear()
+    for step in (1, 2):
+        optimizer_step(model)
+        assert len(calls) == step
