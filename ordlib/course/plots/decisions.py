@@ -13,12 +13,18 @@ from ...metrics import Interval, classify_difference
 from .comparisons import check_columns
 from .style import PALETTE, method_colors
 
+# By the verdict; "far" if the whole interval lies beyond the margin.
 VERDICT_COLORS = {
-    "lower": "#9AD3BE", "higher": "#F0B694", "equivalent": "#D9D9D9", "undecided": "white",
+    "far lower": "#5DB998", "lower": "#BFE5D8", "equivalent": "#D9D9D9", "undecided": "white",
+    "higher": "#F7D3BE", "far higher": "#E8935F",
+}  # fmt: skip
+VERDICT_LABELS = {
+    "far lower": "row better by more", "lower": "row better", "equivalent": "equivalent",
+    "undecided": "undecided", "higher": "row worse", "far higher": "row worse by more",
 }  # fmt: skip
 # A question with its answers, each of which leads to another question or to a leaf.
 Tree = tuple[str, Mapping[str, "Tree | str"]]
-TREE_WIDTH, LEAF_HEIGHT = 22, 0.9
+TREE_WIDTH, COLUMN_WIDTH, LEAF_HEIGHT = 20, 2.75, 0.95
 
 
 def grouped_intervals(
@@ -78,7 +84,7 @@ def verdict_matrix(
     for row, method in enumerate(methods[1:]):
         for column, baseline in enumerate(methods[: row + 1]):
             interval = Interval(*found.loc[(method, baseline), columns])
-            color = VERDICT_COLORS[classify_difference(interval, margin)]
+            color = VERDICT_COLORS[_verdict(interval, margin)]
             ax.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=color, edgecolor="#888888"))
             number = f"{round(interval.estimate, 2) + 0.0:.2f}"
             ax.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=9)
@@ -89,14 +95,19 @@ def verdict_matrix(
     ax.grid(visible=False)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
-    texts = {"lower": "row better", "higher": "row worse", "equivalent": f"alike to {margin:g}"}
-    labels = {name: texts.get(name, name) for name in VERDICT_COLORS}
     handles = [
         Patch(facecolor=VERDICT_COLORS[name], edgecolor="#888888", label=label)
-        for name, label in labels.items()
+        for name, label in VERDICT_LABELS.items()
     ]
-    ax.legend(handles=handles, loc="upper right", fontsize=9, frameon=False)
+    title = f"margin {margin:g}"
+    ax.legend(handles=handles, title=title, loc="upper right", fontsize=8.5, frameon=False)
     return ax
+
+
+def _verdict(interval: Interval, margin: float) -> str:
+    verdict = classify_difference(interval, margin)
+    is_far = interval.high < -margin or interval.low > margin
+    return f"far {verdict}" if is_far else verdict
 
 
 def decision_tree(tree: Tree, ax: Axes | None = None) -> Axes:
@@ -112,7 +123,7 @@ def decision_tree(tree: Tree, ax: Axes | None = None) -> Axes:
         ['NumCLIP', 'yes', 'ridge', 'no', 'Many labels?']
     """
     leaves, depth = _count_leaves(tree), _depth(tree)
-    ax = ax or plt.subplots(figsize=(3.3 * depth + 2.4, LEAF_HEIGHT * leaves + 0.3))[1]
+    ax = ax or plt.subplots(figsize=(COLUMN_WIDTH * depth + 2.2, LEAF_HEIGHT * leaves + 0.3))[1]
     _draw_tree(ax, tree, depth=0, first_leaf=0)
     ax.set(xlim=(-0.05, depth + 0.75), ylim=(leaves - 0.45, -0.55))
     ax.set_axis_off()

@@ -76,11 +76,11 @@ def test_verdict_matrix_shows_row_minus_column_and_its_verdict():
         (int(patch.get_x()), int(patch.get_y())): to_hex(patch.get_facecolor())
         for patch in ax.patches
     }
-    verdicts = {(0, 0): "lower", (0, 1): "equivalent", (1, 1): "undecided"}
+    verdicts = {(0, 0): "far lower", (0, 1): "equivalent", (1, 1): "undecided"}
     assert colors == {cell: to_hex(VERDICT_COLORS[name]) for cell, name in verdicts.items()}
     assert [label.get_text() for label in ax.get_yticklabels()] == ["B", "C"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["A", "B"]
-    assert "alike to 0.05" in [text.get_text() for text in ax.get_legend().get_texts()]
+    assert ax.get_legend().get_title().get_text() == "margin 0.05"
 
 
 TREE = ("Words?", {"yes": "adapter", "no": ("Labels?", {"few": "ridge", "many": "NumCLIP"})})
