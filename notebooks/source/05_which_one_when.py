@@ -144,10 +144,11 @@ MARGINS = {"counting": 0.1, "dating": 0.05, "ageing": 0.5}
 COMPARED = [WORDS, PROBE, "CoOp (context only)", *TRAINED]
 differences = paired_differences(tables["methods"]).query("metric == 'mae'")
 frozen = differences.query("image_encoder == 'frozen'")
-fig, axes = plt.subplots(1, 3, figsize=(12.5, 4.6), sharey=True)
-for ax, (name, margin) in zip(axes, MARGINS.items()):
+fig, axes = plt.subplots(2, 2, figsize=(12, 9))
+for ax, (name, margin) in zip(axes.flat, MARGINS.items()):
     plots.verdict_matrix(frozen[frozen["task"] == name], COMPARED, margin, ax)
-    ax.set_title(f"{name} ({TASKS[name].unit})")
+    ax.set_title(f"{name} ({TASKS[name].unit}), margin {margin}")
+plots.verdict_legend(axes[1, 1])
 fig.tight_layout()
 
 # %% [markdown]
@@ -186,7 +187,7 @@ table.reindex(["one is better", "equivalent", "undecided"]).fillna(0).astype(int
 # **What you should see.** None: on counting every pair has a verdict. The five methods that train the
 # words of the ranks or a classifier (CORN) are better than ridge regression, but none is shown to be
 # better by a tenth of an object; among themselves all ten pairs are equivalent. (The widest interval
-# ends at 0.09: with a margin of 0.08 one pair would be undecided.) CoOp with a trained context alone is
+# ends at 0.09: with a margin of 0.08 one pair would not be.) CoOp with a trained context alone is
 # worse than ridge regression. On ageing, too, the ten are equivalent, and better than ridge regression;
 # against the bin phrases only OrdinalCLIP and L2RCLIP are shown to be better, by less than half a year.
 # On dating the bin phrases are better than ridge regression, and NumCLIP is behind CORN and CoOp by a
@@ -503,33 +504,30 @@ asked = pd.DataFrame(tables["ranking_adapter"].attrs["intervals"])
 asked = asked.query("task == 'counting' and method == 'ranking adapter'")
 asked = asked.query("prompts == 'seen'").set_index("split")["spearman"]
 seconds = cost.set_index(["image_encoder", "method"])["train_seconds"]
-five = full["counting"][TRAINED]
-trained_for = {
-    encoder: f"{seconds[encoder][TRAINED].min():.0f} to {seconds[encoder][TRAINED].max():.0f} s"
-    for encoder in ("frozen", "lora")
-}
-without_numclip = full["dating"][["CORN", "CoOp", "OrdinalCLIP", "L2RCLIP"]]
-tuned = cells.query("task == 'counting' and image_encoder == 'lora'").set_index(
-    "method"
-)
-tuned = tuned["mae"][TRAINED]
+tuned = cells.query("task == 'counting' and image_encoder == 'lora'")
+tuned = tuned.set_index("method")["mae"][TRAINED]
+five, on_dating = full["counting"][TRAINED], full["dating"][TRAINED]
+
+
+def span(values, digits=2):
+    """The lowest and the highest value, as text."""
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
+
 
 # %%
+few_labels = span([shot["counting", count, PROBE] for count in (1, 2, 4)])
 words_question = ("Does CLIP know the words?", {
     "yes": f"Bin phrases, untrained: {shot['counting', 1, WORDS]:.2f} objects",
-    "no": f"Ridge regression: {shot['counting', 1, PROBE]:.2f} (1 label) to "
-          f"{shot['counting', 4, PROBE]:.2f} objects (4)",
+    "no": f"Ridge regression: {few_labels} objects",
 })  # fmt: skip
+fast, slow = (span(seconds[name][TRAINED], 0) for name in ("frozen", "lora"))
 time_question = ("How long may training take?", {
     "no time": f"Ridge regression: {full['counting', PROBE]:.2f} objects",
-    "seconds": f"One of the five: {five.min():.2f} to {five.max():.2f} objects, "
-               f"{trained_for['frozen']}",
-    "minutes, encoder tunable": f"Try LoRA, too: {tuned.min():.2f} to {tuned.max():.2f} "
-                                f"objects, {trained_for['lora']}",
+    "seconds": f"One of the five: {span(five)} objects, {fast} s",
+    "minutes": f"LoRA, if the encoder can be tuned: {span(tuned)} objects, {slow} s",
 })  # fmt: skip
 ranks_question = ("How many ranks?", {
-    "5": f"Any of the five but NumCLIP: {without_numclip.min():.2f} to "
-         f"{without_numclip.max():.2f} decades",
+    "5": f"Any of the five but NumCLIP: {span(on_dating.drop('NumCLIP'))} decades",
     "20 or 90": time_question,
 })  # fmt: skip
 labels_question = ("How many labels for each rank?", {

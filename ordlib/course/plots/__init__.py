@@ -5,7 +5,7 @@ not fit their description raise a ValueError.
 """
 
 from .comparisons import few_shot_curve, interval_plot, method_comparison, scaling_plot
-from .decisions import decision_tree, grouped_intervals, verdict_matrix
+from .decisions import decision_tree, grouped_intervals, verdict_legend, verdict_matrix
 from .diagrams import method_diagram
 from .dose_response import dose_response
 from .embeddings import fcrc_weight_heatmap, rank_embedding_map, similarity_heatmap
@@ -18,5 +18,5 @@ __all__ = [
     "fcrc_weight_heatmap", "few_shot_curve", "grouped_intervals", "interval_plot",
     "label_histogram", "method_comparison", "method_diagram", "occlusion_maps",
     "per_rank_accuracy", "predicted_against_true", "rank_embedding_map", "ranking_strip",
-    "scaling_plot", "set_theme", "similarity_heatmap", "verdict_matrix",
+    "scaling_plot", "set_theme", "similarity_heatmap", "verdict_legend", "verdict_matrix",
 ]  # fmt: skip

@@ -19,12 +19,13 @@ VERDICT_COLORS = {
     "higher": "#F7D3BE", "far higher": "#E8935F",
 }  # fmt: skip
 VERDICT_LABELS = {
-    "far lower": "row better by more", "lower": "row better", "equivalent": "equivalent",
-    "undecided": "undecided", "higher": "row worse", "far higher": "row worse by more",
+    "far lower": "row better by more than the margin", "lower": "row better",
+    "equivalent": "equivalent", "undecided": "undecided", "higher": "row worse",
+    "far higher": "row worse by more than the margin",
 }  # fmt: skip
 # A question with its answers, each of which leads to another question or to a leaf.
 Tree = tuple[str, Mapping[str, "Tree | str"]]
-TREE_WIDTH, COLUMN_WIDTH, LEAF_HEIGHT = 20, 2.75, 0.95
+TREE_WIDTH, COLUMN_WIDTH, LEAF_HEIGHT = 18, 2.75, 0.95
 
 
 def grouped_intervals(
@@ -95,12 +96,17 @@ def verdict_matrix(
     ax.grid(visible=False)
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
+    return ax
+
+
+def verdict_legend(ax: Axes) -> Axes:
+    """Draw the legend of :func:`verdict_matrix` on axes of its own."""
     handles = [
         Patch(facecolor=VERDICT_COLORS[name], edgecolor="#888888", label=label)
         for name, label in VERDICT_LABELS.items()
     ]
-    title = f"margin {margin:g}"
-    ax.legend(handles=handles, title=title, loc="upper right", fontsize=8.5, frameon=False)
+    ax.legend(handles=handles, loc="center", fontsize=11, frameon=False)
+    ax.set_axis_off()
     return ax
 
 

@@ -80,7 +80,19 @@ def test_verdict_matrix_shows_row_minus_column_and_its_verdict():
     assert colors == {cell: to_hex(VERDICT_COLORS[name]) for cell, name in verdicts.items()}
     assert [label.get_text() for label in ax.get_yticklabels()] == ["B", "C"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["A", "B"]
-    assert ax.get_legend().get_title().get_text() == "margin 0.05"
+    assert ax.get_legend() is None
+
+
+def test_verdict_legend_names_every_color():
+    ax = plots.verdict_legend(plt.subplots()[1])
+    shown = {
+        text.get_text(): to_hex(patch.get_facecolor())
+        for text, patch in zip(
+            ax.get_legend().get_texts(), ax.get_legend().get_patches(), strict=True
+        )
+    }
+    assert len(shown) == len(VERDICT_COLORS) == len(set(shown.values()))
+    assert shown["equivalent"] == to_hex(VERDICT_COLORS["equivalent"])
 
 
 TREE = ("Words?", {"yes": "adapter", "no": ("Labels?", {"few": "ridge", "many": "NumCLIP"})})
