@@ -18,10 +18,10 @@ COLUMNS = (
 )
 RANGES = {"mae": (0, 90), "accuracy": (0, 1), "spearman": (-1, 1), "kappa": (-1, 1)}
 ORDER = {"ordinality": (0, 1), "ordinality_corrected": (-1, 1)}
+UNCERTAINTY = {"ece": (0, 1), "ece_scaled": (0, 1), "coverage": (0, 1), "interval_width": (0, 90)}
+WITH_UNCERTAINTY = ("methods", "shift", "unseen_objects", "backbones")
 SEEDS = ("seeds", "lora_seeds")
-# To be computed anew, with more seeds of LoRA.
-BEFORE_DIFFERENCES = ("methods",)
-METRICS_WITH_INTERVALS = ("mae", "bin_accuracy")
+METRICS_WITH_INTERVALS = ("mae", "bin_accuracy", "coverage")
 
 
 @pytest.fixture(params=TABLES)
@@ -59,11 +59,12 @@ def test_columns_and_their_order(table):
     shots = {"few_shot": {"shots"}, "shift": {"draw"}}.get(table.attrs["name"], set())
     order = set(ORDER) if table.attrs["name"] == "rankformer_ablation" else set()
     bins = {"bin_accuracy"} if "NumCLIP" in set(table["method"]) else set()
-    bins -= {"bin_accuracy"} if table.attrs["name"] in BEFORE_DIFFERENCES else set()
+    order |= set(UNCERTAINTY) if table.attrs["name"] in WITH_UNCERTAINTY else set()
     assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | order | bins
     first = [name for name in COLUMNS[:9] if name in table.columns]
     assert list(table.columns[: len(first)]) == first
-    partly = [name for name in ("learning_rate", "steps", "bin_accuracy") if name in table]
+    partly = ("learning_rate", "steps", "bin_accuracy", "ece", "ece_scaled")
+    partly = [name for name in partly if name in table]
     assert table.notna().drop(columns=partly).all(axis=None)
 
 
@@ -84,8 +85,8 @@ def test_cells_have_all_seeds(table):
 
 
 def test_metrics_are_finite_and_in_range(table):
-    for name, ends in (RANGES | ORDER).items():
-        assert name not in table or table[name].between(*ends).all(), name
+    for name, ends in (RANGES | ORDER | UNCERTAINTY).items():
+        assert name not in table or table[name].dropna().between(*ends).all(), name
     untrained = table["method"].isin(UNTRAINED)
     # Untrained methods may take less than the stored resolution of 0.01 s.
     assert (table["seconds"] >= 0).all()
@@ -119,8 +120,6 @@ def test_intervals_contain_the_means(table):
 
 
 def test_differences_of_all_pairs_contain_the_differences_of_means(table):
-    if table.attrs["name"] in BEFORE_DIFFERENCES:
-        pytest.skip("computed before tables had differences and bin accuracies")
     rows, pairs = cells(table), []
     for entry in table.attrs["differences"]:
         where, metric = tuple(entry[name] for name in place(table)), entry["metric"]
@@ -135,3 +134,20 @@ def test_differences_of_all_pairs_contain_the_differences_of_means(table):
         if one[:-1] == other[:-1]
     ]
     assert Counter(pairs) == Counter(expected)
+
+
+def test_encoder_differences_are_those_of_the_common_seeds():
+    table = load_results("methods")
+    rows = table.set_index(["task", "method", "image_encoder", "seed"])["mae"]
+    found = [e for e in table.attrs["encoder_differences"] if e["metric"] == "mae"]
+    assert len(found) == 4 * len(set(table[table["image_encoder"] == "lora"]["method"]) - {
+        "L2RCLIP (single stage)"
+    })  # fmt: skip
+    for entry in found:
+        lora, frozen = (
+            rows[entry["task"], entry["method"], entry[name]]
+            for name in ("image_encoder", "baseline")
+        )
+        expected = (lora - frozen).dropna().mean()
+        assert entry["difference"] == pytest.approx(expected, abs=5e-6)
+        assert entry["difference_low"] <= entry["difference"] <= entry["difference_high"]

@@ -10,6 +10,7 @@ import torch
 from ordlib import CORN
 from ordlib.clip import load_clip
 from ordlib.experiments.benchmarks import cost
+from ordlib.experiments.results import load_results
 from ordlib.synthetic.load import load_data
 
 FEW = ("zero-shot", "linear probe", "CORN")
@@ -83,3 +84,11 @@ def test_prediction_without_feature_cache_encodes_anew_and_equally(clip, val, mo
     assert calls == [len(val)]
     model.predict(val)
     assert calls == [len(val)]
+
+
+def test_shipped_table_has_every_method(clip):
+    shipped = load_results("cost")
+    entries = [(method, encoder) for method, encoder, *_ in cost._entries(clip)]
+    assert list(zip(shipped["method"], shipped["image_encoder"], strict=True)) == entries
+    assert shipped.attrs["command"] == "ordlib results make cost"
+    assert (shipped["threads"] == 1).all()
