@@ -100,8 +100,9 @@ def _train_adapter(
 def _measure(
     train_model: Train, config: TrainingConfig, train: ImageData, val: ImageData, clip: ClipBackbone
 ) -> dict:
-    # One epoch of few images first: imports, and features to be cached, are not training.
-    warmup = replace(config, epochs=1, prompt_epochs=min(config.prompt_epochs, 1))
+    # An epoch of few images first: imports, and features to be cached, are not training.
+    prompt_epochs = min(config.prompt_epochs, 1)
+    warmup = replace(config, epochs=prompt_epochs + 1, prompt_epochs=prompt_epochs)
     train_model(train.subset(range(64)), val, warmup)
     models: list[Predictor] = []
     run = partial(_append_trained, models, train_model, train, val, config)

@@ -13,7 +13,7 @@ from ordlib.experiments.benchmarks import cost
 from ordlib.experiments.results import load_results
 from ordlib.synthetic.load import load_data
 
-FEW = ("zero-shot", "linear probe", "CORN")
+FEW = ("zero-shot", "linear probe", "CORN", "L2RCLIP")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,11 @@ def table(clip, val):
     short = {"epochs": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cost, "METHODS_IN_TABLE", {m: cost.METHODS_IN_TABLE[m] for m in FEW})
-        patch.setattr(cost, "TRAINED", ("CORN",))
+        patch.setattr(cost, "TRAINED", ("CORN", "L2RCLIP"))
         patch.setattr(cost, "FROZEN", replace(cost.FROZEN, **short))
-        patch.setattr(cost, "LORA_CONFIGS", {"CORN": replace(cost.LORA_CONFIGS["CORN"], **short)})
+        one_stage = replace(cost.LORA_CONFIGS["CORN"], **short)
+        two_stages = replace(cost.LORA_CONFIGS["L2RCLIP"], epochs=2, prompt_epochs=1)
+        patch.setattr(cost, "LORA_CONFIGS", {"CORN": one_stage, "L2RCLIP": two_stages})
         patch.setattr(cost, "ADAPTER_CONFIG", replace(cost.ADAPTER_CONFIG, **short))
         patch.setattr(cost, "NUM_SINGLE", 2)
         patch.setattr(cost, "BATCH_SIZE", 8)
@@ -43,7 +45,8 @@ def table(clip, val):
 
 def test_records_cover_methods_and_encoders(table):
     rows = [(method, "frozen") for method in FEW]
-    assert list(table.index) == [*rows, ("CORN", "lora"), (cost.SINGLE_TASK, "frozen")]
+    tuned = [("CORN", "lora"), ("L2RCLIP", "lora")]
+    assert list(table.index) == [*rows, *tuned, (cost.SINGLE_TASK, "frozen")]
     speeds = table.filter(like="images_per_second")
     assert list(speeds) == ["images_per_second_1", "images_per_second_8"]
     assert (speeds > 0).all(axis=None)
@@ -64,7 +67,7 @@ def test_num_parameters_are_counted(table, clip):
 
 def test_bytes_are_those_of_the_saved_weights(table):
     saved = table["bytes"].dropna()
-    assert set(saved.index.get_level_values("method")) == {"CORN", cost.SINGLE_TASK}
+    assert set(saved.index.get_level_values("method")) == {"CORN", "L2RCLIP", cost.SINGLE_TASK}
     corn = table.loc[("CORN", "frozen")]
     assert 4 * corn["num_parameters"] <= corn["bytes"] < 4 * corn["num_parameters"] + 50_000
 
