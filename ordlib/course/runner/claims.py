@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from pandas.errors import UndefinedVariableError
 
 from ordlib.course.runner.inline_results import INLINE_RESULT, load_notebook_results
 from ordlib.experiments.results import load_results, paired_differences
@@ -40,7 +41,11 @@ def _problems(claim: dict[str, str], notebook: Path) -> Iterator[str]:
     if rows.empty:
         yield f"no row of {claim['table']} has {claim['select']}"
         return
-    failed = rows[~rows.eval(claim["condition"])]
+    try:
+        failed = rows[~rows.eval(claim["condition"])]
+    except UndefinedVariableError as error:
+        yield f"{claim['condition']}: {error}; {claim['table']} has {', '.join(map(str, rows))}"
+        return
     if len(failed):
         row = failed.iloc[0].to_dict()
         numbers = {name: value for name, value in row.items() if name in claim["condition"]}

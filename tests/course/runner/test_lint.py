@@ -132,6 +132,7 @@ BREAKS = [
     ("claims", claim(statement="The mean is high"), "'The mean is high': is not in the text"),
     ("claims", claim(condition="mae < 0.1"), "mae < 0.1 does not hold: {'mae': 0.123457"),
     ("claims", claim(select="seed > 9"), "no row of notebook has seed > 9"),
+    ("claims", claim(condition="error < 1"), "name 'error' is not defined; notebook has"),
     ("claims", claim(table="few_shot", condition="difference < -99"), "does not hold"),
     ("claims", claim(more=1), "needs the fields condition, notebook"),
 ]
