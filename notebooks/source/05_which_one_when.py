@@ -197,7 +197,7 @@ table.reindex(["one is better", "equivalent", "undecided"]).fillna(0).astype(int
 # Of so many pairs one or two will be called different by chance alone. And the seeds share one backbone,
 # one set of training images and one choice of learning rates: what another would change, the intervals
 # do not cover. How many images does a verdict need? With our 1,000 the interval of OrdinalCLIP minus
-# NumCLIP on counting is 0.06<!--=width of difference--> objects wide; with a quarter of them it would be
+# NumCLIP on counting is 0.07<!--=width of difference--> objects wide; with a quarter of them it would be
 # about twice as wide.
 #
 # ### Exercise 1 · The verdict ● 5 minutes
@@ -410,7 +410,7 @@ shown.round(0).astype("Int64").astype(object).fillna("")
 # 0.2<!--=cost.frozen.linear probe.train_seconds-->, CORN in
 # 1.1<!--=cost.frozen.CORN.train_seconds-->, the methods with prompts in four to seven, as they encode the
 # prompts at every step. With LoRA every step runs the image encoder: about
-# 50<!--=cost.lora.NumCLIP.train_seconds--> seconds
+# 51<!--=cost.lora.NumCLIP.train_seconds--> seconds
 # (28<!--=cost.lora.L2RCLIP.train_seconds--> for L2RCLIP, whose first stage is frozen) and
 # 214<!--=cost.lora.NumCLIP.train_peak_mib--> MiB rather than
 # 8<!--=cost.frozen.NumCLIP.train_peak_mib-->. Prediction costs nearly the same for all: some 300 images
