@@ -547,7 +547,7 @@ fast, slow = (span(seconds[name][TRAINED], 0) for name in ("frozen", "lora"))
 time_question = ("How long may training take?", {
     "no time": f"Ridge regression: {full['counting', PROBE]:.2f} objects",
     "seconds": f"One of the five: {span(five)} objects, {fast} s",
-    "minutes": f"LoRA, if the encoder can be tuned: {span(tuned)} objects, {slow} s",
+    "a minute": f"LoRA, if the encoder can be tuned: {span(tuned)} objects, {slow} s",
 })  # fmt: skip
 ranks_question = ("How many ranks?", {
     "5": f"Any of the five but NumCLIP: {span(on_dating.drop('NumCLIP'))} decades",
