@@ -74,7 +74,7 @@ def methods_figure(
     # Zero is far from all errors.
     ax.set_xlim(0.9 * rows["mae_low"].min(), 1.05 * rows["mae_high"].max())
     amount = "all labels" if labels == ALL else f"{labels} labels per rank"
-    ax.set_title(f"{task}, {amount}: {need}")
+    ax.set_title(f"{task}, {amount}" + f": {need}" * (need != FEW_LABELS_NEED))
     return ax
 
 

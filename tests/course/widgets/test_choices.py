@@ -75,7 +75,9 @@ def test_methods_for_says_what_was_not_measured(task, labels, need, message):
 def test_methods_figure_has_the_best_on_top():
     ax = widgets.methods_figure(TABLES, "counting")
     assert tick_labels(ax.yaxis) == ["NumCLIP", "CORN"]
-    assert title(ax) == "counting, all labels: the value"
+    assert title(ax) == "counting, all labels"
+    ax = widgets.methods_figure(TABLES, "counting", need="skewed labels")
+    assert title(ax) == "counting, all labels: skewed labels"
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
