@@ -174,8 +174,8 @@ def pareto(function: Callable) -> str | None:
     named = [f"{e:g} and {s:g} s" for e, s in zip(ERRORS, SECONDS, strict=True)]
     if FRONT[row]:
         return f"a method with {named[row]} is on the front: none of the others dominates it"
-    rival = int(np.flatnonzero(_DOMINATES[row])[0])
-    return f"a method with {named[row]} is not on the front: one with {named[rival]} dominates it"
+    better = int(np.flatnonzero(_DOMINATES[row])[0])
+    return f"a method with {named[row]} is not on the front: one with {named[better]} dominates it"
 
 
 # ------------------------------------------------------------- 4: a rule of decision

@@ -125,8 +125,8 @@ def decision_tree(tree: Tree, ax: Axes | None = None) -> Axes:
 
     Example:
         >>> ax = decision_tree(("Many labels?", {"yes": "NumCLIP", "no": "ridge"}))
-        >>> [text.get_text() for text in ax.texts]
-        ['NumCLIP', 'yes', 'ridge', 'no', 'Many labels?']
+        >>> sorted(text.get_text() for text in ax.texts)
+        ['Many labels?', 'NumCLIP', 'no', 'ridge', 'yes']
     """
     leaves, depth = _count_leaves(tree), _depth(tree)
     ax = ax or plt.subplots(figsize=(COLUMN_WIDTH * depth + 2.2, LEAF_HEIGHT * leaves + 0.3))[1]
