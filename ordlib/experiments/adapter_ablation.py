@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ..clip import load_clip
 from ..methods.ranking_adapter.model import RankingAdapter
@@ -21,6 +21,7 @@ from ..utils.device import device_description
 from .adapter_data import TASKS, eval_sets, training_data
 from .experiment import BACKBONE
 from .intervals import Scores, bootstrap_cells, cached_rows
+from .results import run_parallel
 from .train_adapter import CONFIG, NEGATIVE_RATIO, evaluate_ranking
 
 # Labels in the table, with the form of the pairwise head.
@@ -115,7 +116,7 @@ def make(
     """Compute the results table: a short plan for all variants, the full one for the best two."""
 
     def run(grid: list[Entry]) -> list[tuple[dict, Scores]]:
-        return Parallel(num_jobs, verbose=1)(delayed(run_entry)(entry, work_dir) for entry in grid)
+        return run_parallel((delayed(run_entry)(entry, work_dir) for entry in grid), num_jobs)
 
     rates = select_learning_rates(run)
     short = run([

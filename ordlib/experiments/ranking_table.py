@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ..clip import ClipBackbone, load_clip
 from ..methods.ranking_adapter.label_scaler import LabelScaler
@@ -18,7 +18,7 @@ from ..utils.device import device_description, pick_device
 from .adapter_data import TASKS, eval_sets, training_data
 from .experiment import BACKBONE, train_method
 from .intervals import Scores, bootstrap_cells, cached_rows
-from .results import load_results
+from .results import load_results, run_parallel
 from .train import METHODS
 from .train_adapter import CONFIG, evaluate_ranking, save_with_card, train_ranking_adapter
 
@@ -119,7 +119,7 @@ def make(
     """Compute the results table; ``work_dir`` also keeps the trained adapters."""
     pick_device(device)  # validates it before any training
     jobs = (delayed(run_entry)(entry, work_dir, device) for entry in entries(seeds))
-    found = Parallel(num_jobs, verbose=1)(jobs)
+    found = run_parallel(jobs, num_jobs)
     rows, per_image = (list(chain.from_iterable(part)) for part in zip(*found, strict=True))
     clip = load_clip(BACKBONE, device)
     groups = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from shutil import copytree, rmtree
 from typing import NamedTuple
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ..clip import load_clip
 from ..clip.feature_cache import cached_image_features
@@ -32,7 +32,7 @@ from .experiment import BACKBONE, Experiment, run_experiment
 from .grid import TASKS, lora_block
 from .intervals import Scores
 from .ranking_table import MULTI_TASK, Entry, entry_path, run_entry
-from .results import make_results
+from .results import make_results, run_parallel
 from .train import METHODS, train_and_save
 from .train_adapter import CONFIG as ADAPTER_CONFIG
 
@@ -94,7 +94,8 @@ def make(
         runner.run_jobs(list(_table_jobs(lora_seeds, num_jobs, work_dir, device)))
     except TimeIsOver:
         is_complete = False
-    write_archive(work_dir)
+    finally:  # also after an error: what is finished may be all that is left of a lent machine
+        write_archive(work_dir)
     return {
         "description": "Jobs of the retraining, in the order of importance.",
         "records": runner.rows,
@@ -114,9 +115,8 @@ class _Runner:
 
     def run_jobs(self, jobs: list[Job]) -> None:
         """Run jobs that are not finished yet; raise TimeIsOver if one could not start."""
-        seconds = Parallel(self.num_jobs, verbose=1)(
-            delayed(_run_job)(job, self.deadline) for job in jobs
-        )
+        calls = (delayed(_run_job)(job, self.deadline) for job in jobs)
+        seconds = run_parallel(calls, self.num_jobs)
         for job, duration in zip(jobs, seconds, strict=True):
             row = {"job": job.name, "is_finished": duration is not None, "seconds": duration}
             self.rows.append(row)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
+from joblib import Parallel
 
 from ..utils.cache import atomic_write
 
@@ -229,6 +230,20 @@ def cached_json(path: Path, compute: Callable[[], Result]) -> Result:
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(result), "utf-8")
     return json.loads(path.read_text("utf-8"))
+
+
+def run_parallel(jobs: Iterable[tuple], num_jobs: int) -> list:
+    """Run joblib's delayed calls in parallel, and return their results in order.
+
+    Progress is printed for several at a time only: for one, joblib 1.6 would then hide an error of
+    the job behind one of its own.
+
+    Example:
+        >>> from joblib import delayed
+        >>> run_parallel((delayed(pow)(2, n) for n in range(3)), num_jobs=1)
+        [1, 2, 4]
+    """
+    return Parallel(num_jobs, verbose=int(num_jobs > 1))(jobs)
 
 
 def round_or_none(value: float) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from ..synthetic.load import load_data
 from ..utils.device import pick_device
@@ -26,6 +26,7 @@ from .grid import (
 )
 from .intervals import Scores, bootstrap_cells, differences_across
 from .method_ablations import numclip_ablation, rankformer_ablation
+from .results import run_parallel
 from .training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 
 FEW_SHOT_METHODS = (
@@ -175,7 +176,7 @@ def make(
 
     def runner(grid: list[Experiment]) -> list[tuple[dict, Scores]]:
         jobs = (delayed(run_experiment)(experiment, work_dir, device) for experiment in grid)
-        return Parallel(num_jobs, verbose=1)(jobs)
+        return run_parallel(jobs, num_jobs)
 
     grid = definition.experiments(runner, seeds, lora_seeds)
     rows, scores = zip(*runner(grid), strict=True)

@@ -70,7 +70,9 @@ class PromptMethod(OrdinalMethod):
         """
         if torch.is_grad_enabled():
             return clip_logits(self.clip, features, self.text_features())
-        state = tuple((p.device, p.data_ptr(), p._version) for p in self.parameters())
+        # Inference tensors count no versions, and cannot be trained.
+        versions = (0 if p.is_inference() else p._version for p in self.parameters())
+        state = (*versions, *((p.device, p.data_ptr()) for p in self.parameters()))
         if self._encoded_prompts is None or self._encoded_prompts[0] != state:
             self._encoded_prompts = state, self.text_features()
         return clip_logits(self.clip, features, self._encoded_prompts[1])

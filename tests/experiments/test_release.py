@@ -105,6 +105,17 @@ def test_archive_holds_what_is_finished_without_checkpoints(trained, tmp_path):
     assert len(trained) == before + 1
 
 
+def test_archive_is_written_after_an_error(trained, tmp_path, monkeypatch):
+    def fail_on_adapter(*arguments):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(release, "run_entry", fail_on_adapter)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        retrain(tmp_path)
+    with tarfile.open(tmp_path / "release.tar.gz") as packed:
+        assert f"components/{NAMES[0]}/config.json" in packed.getnames()
+
+
 def test_archive_above_limit_is_an_error(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(release, "MAX_ARCHIVE_BYTES", 10)
     with pytest.raises(ValueError, match=r"release\.tar\.gz: .* bytes, at most 10"):

@@ -71,3 +71,11 @@ def test_training_encodes_prompts_at_every_step(model, calls):
     for step in (1, 2):
         optimizer_step(model)
         assert len(calls) == step
+
+
+def test_prediction_with_a_model_built_in_inference_mode(model):
+    features = torch.randn(3, model.clip.embed_dim)
+    with torch.inference_mode():
+        other = type(model)(model.clip, model.task)
+        values = other.predict_from_features(features).value
+    np.testing.assert_allclose(values, model.predict_from_features(features).value, rtol=1e-4)
