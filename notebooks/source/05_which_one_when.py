@@ -525,7 +525,6 @@ check.decision_rule(rule_solved)
 # %%
 full = cells[cells["image_encoder"] == "frozen"].set_index(["task", "method"])["mae"]
 shot = few.set_index(["task", "shots", "method"])["mae"]
-speed = cost.set_index(["image_encoder", "method"])["images_per_second_1"]["frozen"]
 on_counts = pd.DataFrame(tables["ranking_adapter"].attrs["intervals"])
 on_counts = on_counts.query("task == 'counting' and prompts == 'seen'")
 on_counts = on_counts.set_index(["method", "split"])
@@ -619,8 +618,7 @@ widgets.explore_methods(tables)
 # intervals. Here it runs on rendered images. With the parameters at the top it runs on any CLIP
 # checkpoint and any folder: `task_name="hci"` and a `folder` with images and a file `labels.csv`
 # (columns `path`, `label`, and `group` if there are any) would repeat it on the Historical Color
-# Images. `task_name` may also be a TOML file with a task of your own (`OrdinalTask.to_toml`, notebook
-# 00).
+# Images. `task_name` may also be a TOML file with a task of your own (see below).
 #
 # **Before you run the next cell:** 480 images, two thirds of them to learn from. Where in Figure 3 are
 # we? What will be ahead?
