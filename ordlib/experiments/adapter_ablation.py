@@ -1,7 +1,6 @@
 """Results table ``adapter_ablation``: the ranking adapter with other forms of its pairwise loss."""
 
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from ..utils.cache import content_hash
 from ..utils.device import device_description
 from .adapter_data import TASKS, eval_sets, training_data
 from .experiment import BACKBONE
+from .grid import best_rates
 from .intervals import Scores, bootstrap_cells, cached_rows
 from .results import run_parallel
 from .train_adapter import CONFIG, NEGATIVE_RATIO, evaluate_ranking
@@ -94,11 +94,10 @@ def select_learning_rates(run: Runner) -> dict[tuple[str, str], float]:
         for method in VARIANTS
         for rate in LEARNING_RATES
     ]
-    found = defaultdict(list)
-    for entry, (row, _) in zip(grid, run(grid), strict=True):
-        score = row["val_spearman"], entry.config.learning_rate
-        found[entry.method, entry.task].append(score)
-    return {key: max(scores)[1] for key, scores in found.items()}
+    return best_rates(
+        ((entry.method, entry.task), entry.config.learning_rate, -row["val_spearman"])
+        for entry, (row, _) in zip(grid, run(grid), strict=True)
+    )
 
 
 def best_variants(rows: list[dict], count: int = 2) -> list[str]:

@@ -1,8 +1,9 @@
 """Methods, training plans and learning rates shared by the results tables of the methods."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -38,6 +39,7 @@ SHOTS = {"counting": (1, 2, 4, 8, 16, 32), "ageing": (1, 2, 4, 8)}
 
 Runner = Callable[[list[Experiment]], list[tuple[dict, Scores]]]
 LearningRates = dict[tuple[str, str], float]
+Key = TypeVar("Key")
 
 
 def select_learning_rates(
@@ -52,11 +54,10 @@ def select_learning_rates(
         for label in labels
         for lr in LEARNING_RATES
     ]
-    scores = defaultdict(list)
-    for experiment, (row, _) in zip(grid, runner(grid), strict=True):
-        score = row["mae"], experiment.config.learning_rate
-        scores[experiment.label, experiment.task].append(score)
-    return {key: min(values)[1] for key, values in scores.items()}
+    return best_rates(
+        ((e.label, e.task), e.config.learning_rate, row["mae"])
+        for e, (row, _) in zip(grid, runner(grid), strict=True)
+    )
 
 
 def select_lora_rates(runner: Runner) -> dict[str, float]:
@@ -73,10 +74,26 @@ def select_lora_rates(runner: Runner) -> dict[str, float]:
         for lr in LORA_RATES
         for task in LORA_TUNING_TASKS
     ]  # fmt: skip
-    totals: defaultdict[str, Counter] = defaultdict(Counter)
-    for experiment, (row, _) in zip(grid, runner(grid), strict=True):
-        totals[experiment.label][experiment.config.learning_rate] += np.log(row["mae"])
-    return {label: min(rates, key=rates.get) for label, rates in totals.items()}
+    return best_rates(
+        (e.label, e.config.learning_rate, np.log(row["mae"]))
+        for e, (row, _) in zip(grid, runner(grid), strict=True)
+    )
+
+
+def best_rates(losses: Iterable[tuple[Key, float, float]]) -> dict[Key, float]:
+    """Return by key the learning rate with the lowest sum of losses, of equal ones the lowest.
+
+    Args:
+        losses: (key, learning rate, loss), several of them for a rate if it has several tasks.
+
+    Example:
+        >>> best_rates([("A", 0.01, 2.0), ("A", 0.1, 1.0), ("B", 0.01, 3.0)])
+        {'A': 0.1, 'B': 0.01}
+    """
+    totals: defaultdict[Key, Counter] = defaultdict(Counter)
+    for key, rate, loss in losses:
+        totals[key][rate] += loss
+    return {key: min(sorted(rates), key=rates.get) for key, rates in totals.items()}
 
 
 def lora_block(runner: Runner, seeds: int) -> list[Experiment]:

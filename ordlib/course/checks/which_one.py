@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ...experiments.results import load_results
 from ...metrics import Interval, classify_difference, two_way_bootstrap
+from ...synthetic import SPLIT_SIZES
 from ...tasks import load_task
 from .match_mistakes import find_mistake
 from .result import CheckResult, call_solution, exercise_check
@@ -179,7 +180,7 @@ def pareto(function: Callable) -> str | None:
 
 
 # ------------------------------------------------------------- 4: a rule of decision
-MAX_MEAN_REGRET, MAX_REGRET, NUM_TRAIN_IMAGES = 0.03, 0.1, 2000
+MAX_MEAN_REGRET, MAX_REGRET = 0.03, 0.1
 ADAPTERS = ("ranking adapter", "ranking adapter, one task")
 
 
@@ -226,4 +227,4 @@ def _situations() -> Iterator[Situation]:
     frozen = full[full["image_encoder"] == "frozen"]
     for task in ("counting", "dating", "ageing"):
         errors = frozen[frozen["task"] == task].set_index("method")["mae"]
-        yield Situation(task, NUM_TRAIN_IMAGES // load_task(task).num_ranks, errors)
+        yield Situation(task, SPLIT_SIZES["train"] // load_task(task).num_ranks, errors)

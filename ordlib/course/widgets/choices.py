@@ -7,14 +7,14 @@ from ipywidgets import Dropdown, SelectionSlider, VBox
 from matplotlib.axes import Axes
 
 from ...experiments.adapter_data import HELD_OUT_SPLIT
+from ...experiments.grid import SHOTS, TASKS
 from ...metrics import Interval
 from ...tasks import load_task
 from ..plots import METHOD_COLORS, interval_plot
 from .controls import NAME_WIDTH, interactive_figure
 
-TASKS = ("counting", "dating", "ageing", "quality")
 ALL = "all"
-LABELS = ("1", "2", "4", "8", "16", "32", ALL)
+LABELS = (*map(str, SHOTS["counting"]), ALL)
 # By need: the results table, and the rows of it with all labels.
 NEEDS: Mapping[str, tuple[str, str]] = {
     "the value": ("methods", "image_encoder == 'frozen'"),
@@ -35,7 +35,7 @@ def methods_for(
     """Mean absolute error of the methods in a situation, with intervals, the lowest first.
 
     Args:
-        tables: results tables by name, of ``load_results``: those of ``NEEDS``, and "few_shot".
+        tables: results tables by name, of ``load_results``: that of the need, and "few_shot".
         task: one of ``TASKS``.
         labels: training labels per rank, one of ``LABELS``.
         need: one of ``NEEDS``.
@@ -79,7 +79,11 @@ def methods_figure(
 
 
 def explore_methods(tables: Mapping[str, pd.DataFrame]) -> VBox:
-    """:func:`methods_figure` with a menu of tasks, of needs, and a slider for the labels."""
+    """:func:`methods_figure` with a menu of tasks, of needs, and a slider for the labels.
+
+    The menu has the needs whose table is among ``tables``.
+    """
+    needs = [need for need, (table, _) in NEEDS.items() if table in tables]
 
     def draw(task: str, labels: str, need: str) -> None:
         methods_figure(tables, task, labels, need)
@@ -88,5 +92,5 @@ def explore_methods(tables: Mapping[str, pd.DataFrame]) -> VBox:
         "task": Dropdown(options=TASKS, description="task", style=NAME_WIDTH),
         "labels": SelectionSlider(options=LABELS, value=ALL, description="labels per rank",
                                   style=NAME_WIDTH, continuous_update=False),
-        "need": Dropdown(options=list(NEEDS), description="needed", style=NAME_WIDTH),
+        "need": Dropdown(options=needs, description="needed", style=NAME_WIDTH),
     })  # fmt: skip

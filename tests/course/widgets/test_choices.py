@@ -6,6 +6,7 @@ from figures import tick_labels, title
 
 from ordlib.course import widgets
 from ordlib.course.widgets.choices import LABELS, NEEDS, TASKS
+from ordlib.experiments.training_draws import LABEL_DRAWS
 
 
 def results(rows):
@@ -79,6 +80,18 @@ def test_methods_figure_has_the_best_on_top():
     ax = widgets.methods_figure(TABLES, "counting", need="skewed labels")
     assert title(ax) == "counting, all labels: skewed labels"
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+def test_explore_methods_offers_the_needs_of_its_tables():
+    given = {name: TABLES[name] for name in ("methods", "few_shot", "ranking_adapter")}
+    _, _, need = widgets.explore_methods(given).children[0].children
+    assert need.options == ("the value", "the value, encoder tuned", "a question in words")
+
+
+def test_needs_name_draws_that_exist():
+    draws = [query for table, query in NEEDS.values() if table == "shift"]
+    assert draws
+    assert all(query.removeprefix("draw == ").strip("'") in LABEL_DRAWS for query in draws)
 
 
 def test_explore_methods_redraws_for_every_choice():
