@@ -699,6 +699,7 @@ found.filter(regex="mae|seconds").round(2).astype(object).fillna("")
 #        name="toast", unit="minutes", values=("white", "pale", "golden", "brown", "burnt"),
 #        positions=(0, 1, 3, 4, 7), templates=("a slice of {rank} toast",),
 #        bin_edges=(0, 1, 5), bin_phrases=("bread", "toast", "charcoal"),
+#        bin_templates=("a photo of {rank}",),  # {rank}: the phrase of a bin
 #    )
 #    task.to_toml("toast.toml")
 #    ```
