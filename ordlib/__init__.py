@@ -20,6 +20,7 @@ _MODULES = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "RankFormer": "methods.l2rclip",
     "TrainingConfig": "training",
     "ZeroShot": "methods.zero_shot",
+    "cross_val_predict": "training.cross_validation",
     "cross_validate": "training.cross_validation",
     "doctor": "course._doctor",
     "evaluate": "metrics.evaluate",

@@ -825,7 +825,7 @@ of_source.map(", ".join).to_frame()
 # Musgrave, Belongie and Lim, *A metric learning reality check* (2020, arXiv 2003.08505), for what equal
 # tuning does to published orders.
 #
-# **Where next.** Notebook 06 (in preparation) takes a folder of photographs from the table of labels to
+# **Where next.** [Notebook 06](06_your_own_data.ipynb) takes a folder of photographs from the table of labels to
 # predictions.
 
 # %%

@@ -1,8 +1,9 @@
-"""Repeated group cross-validation of several models, with confidence intervals."""
+"""Repeated group cross-validation with confidence intervals, and out-of-fold predictions."""
 
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from ..methods.base import OrdinalMethod
 from ..methods.predictor import Predictor
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..metrics import bootstrap, spearman, two_way_bootstrap
+from ..metrics.prediction import Prediction
 from .config import TrainingConfig
 from .fit import fit
 from .held_out import hold_out_val
@@ -67,28 +69,22 @@ def cross_validate(
     """
     if reference is not None and reference not in models:
         raise ValueError(f"reference = {reference!r}: must be one of {', '.join(models)}")
-    for name, make in models.items():
-        if isinstance(make, Predictor) or not callable(make):
-            raise TypeError(
-                f"models[{name!r}]: must be a function that maps a seed to an untrained model, "
-                "such as lambda seed: NumCLIP(clip, task, seed=seed)"
-            )
-    for name in ("n_splits", "n_repeats"):
-        if (value := locals()[name]) < (minimum := 2 if name == "n_splits" else 1):
-            raise ValueError(f"{name} = {value}: must be {minimum} or more")
+    for name, model in models.items():
+        _check_model(f"models[{name!r}]", model)
+    _check_at_least("n_splits", n_splits, 2)
+    _check_at_least("n_repeats", n_repeats, 1)
     predictions = {name: np.empty((n_repeats, len(data))) for name in models}
     labels = {name: np.empty((n_repeats, len(data))) for name in models}
     seconds = dict.fromkeys(models, 0.0)
-    rounds = [(r, fold) for r in range(n_repeats) for fold in _folds(data, n_splits, seed + r)]
-    work = [(name, r, fold) for name in models for r, fold in rounds]
-    for name, r, test_rows in tqdm(work, "cross-validation", disable=not progress, leave=False):
-        start = time.perf_counter()
-        train = data.subset(np.setdiff1d(np.arange(len(data)), test_rows), "train")
-        model = _trained(models[name](seed + r), train, config, seed + r)
-        seconds[name] += time.perf_counter() - start
-        prediction = model.predict(data.subset(test_rows, "test"))
-        predictions[name][r, test_rows] = prediction.value
-        labels[name][r, test_rows] = prediction.label
+    work = [(name, r) for name in models for r in range(n_repeats)]
+    total = len(work) * n_splits
+    with tqdm(total=total, desc="cross-validation", disable=not progress, leave=False) as bar:
+        for name, r in work:
+            for fold in _fit_folds(models[name], data, config, n_splits, seed + r):
+                predictions[name][r, fold.rows] = fold.prediction.value
+                labels[name][r, fold.rows] = fold.prediction.label
+                seconds[name] += fold.seconds
+                bar.update()
     errors = {name: np.abs(data.values - values) for name, values in predictions.items()}
     rows = {}
     for name in models:
@@ -99,13 +95,82 @@ def cross_validate(
         if reference not in (None, name):
             difference = two_way_bootstrap(errors[name], errors[reference], groups=data.groups)
             columns |= _columns("mae_diff", difference)
-        rows[name] = columns | {"seconds": seconds[name] / len(rounds)}
+        rows[name] = columns | {"seconds": seconds[name] / (n_splits * n_repeats)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def _folds(data: ImageData, n_splits: int, seed: int) -> Iterator[np.ndarray]:
+def cross_val_predict(
+    model: Callable[[int], Predictor],
+    data: ImageData,
+    config: TrainingConfig | Mapping[str, object] | None = None,
+    *,
+    n_splits: int = 5,
+    seed: int = 0,
+) -> Prediction:
+    """Out-of-fold predictions: of each image, by a model that was trained without its fold.
+
+    The folds are those of :func:`cross_validate`. The errors of such predictions show which images
+    are hard, and which labels may be wrong.
+
+    Args:
+        model: maps a seed to an untrained model.
+        data, config, n_splits, seed: as for :func:`cross_validate`.
+
+    Returns:
+        The predictions of the N images, in their order.
+
+    Raises:
+        TypeError: ``model`` is not a function.
+        ValueError: fewer groups or images than folds.
+
+    Example:
+        >>> from ordlib import LinearProbe, load_data
+        >>> data = load_data("dating", "val", num_images=60)
+        >>> make_probe = lambda seed: LinearProbe("pico-clip", "dating")
+        >>> cross_val_predict(make_probe, data, n_splits=3).value.shape
+        (60,)
+    """
+    _check_model("model", model)
+    _check_at_least("n_splits", n_splits, 2)
+    folds = list(_fit_folds(model, data, config, n_splits, seed))
+    order = np.argsort(np.concatenate([fold.rows for fold in folds]))
+
+    def join(parts: list[np.ndarray | None]) -> np.ndarray | None:
+        return None if parts[0] is None else np.concatenate(parts)[order]
+
+    fields = zip(*((p.value, p.label, p.probabilities) for _, p, _ in folds), strict=True)
+    return Prediction(*map(join, fields))
+
+
+class _Fold(NamedTuple):
+    rows: np.ndarray  # indices of the images that were left out
+    prediction: Prediction  # of these images
+    seconds: float  # of the training
+
+
+def _fit_folds(
+    make: Callable[[int], Predictor], data: ImageData, config: object, n_splits: int, seed: int
+) -> Iterator[_Fold]:
     fractions = {str(fold): 1 / n_splits for fold in range(n_splits)}
-    yield from split_indices(data.ranks, fractions, data.groups, seed).values()
+    for rows in split_indices(data.ranks, fractions, data.groups, seed).values():
+        start = time.perf_counter()
+        train = data.subset(np.setdiff1d(np.arange(len(data)), rows), "train")
+        model = _trained(make(seed), train, config, seed)
+        seconds = time.perf_counter() - start
+        yield _Fold(rows, model.predict(data.subset(rows, "test")), seconds)
+
+
+def _check_model(name: str, model: object) -> None:
+    if isinstance(model, Predictor) or not callable(model):
+        raise TypeError(
+            f"{name}: must be a function that maps a seed to an untrained model, such as lambda "
+            "seed: NumCLIP(clip, task, seed=seed)"
+        )
+
+
+def _check_at_least(name: str, value: int, minimum: int) -> None:
+    if value < minimum:
+        raise ValueError(f"{name} = {value}: must be {minimum} or more")
 
 
 def _trained(model: Predictor, train: ImageData, config: object, seed: int) -> Predictor:

@@ -16,7 +16,7 @@ from .cache import cache_dir
 
 DESCRIPTION_NAME = "description.txt"
 # Nothing else is touched: the folder may hold files of others, and the reader's own results.
-FOLDERS = ("features", "hashes", "pool", "rendered")
+FOLDERS = ("datasets", "features", "hashes", "pool", "rendered")
 STORE_NAME = re.compile("(features|tokens)-[0-9a-f]{16}")
 INDEX_NAME = "images.sqlite"
 SECONDS_PER_DAY = 24 * 3600

@@ -1,4 +1,4 @@
-"""cross_validate against folds trained by hand."""
+"""cross_validate and cross_val_predict against folds trained by hand."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import training_runs as runs
 from ordlib import CoOp, LinearProbe, ZeroShot, fit, load_clip
 from ordlib.data.splits import split_indices
 from ordlib.metrics import accuracy, mae, spearman, two_way_bootstrap
-from ordlib.training.cross_validation import cross_validate
+from ordlib.training.cross_validation import cross_val_predict, cross_validate
 from ordlib.training.held_out import hold_out_val
 
 
@@ -69,6 +69,27 @@ def test_cross_validate_equals_folds_by_hand(models, data):
     found = table.loc["CoOp", ["mae_diff", "mae_diff_low", "mae_diff_high"]]
     np.testing.assert_allclose(found.astype(float), expected)
     assert table.loc["ridge", "mae_diff":"mae_diff_high"].isna().all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_cross_val_predict_returns_predictions_in_the_order_of_the_images(models, data):
+    for name in ("ridge", "CoOp"):
+        found = cross_val_predict(models[name], data, {"epochs": 2}, n_splits=3, seed=5)
+        values, labels = by_hand(name, models, data, 5)
+        np.testing.assert_allclose(found.value, values)
+        np.testing.assert_array_equal(found.label, labels)
+        if name == "ridge":
+            assert found.probabilities is None
+        else:
+            expected = found.probabilities @ runs.TASK.rank_values
+            np.testing.assert_allclose(expected, values, atol=1e-4)
+
+
+def test_cross_val_predict_validates_arguments(models, data):
+    with pytest.raises(TypeError, match="model: must be a function that maps a seed"):
+        cross_val_predict(models["ridge"](0), data)
+    with pytest.raises(ValueError, match="n_splits = 1: must be 2 or more"):
+        cross_val_predict(models["ridge"], data, n_splits=1)
 
 
 def test_cross_validate_validates_arguments(models, data):

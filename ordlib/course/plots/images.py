@@ -30,7 +30,7 @@ def contact_sheet(
 ) -> Axes:
     """Contact sheet: a grid of images with titles above them, filled row by row.
 
-    Images are ``(size, size, 3)`` uint8 arrays or square PIL images, all of the same size.
+    Images are ``(height, width, 3)`` uint8 arrays or PIL images, all of the same size.
 
     Example:
         >>> ax = contact_sheet([np.zeros((8, 8, 3), np.uint8)] * 3, ["a", "b", "c"])
@@ -45,18 +45,18 @@ def contact_sheet(
     arrays = [np.asarray(image) for image in images]
     columns = min(columns, len(arrays))
     rows = -(-len(arrays) // columns)
-    size = arrays[0].shape[0]
-    gap, header = max(2, size // 16), size // 4 if titles is not None else 0
-    sheet = np.full((rows * (size + gap + header), columns * (size + gap), 3), 255, np.uint8)
+    height, width = arrays[0].shape[:2]
+    gap, header = max(2, height // 16), height // 4 if titles is not None else 0
+    sheet = np.full((rows * (height + gap + header), columns * (width + gap), 3), 255, np.uint8)
     if ax is None:
-        width = min(12.0, 1.2 * columns + 0.5)
-        _, ax = plt.subplots(figsize=(width, width * sheet.shape[0] / sheet.shape[1]))
+        inches = min(12.0, 1.2 * columns * width / height + 0.5)
+        _, ax = plt.subplots(figsize=(inches, inches * sheet.shape[0] / sheet.shape[1]))
     for i, array in enumerate(arrays):
-        top = (i // columns) * (size + gap + header) + header
-        left = (i % columns) * (size + gap)
-        sheet[top : top + size, left : left + size] = array
+        top = (i // columns) * (height + gap + header) + header
+        left = (i % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = array
         if titles is not None:
-            ax.text(left + size / 2, top - gap, titles[i], ha="center", va="bottom", fontsize=9)
+            ax.text(left + width / 2, top - gap, titles[i], ha="center", va="bottom", fontsize=9)
     ax.imshow(sheet, interpolation="antialiased")
     ax.set_axis_off()
     return ax

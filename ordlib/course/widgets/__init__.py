@@ -13,12 +13,13 @@ from .basics import (
 )
 from .choices import explore_methods, methods_figure, methods_for
 from .controls import choose
+from .errors import errors_figure, explore_errors
 from .methods import bins_figure, blend_figure, explore_bins, explore_blend
 from .orders import closest_first, draw_ordered, explore_prompt, explore_ranking, ranking_figure
 
 __all__ = [
     "bins_figure", "blend_figure", "choose", "closest_first", "draw_ordered", "draw_predictor",
-    "draw_rank", "explore_bins", "explore_blend", "explore_datasets", "explore_methods",
-    "explore_predictor", "explore_prompt", "explore_ranking", "methods_figure", "methods_for",
-    "ranking_figure", "simulate_predictions",
+    "draw_rank", "errors_figure", "explore_bins", "explore_blend", "explore_datasets",
+    "explore_errors", "explore_methods", "explore_predictor", "explore_prompt",
+    "explore_ranking", "methods_figure", "methods_for", "ranking_figure", "simulate_predictions",
 ]  # fmt: skip
