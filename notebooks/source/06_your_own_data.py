@@ -124,8 +124,8 @@ def show(images, titles):
 
 
 some = np.linspace(0, len(table) - 1, 12).round().astype(int)
-paths, values = table[image_column][some], table[label_column][some]
-_ = show([Image.open(root / path).convert("RGB") for path in paths], [*map(str, values)])
+images = [Image.open(root / path).convert("RGB") for path in table[image_column][some]]
+_ = show(images, [*map(str, table[label_column][some])])
 
 # %% [markdown]
 # *Figure 1. Twelve of the photographs, with their labels.*

@@ -102,9 +102,9 @@ def bins(function: Callable) -> str | None:
 
 
 # ------------------------------------------------------------- 3: the leak
-_SPLIT = np.array(["train", "test", "train", "val", "test", "test", "train", "test", "val"])
-_GROUP = np.array(["a", "a", "b", "c", "c", "d", "e", "f", "f"])
-_KEY = np.array(["1", "2", "3", "4", "5", "3", "6", "7", "7"])
+_SPLIT = np.array(["train", "test", "train", "val", "test", "test", "train", "test", "val", "test"])
+_GROUP = np.array(["a", "a", "b", "c", "c", "d", "e", "f", "f", "g"])
+_KEY = np.array(["1", "2", "3", "4", "5", "3", "6", "7", "7", "8"])
 _IN_TEST, _IN_TRAIN = _SPLIT == "test", _SPLIT == "train"
 
 
@@ -213,8 +213,6 @@ def decide(function: Callable) -> str | None:
         ("these are the nearest ranks to the expected value: the costs are not used",
          np.round(mean)),
         ("these are the lowest costs, not the ranks that have them: argmin", expected.min(1)),
-        ("you look at the costs of the most probable rank alone: weight those of all ranks with "
-         "their probabilities", COSTS[_PROBABILITIES.argmax(1)].argmin(1)),
     ]  # fmt: skip
     mistake = find_mistake(answer, known)
     if mistake is None:
