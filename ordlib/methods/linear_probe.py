@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..inference import FilePredictions
 
 # Regularization strengths of RidgeCV, fixed so that every comparison uses the same baseline.
+# Fewer need regularization.
+MIN_IMAGES_PER_FEATURE = 3
 ALPHAS = tuple(10.0**power for power in np.arange(-3, 8.5, 0.5))
 CV_FOLDS = 5
 # R2, the default, is undefined for a fold of one image.
@@ -53,13 +55,13 @@ class FeatureRegressor(Predictor, ABC):
         # One thread: for a few thousand rows synchronization on a busy machine costs more.
         with threadpool_limits(1):
             self._regressor = self._make_regressor(train).fit(features, train.values)
-        self._check_fitted(self._regressor)
+        self._check_fitted(self._regressor, len(train))
         self.calibrations.clear()
         if calibration is not None:
             self.calibrate_intervals(calibration)
         return self
 
-    def _check_fitted(self, regressor: Pipeline) -> None:
+    def _check_fitted(self, regressor: Pipeline, num_images: int) -> None:
         """Warn of a doubtful fit; a hook for subclasses."""
 
     def predict(self, images: ImageData | Paths) -> "Prediction | FilePredictions":
@@ -124,9 +126,11 @@ class LinearProbe(FeatureRegressor):
             StandardScaler(), RidgeCV(ALPHAS, cv=_group_folds(train), scoring=SCORING)
         )
 
-    def _check_fitted(self, regressor: Pipeline) -> None:
-        alpha = regressor[-1].alpha_
-        if alpha in (ALPHAS[0], ALPHAS[-1]):
+    def _check_fitted(self, regressor: Pipeline, num_images: int) -> None:
+        alpha, num_features = regressor[-1].alpha_, len(regressor[-1].coef_)
+        # With many more images than features, none may be needed.
+        few_images = num_images < MIN_IMAGES_PER_FEATURE * num_features
+        if alpha == ALPHAS[-1] or (alpha == ALPHAS[0] and few_images):
             problem = "fits noise" if alpha == ALPHAS[0] else "predicts little but the mean"
             warnings.warn(
                 f"LinearProbe: the best regularization strength, {alpha:g}, is the last of "

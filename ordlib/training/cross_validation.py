@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -77,8 +78,10 @@ def cross_validate(
     labels = {name: np.empty((n_repeats, len(data))) for name in models}
     seconds = dict.fromkeys(models, 0.0)
     work = [(name, r) for name in models for r in range(n_repeats)]
-    total = len(work) * n_splits
-    with tqdm(total=total, desc="cross-validation", disable=not progress, leave=False) as bar:
+    bar = tqdm(
+        total=len(work) * n_splits, desc="cross-validation", disable=not progress, leave=False
+    )
+    with bar, _warnings_once():
         for name, r in work:
             for fold in _fit_folds(models[name], data, config, n_splits, seed + r):
                 predictions[name][r, fold.rows] = fold.prediction.value
@@ -132,7 +135,8 @@ def cross_val_predict(
     """
     _check_model("model", model)
     _check_at_least("n_splits", n_splits, 2)
-    folds = list(_fit_folds(model, data, config, n_splits, seed))
+    with _warnings_once():
+        folds = list(_fit_folds(model, data, config, n_splits, seed))
     order = np.argsort(np.concatenate([fold.rows for fold in folds]))
 
     def join(parts: list[np.ndarray | None]) -> np.ndarray | None:
@@ -158,6 +162,16 @@ def _fit_folds(
         model = _trained(make(seed), train, config, seed)
         seconds = time.perf_counter() - start
         yield _Fold(rows, model.predict(data.subset(rows, "test")), seconds)
+
+
+@contextmanager
+def _warnings_once() -> Iterator[None]:
+    """Repeat no warning that several folds give."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for message, category in {(str(w.message), w.category): None for w in caught}:
+        warnings.warn(message, category, stacklevel=4)
 
 
 def _check_model(name: str, model: object) -> None:

@@ -85,7 +85,7 @@ def test_fit_and_predict_reject_invalid_input():
 )
 def test_linear_probe_warns_if_the_best_penalty_is_an_end(scale, end, problem):
     rng = np.random.default_rng(2)
-    features = rng.normal(size=(60, 3))
+    features = rng.normal(size=(60, 40 if scale else 3))
     values = scale * features[:, 0] + (1 - scale) * rng.normal(size=60)
     values = 10 + values.clip(-9, 9)
     data = ImageData(
@@ -94,6 +94,16 @@ def test_linear_probe_warns_if_the_best_penalty_is_an_end(scale, end, problem):
     )  # fmt: skip
     with pytest.warns(UserWarning, match=rf"strength, {re.escape(end)}, is the last .*{problem}"):
         LinearProbe(lambda _: features, data.task).fit(data)
+
+
+def test_linear_probe_of_few_features_needs_no_penalty(recwarn):
+    features = np.random.default_rng(2).normal(size=(60, 3))
+    data = ImageData(
+        load_task("counting"), np.zeros((60, 2, 2, 3), np.uint8), 10 + features[:, 0],
+        pd.DataFrame(index=range(60)), "no noise", "train",
+    )  # fmt: skip
+    LinearProbe(lambda _: features, data.task).fit(data)
+    assert not recwarn.list
 
 
 def test_linear_probe_takes_a_backbone_or_its_name():

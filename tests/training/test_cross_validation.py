@@ -1,5 +1,7 @@
 """cross_validate and cross_val_predict against folds trained by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 import training_runs as runs
@@ -83,6 +85,17 @@ def test_cross_val_predict_returns_predictions_in_the_order_of_the_images(models
         else:
             expected = found.probabilities @ runs.TASK.rank_values
             np.testing.assert_allclose(expected, values, atol=1e-4)
+
+
+def test_cross_val_predict_gives_each_warning_once(data):
+    class Doubtful(LinearProbe):
+        def _check_fitted(self, regressor, num_images):
+            warnings.warn("doubtful", stacklevel=2)
+
+    encode = lambda part: np.arange(len(part), dtype=float)[:, None]  # noqa: E731
+    with pytest.warns(UserWarning, match="doubtful") as caught:
+        cross_val_predict(lambda seed: Doubtful(encode, runs.TASK), data, n_splits=3)
+    assert len(caught) == 1
 
 
 def test_cross_val_predict_validates_arguments(models, data):
