@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Regularization strengths of RidgeCV, fixed so that every comparison uses the same baseline.
 # Fewer need regularization.
-MIN_IMAGES_PER_FEATURE = 3
+MIN_IMAGES_PER_FEATURE = 2
 ALPHAS = tuple(10.0**power for power in np.arange(-3, 8.5, 0.5))
 CV_FOLDS = 5
 # R2, the default, is undefined for a fold of one image.

@@ -1,6 +1,7 @@
 """Checks of notebook 06."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -26,24 +27,28 @@ def faults(found: Mapping[str, str | Sequence[str]]) -> str | CheckResult | None
         return f"give a dictionary with the keys {', '.join(map(repr, _WHERE))}"
     names = {kind: _names(name) for kind, name in found.items()}
     right = {kind: _names(name) for kind, name in planted_faults().items()}
-    if missing := [kind for kind in _WHERE if not names[kind]]:
-        done = [kind for kind in _WHERE if names[kind] == right[kind]]
-        if len(missing) == len(_WHERE):
-            return CheckResult("not tried yet", "replace the three dots by names, and run again")
-        return f"{len(done)} of 5 are right; still to be found: {', '.join(missing)}"
+    missing = [kind for kind in _WHERE if not names[kind]]
+    if len(missing) == len(_WHERE):
+        return CheckResult("not tried yet", "replace the three dots by names, and run again")
     for kind, where in _WHERE.items():
+        if kind in missing:
+            continue
         if len(names[kind]) != len(right[kind]):
             return f"{kind!r}: {len(names[kind])} names, not {len(right[kind])}: give {where}"
         if names[kind] != right[kind]:
             return f"{kind!r} is not {_shown(names[kind])}: give {where}"
+    if missing:
+        done = len(_WHERE) - len(missing)
+        return f"{done} of 5 are right; still to be found: {', '.join(missing)}"
     return None
 
 
 def _names(answer: object) -> set[str]:
     if answer is None or answer is ...:
         return set()
-    answers = [answer] if isinstance(answer, str) else answer
-    return {name for name in answers if name is not ...}
+    answers = [answer] if isinstance(answer, str | Path) else answer
+    # With or without extension.
+    return {Path(name).stem for name in answers if name is not ...}
 
 
 def _shown(names: set[str]) -> str:
@@ -55,7 +60,7 @@ MIN_COUNT = 40
 _LABELS = [
     np.repeat(np.arange(1, 9), (94, 45, 56, 63, 41, 31, 30, 38)),
     np.repeat(np.arange(1, 8), (10, 200, 39, 2, 60, 20, 19)),
-    np.repeat([0, 1, 5, 10], (80, 41, 12, 13)),
+    np.repeat([0, 1.5, 5, 10], (80, 40, 12, 13)),
     np.repeat([2, 3], (30, 30)),
 ]
 
@@ -92,19 +97,23 @@ def bins(function: Callable) -> str | None:
         best = _lower_edges(values, MIN_COUNT)
         if sizes.min() < MIN_COUNT and len(best) > 1:
             few = f"a bin has {sizes.min()} images, fewer than {MIN_COUNT}"
-            last = "; let the bin before the last take it in" if sizes[-1] < MIN_COUNT else ""
+            last = "; remove the last edge (lower edges only)" if sizes[-1] < MIN_COUNT else ""
             return f"{answer}: {few}{last}"
         if len(edges) < len(best):
-            return f"{answer}: {len(edges)} bins, but {len(best)} are possible: {best}"
+            return f"{answer}: bins: {len(edges)}, but {len(best)} are possible: {best}"
         if len(edges) > len(best):
             return f"{answer}: there are fewer than {MIN_COUNT} images a bin; merge them into one"
     return None
 
 
 # ------------------------------------------------------------- 3: the leak
-_SPLIT = np.array(["train", "test", "train", "val", "test", "test", "train", "test", "val", "test"])
-_GROUP = np.array(["a", "a", "b", "c", "c", "d", "e", "f", "f", "g"])
-_KEY = np.array(["1", "2", "3", "4", "5", "3", "6", "7", "7", "8"])
+_ROWS = [
+    ("train", "a", "1"), ("test", "a", "2"), ("train", "b", "3"), ("val", "c", "4"),
+    ("test", "c", "5"), ("test", "d", "3"), ("train", "e", "6"), ("test", "f", "7"),
+    ("val", "f", "7"), ("test", "g", "8"), ("val", "e", "9"), ("test", "h", "9"),
+    ("test", "h", "9"), ("test", "b", "6"),
+]  # fmt: skip
+_SPLIT, _GROUP, _KEY = map(np.array, zip(*_ROWS, strict=True))
 _IN_TEST, _IN_TRAIN = _SPLIT == "test", _SPLIT == "train"
 
 
@@ -128,6 +137,9 @@ _LEAKS = [
     ("these are the test images that are fine: turn the result",
      _IN_TEST & ~(_shared(_GROUP, _IN_TRAIN) | _shared(_KEY, _IN_TRAIN))),
     ("these are all test images", _IN_TEST),
+    ("you mark no image", np.zeros(len(_SPLIT), dtype=bool)),
+    ("you mark images of val, too: only a test image can be compromised",
+     ~_IN_TRAIN & (_shared(_GROUP, _IN_TRAIN) | _shared(_KEY, _IN_TRAIN))),
 ]  # fmt: skip
 
 
@@ -142,13 +154,15 @@ def leak(function: Callable) -> str | None:
         return mistake or None
     row = int(np.flatnonzero(answer != _LEAKS[0][1])[0])
     marked = "is compromised" if _LEAKS[0][1][row] else "is not compromised"
-    return f"image {row} ({_SPLIT[row]}, group {_GROUP[row]}, content {_KEY[row]}) {marked}"
+    return f"image {row} ({_SPLIT[row]}, group {_GROUP[row]}, key {_KEY[row]}) {marked}"
 
 
 # ------------------------------------------------------------- 4: the learning curve
 _SIZES = np.array([50.0, 100.0, 200.0, 400.0])
 # Exact power laws: error = a * n ** -b.
 _LAWS = [(8.0, 0.3), (3.0, 0.05), (20.0, 0.5)]
+# Factors on the errors: the last case is not exact, so that a line has to be fitted.
+_NOISE = [np.ones(4), np.ones(4), np.array([1.05, 0.93, 1.04, 0.97])]
 _TARGET = 1600
 
 
@@ -159,13 +173,15 @@ def _line(x: np.ndarray, y: np.ndarray, target: float) -> float:
 @exercise_check
 def forecast(function: Callable) -> str | None:
     """A line through the logarithms: each doubling divides the error by the same number."""
-    for a, b in _LAWS:
-        errors = a * _SIZES**-b
+    for (a, b), noise in zip(_LAWS, _NOISE, strict=True):
+        errors = a * _SIZES**-b * noise
         answer = call_solution(function, _SIZES, errors, _TARGET)
-        if np.ndim(answer) > 0:
+        if np.size(answer) != 1:
             return f"return one number, the error at {_TARGET}, not shape {np.shape(answer)}"
+        answer = np.ravel(answer)[0]
         logs = np.log(_SIZES), np.log(errors)
-        expected = a * _TARGET**-b
+        slope, intercept = np.polyfit(*logs, 1)
+        expected = float(np.exp(intercept + slope * np.log(_TARGET)))
         known = [
             ("", expected),
             ("that is the logarithm of the error: take exp of it", np.log(expected)),
@@ -175,13 +191,21 @@ def forecast(function: Callable) -> str | None:
             ("take the logarithm of the sizes, too",
              float(np.exp(_line(_SIZES, logs[1], _TARGET)))),
             ("that is the last error: it goes on falling", errors[-1]),
-            ("you put the size itself into the line, not its logarithm",
-             float(np.exp(np.clip(_line(*logs, _TARGET), -700, 700)))),
+            ("polyfit returns the slope first, then the intercept",
+             np.exp(slope + intercept * np.log(_TARGET))),
+            ("the intercept is the logarithm of a: take exp of it", intercept * _TARGET**slope),
+            ("the slope is -b: mind its sign", np.exp(intercept - slope * np.log(_TARGET))),
+            ("use all points: that is the line through the last two",
+             float(np.exp(_line(logs[0][-2:], logs[1][-2:], np.log(_TARGET))))),
+            ("use all points: that is the line through the first and the last",
+             float(np.exp(_line(logs[0][[0, -1]], logs[1][[0, -1]], np.log(_TARGET))))),
+            ("fit a straight line, not a parabola",
+             float(np.exp(np.polyval(np.polyfit(*logs, 2), np.log(_TARGET))))),
         ]  # fmt: skip
         mistake = find_mistake(float(answer), known)
         if mistake is None:
-            shown = np.round(errors, 3).tolist()
-            return f"for errors {shown} your forecast is {float(answer):.3f}, not {expected:.3f}"
+            shown = f"sizes {_SIZES.tolist()} and errors {np.round(errors, 3).tolist()}"
+            return f"for {shown} your forecast is {float(answer):.3f}, not {expected:.3f}"
         if mistake:
             return mistake
     return None
@@ -201,7 +225,7 @@ def decide(function: Callable) -> str | None:
     """The rank with the lowest expected cost, which need not be the most probable one."""
     answer = np.asarray(call_solution(function, _PROBABILITIES, COSTS))
     if answer.shape != (len(_PROBABILITIES),):
-        return f"you return shape {answer.shape}: return one rank for each of the 40 images"
+        return f"you return shape {answer.shape}: return one rank index for each of the 40 images"
     expected = _PROBABILITIES @ COSTS
     mean = _PROBABILITIES @ _RANKS
     known = [
@@ -213,6 +237,7 @@ def decide(function: Callable) -> str | None:
         ("these are the nearest ranks to the expected value: the costs are not used",
          np.round(mean)),
         ("these are the lowest costs, not the ranks that have them: argmin", expected.min(1)),
+        ("you count ranks from 1: return indices from 0", expected.argmin(1) + 1),
     ]  # fmt: skip
     mistake = find_mistake(answer, known)
     if mistake is None:

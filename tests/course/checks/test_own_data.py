@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,11 +56,19 @@ def leaks(split, group, key):
     return np.array([s == "test" and (g in train[0] or k in train[1]) for s, g, k in rows])
 
 
+def forecast_of_shape_1(sizes, errors, size):
+    return np.exp(np.polyval(line(sizes, errors), np.log([size])))
+
+
 def forecast(sizes, errors, size):
     """The same line by its slope: from logarithms to the base 2."""
     x, y = np.log2(sizes), np.log2(errors)
     slope = np.cov(x, y)[0, 1] / np.var(x, ddof=1)
     return 2 ** (y.mean() + slope * (np.log2(size) - x.mean()))
+
+
+def line(sizes, errors):
+    return np.polyfit(np.log(sizes), np.log(errors), 1)
 
 
 def decide(probabilities, costs):
@@ -73,13 +83,13 @@ def decide(probabilities, costs):
 RIGHT = {
     check.bins: [edges, edges_from_sorted_values],
     check.leak: [leaks],
-    check.forecast: [forecast],
+    check.forecast: [forecast, forecast_of_shape_1],
     check.decide: [decide],
 }
 WRONG = {
     check.bins: {
         "fewer than 40": every_label,
-        "let the bin before the last": last_bin_kept,
+        "remove the last edge": last_bin_kept,
         "the first edge is the lowest label": lambda v, n: edges(v, n)[1:] or [9.0],
         "are possible": lambda v, n: [min(v)],
         "from the lowest to the highest": lambda v, n: edges(v, n)[::-1],
@@ -99,8 +109,14 @@ WRONG = {
         ),
         "turn the result": lambda s, g, k: (s == "test") & ~leaks(s, g, k),
         "all test images": lambda s, g, k: s == "test",
-        "return 10 booleans": lambda s, g, k: np.flatnonzero(leaks(s, g, k)),
-        "is not compromised": lambda s, g, k: leaks(s, g, k) | (np.arange(10) == 2),
+        "you mark no image": lambda s, g, k: s == "",
+        "you mark images of val, too": lambda s, g, k: (
+            (s != "train") & (np.isin(g, g[s == "train"]) | np.isin(k, k[s == "train"]))
+        ),
+        "is not compromised": lambda s, g, k: (
+            (s == "test") & (np.isin(g, g[s == "train"]) | pd.Series(k).duplicated().to_numpy())
+        ),
+        "return 14 booleans": lambda s, g, k: np.flatnonzero(leaks(s, g, k)),
     },
     check.forecast: {
         "take exp of it": lambda n, e, m: np.log(forecast(n, e, m)),
@@ -108,7 +124,15 @@ WRONG = {
         "of the errors, too": lambda n, e, m: np.polyval(np.polyfit(np.log(n), e, 1), np.log(m)),
         "of the sizes, too": lambda n, e, m: np.exp(np.polyval(np.polyfit(n, np.log(e), 1), m)),
         "it goes on falling": lambda n, e, m: e[-1],
-        "return one number": lambda n, e, m: forecast(n, e, np.array([m])),
+        "return one number": lambda n, e, m: forecast(n, e, np.array([m, m])),
+        "the slope first": lambda n, e, m: np.exp(np.dot(line(n, e), [1, np.log(m)])),
+        "the logarithm of a": lambda n, e, m: line(n, e)[1] * m ** line(n, e)[0],
+        "mind its sign": lambda n, e, m: np.exp(line(n, e)[1]) * m ** -line(n, e)[0],
+        "through the last two": lambda n, e, m: forecast(n[-2:], e[-2:], m),
+        "through the first and the last": lambda n, e, m: forecast(n[[0, -1]], e[[0, -1]], m),
+        "not a parabola": lambda n, e, m: np.exp(
+            np.polyval(np.polyfit(np.log(n), np.log(e), 2), np.log(m))
+        ),
         "your forecast is": lambda n, e, m: 2 * forecast(n, e, m),
     },
     check.decide: {
@@ -117,7 +141,8 @@ WRONG = {
         "the highest expected cost": lambda p, c: (p @ c).argmax(1),
         "to the expected value": lambda p, c: np.round(p @ np.arange(6)),
         "argmin": lambda p, c: (p @ c).min(1),
-        "one rank for each": lambda p, c: (p @ c).argmin(),
+        "from 1": lambda p, c: decide(p, c) + 1,
+        "one rank index for each": lambda p, c: (p @ c).argmin(),
         "the best is rank": lambda p, c: np.where(np.arange(40) == 3, 5, decide(p, c)),
     },
 }
@@ -140,6 +165,9 @@ def test_faults_accepts_what_was_planted_in_any_order():
     found = planted_faults()
     assert_passed(check.faults(found))
     assert_passed(check.faults(found | {"duplicate": [*found["duplicate"]][::-1]}))
+    assert_passed(
+        check.faults(found | {"wrong label": "IMG_0204", "damaged": Path("IMG_0042.jpg")})
+    )
 
 
 def test_faults_names_what_is_wrong_or_missing():
@@ -148,8 +176,7 @@ def test_faults_names_what_is_wrong_or_missing():
     assert check.faults(stub).state == "not tried yet"
     missing = check.faults(stub | {"damaged": found["damaged"]})
     assert_wrong(missing, "1 of 5 are right; still to be found: rotated, duplicate")
-    assert_wrong(
-        check.faults(found | {"rotated": "IMG_0001.jpg"}), "'rotated' is not 'IMG_0001.jpg'"
-    )
+    assert_wrong(check.faults(stub | {"damaged": "IMG_0001.jpg"}), "'damaged' is not 'IMG_0001'")
+    assert_wrong(check.faults(found | {"rotated": "IMG_0001.jpg"}), "'rotated' is not 'IMG_0001'")
     assert_wrong(check.faults(found | {"duplicate": "IMG_0188.jpg"}), "1 names, not 2")
     assert_wrong(check.faults({"damaged": "IMG_0042.jpg"}), "with the keys 'damaged', 'rotated'")
