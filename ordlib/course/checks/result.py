@@ -26,6 +26,20 @@ class CheckResult:
     def __repr__(self) -> str:
         return f"{SYMBOLS[self.state]} {self.state}: {self.message}"
 
+    def require(self) -> "CheckResult":
+        """Return the result if the answer is right, else raise AssertionError; for grading.
+
+        Example:
+            >>> CheckResult("passed", "A positive number.").require()
+            ✓ passed: A positive number.
+            >>> CheckResult("not yet", "it is negative").require()
+            Traceback (most recent call last):
+            AssertionError: not yet: it is negative
+        """
+        if self.state != "passed":
+            raise AssertionError(f"{self.state}: {self.message}")
+        return self
+
     def _repr_html_(self) -> str:
         return (
             f'<div style="border-left: 4px solid {COLORS[self.state]}; padding: .3em .8em">'

@@ -1,0 +1,101 @@
+"""What students hand in: which notebook it is, and the answer to each exercise."""
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from .assignments import Assignment, Exercise
+
+MAX_BYTES = 20_000_000
+MAGIC = re.compile(r"^\s*[%!]")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A notebook that was handed in.
+
+    Attributes:
+        student: folder below the submissions, or the file name without extension.
+        path: of the notebook.
+        assignment: what it answers; None if it cannot be read or is another notebook.
+        answers: code by id of the exercise; None where no answer was found.
+        problem: why there is no assignment, in words; else empty.
+    """
+
+    student: str
+    path: Path
+    assignment: Assignment | None
+    answers: dict[str, str | None]
+    problem: str = ""
+
+
+def read_submissions(folder: Path, assignments: Sequence[Assignment]) -> list[Submission]:
+    """Read all notebooks below a folder, ``STUDENT/NAME.ipynb`` or ``STUDENT.ipynb``.
+
+    Raises:
+        FileNotFoundError: the folder does not exist, or has no notebooks.
+    """
+    paths = sorted(p for p in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no such folder, or no notebooks (.ipynb) in it")
+    return [read_submission(path, _student(path, folder), assignments) for path in paths]
+
+
+def read_submission(path: Path, student: str, assignments: Sequence[Assignment]) -> Submission:
+    """Read a notebook; never raises for what a student may have done to it."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        problem = f"the file has {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f}: clear outputs"
+        return Submission(student, path, None, {}, problem)
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+        code = [(cell.get("id", ""), str(cell.source)) for cell in cells if _is_code(cell)]
+    except Exception as error:  # of any kind: the file may hold anything
+        problem = f"the file is no notebook or damaged ({type(error).__name__})"
+        return Submission(student, path, None, {}, problem)
+    found = {a.name: _answers(a, code) for a in assignments}
+    best = max(assignments, key=lambda a: sum(x is not None for x in found[a.name].values()))
+    if not any(x is not None for x in found[best.name].values()):
+        return Submission(student, path, None, {}, "it is another notebook: no exercise is in it")
+    return Submission(student, path, best, found[best.name])
+
+
+def _student(path: Path, folder: Path) -> str:
+    parts = path.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else path.stem
+
+
+def _is_code(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code"
+
+
+def _answers(assignment: Assignment, code: list[tuple[str, str]]) -> dict[str, str | None]:
+    return {e.id: _answer(e, code) for e in assignment.exercises}
+
+
+def _answer(exercise: Exercise, code: list[tuple[str, str]]) -> str | None:
+    """Code of the cell with the exercise's id, else of the last one that calls its check."""
+    function = exercise.check.partition("(")[0]
+    by_id = [source for cell_id, source in code if cell_id == exercise.cell_id]
+    by_check = [source for _, source in code if f"{function}(" in source]
+    found = by_id or by_check
+    return without_checks(found[-1]) if found else None
+
+
+def without_checks(code: str) -> str:
+    """The code without magics, and without calls of checks at its top level."""
+    code = "\n".join("" if MAGIC.match(line) else line for line in code.splitlines())
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code  # which is then reported
+    lines = code.splitlines()
+    for node in tree.body:
+        if isinstance(node, ast.Expr) and ast.unparse(node).startswith("check."):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(lines)
