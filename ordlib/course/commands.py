@@ -93,6 +93,40 @@ def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> 
 
 
 @app.command()
+def labs(output: Output, notebooks: Home = None) -> None:
+    """Write the labs for students and instructors, and a course for nbgrader, into a folder."""
+    with plain_errors():
+        from ordlib.course.grading.labs import write_labs
+        from ordlib.course.grading.notes import INSTRUCTOR_NOTES
+        from ordlib.course.runner.run import notebooks_folder
+
+        sources = (notebooks or notebooks_folder()) / "source"
+        for path in write_labs(sources, INSTRUCTOR_NOTES, output):
+            typer.echo(f"wrote {path}")
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="STUDENT/NAME.ipynb or STUDENT.ipynb.")],
+    csv: Annotated[Path, typer.Option(metavar="FILE", help="Table of points and reasons.")],
+    seconds: Annotated[int, typer.Option(help="For one submission.", min=5)] = 20,
+    notebooks: Home = None,
+) -> None:
+    """Grade labs: run the answers with limits and the installed checks, two at a time.
+
+    This is no security boundary: run it in a container if you do not know the students.
+    """
+    with plain_errors():
+        from ordlib.course.grading import console
+        from ordlib.course.grading.assignments import load_assignments
+        from ordlib.course.grading.run_answers import Limits
+        from ordlib.course.runner.run import notebooks_folder
+
+        assignments = load_assignments((notebooks or notebooks_folder()) / "source")
+        console.show_grading(submissions, assignments, Limits(seconds=seconds), csv)
+
+
+@app.command()
 def audit(tasks: Tasks = None) -> None:
     """Audit the synthetic tasks for shortcuts in metadata and low-level image statistics.
 

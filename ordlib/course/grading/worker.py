@@ -70,7 +70,7 @@ def _grade(answer: dict, space: dict, before: dict) -> dict:
         return _wrong(f"the cell raised {type(error).__name__}: {error}")
     if changed := _first_change(before):
         return _wrong(f"the answer changes {changed}; answers are checked with what is installed")
-    space["check"] = _fresh_checks(answer["module"])
+    space["check"] = fresh_checks(answer["module"])
     try:
         result = eval(answer["check"], space)
     except BaseException as error:
@@ -85,8 +85,8 @@ def _wrong(reason: str) -> dict:
     return {"points": 0, "reason": reason[:MAX_REASON]}
 
 
-def _fresh_checks(name: str) -> ModuleType:
-    """The check module, loaded anew: an answer may have replaced parts of the loaded one."""
+def fresh_checks(name: str) -> ModuleType:
+    """Return a check module, loaded anew: an answer may have replaced parts of the loaded one."""
     for module in [m for m in sys.modules if m == CHECKS or m.startswith(f"{CHECKS}.")]:
         del sys.modules[module]
     return importlib.import_module(f"{CHECKS}.{name}")
