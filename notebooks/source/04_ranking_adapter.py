@@ -36,11 +36,11 @@
 # | 00, 01, 02, 03 | 75 minutes, exercises 55 more | about 1 minute | about 1 minute |
 
 # %%
-# Set-up, the same in every notebook: on Colab it installs ordlib first.
-try:
+try:  # Set-up, the same in every notebook: on Colab it installs ordlib first.
     from ordlib.course import notebook
-except ModuleNotFoundError:
+except ImportError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
+    __import__("sys").modules.pop("ordlib", None)  # a folder of that name
     from ordlib.course import notebook
 
 # %% tags=["parameters"]

@@ -31,11 +31,11 @@
 # | 00 and 01; 02 to 05 for the methods | 35 minutes, exercises 55 more | about 1 minute | about 1 minute |
 
 # %%
-# Set-up, the same in every notebook: on Colab it installs ordlib first.
-try:
+try:  # Set-up, the same in every notebook: on Colab it installs ordlib first.
     from ordlib.course import notebook
-except ModuleNotFoundError:
+except ImportError:
     # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
+    __import__("sys").modules.pop("ordlib", None)  # a folder of that name
     from ordlib.course import notebook
 
 # %% tags=["parameters"]

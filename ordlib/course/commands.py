@@ -97,11 +97,9 @@ def labs(output: Output, notebooks: Home = None) -> None:
     """Write the labs for students and instructors, and a course for nbgrader, into a folder."""
     with plain_errors():
         from ordlib.course.grading.labs import write_labs
-        from ordlib.course.grading.notes import INSTRUCTOR_NOTES
         from ordlib.course.runner.run import notebooks_folder
 
-        sources = (notebooks or notebooks_folder()) / "source"
-        for path in write_labs(sources, INSTRUCTOR_NOTES, output):
+        for path in write_labs(notebooks or notebooks_folder(), output):
             typer.echo(f"wrote {path}")
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import tempfile
 import time
 import warnings
 from collections.abc import Mapping
@@ -172,7 +173,20 @@ class ResultsLog(dict):
             self[".".join([name] * bool(name) + [str(part) for part in parts])] = value
 
     def save(self) -> None:
-        """Write ``NAME.json`` to the folder ``$ORDLIB_RESULTS``, by default in the cache."""
-        folder = Path(os.environ.get("ORDLIB_RESULTS") or cache_dir() / "results")
+        """Write ``NAME.json`` to the folder ``$ORDLIB_RESULTS``, by default in the cache.
+
+        Where the cache is shared and cannot be written, it goes to the folder of temporary files.
+        """
+        content = json.dumps(dict(self), indent=2, sort_keys=True) + "\n"
+        chosen = os.environ.get("ORDLIB_RESULTS")
+        folder = Path(chosen) if chosen else cache_dir() / "results"
+        try:
+            self._write(folder, content)
+        except PermissionError:
+            if chosen:
+                raise
+            self._write(Path(tempfile.gettempdir()) / "ordlib-results", content)
+
+    def _write(self, folder: Path, content: str) -> None:
         with atomic_write(folder / f"{self.name}.json") as temporary:
-            temporary.write_text(json.dumps(dict(self), indent=2, sort_keys=True) + "\n")
+            temporary.write_text(content)

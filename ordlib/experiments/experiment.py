@@ -127,9 +127,11 @@ def _train_and_evaluate(experiment: Experiment, device: str) -> tuple[list[dict]
         if experiment.epoch_on_train:
             data["val"] = train
         if experiment.method in METHODS:
-            train = train.subset(np.resize(np.arange(len(train)), FEW_SHOT_EPOCH_SIZE))
+            train = _repeated(train, FEW_SHOT_EPOCH_SIZE)
     if experiment.draw is not None:
-        train = draw_training_set(train, experiment.draw, experiment.seed)
+        drawn = draw_training_set(train, experiment.draw, experiment.seed)
+        # As many steps for every draw; a probe would take repeated images for others.
+        train = _repeated(drawn, len(train)) if experiment.method in METHODS else drawn
     start = time.perf_counter()
     config, options = replace(experiment.config, seed=experiment.seed), experiment.options
     model, history = train_method(experiment.method, clip, train, data["val"], config, **options)
@@ -161,6 +163,10 @@ def _train_and_evaluate(experiment: Experiment, device: str) -> tuple[list[dict]
         **extra, "seconds": round(seconds, 2), "device": device_description(clip.device),
     }  # fmt: skip
     return [row], [scores]
+
+
+def _repeated(data: ImageData, size: int) -> ImageData:
+    return data.subset(np.resize(np.arange(len(data)), size))
 
 
 def evaluate_uncertainty(

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -91,22 +90,24 @@ def differences_across(
 ) -> list[dict]:
     """Paired differences between the values of a column, such as "image_encoder".
 
-    Arguments as for :func:`bootstrap_cells`; ``place`` lacks the column. Of methods with more than
-    one value, the value is compared with the earlier ones, "baseline", on the seeds of both.
+    Arguments as for :func:`bootstrap_cells`; ``place`` lacks the column. Each value of a method is
+    compared with the first one, "baseline", on the seeds of both, or with its only seed.
     """
     cells: dict[tuple, dict[str, dict[int, Scores]]] = {}
     groups_of = {}
     for row, arrays in zip(rows, scores, strict=True):
         key = *(row.get(name) for name in place), row["method"]
-        cells.setdefault(key, {}).setdefault(row[column], {})[row["seed"]] = arrays
+        cells.setdefault(key, {}).setdefault(row.get(column), {})[row["seed"]] = arrays
         if key not in groups_of:
             groups_of[key] = groups(row)
     differences = []
     for (*values, method), by_value in cells.items():
         keys = dict(zip(place, values, strict=True)) | {"method": method}
-        for (baseline, one), (value, other) in combinations(by_value.items(), 2):
-            seeds = sorted(one.keys() & other.keys())
-            cell, base = ([part[seed] for seed in seeds] for part in (other, one))
+        (baseline, one), *others = by_value.items()
+        for value, other in others:
+            seeds = sorted(other if len(one) == 1 else one.keys() & other.keys())
+            cell = [other[seed] for seed in seeds]
+            base = [*one.values()] if len(one) == 1 else [one[seed] for seed in seeds]
             for metric in cell[0]:
                 difference = _interval(metric, cell, base, groups_of[*values, method])
                 entry = keys | {column: value, "baseline": baseline, "metric": metric}

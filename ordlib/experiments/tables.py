@@ -74,22 +74,32 @@ def shift(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
         replace(make_experiment(label, task, seed, frozen_config(rates, label, task)), draw=draw)
         for task in SHOTS
         for draw in (None, *LABEL_DRAWS)
-        for label in ("linear probe", *TRAINED)
-        for seed in range(1 if (label, draw) == ("linear probe", None) else seeds)
+        for label in ("zero-shot (bin phrases)", "linear probe", *TRAINED)
+        for seed in range(1 if _has_no_seed(label, draw) else seeds)
     ]
 
 
+def _has_no_seed(label: str, draw: str | None) -> bool:
+    """Whether all seeds give the same: those of a probe differ by the draw alone."""
+    return label in UNTRAINED and (label != "linear probe" or draw not in LABEL_DRAWS)
+
+
 def unseen_objects(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
-    """Experiments of the table ``unseen_objects``: trained without nine kinds of objects."""
+    """Experiments of the table ``unseen_objects``: trained with and without nine kinds of objects.
+
+    They are evaluated on images that show these kinds alone, on those with distractors, and on the
+    test split.
+    """
     rates = select_learning_rates(runner, ("counting",))
     return [
         replace(
             make_experiment(label, "counting", seed, frozen_config(rates, label, "counting")),
-            draw=WITHOUT_OBJECTS, split=split,
+            draw=draw, split=split,
         )
         for split in ("test", HELD_OUT_SPLIT, "distractors")
+        for draw in (None, WITHOUT_OBJECTS)
         for label in (*UNTRAINED, *TRAINED)
-        for seed in range(1 if label in UNTRAINED else seeds)
+        for seed in range(1 if _has_no_seed(label, draw) else seeds)
     ]  # fmt: skip
 
 
@@ -140,6 +150,8 @@ class ResultsTable(NamedTuple):
     place: tuple[str, ...] = ("task", "image_encoder", "shots")
 
 
+# By column of a cell: differences of a method between its values.
+ACROSS = {"image_encoder": "encoder_differences", "draw": "draw_differences"}
 ABLATION = "{} with one thing changed, on val, frozen."
 TABLES: Mapping[str, ResultsTable] = {
     "methods": ResultsTable(
@@ -156,7 +168,7 @@ TABLES: Mapping[str, ResultsTable] = {
     "unseen_objects": ResultsTable(
         unseen_objects,
         "Counting unseen objects and among distractors, frozen features.",
-        ("task", "image_encoder", "split"),
+        ("task", "image_encoder", "split", "draw"),
     ),
     "backbones": ResultsTable(
         backbones,
@@ -186,16 +198,19 @@ def make(
         {name: getattr(experiment, name) for name in fields} | row
         for experiment, row in zip(grid, rows, strict=True)
     ]
-    rest = [name for name in place if name != "image_encoder"]
 
     def groups(row: dict) -> np.ndarray | None:
         return load_data(row["task"], split).groups
 
-    encoders = differences_across(rows, scores, "image_encoder", rest, groups)
+    across = {}
+    for column, name in ACROSS.items():
+        rest = [other for other in place if other != column]
+        if column in place and (found := differences_across(rows, scores, column, rest, groups)):
+            across[name] = found
     return {
         "description": definition.description,
         "records": rows,
         "backbone": BACKBONE,
         **bootstrap_cells(rows, scores, place, groups),
-        **({"encoder_differences": encoders} if encoders else {}),
+        **across,
     }

@@ -1,5 +1,6 @@
 """Cache folder, atomic writes and content hashes."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -7,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def cache_dir() -> Path:
@@ -27,6 +30,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     Yields:
         An unused path in the same folder, to be written as a file or created as a folder.
 
+    Raises:
+        PermissionError: the folder cannot be written; in the cache with a remedy.
+
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
         >>> with atomic_write(target) as temporary:
@@ -35,8 +41,18 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         'done'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary_folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary_folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        if error.errno in READ_ONLY and path.is_relative_to(cache_dir()):
+            raise PermissionError(
+                error.errno,
+                f"the cache cannot be written ({error.strerror}); set ORDLIB_CACHE to a folder "
+                "that can, or ask whoever shares this one to fill it",
+                str(path.parent),
+            ) from error
+        raise
     temporary = temporary_folder / path.name
     try:
         yield temporary

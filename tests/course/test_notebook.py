@@ -1,6 +1,9 @@
 import json
 import random
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,9 @@ from clips import build_tiny_clip
 
 from ordlib import L2RCLIP, NumCLIP, load_clip
 from ordlib.course import notebook
+from ordlib.course.runner.build import build
+
+HOME = Path(__file__).parents[2] / "notebooks"
 
 
 def draw(seed):
@@ -68,3 +74,14 @@ def test_image_counts_keep_few_images_and_a_full_budget(random_clip):
     few, many = {"train": 100}, {"train": 2000}
     assert notebook.image_counts(random_clip, "quick", few) == few
     assert notebook.image_counts(random_clip, "full", many) == many
+
+
+def test_setup_cell_survives_a_folder_of_that_name():
+    """On Colab a clone lies in the current folder, and ``import ordlib`` finds that first."""
+    setup = build(HOME / "source" / "00_start_here.py").cells[1].source
+    assert len(setup.splitlines()) <= 6
+    code = "\n".join(line for line in setup.splitlines() if "%pip" not in line)
+    code = f"import sys, types\nsys.modules['ordlib'] = types.ModuleType('ordlib')\n{code}"
+    code += "\nprint(notebook.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "ordlib.course.notebook\n", done.stderr

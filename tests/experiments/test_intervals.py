@@ -63,6 +63,20 @@ def test_differences_across_pair_the_seeds_of_both_values():
     assert found == keys | {"image_encoder": "lora", "baseline": "frozen"}
 
 
+def test_differences_across_compare_with_the_first_value_and_its_only_seed():
+    rng, scores = np.random.default_rng(1), []
+    rows = [{"task": "t", "method": "A", "seed": 0}]
+    rows += [{"task": "t", "method": "A", "draw": d, "seed": s} for d in ("x", "y") for s in (0, 1)]
+    scores = [{"mae": rng.random(15)} for _ in rows]
+    found = differences_across(rows, scores, "draw", ("task",), lambda row: None)
+    assert [(e["draw"], e["baseline"]) for e in found] == [("x", None), ("y", None)]
+    errors = [each["mae"] for each in scores]
+    for entry, part in zip(found, (slice(1, 3), slice(3, 5)), strict=True):
+        expected = two_way_bootstrap(errors[part], errors[:1])
+        values = [entry[name] for name in ("difference", "difference_low", "difference_high")]
+        assert values == pytest.approx(list(expected), abs=1e-6)
+
+
 def test_bootstrap_cells_of_metrics_that_both_methods_have():
     rows = [{"task": "t", "image_encoder": "frozen", "method": name} for name in "AB"]
     scores = [{"mae": np.arange(4.0), "bin_accuracy": np.ones(4)}, {"mae": np.zeros(4)}]

@@ -56,14 +56,15 @@ def planned(table: pd.DataFrame) -> list[Experiment]:
 
 
 def test_columns_and_their_order(table):
-    shots = {"few_shot": {"shots"}, "shift": {"draw"}}.get(table.attrs["name"], set())
+    more = {"few_shot": {"shots"}, "shift": {"draw"}, "unseen_objects": {"draw", "split"}}
+    shots = more.get(table.attrs["name"], set())
     order = set(ORDER) if table.attrs["name"] == "rankformer_ablation" else set()
     bins = {"bin_accuracy"} if "NumCLIP" in set(table["method"]) else set()
     order |= set(UNCERTAINTY) if table.attrs["name"] in WITH_UNCERTAINTY else set()
     assert set(table.columns) == set(COLUMNS) - {"shots"} | shots | order | bins
     first = [name for name in COLUMNS[:9] if name in table.columns]
     assert list(table.columns[: len(first)]) == first
-    partly = ("learning_rate", "steps", "bin_accuracy", "ece", "ece_scaled")
+    partly = ("learning_rate", "steps", "bin_accuracy", "ece", "ece_scaled", "draw")
     partly = [name for name in partly if name in table]
     assert table.notna().drop(columns=partly).all(axis=None)
 

@@ -19,7 +19,7 @@ from ordlib.experiments.experiment import BACKBONES, Experiment, check_backbones
 from ordlib.experiments.grid import SHOTS, TASKS, select_learning_rates
 from ordlib.experiments.tables import TABLES
 from ordlib.experiments.train import METHODS, _check_options
-from ordlib.experiments.training_draws import WITHOUT_OBJECTS
+from ordlib.experiments.training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 from ordlib.tasks import load_task
 
 LORA_SEEDS, SEEDS = 2, 3
@@ -172,14 +172,24 @@ def test_backbones_have_their_own_rates_and_all_cells():
 
 def test_unseen_objects_test_each_method_on_all_sets():
     experiments = planned("unseen_objects")
-    cells = Counter((e.split, e.label) for e in experiments)
+    cells = Counter((e.split, e.draw, e.label) for e in experiments)
     labels = (*grid_module.UNTRAINED, *grid_module.TRAINED)
     splits = ("test", "held-out objects", "distractors")
     assert cells == {
-        (split, label): 1 if label in grid_module.UNTRAINED else SEEDS
-        for split, label in product(splits, labels)
+        (split, draw, label): 1 if label in grid_module.UNTRAINED else SEEDS
+        for split, draw, label in product(splits, (None, WITHOUT_OBJECTS), labels)
     }
-    assert {(e.task, e.draw) for e in experiments} == {("counting", WITHOUT_OBJECTS)}
+    assert {e.task for e in experiments} == {"counting"}
+
+
+def test_shift_trains_probes_once_for_each_draw_and_prompts_never():
+    cells = Counter((e.task, e.draw, e.label) for e in planned("shift"))
+    labels = ("zero-shot (bin phrases)", "linear probe", *grid_module.TRAINED)
+    expected = dict.fromkeys(product(SHOTS, (None, *LABEL_DRAWS), labels), SEEDS)
+    for task, draw in product(SHOTS, (None, *LABEL_DRAWS)):
+        expected[task, draw, "zero-shot (bin phrases)"] = 1
+        expected[task, None, "linear probe"] = 1
+    assert cells == expected
 
 
 def test_make_backbones_names_the_command_of_a_missing_one(tmp_path, monkeypatch):

@@ -17,11 +17,11 @@ NAME = "00_demo"
 
 # The set-up cell of all notebooks; jupytext uncomments the magic.
 SETUP = f"""\
-# Set-up, the same in every notebook: on Colab it installs ordlib first.
-try:
+try:  # Set-up, the same in every notebook: on Colab it installs ordlib first.
     from ordlib.course import notebook
-except ModuleNotFoundError:
+except ImportError:
     # %pip install -q "ordlib @ git+{REPOSITORY}"
+    __import__("sys").modules.pop("ordlib", None)  # a folder of that name
     from ordlib.course import notebook"""
 
 

@@ -1,9 +1,11 @@
+import errno
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ordlib.course.notebook import ResultsLog
 from ordlib.utils.cache import atomic_write, cache_dir, content_hash
 
 
@@ -49,3 +51,37 @@ def test_content_hash_depends_on_content_and_boundaries(tmp_path):
     assert content_hash("a", "b") != content_hash("ab")
     naive = hashlib.sha256((2).to_bytes(8, "little") + b"ab").hexdigest()[:16]
     assert content_hash("ab") == naive
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Nothing can be written below /cache; root could, whatever the permissions are."""
+    monkeypatch.setenv("ORDLIB_CACHE", "/cache")
+    mkdir = Path.mkdir
+
+    def refuse(path, *args, **options):
+        if str(path).startswith("/cache"):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        mkdir(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+
+
+def test_atomic_write_to_a_read_only_cache_names_the_remedy(read_only):
+    message = (
+        r"the cache cannot be written \(Read-only file system\); set ORDLIB_CACHE .*'/cache/a'"
+    )
+    with pytest.raises(PermissionError, match=message), atomic_write("/cache/a/b"):
+        pass
+
+
+def test_results_of_a_read_only_cache_go_to_temporary_files(read_only, tmp_path, monkeypatch):
+    monkeypatch.delenv("ORDLIB_RESULTS", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    results = ResultsLog("demo")
+    results["mae"] = 1
+    results.save()
+    assert (tmp_path / "ordlib-results" / "demo.json").read_text() == '{\n  "mae": 1\n}\n'
+    monkeypatch.setenv("ORDLIB_RESULTS", "/cache/results")
+    with pytest.raises(PermissionError):
+        results.save()

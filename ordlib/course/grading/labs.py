@@ -1,6 +1,8 @@
 """Write the labs: for students, for instructors, and as a complete nbgrader course."""
 
-from collections.abc import Iterator, Mapping
+import copy
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -8,13 +10,14 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ..runner.build import METADATA, build, write_file, write_notebook
-from ..runner.versions import make_lab, make_notebook
+from ..runner.versions import EXERCISE, make_lab, make_notebook
 from .assignments import Assignment, Exercise, make_assignment
 from .run_answers import check_module
 
 BEGIN, END = "### BEGIN", "### END"
+NOTES = "notes.toml"
 NBGRADER_SCHEMA = 3
-CONFIG = '''"""Configuration of nbgrader for this course; see also TEACHING.md."""
+CONFIG = '''"""Configuration of nbgrader for this course; see docs/teaching.md."""
 
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "ordlib"
@@ -25,45 +28,58 @@ c.ClearSolutions.code_stub = {"python": "# Replace the three dots above by your 
 '''
 
 
-def write_labs(sources: Path, notes: Mapping[str, str], output: Path) -> Iterator[Path]:
+def write_labs(notebooks: Path, output: Path) -> Iterator[Path]:
     """Write ``student``, ``instructor`` and ``nbgrader`` into a folder; yield each file.
 
     Args:
-        sources: folder of the notebooks' py:percent sources.
-        notes: Markdown for instructors by id of the exercise.
+        notebooks: folder of the notebooks, with ``source`` and the executed ``solutions``.
         output: folder, created if missing; files of the same name are replaced.
+
+    Raises:
+        ValueError: an exercise has no note in ``source/notes.toml``, or a note no exercise.
     """
+    sources = notebooks / "source"
+    notes = load_notes(sources / NOTES)
     yield write_file(output / "nbgrader" / "nbgrader_config.py", CONFIG.encode())
     for path in sorted(sources.glob("*.py")):
-        source = build(path)
-        assignment = make_assignment(source, path.stem)
-        lab = make_lab(make_notebook(source, path.stem), path.stem)
-        yield write_notebook(output / "student" / f"{path.stem}.ipynb", lab)
-        instructor = make_instructor_notebook(assignment, notes)
-        yield write_notebook(output / "instructor" / f"{path.stem}.ipynb", instructor)
+        source, name = build(path), path.stem
+        assignment = make_assignment(source, name)
+        lab = make_lab(make_notebook(source, name), name)
+        yield write_notebook(output / "student" / f"{name}.ipynb", lab)
+        solutions = nbformat.read(notebooks / "solutions" / f"{name}.ipynb", as_version=4)
+        instructor = make_instructor_notebook(assignment, solutions, notes)
+        yield write_notebook(output / "instructor" / f"{name}.ipynb", instructor)
         release = make_nbgrader_notebook(assignment)
-        folder = output / "nbgrader" / "source" / path.stem
-        yield write_notebook(folder / f"{path.stem}.ipynb", release)
+        yield write_notebook(output / "nbgrader" / "source" / name / f"{name}.ipynb", release)
+    if notes:
+        raise ValueError(f"{NOTES}: no such exercises: {', '.join(notes)}")
 
 
-def make_instructor_notebook(assignment: Assignment, notes: Mapping[str, str]) -> NotebookNode:
-    """Exercises with solutions, points, and what to say about common mistakes."""
-    cells = [
-        new_markdown_cell(
-            f"# {assignment.title}: for instructors\n\n{len(assignment.exercises)} exercises, "
-            f"{assignment.points} points, "
-            f"{sum(e.minutes for e in assignment.exercises)} minutes."
-        ),
-        *_preamble(assignment),
-    ]
-    for exercise in assignment.exercises:
-        note = notes.get(exercise.id, "")
-        points = f"**{exercise.points} point{'s'[: exercise.points > 1]}.** {note}".strip()
-        cells += [
-            new_markdown_cell(f"{exercise.text}\n\n{points}"),
-            new_code_cell(f"{exercise.stub}\n\n\n{exercise.solution}\n\n{exercise.check}"),
-        ]
-    return _notebook(cells)
+def load_notes(path: Path) -> dict[str, str]:
+    """Notes for instructors, by id of the exercise."""
+    tables = tomllib.loads(path.read_text("utf-8"))
+    return {f"{name}-{n}": text for name, notes in tables.items() for n, text in notes.items()}
+
+
+def make_instructor_notebook(
+    assignment: Assignment, solutions: NotebookNode, notes: dict[str, str]
+) -> NotebookNode:
+    """The executed solutions, with points and notes; takes the notes out of the dictionary."""
+    notebook = copy.deepcopy(solutions)
+    exercises = iter(assignment.exercises)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and EXERCISE.search(cell.source):
+            exercise = next(exercises)
+            if exercise.id not in notes:
+                raise ValueError(f"{NOTES}: has no note for {exercise.id}")
+            points = f"{exercise.points} point{'s'[: exercise.points > 1]}"
+            cell.source += f"\n\n> **For instructors, {points}.** {notes.pop(exercise.id)}"
+    minutes = sum(exercise.minutes for exercise in assignment.exercises)
+    notebook.cells[0].source += (
+        f"\n\n> **For instructors.** {len(assignment.exercises)} exercises, "
+        f"{assignment.points} points, {minutes} minutes."
+    )
+    return notebook
 
 
 def make_nbgrader_notebook(assignment: Assignment) -> NotebookNode:

@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +33,7 @@ def assignment(assignments):
 @pytest.fixture(scope="module")
 def labs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labs")
-    list(write_labs(SOURCES, {f"{NAME}-1": "Ask for the sign."}, folder))
+    list(write_labs(SOURCES.parent, folder))
     return folder
 
 
@@ -59,20 +61,47 @@ def test_every_notebook_has_an_assignment(assignments):
             assert 1 <= exercise.points <= 3
 
 
-def test_labs_have_student_instructor_and_nbgrader_versions(labs, assignments):
+def test_headers_and_guide_have_the_minutes_and_points_of_the_exercises(assignments):
+    guide = (SOURCES.parents[1] / "docs" / "teaching.md").read_text("utf-8")
+    assert f", {sum(a.points for a in assignments)} in all" in guide
     for a in assignments:
-        student = (labs / "student" / f"{a.name}.ipynb").read_text()
-        instructor = (labs / "instructor" / f"{a.name}.ipynb").read_text()
+        minutes = sum(exercise.minutes for exercise in a.exercises)
+        header = text_of(SOURCES.parent / f"{a.name}.ipynb").partition("# Set-up")[0]
+        read, exercises = re.search(r"(\d+) minutes, exercises (\d+)", header).groups()
+        assert int(exercises) == minutes, a.name
+        assert re.search(rf"### {a.name[:2]} .*\({read} minutes, exercises {minutes}\)", guide)
+
+
+def test_labs_have_student_and_instructor_versions(labs, assignments):
+    for a in assignments:
+        student = text_of(labs / "student" / f"{a.name}.ipynb")
+        instructor = text_of(labs / "instructor" / f"{a.name}.ipynb")
+        assert instructor.count("> **For instructors, ") == len(a.exercises)
         for exercise in a.exercises:
-            line = exercise.solution.splitlines()[-1]
+            # The last line is ours: it assigns the solution to the name in the stub.
+            line = exercise.solution.splitlines()[-3]
             assert line not in student
-            assert line in nbformat_text(instructor)
-    text = nbformat_text((labs / "instructor" / f"{NAME}.ipynb").read_text())
-    assert "**1 point.** Ask for the sign." in text
+            assert line in instructor
 
 
-def nbformat_text(content):
-    return "\n\n".join(cell.source for cell in nbformat.reads(content, as_version=4).cells)
+def test_instructor_version_has_the_outputs_of_the_solutions(labs):
+    cells = nbformat.read(labs / "instructor" / f"{NAME}.ipynb", as_version=4).cells
+    shown = str([cell.outputs for cell in cells if cell.cell_type == "code"])
+    assert shown.count("text/html") >= 4
+    assert "✓ passed" in shown
+
+
+def test_a_note_without_an_exercise_raises(tmp_path):
+    notebooks = tmp_path / "notebooks"
+    shutil.copytree(SOURCES.parent, notebooks)
+    with open(notebooks / "source" / "notes.toml", "a", encoding="utf-8") as file:
+        file.write('7 = "There is no such exercise."\n')
+    with pytest.raises(ValueError, match="no such exercises: 06_your_own_data-7"):
+        list(write_labs(notebooks, tmp_path / "labs"))
+
+
+def text_of(path):
+    return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
 
 
 def test_nbgrader_cells_have_metadata_and_points(labs, assignment):
@@ -120,7 +149,7 @@ def test_both_graders_give_the_right_points(labs, assignment, tmp_path):
 @pytest.mark.slow
 def test_an_untouched_lab_does_not_validate(labs, tmp_path):
     course = tmp_path / "course"
-    list(write_labs(SOURCES, {}, tmp_path / "again"))
+    list(write_labs(SOURCES.parent, tmp_path / "again"))
     (tmp_path / "again" / "nbgrader").rename(course)
     run("nbgrader", "generate_assignment", NAME, cwd=course)
     released = course / "release" / NAME / f"{NAME}.ipynb"

@@ -1,3 +1,0 @@
-"""What to say about the exercises: common mistakes, and what to ask next."""
-
-INSTRUCTOR_NOTES: dict[str, str] = {}
