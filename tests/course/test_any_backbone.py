@@ -62,6 +62,26 @@ def test_notebook_05_compares_methods_on_a_folder_of_a_published_task(random_cli
 
 
 @pytest.mark.slow
+def test_notebook_06_runs_on_a_folder_and_a_table_of_ones_own(random_clip, tmp_path):
+    """Another separator and other columns, no groups, no new images, files of two sizes."""
+    rng, folder = np.random.default_rng(0), tmp_path / "plants"
+    (folder / "images").mkdir(parents=True)
+    lines = ["file;leaves"]
+    for row in range(90):
+        pixels = rng.integers(0, 256, (64, 80 + 16 * (row % 2), 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{row}.png")
+        lines.append(f"images/{row}.png;{row % 6}")
+    (folder / "plants.csv").write_text("\n".join(lines) + "\n")
+    values = {"backbone": str(random_clip), "folder": str(folder), "labels": "plants.csv",
+              "image_column": "file", "label_column": "leaves", "group": "",
+              "save_to": str(tmp_path / "mine")}  # fmt: skip
+    (outcome,) = run([HOME / "06_your_own_data.ipynb"], tmp_path / "out", values=values)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.results["images"] == 90
+    assert (tmp_path / "mine" / "my-component" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("path", WITH_CLIP)
 def test_a_notebook_runs_on_a_random_clip(path, random_clip, tmp_path):
     (outcome,) = run([path], tmp_path, values={"backbone": str(random_clip)})
