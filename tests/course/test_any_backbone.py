@@ -77,7 +77,7 @@ def test_notebook_06_runs_on_a_folder_and_a_table_of_ones_own(random_clip, tmp_p
               "save_to": str(tmp_path / "mine")}  # fmt: skip
     (outcome,) = run([HOME / "06_your_own_data.ipynb"], tmp_path / "out", values=values)
     assert outcome.failure is None, outcome.failure
-    assert outcome.results["images"] == 90
+    assert outcome.results["own images"] == 90
     assert (tmp_path / "mine" / "my-component" / "model.safetensors").is_file()
 
 

@@ -25,7 +25,7 @@ VERDICT_LABELS = {
 }  # fmt: skip
 # A question with its answers, each of which leads to another question or to a leaf.
 Tree = tuple[str, Mapping[str, "Tree | str"]]
-TREE_WIDTH, COLUMN_WIDTH, LEAF_HEIGHT = 18, 2.75, 1.1
+TREE_WIDTH, COLUMN_WIDTH, LEAF_HEIGHT = 18, 2.75, 1.25
 
 
 def grouped_intervals(

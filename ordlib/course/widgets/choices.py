@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from ...experiments.adapter_data import HELD_OUT_SPLIT
 from ...experiments.grid import SHOTS, TASKS
+from ...experiments.training_draws import WITHOUT_OBJECTS
 from ...metrics import Interval
 from ...tasks import load_task
 from ..plots import METHOD_COLORS, interval_plot
@@ -22,7 +23,10 @@ NEEDS: Mapping[str, tuple[str, str]] = {
     "a question in words": ("ranking_adapter", "split == 'test' and prompts == 'seen'"),
     "30 % wrong labels": ("shift", "draw == '30 % wrong labels'"),
     "skewed labels": ("shift", "draw == 'half of the ranks keep 10 %'"),
-    "unseen objects": ("unseen_objects", f"split == '{HELD_OUT_SPLIT}'"),
+    "unseen objects": (
+        "unseen_objects",
+        f"split == '{HELD_OUT_SPLIT}' and draw == '{WITHOUT_OBJECTS}'",
+    ),
 }
 FEW_LABELS_NEED = "the value"
 # Only these can be asked another question after training.
