@@ -641,9 +641,9 @@ _ = plots.dose_response(doses, shares)
 # 0 differs from its numbers.*
 #
 # **What you should see.** *Order* comes almost at once: 365<!--=dose.0.003.count_captions--> captions
-# that state the count, 0.3 % of the counting captions, take Spearman from -0.11<!--=dose.0.low--> and
-# 0.34<!--=dose.0.high--> in the two models without to 0.76<!--=dose.0.003.low--> and
-# 0.80<!--=dose.0.003.high-->. *Size* comes slowly: the error is 5.0<!--=dose.0.count_mae--> objects
+# that state the count, 0.3 % of the counting captions, take Spearman from
+# between -0.11<!--=dose.0.low--> and 0.34<!--=dose.0.high--> in the models without to between
+# 0.76<!--=dose.0.003.low--> and 0.80<!--=dose.0.003.high-->. *Size* comes slowly: the error is 5.0<!--=dose.0.count_mae--> objects
 # without, 3.2<!--=dose.0.03.count_mae--> at 3 %, 2.0<!--=dose.0.5.count_mae--> at half. The error of
 # the probe falls, too, but by little, from 2.3<!--=dose.0.probe_mae--> to
 # 2.2<!--=dose.0.5.probe_mae-->: **most of what the dose teaches is the words.** Colours and phrases

@@ -14,6 +14,7 @@ from .similarity import Similar, similar_answers
 from .submissions import Submission, read_submissions
 
 NUM_JOBS = 2
+GRADE_COLUMNS = ("exercise", "points", "max_points", "reason")
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ def write_csv(graded: Sequence[GradedSubmission], path: Path) -> None:
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["student", "notebook", "exercise", "points", "max_points", "reason"])
+        writer.writerow(["student", "file", *GRADE_COLUMNS])
         for each in graded:
             submission = each.submission
-            name = submission.assignment.name if submission.assignment else submission.path.name
-            for grade in each.grades:
-                writer.writerow([_cell(x) for x in (submission.student, name, *grade)])
-            row = (submission.student, name, "total", each.points, each.max_points)
-            writer.writerow([_cell(x) for x in (*row, submission.problem)])
+            where = submission.student, submission.path.name
+            name = submission.assignment.name if submission.assignment else "?"
+            total = Grade(f"{name}-total", each.points, each.max_points, submission.problem)
+            for grade in (*each.grades, total):
+                writer.writerow([_cell(value) for value in (*where, *grade)])
 
 
 def _cell(value: object) -> object:

@@ -90,8 +90,10 @@ def make_nbgrader_notebook(assignment: Assignment) -> NotebookNode:
     """
     cells = [
         _locked(new_markdown_cell(
-            f"# {assignment.title}\n\nThe exercises of the notebook. Replace the three dots, run "
-            "all cells, and hand the notebook in."
+            f"# {assignment.title}\n\nThe exercises of the lab `{assignment.name}.ipynb`. Work in "
+            "the lab: it has the cells and figures that the exercises mention. Copy your answers "
+            "here, run all cells, and hand this notebook in. A cell is graded with the imports "
+            "above alone: define in it what it uses."
         ), f"{assignment.name}-title"),
         *(_locked(cell, f"{assignment.name}-preamble-{number}")
           for number, cell in enumerate(_preamble(assignment))),

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ WORKER = "ordlib.course.grading.worker"
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one submission; the wall clock includes loading the libraries."""
+    """Limits of one submission; the wall clock begins when the libraries are loaded."""
 
     seconds: int = 20
     memory_bytes: int = 8_000_000_000
@@ -42,6 +43,8 @@ class Grade(NamedTuple):
 
 
 PREPARE_SECONDS = 600
+LOAD_SECONDS = 60  # for the libraries, on a busy machine
+MIN_SECONDS = 5  # for the answers after one that took all of the time
 
 
 def prepare(assignment: Assignment) -> None:
@@ -75,11 +78,16 @@ def run_answers(
         done, seconds, ending = _run_process(assignment, waiting, answers, limits, left)
         left -= seconds
         results = [result for result in done if result["id"] != PREAMBLE]
+        ids = [exercise.id for exercise in waiting]
+        if [result["id"] for result in results] != ids[: len(results)]:
+            results, ending = [], "the answer has tampered with its results"
         for exercise, result in zip(waiting, results, strict=False):
             points = exercise.points * result["points"]
             grades[exercise.id] = (points, result["reason"])
         waiting = waiting[len(results) :]
-        failed = next((r["reason"] for r in done if r["id"] == PREAMBLE), f"no imports: {ending}")
+        failed = next(
+            (r["reason"] for r in done if r["id"] == PREAMBLE), f"not graded: {ending}; try again"
+        )
         if failed:
             grades |= {exercise.id: (0, failed) for exercise in waiting}
             break
@@ -97,8 +105,9 @@ def _run_process(
     assignment: Assignment, exercises: Sequence, answers: dict, limits: Limits, seconds: float
 ) -> tuple[list[dict], float, str]:
     """Results of one process, the seconds it took, and how it ended."""
-    seconds = max(seconds, 5.0)  # enough to load the libraries
+    seconds, token = max(seconds, MIN_SECONDS), secrets.token_hex()
     job = {
+        "token": token,
         "preamble": list(assignment.preamble),
         "answers": [
             {"id": e.id, "code": answers[e.id], "check": e.check,
@@ -108,7 +117,7 @@ def _run_process(
         "limits": {"seconds": int(seconds) + 1, "memory_bytes": limits.memory_bytes,
                    "file_bytes": limits.file_bytes},
     }  # fmt: skip
-    start, lines = time.monotonic(), []
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
             [*without_network(), sys.executable, "-m", WORKER],
@@ -120,14 +129,18 @@ def _run_process(
         try:
             process.stdin.write(json.dumps(job))
             process.stdin.close()
-            process.wait(seconds)
+            loaded = _wait_for_line(process, lines, max(LOAD_SECONDS, seconds))
+            start = time.monotonic()
+            process.wait(seconds if loaded else 0)
             ending = f"the process ended with exit code {process.returncode}"
             if process.returncode < 0:
                 ending = f"the process was ended by signal {-process.returncode}: too much memory?"
         except subprocess.TimeoutExpired:
             ending = f"the answer took more than {seconds:.0f} s"
+            if not loaded:
+                ending = "the libraries took too long to load"
         except BrokenPipeError:
-            ending = "the process could not be started"
+            start, ending = time.monotonic(), "the process could not be started"
         finally:
             _kill(process)
             reader.join(5)
@@ -137,7 +150,9 @@ def _run_process(
             result = json.loads(line)
         except ValueError:
             break
-        if isinstance(result, dict) and {"id", "points", "reason"} <= set(result):
+        # Lines without the token were written by an answer.
+        is_ours = isinstance(result, dict) and result.get("token") == token
+        if is_ours and result["points"] in (0, 1):
             results.append(result)
     return results, time.monotonic() - start, ending
 
@@ -149,6 +164,14 @@ def check_module(preamble: Iterable[str]) -> str:
             if line.startswith("from ordlib.course.checks import ") and line.endswith(" as check"):
                 return line.split()[3]
     raise ValueError("preamble: imports no checks (from ordlib.course.checks import ... as check)")
+
+
+def _wait_for_line(process: subprocess.Popen, lines: list[str], seconds: float) -> bool:
+    """Whether the first line arrives in time, or the process ends before."""
+    deadline = time.monotonic() + seconds
+    while not lines and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(lines) or process.poll() is not None
 
 
 def _read_lines(stream, lines: list[str]) -> None:

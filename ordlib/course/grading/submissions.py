@@ -54,7 +54,7 @@ def read_submission(path: Path, student: str, assignments: Sequence[Assignment])
         return Submission(student, path, None, {}, problem)
     try:
         cells = nbformat.read(path, as_version=4).cells
-        code = [(cell.get("id", ""), str(cell.source)) for cell in cells if _is_code(cell)]
+        code = [(_cell_id(cell), str(cell.source)) for cell in cells if _is_code(cell)]
     except Exception as error:  # of any kind: the file may hold anything
         problem = f"the file is no notebook or damaged ({type(error).__name__})"
         return Submission(student, path, None, {}, problem)
@@ -71,7 +71,13 @@ def _student(path: Path, folder: Path) -> str:
 
 
 def _is_code(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code"
+    is_points_cell = cell.metadata.get("nbgrader", {}).get("grade", False)
+    return cell.cell_type == "code" and not is_points_cell
+
+
+def _cell_id(cell: NotebookNode) -> str:
+    """The id that nbgrader gave the cell, else its own."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.get("id", "")
 
 
 def _answers(assignment: Assignment, code: list[tuple[str, str]]) -> dict[str, str | None]:
@@ -81,7 +87,8 @@ def _answers(assignment: Assignment, code: list[tuple[str, str]]) -> dict[str, s
 def _answer(exercise: Exercise, code: list[tuple[str, str]]) -> str | None:
     """Code of the cell with the exercise's id, else of the last one that calls its check."""
     function = exercise.check.partition("(")[0]
-    by_id = [source for cell_id, source in code if cell_id == exercise.cell_id]
+    ids = (exercise.cell_id, f"{exercise.id}-answer")
+    by_id = [source for cell_id, source in code if cell_id in ids]
     by_check = [source for _, source in code if f"{function}(" in source]
     found = by_id or by_check
     return without_checks(found[-1]) if found else None

@@ -17,6 +17,7 @@ CHECKS = "ordlib.course.checks"
 # Modules whose own names an answer must not replace: the checks rely on them.
 PROTECTED = ("builtins", "math", "random", "numpy", "torch", "pandas", "scipy", "sklearn")
 PREAMBLE = "preamble"
+ALONE = " (a cell is graded alone, with the imports: define in it what it uses)"
 MAX_REASON = 1_000  # characters
 
 
@@ -27,8 +28,9 @@ def main() -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
+    token = job.pop("token")
     for result in run_answers(**job):
-        print(json.dumps(result), file=results, flush=True)
+        print(json.dumps(result | {"token": token}), file=results, flush=True)
     # Without waiting for threads that an answer may have started.
     os._exit(0)
 
@@ -66,6 +68,8 @@ def _grade(answer: dict, space: dict, before: dict) -> dict:
         exec(compile(answer["code"], "<answer>", "exec"), space)
     except SyntaxError as error:
         return _wrong(f"syntax error in line {error.lineno}: {error.msg}")
+    except NameError as error:
+        return _wrong(f"{error}{ALONE}")
     except BaseException as error:  # SystemExit and KeyboardInterrupt, too
         return _wrong(f"the cell raised {type(error).__name__}: {error}")
     if changed := _first_change(before):
@@ -73,12 +77,16 @@ def _grade(answer: dict, space: dict, before: dict) -> dict:
     space["check"] = fresh_checks(answer["module"])
     try:
         result = eval(answer["check"], space)
+    except NameError as error:
+        return _wrong(f"{error}{ALONE}")
     except BaseException as error:
         return _wrong(f"the check raised {type(error).__name__}: {error}")
     if changed := _first_change(before):
         return _wrong(f"the answer changes {changed}; answers are checked with what is installed")
     passed = getattr(result, "state", "") == "passed"
-    return {"points": int(passed), "reason": f"{result.state}: {result.message}"[:MAX_REASON]}
+    hint = ALONE if "NameError" in result.message else ""
+    reason = f"{result.state}: {result.message}{hint}"
+    return {"points": int(passed), "reason": reason[:MAX_REASON]}
 
 
 def _wrong(reason: str) -> dict:

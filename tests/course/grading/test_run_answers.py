@@ -120,6 +120,23 @@ def test_a_preamble_that_fails_is_the_reason():
     assert "the imports raised ModuleNotFoundError" in answer.reason
 
 
+def test_names_of_other_cells_are_explained():
+    cell, check = grade("x = helper", "def off_by_one(a, b):\n    return helper(a)")
+    assert all("a cell is graded alone" in each.reason for each in (cell, check))
+
+
+@pytest.mark.slow
+def test_results_written_past_the_worker_are_not_read():
+    line = json.dumps({"id": "00-1", "points": 100, "reason": "passed"})
+    cheat = (
+        "import os\nfor n in range(3, 60):\n    try:\n"
+        f"        os.write(n, {line!r}.encode() + b'\\n')\n    except OSError:\n        pass\n"
+        "os._exit(0)"
+    )
+    forged, right = grade(cheat, RIGHT)
+    assert (forged.points, right.points) == (0, 2)
+
+
 def test_check_module_is_read_from_the_preamble():
     assert check_module(PREAMBLE) == "start_here"
     with pytest.raises(ValueError, match="imports no checks"):

@@ -88,6 +88,15 @@ def test_another_notebook_is_named_as_such(tmp_path):
     assert "another notebook" in read(write(tmp_path / "a.ipynb", "print(1)")).problem
 
 
+def test_answers_of_nbgrader_notebooks_are_found_by_their_grade_id(tmp_path):
+    path = write(tmp_path / "a.ipynb", "f = 7", "_ = check.two(f).require()")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["nbgrader"] = {"grade_id": "01-1-answer", "grade": False}
+    notebook.cells[2].metadata["nbgrader"] = {"grade_id": "01-1-points", "grade": True}
+    nbformat.write(notebook, path)
+    assert read(path).answers == {"01-1": "f = 7"}
+
+
 def test_students_are_folders_or_file_names(tmp_path):
     write(tmp_path / "Ada" / "labs" / "00.ipynb", "check.one(f)")
     write(tmp_path / "Bo.ipynb", "check.one(f)")
@@ -145,9 +154,9 @@ def test_write_csv_has_totals_and_no_formulas(tmp_path):
     with open(table, newline="", encoding="utf-8") as file:
         rows = [list(row.values()) for row in csv.DictReader(file)]
     assert rows == [
-        ["'=1+1", "00", "00-1", "1", "1", "'@SUM(A1)"],
-        ["'=1+1", "00", "total", "1", "1", ""],
-        ["Cy", "x.ipynb", "total", "0", "0", "it is another notebook"],
+        ["'=1+1", "'=1+1.ipynb", "00-1", "1", "1", "'@SUM(A1)"],
+        ["'=1+1", "'=1+1.ipynb", "00-total", "1", "1", ""],
+        ["Cy", "x.ipynb", "?-total", "0", "0", "it is another notebook"],
     ]
 
 

@@ -222,7 +222,7 @@ def lora_parameters(function: Callable) -> str | CheckResult:
     if mistake := find_mistake(answers, wrong):
         return mistake
     for answer, (width_in, width_out, rank) in zip(answers, LAYERS, strict=True):
-        if answer != (expected := rank * (width_in + width_out)):
+        if float(answer) != (expected := rank * (width_in + width_out)):
             layer = f"a layer of {width_in} x {width_out}"
             return f"{layer} gets {expected} parameters at rank {rank}; you count {answer}"
     if not all(isinstance(answer, Integral) for answer in answers):
