@@ -363,7 +363,7 @@ print(f"The crop leaves out {unseen:.0%} of the area.")
 # With `"pad"` and with `"squash"` CLIP sees every object, smaller or narrower. What is counted must not
 # be lost, so we take `"pad"`, as in the steps above, and do not choose by the result.
 #
-# Say it in words
+# ## Say it in words
 #
 # CLIP knows your ranks by their names. Before any image is used, its text features show which names it
 # can tell apart: ranks whose prompts are nearly the same to it will be confused.
