@@ -114,7 +114,8 @@ def _run_process(
              "module": check_module(assignment.preamble)}
             for e in exercises
         ],
-        "limits": {"seconds": int(seconds) + 1, "memory_bytes": limits.memory_bytes,
+        # Processor time includes loading; the wall clock is to end an answer first.
+        "limits": {"seconds": int(seconds) + LOAD_SECONDS, "memory_bytes": limits.memory_bytes,
                    "file_bytes": limits.file_bytes},
     }  # fmt: skip
     lines: list[str] = []
@@ -134,7 +135,7 @@ def _run_process(
             process.wait(seconds if loaded else 0)
             ending = f"the process ended with exit code {process.returncode}"
             if process.returncode < 0:
-                ending = f"the process was ended by signal {-process.returncode}: too much memory?"
+                ending = f"the process was ended by signal {-process.returncode}: out of memory?"
         except subprocess.TimeoutExpired:
             ending = f"the answer took more than {seconds:.0f} s"
             if not loaded:
