@@ -434,8 +434,8 @@ ci_table(left_out, "difference", columns="split")[[*SETS]].rename(columns=SETS)
 # new to both may cost more.)
 #
 # *Distractors* cost these methods about half an object: with all kinds in training NumCLIP is 2.11<!--=unseen.distractors.NumCLIP--> off
-# instead of 1.54<!--=unseen.usual test.NumCLIP-->. They were never told what to count, and no method is shown to be ahead of ridge
-# regression. The ranking adapter was, and has no advantage from it here: by the name of the objects it
+# instead of 1.54<!--=unseen.usual test.NumCLIP-->. None of them knows what is to be counted, and no method is shown to be ahead of ridge
+# regression. The ranking adapter does, and has no advantage from it here: by the name of the objects it
 # is 2.79<!--=adapter distractors--> off instead of 1.90<!--=adapter.counting.ranking adapter-->. Training on images with distractors, the obvious remedy, was not tried.
 # And 90 % intervals, made for images like the calibration images, cover only 81 %<!--=coverage with distractors--> here: they hold for
 # images of the same kind, not for all that may come.

@@ -134,9 +134,9 @@ def _plant_faults(folder: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_new(folder: Path) -> None:
-    rng = np.random.default_rng(22)
+    sessions, rng = _sessions()[NUM_SESSIONS:], np.random.default_rng(22)
     for row in range(NEW_IMAGES):
-        session = _sessions()[NUM_SESSIONS + row % NEW_SESSIONS]
+        session = sessions[row % NEW_SESSIONS]
         image = _draw(rng, session, _draw_count(rng, session))
         image.save(folder / f"DSC_{row + 1:03d}.jpg", quality=JPEG_QUALITY)
 

@@ -1,6 +1,5 @@
 """Write the labs: for students, for instructors, and as a complete nbgrader course."""
 
-import copy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,10 +63,9 @@ def load_notes(path: Path) -> dict[str, str]:
 def make_instructor_notebook(
     assignment: Assignment, solutions: NotebookNode, notes: dict[str, str]
 ) -> NotebookNode:
-    """The executed solutions, with points and notes; takes the notes out of the dictionary."""
-    notebook = copy.deepcopy(solutions)
+    """Add points and notes to the executed solutions, in place; used notes are removed."""
     exercises = iter(assignment.exercises)
-    for cell in notebook.cells:
+    for cell in solutions.cells:
         if cell.cell_type == "markdown" and EXERCISE.search(cell.source):
             exercise = next(exercises)
             if exercise.id not in notes:
@@ -75,11 +73,11 @@ def make_instructor_notebook(
             points = f"{exercise.points} point{'s'[: exercise.points > 1]}"
             cell.source += f"\n\n> **For instructors, {points}.** {notes.pop(exercise.id)}"
     minutes = sum(exercise.minutes for exercise in assignment.exercises)
-    notebook.cells[0].source += (
+    solutions.cells[0].source += (
         f"\n\n> **For instructors.** {len(assignment.exercises)} exercises, "
         f"{assignment.points} points, {minutes} minutes."
     )
-    return notebook
+    return solutions
 
 
 def make_nbgrader_notebook(assignment: Assignment) -> NotebookNode:
@@ -89,19 +87,19 @@ def make_nbgrader_notebook(assignment: Assignment) -> NotebookNode:
     the check, and in grading once more as it is installed, in hidden tests.
     """
     cells = [
-        _locked(new_markdown_cell(
+        _with_metadata(new_markdown_cell(
             f"# {assignment.title}\n\nThe exercises of the lab `{assignment.name}.ipynb`. Work in "
             "the lab: it has the cells and figures that the exercises mention. Copy your answers "
             "here, run all cells, and hand this notebook in. A cell is graded with the imports "
             "above alone: define in it what it uses."
         ), f"{assignment.name}-title"),
-        *(_locked(cell, f"{assignment.name}-preamble-{number}")
+        *(_with_metadata(cell, f"{assignment.name}-preamble-{number}")
           for number, cell in enumerate(_preamble(assignment))),
     ]  # fmt: skip
     module = check_module(assignment.preamble)
     for exercise in assignment.exercises:
         cells += [
-            _locked(new_markdown_cell(exercise.text), f"{exercise.id}-text"),
+            _with_metadata(new_markdown_cell(exercise.text), f"{exercise.id}-text"),
             _answer_cell(exercise),
             _points_cell(exercise, module),
         ]
@@ -129,10 +127,6 @@ def _points_cell(exercise: Exercise, module: str) -> NotebookNode:
     cell = new_code_cell("\n".join([f"_ = {exercise.check}.require()", *again]))
     metadata = {"grade": True, "points": exercise.points}
     return _with_metadata(cell, f"{exercise.id}-points", **metadata)
-
-
-def _locked(cell: NotebookNode, grade_id: str) -> NotebookNode:
-    return _with_metadata(cell, grade_id)
 
 
 def _with_metadata(cell: NotebookNode, grade_id: str, **changes: object) -> NotebookNode:
