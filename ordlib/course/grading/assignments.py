@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from ..runner.build import build
 from ..runner.versions import EXERCISE, SHARED, SOLUTION, has_tag
 
-TITLE = re.compile(r"^### Exercise (\d+) · (.+?) (●+) (\d+) minutes", re.M)
+TITLE = re.compile(r"^### Exercise (\d+) · .+? (●+) (\d+) minutes", re.M)
 IMPORT_SETUP = "from ordlib.course import notebook"
 
 
@@ -20,7 +20,6 @@ class Exercise:
 
     Attributes:
         id: such as "02_numclip-1", unique in the course.
-        title: without number and difficulty.
         points: one for each dot of the difficulty.
         minutes: time box.
         text: Markdown of the exercise, with its hint.
@@ -31,7 +30,6 @@ class Exercise:
     """
 
     id: str
-    title: str
     points: int
     minutes: int
     text: str
@@ -94,7 +92,7 @@ def _exercise(name: str, text: str, cells: list[NotebookNode]) -> Exercise:
     if match is None:
         line = text.partition("\n")[0]
         raise ValueError(f"{name}: {line!r}: write '### Exercise 1 · Title ●● 10 minutes'")
-    number, title, dots, minutes = match.groups()
+    number, dots, minutes = match.groups()
     where = f"{name}, exercise {number}"
     if len(cells) < 2 or not has_tag(cells[1], SOLUTION):
         raise ValueError(f"{where}: after its text it needs a code cell, then its solution")
@@ -103,7 +101,7 @@ def _exercise(name: str, text: str, cells: list[NotebookNode]) -> Exercise:
     answers = zip(_arguments(check), _arguments(solution_check), strict=True)
     renamed = [f"{name} = {value}" for name, value in answers if name != value]
     return Exercise(
-        id=f"{name}-{number}", title=title, points=len(dots), minutes=int(minutes), text=text,
+        id=f"{name}-{number}", points=len(dots), minutes=int(minutes), text=text,
         cell_id=cells[0].id, stub=stub, check=check, solution="\n".join([solved, *renamed]),
     )  # fmt: skip
 

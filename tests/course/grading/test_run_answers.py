@@ -15,7 +15,7 @@ LIMITS = Limits(seconds=15)
 
 def exercise(number, points=1):
     return Exercise(
-        id=f"00-{number}", title="", points=points, minutes=5, text="", cell_id=str(number),
+        id=f"00-{number}", points=points, minutes=5, text="", cell_id=str(number),
         stub="", check="check.off_by_one(off_by_one)", solution=RIGHT,
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from ordlib.course.grading.submissions import (
 
 def exercise(name, number, check):
     return Exercise(
-        id=f"{name}-{number}", title="", points=1, minutes=5, text="", cell_id=f"{name}-cell",
+        id=f"{name}-{number}", points=1, minutes=5, text="", cell_id=f"{name}-cell",
         stub="", check=f"check.{check}(f)", solution="",
     )  # fmt: skip
 
