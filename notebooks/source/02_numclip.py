@@ -39,7 +39,7 @@
 try:  # Set-up, the same in every notebook: on Colab it installs ordlib first.
     from ordlib.course import notebook
 except ImportError:
-    # %pip install -q "ordlib @ git+https://github.com/OWNER/ordlib"
+    print("Cannot install ordlib: this copy has no address. See README.md, Colab.")
     __import__("sys").modules.pop("ordlib", None)  # a folder of that name
     from ordlib.course import notebook
 

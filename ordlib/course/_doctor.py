@@ -67,7 +67,7 @@ def doctor(network: bool = True, paths: bool = True) -> Report:
     requirements = map(Requirement, requires("ordlib") or [])
     checks = [_python(paths), *(_package(r, paths) for r in requirements if r.marker is None)]
     if paths:
-        checks += [_device(), _memory(), *_folders()]
+        checks += [check_device(), _memory(), *_folders()]
     if network:
         checks.append(_hub())
     return Report(tuple(checks))
@@ -99,7 +99,8 @@ def _package(requirement: Requirement, paths: bool) -> Check:
     return Check(name, installed if paths else needed)
 
 
-def _device() -> Check:
+def check_device() -> Check:
+    """Return which device torch uses; on Colab, also where to choose a GPU."""
     try:
         import torch
     except Exception as error:  # a broken install fails in many ways

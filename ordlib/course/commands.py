@@ -31,6 +31,7 @@ Tasks = Annotated[
     list[str] | None, typer.Argument(help="counting, dating, ageing, quality; none means all four.")
 ]
 Root = Annotated[Path, typer.Option(metavar="FOLDER", help="Project folder.")]
+Ref = Annotated[str | None, typer.Option(help="Branch, tag or commit to open and install.")]
 
 
 class _PairsCommand(TyperCommand):
@@ -143,12 +144,12 @@ def audit(tasks: Tasks = None) -> None:
 
 
 @app.command()
-def set_url(root: Root = Path(".")) -> None:
+def set_url(root: Root = Path("."), ref: Ref = None) -> None:
     """Update badges, citation and set-up cells to the repository URL of pyproject.toml."""
     with plain_errors():
         from ordlib.course.runner import repo_url
 
-        changed = repo_url.rewrite(root)
+        changed = repo_url.rewrite(root, ref)
         for path in changed:
             typer.echo(f"wrote {path}")
         if not changed:

@@ -30,6 +30,8 @@ MAX_IMAGES, MAX_TUNED_IMAGES = 1_500, 300
 def setup(seed: int = 0, budget: str = "quick") -> None:
     """Seed ``random``, numpy and torch, set the plot theme, and silence what distracts.
 
+    On Colab it prints the device, and where to choose a GPU if there is none.
+
     Raises:
         ValueError: an unknown budget; validated here so that a typo fails in the first cells.
 
@@ -44,6 +46,10 @@ def setup(seed: int = 0, budget: str = "quick") -> None:
     import torch
     from IPython import get_ipython
 
+    from ._doctor import check_device, on_colab
+
+    if on_colab():
+        print(f"Device: {check_device().detail}")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

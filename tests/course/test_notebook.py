@@ -51,6 +51,16 @@ def random_clip(tmp_path_factory):
     return load_clip(str(build_tiny_clip(tmp_path_factory.mktemp("clip"))), "cpu")
 
 
+def test_setup_prints_the_device_on_colab(capsys, monkeypatch):
+    notebook.setup()
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    notebook.setup()
+    assert "for a GPU choose Runtime > Change runtime type" in capsys.readouterr().out
+
+
 def test_image_counts_encode_at_most_the_limit_on_a_cpu(random_clip, capsys):
     counts = notebook.image_counts(random_clip, "quick", {"train": 2000, "val": 400}, repeats=4)
     assert counts == {"train": 312, "val": 62}
@@ -80,7 +90,7 @@ def test_setup_cell_survives_a_folder_of_that_name():
     """On Colab a clone lies in the current folder, and ``import ordlib`` finds that first."""
     setup = build(HOME / "source" / "00_start_here.py").cells[1].source
     assert len(setup.splitlines()) <= 6
-    code = "\n".join(line for line in setup.splitlines() if "%pip" not in line)
+    code = "\n".join(line for line in setup.splitlines() if "install ordlib" not in line)
     code = f"import sys, types\nsys.modules['ordlib'] = types.ModuleType('ordlib')\n{code}"
     code += "\nprint(notebook.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -15,12 +15,13 @@ from ordlib.course.runner.versions import make_lab, make_notebook, make_solution
 REPOSITORY = "https://github.com/OWNER/ordlib"
 NAME = "00_demo"
 
-# The set-up cell of all notebooks; jupytext uncomments the magic.
+# The set-up cell of all notebooks, while the repository has no address.
+INSTALL = 'print("Cannot install ordlib: this copy has no address. See README.md, Colab.")'
 SETUP = f"""\
 try:  # Set-up, the same in every notebook: on Colab it installs ordlib first.
     from ordlib.course import notebook
 except ImportError:
-    # %pip install -q "ordlib @ git+{REPOSITORY}"
+    {INSTALL}
     __import__("sys").modules.pop("ordlib", None)  # a folder of that name
     from ordlib.course import notebook"""
 

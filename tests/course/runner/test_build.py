@@ -5,7 +5,7 @@ import jupytext
 import nbformat
 import numpy as np
 import pytest
-from course_demo import GOOD, NAME, SETUP, make_project
+from course_demo import GOOD, INSTALL, NAME, SETUP, make_project
 from PIL import Image
 
 from ordlib.course.runner import build as builder
@@ -25,8 +25,9 @@ def source(tmp_path):
 
 
 def test_build_uncomments_magics_reversibly(source, tmp_path):
+    source.write_text(GOOD.replace(INSTALL, "# %pip install -q ordlib"))
     notebook = build(source)
-    assert notebook.cells[1].source == SETUP.replace("# %pip", "%pip")
+    assert notebook.cells[1].source == SETUP.replace(INSTALL, "%pip install -q ordlib")
     text = jupytext.writes(notebook, fmt="py:percent")
     compile(text, "source", "exec")  # valid Python, so that formatters and editors work
     (copy := tmp_path / "copy.py").write_text(text)

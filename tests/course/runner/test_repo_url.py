@@ -1,10 +1,11 @@
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
-from course_demo import NAME, REPOSITORY, SETUP, badge, make_project, pretend_executed
+from course_demo import INSTALL, NAME, REPOSITORY, SETUP, badge, make_project, pretend_executed
 
-from ordlib.course.runner.repo_url import files, repository, rewrite
+from ordlib.course.runner.repo_url import files, install_line, repository, rewrite
 
 ROOT = Path(__file__).parents[3]
 OTHER = "https://github.com/ada-lovelace/number.sense"
@@ -12,7 +13,10 @@ README = f"""# ordlib
 {badge(REPOSITORY, NAME)}
     git clone {REPOSITORY}.git
     git clone {REPOSITORY}
-See {REPOSITORY}/issues, [x]({REPOSITORY}),"""
+See {REPOSITORY}/issues, [x]({REPOSITORY}),
+[Kaggle](https://kaggle.com/kernels/welcome?src={REPOSITORY}/blob/main/x.ipynb)
+[Binder](https://mybinder.org/v2/gh/OWNER/ordlib/main?urlpath=lab)
+[Codespaces](https://codespaces.new/OWNER/ordlib)"""
 NOT_OWN = "\nand not https://github.com/OWNER/ordlib-data or https://github.com/someone/ordlib.\n"
 
 
@@ -39,7 +43,38 @@ def test_rewrite_changes_all_own_urls_and_no_others(project):
     assert rewrite(project) == []
     moved = README.replace("OWNER/ordlib", "ada-lovelace/number.sense")
     assert (project / "README.md").read_text() == moved + NOT_OWN
-    assert SETUP.replace(REPOSITORY, OTHER) in (project / source).read_text()
+    pip = '%pip install -q "ordlib @ git+https://github.com/ada-lovelace/number.sense@main"'
+    assert SETUP.replace(INSTALL, f"# {pip}") in (project / source).read_text()
+    setup = nbformat.read(project / f"notebooks/labs/{NAME}.ipynb", as_version=4).cells[1]
+    assert setup.source == SETUP.replace(INSTALL, pip)
+
+
+def test_rewrite_pins_a_ref_until_another_is_given(project):
+    move(project / "pyproject.toml")
+    rewrite(project, "v1.2")
+    lab = project / f"notebooks/labs/{NAME}.ipynb"
+    for path in (project / f"notebooks/source/{NAME}.py", lab):
+        text = path.read_text()
+        assert "ada-lovelace/number.sense@v1.2" in text
+        assert "ada-lovelace/number.sense/blob/v1.2/notebooks" in text
+        assert "main" not in text
+    readme = (project / "README.md").read_text()
+    assert "number.sense/v1.2?urlpath" in readme
+    assert "number.sense/blob/v1.2/x.ipynb" in readme
+    assert rewrite(project) == []
+    assert rewrite(project, "v1.2") == []
+    with pytest.raises(ValueError, match="--ref 'a b': must be"):
+        rewrite(project, "a b")
+    rewrite(project, "main")
+    assert "number.sense@main" in nbformat.read(lab, as_version=4).cells[1].source
+
+
+def test_rewrite_takes_a_placeholder_back(project):
+    move(project / "pyproject.toml")
+    rewrite(project)
+    (project / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{REPOSITORY}"\n')
+    rewrite(project)
+    assert SETUP in (project / f"notebooks/source/{NAME}.py").read_text()
 
 
 def test_rewrite_completes_a_partial_move(project):
@@ -64,7 +99,8 @@ def test_every_notebook_has_its_badge_and_the_setup_cell():
         text, own = path.read_text(encoding="utf-8"), badge(url, path.stem)
         assert own in text, path
         assert own.rpartition("(")[2].removesuffix(")") in readme, f"README has no {path.stem}"
-        assert SETUP.replace(REPOSITORY, url) in text, path
+        line = install_line(url.removeprefix("https://github.com/"), "main")
+        assert SETUP.replace(INSTALL, line.replace("%pip", "# %pip")) in text, path
 
 
 def test_rewrite_leaves_no_old_url_in_this_project(tmp_path):
