@@ -13,6 +13,8 @@ app = Typer(name="ordlib", help="Ordinal regression with CLIP.", **SETTINGS)
 app.add_typer(training.app)
 app.add_typer(course.app, name="course")
 app.add_typer(training.results, name="results")
+data = Typer(help="The data sets of the papers.", **SETTINGS)
+app.add_typer(data, name="data")
 
 Csv = Annotated[Path | None, Option(dir_okay=False, help="Write CSV; - for stdout.")]
 Json = Annotated[Path | None, Option(dir_okay=False, help="Write JSON; - for stdout.")]
@@ -58,6 +60,28 @@ def cache(
             echo(f"deleted {len(deleted)} entries, {size / 1e6:,.1f} MB")
         echo(f"{cache_dir()}:")
         echo(summarize(cache_entries()))
+
+
+@data.command("list")
+def list_datasets() -> None:
+    """List the data sets of the papers, their protocols and where they come from."""
+    from ordlib.data.published.load import DATASETS
+
+    for dataset in DATASETS.values():
+        echo(f"{dataset.name}\n  {dataset.layout()}\n")
+
+
+@data.command()
+def check(
+    name: Annotated[str, Argument(help="A name of `ordlib data list`.")],
+    root: Annotated[Path, Argument(metavar="ROOT", help="Folder with images and lists.")],
+) -> None:
+    """Check whether a folder holds a data set of the papers, and decode its images."""
+    with plain_errors():
+        from ordlib.data.published import check_published
+
+        for line in check_published(name, root):
+            echo(line)
 
 
 @app.command()

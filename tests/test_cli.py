@@ -7,6 +7,7 @@ from unittest.mock import Mock, call
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from published_fixtures import FIXTURES
 from typer.testing import CliRunner
 
 from ordlib import cli
@@ -16,7 +17,9 @@ from ordlib.course.runner.build import METADATA
 
 # Names that the help of each command must contain.
 HELP = {
-    "": "train train-adapter pretrain evaluate-clip rank doctor cache course results",
+    "": "train train-adapter pretrain evaluate-clip rank doctor cache course results data "
+    "reproduce",
+    "data": "list check", "data check": "name root", "reproduce": "--root --protocol --shots",
     "course": "run build audit set-url", "results": "make", "train": "--task --output --set",
     "train-adapter": "--task --output", "pretrain": "--count-caption-fraction --output",
     "evaluate-clip": "folder", "rank": "--prompt --model --html", "doctor": "--network",
@@ -138,6 +141,18 @@ def test_course_set_url_lists_written_files(tmp_path):
     words = ("course", "set-url", "--root", str(tmp_path))
     assert f"wrote {tmp_path / 'README.md'}" in invoke(*words).output
     assert "agrees" in invoke(*words).output
+
+
+def test_data_check_reports_or_shows_the_layout(tmp_path):
+    FIXTURES["aadb"](tmp_path / "aadb")
+    result = invoke("data", "check", "aadb", str(tmp_path / "aadb"))
+    assert result.exit_code == 0
+    assert "protocol 'lists': PublishedSplits(aadb" in result.output
+    (tmp_path / "empty").mkdir()
+    result = invoke("data", "check", "aadb", str(tmp_path / "empty"))
+    assert result.exit_code == 1
+    assert "imgListTrainRegression_score.txt" in result.output
+    assert "leave one subject out" in invoke("data", "list").output
 
 
 def test_cache_shows_and_prunes(tmp_path, monkeypatch):

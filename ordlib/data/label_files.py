@@ -95,7 +95,7 @@ def read_table(file: Path, image_column: str, label_column: str) -> LabelTable:
         (['row 2'], ['a.jpg'], ['31'])
     """
     parse = {**dict.fromkeys(EXCEL, _parse_excel), **dict.fromkeys(JSON_LINES, _parse_json_lines)}
-    rows, metadata = parse.get(file.suffix.lower(), _parse_table)(file)
+    rows, metadata = parse.get(file.suffix.lower(), parse_table)(file)
     return _checked_table(str(file), rows, metadata, image_column, label_column)
 
 
@@ -104,7 +104,7 @@ def read_list(file: Path, names: Collection[str] = ()) -> LabelTable:
 
     A label may be a name with blanks if it is one of ``names``. Empty lines are skipped.
     """
-    lines = enumerate(_read_text(file).splitlines(), start=1)
+    lines = enumerate(read_text(file).splitlines(), start=1)
     lines = {number: line.strip() for number, line in lines if line.strip()}
     if not lines:
         raise ValueError(f"{file}: is empty; add lines of a path and a label")
@@ -217,9 +217,9 @@ def _warn_skipped(root: Path, scans: Iterable[FileScan]) -> None:
         warnings.warn(f"{root}: left out:{listed(skipped)}", stacklevel=5)
 
 
-def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
+def parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
     """Row names and cells, parsed with `csv` so that errors name their row."""
-    text = _read_text(file)
+    text = read_text(file)
     # Excel's own line, which says how the columns are separated.
     excel_line = re.match(r"\s*\"?sep=(.)\"?[^\S\n]*(?=\n)", text)
     body = text[excel_line.end() :] if excel_line else text
@@ -254,7 +254,7 @@ def _parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
 def _parse_json_lines(file: Path) -> tuple[list[str], pd.DataFrame]:
     """Row names and fields of one JSON object per line, as Hugging Face datasets writes them."""
     records = {}
-    for number, line in enumerate(_read_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         try:
             record = json.loads(line) if line.strip() else None
         except ValueError as error:
@@ -286,7 +286,8 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _read_text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """Read a UTF-8 file, with or without a byte order mark; an error names the line."""
     content = file.read_bytes()
     try:
         return content.decode("utf-8-sig")

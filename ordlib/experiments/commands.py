@@ -107,6 +107,49 @@ def train(
 
 
 @app.command()
+def reproduce(
+    dataset: Annotated[str, Argument(help="A data set of `ordlib data list`.")],
+    method: Annotated[str, Argument(help="zero-shot, probe, or as for `ordlib train`.")],
+    root: Annotated[Path, Option(metavar="FOLDER", help="Images and lists of the data set.")],
+    output: Output,
+    protocol: Annotated[str | None, Option(help="Default: the first that is complete.")] = None,
+    label: Annotated[str | None, Option(help="Which label, where there are several.")] = None,
+    fold: Annotated[list[int] | None, Option(help="Number of a fold; repeatable.")] = None,
+    shots: Annotated[int | None, Option(help="Labels per rank; default: all.")] = None,
+    draw: Annotated[str | None, Option(help="Distorted training labels: 'long tail', ...")] = None,
+    repeats: Annotated[int, Option(help="Seeds of each fold.", min=1)] = 1,
+    image_encoder: Annotated[str, Option(help="frozen, lora or full.")] = "frozen",
+    backbone: Backbone = "pico-clip",
+    resize: Resize = "crop",
+    device: Device = "auto",
+    epochs: Epochs = None,
+    batch_size: BatchSize = 64,
+    learning_rate: LearningRate = 3e-3,
+    set_: SetOptions = None,
+) -> None:
+    """Run the published protocol of a data set: all folds, and a page that compares.
+
+    Resumes after an interruption. Nothing is downloaded: see `ordlib data check`.
+    """
+    with plain_errors():
+        from ..training import TrainingConfig
+        from .reproduce import Reproduction
+        from .reproduce import reproduce as run
+
+        options = _parse_assignments("set", set_, _parse_value)
+        if image_encoder != "frozen":
+            options["image_encoder"] = image_encoder
+        config = TrainingConfig(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+        setting = Reproduction(
+            dataset=dataset, root=root, method=method, backbone=backbone, resize=resize,
+            protocol=protocol, label=label, folds=fold or None, shots=shots, draw=draw,
+            repeats=repeats, config=config, options=options,
+        )  # fmt: skip
+        run(setting, output, device, progress=echo)
+    echo(f"wrote {output / 'results.json'} and {output / 'report.md'}")
+
+
+@app.command()
 def train_adapter(
     output: Output,
     task: Annotated[list[str] | None, Option(help="Synthetic task; repeatable.")] = None,

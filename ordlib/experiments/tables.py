@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ from .grid import (
 )
 from .intervals import Scores, bootstrap_cells, differences_across
 from .method_ablations import numclip_ablation, rankformer_ablation
-from .results import run_parallel
+from .results import load_results, run_parallel
 from .training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 
 FEW_SHOT_METHODS = (
@@ -106,16 +105,16 @@ def unseen_objects(runner: Runner, seeds: int, lora_seeds: int) -> list[Experime
 def backbones(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
     """Experiments of the table ``backbones``: other pretrainings of the same CLIP.
 
-    Learning rates are selected for each backbone.
+    Learning rates are those of the table ``methods``, so that the pretraining alone differs.
 
     Raises:
         ValueError: a backbone has not been pretrained yet.
     """
     check_backbones()
-    grid = []
+    frozen = load_results("methods").query("image_encoder == 'frozen'")
+    rates = frozen.dropna(subset="learning_rate").set_index(["method", "task"])["learning_rate"]
+    rates, grid = rates.to_dict(), []
     for backbone in BACKBONES:
-        run = partial(_run_on_backbone, runner, backbone)
-        rates = select_learning_rates(run, TASKS)
         all_labels = [(task, label, None) for task in TASKS for label in (*UNTRAINED, *TRAINED)]
         few_labels = [
             (task, label, shots)
@@ -134,12 +133,6 @@ def backbones(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
             for seed in range(1 if label in UNTRAINED and shots is None else seeds)
         ]
     return grid
-
-
-def _run_on_backbone(
-    runner: Runner, backbone: str, grid: list[Experiment]
-) -> list[tuple[dict, Scores]]:
-    return runner([replace(experiment, backbone=backbone) for experiment in grid])
 
 
 class ResultsTable(NamedTuple):

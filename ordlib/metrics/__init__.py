@@ -9,6 +9,7 @@ from .bootstrap import Interval, bootstrap, classify_difference, two_way_bootstr
 from .ordinal import (
     accuracy,
     compute_metrics,
+    epsilon_error,
     mae,
     metrics_by,
     off_by_one_accuracy,
@@ -27,6 +28,7 @@ __all__ = [
     "bootstrap",
     "classify_difference",
     "compute_metrics",
+    "epsilon_error",
     "expected_calibration_error",
     "macro_mae",
     "mae",

@@ -31,6 +31,34 @@ def mae(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(mean_absolute_error(*check_1d_pair(y_true, y_pred)))
 
 
+def epsilon_error(y_true: ArrayLike, y_pred: ArrayLike, std: ArrayLike) -> float:
+    """Epsilon-error of the ChaLearn LAP challenges of apparent age, 0 (best) to 1.
+
+    Mean of ``1 - exp(-(y_pred - y_true)^2 / (2 std^2))``: an error counts less where those who
+    labelled the image disagree.
+
+    Args:
+        y_true, y_pred: ``(N,)`` true and predicted values.
+        std: ``(N,)`` standard deviation of the labels of each image, above 0.
+
+    Raises:
+        ValueError: different lengths, or a standard deviation that is not above 0.
+
+    References:
+        Escalera et al. (2015), ChaLearn Looking at People 2015: apparent age and cultural event
+        recognition, ICCV workshops.
+
+    Example:
+        >>> round(epsilon_error([30, 40], [30, 44], [2, 4]), 4)
+        0.1967
+    """
+    y_true, y_pred = check_1d_pair(y_true, y_pred)
+    _, std = check_1d_pair(y_true, std)
+    if not (std > 0).all():
+        raise ValueError(f"std[{int(np.argmin(std))}] = {std.min():g}: must be above 0")
+    return float(np.mean(1 - np.exp(-((y_pred - y_true) ** 2) / (2 * std**2))))
+
+
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Fraction of correct rank indices.
 

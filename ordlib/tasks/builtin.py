@@ -79,8 +79,16 @@ _DEFINITIONS = {
     # MORPH II: ages 16 to 77 as in L2RCLIP's release [code] (OrdinalCLIP's has 101 ranks for the
     # same images); upper_edge [ours].
     "morph": _age_task(range(16, 78)),
-    # UTKFace: ages 0 to 116 occur [data]; one rank per year and NumCLIP's age bins [ours].
+    # The 101 ranks of OrdinalCLIP's release for the same images [code].
+    "morph_101": _age_task(range(101)),
+    # Ages that occur [data]; one rank per year and NumCLIP's age bins [ours].
     "utkface": _age_task(range(117)),
+    "clap2015": _age_task(range(3, 86)),
+    "clap2016": _age_task(range(101)),
+    "fgnet": _age_task(range(70)),
+    # Nobody is above 62: no bin of older adults.
+    "cacd": _age_task(range(14, 63))
+    | {name: AGE_BINS[name][:-1] for name in ("bin_edges", "bin_phrases")},
     # Adience: eight age groups [data], one step apart as in its published MAE; bin template [code];
     # rank names, bins (one per group) and bin phrases [ours].
     "adience": {
@@ -123,6 +131,22 @@ _DEFINITIONS = {
         "templates": OPINION_TEMPLATES,
         "augmentations": ("flip",),
     },
+    # The same images on a scale to 100 [data]: five grades, evenly spaced; prompts [ours].
+    "koniq_100": {
+        "unit": "points",
+        "values": (1, 25.75, 50.5, 75.25, 100),
+        "rank_names": OPINIONS,
+        "templates": OPINION_TEMPLATES,
+        "augmentations": ("flip",),
+    },
+    # AADB: mean scores from 0 to 1 [data]; five grades, evenly spaced; prompts [ours].
+    "aadb": {
+        "unit": "points",
+        "values": (0, 0.25, 0.5, 0.75, 1),
+        "rank_names": OPINIONS,
+        "templates": ("a photo with {rank} aesthetics",),
+        "augmentations": ("flip",),
+    },
     # AVA: mean of votes from 1 to 10 [data]; rank names and prompts [ours].
     "ava": {
         "unit": "points",
@@ -153,7 +177,8 @@ def load_task(name: str) -> OrdinalTask:
 
     Args:
         name: a synthetic task ("counting", "dating", "ageing", "quality") or a task of a public
-            data set ("morph", "utkface", "adience", "hci", "aesthetics", "koniq", "ava",
+            data set ("morph", "morph_101", "utkface", "clap2015", "clap2016", "fgnet", "cacd",
+            "adience", "hci", "aesthetics", "koniq", "koniq_100", "ava", "aadb",
             "object_count"). Comments in the source give the origin of each setting.
 
     Raises:

@@ -16,3 +16,6 @@ def test_published_results_have_sources_and_units():
     accuracy = table[table["metric"] == "accuracy"]
     assert (accuracy["unit"] == "%").all()
     assert accuracy["value"].between(20, 100).all()
+    correlation = table[table["metric"].isin(("Pearson", "Spearman"))]
+    assert (correlation["unit"] == "correlation").all()
+    assert correlation["value"].between(0, 1).all()

@@ -17,6 +17,7 @@ from ordlib.experiments import grid as grid_module
 from ordlib.experiments import method_ablations, tables
 from ordlib.experiments.experiment import BACKBONES, Experiment, check_backbones
 from ordlib.experiments.grid import SHOTS, TASKS, select_learning_rates
+from ordlib.experiments.results import load_results
 from ordlib.experiments.tables import TABLES
 from ordlib.experiments.train import METHODS, _check_options
 from ordlib.experiments.training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
@@ -147,16 +148,10 @@ def first_seed(table: str, task: str) -> dict[str, Experiment]:
     return {e.label: e for e in planned(table) if e.task == task and e.seed == 0}
 
 
-def test_backbones_have_their_own_rates_and_all_cells():
-    requested = []
-
-    def run(grid):
-        requested.extend(grid)
-        best = 0.003 if grid[0].backbone == "pico-clip" else 0.03
-        return [({"mae": 1 + abs(np.log(e.config.learning_rate / best))}, {}) for e in grid]
-
-    experiments = tables.backbones(run, SEEDS, 0)
-    assert {e.split for e in requested} == {"val"}
+def test_backbones_take_the_rates_of_the_table_methods_and_have_all_cells():
+    experiments = tables.backbones(None, SEEDS, 0)
+    rates = load_results("methods").query("image_encoder == 'frozen' and seed == 0")
+    rates = rates.set_index(["method", "task"])["learning_rate"]
     cells = Counter((e.backbone, e.task, e.shots, e.label) for e in experiments)
     expected = {}
     for backbone, task in product(BACKBONES, TASKS):
@@ -167,7 +162,7 @@ def test_backbones_have_their_own_rates_and_all_cells():
     assert cells == expected
     for e in experiments:
         if e.label in grid_module.TRAINED:
-            assert e.config.learning_rate == (0.003 if e.backbone == "pico-clip" else 0.03)
+            assert e.config.learning_rate == rates[e.label, e.task]
 
 
 def test_unseen_objects_test_each_method_on_all_sets():

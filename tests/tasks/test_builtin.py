@@ -11,7 +11,8 @@ SYNTHETIC_FIELDS = {
     "ageing": ("years", 1, 90, 90, 5),
     "quality": ("points", 1, 5, 5, 5),
 }
-PUBLIC = {"morph", "utkface", "adience", "hci", "aesthetics", "koniq", "ava", "object_count"}
+AGES = {"morph", "morph_101", "utkface", "clap2015", "clap2016", "fgnet", "cacd", "adience"}
+PUBLIC = AGES | {"hci", "aesthetics", "koniq", "koniq_100", "ava", "aadb", "object_count"}
 
 
 def test_definitions_are_complete():

@@ -1,0 +1,5 @@
+"""The data sets of the papers, with their published splits: `load_published`."""
+
+from .load import PublishedSplits, check_published, list_published, load_published
+
+__all__ = ["PublishedSplits", "check_published", "list_published", "load_published"]
