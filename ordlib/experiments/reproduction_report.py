@@ -67,7 +67,7 @@ def _set_up(results: Mapping) -> dict[str, str]:
     ]  # fmt: skip
     release = RELEASES.get(setting["method"], "not read")
     return dict(
-        zip(COLUMNS, ("set-up", "see the paper", release, "; ".join(measured)), strict=True)
+        zip(COLUMNS, ("set-up", "", release, "; ".join(measured)), strict=True)
     )
 
 

@@ -165,7 +165,8 @@ def check_published(name: str, root: str | os.PathLike) -> list[str]:
             with warnings.catch_warnings(record=True, action="always") as caught:
                 splits = load_published(name, root, protocol=protocol.name)
         except (OSError, ValueError) as error:
-            lines.append(f"protocol {protocol.name!r}: not complete: {error}")
+            problem = str(error).removesuffix(f"\n{dataset.layout()}")
+            lines.append(f"protocol {protocol.name!r}: not complete: {problem}")
             continue
         loaded.append(splits)
         lines.append(f"protocol {protocol.name!r}: {splits}")
