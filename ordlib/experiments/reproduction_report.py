@@ -66,9 +66,7 @@ def _set_up(results: Mapping) -> dict[str, str]:
         f"Python {setting['python']}, {versions}",
     ]  # fmt: skip
     release = RELEASES.get(setting["method"], "not read")
-    return dict(
-        zip(COLUMNS, ("set-up", "", release, "; ".join(measured)), strict=True)
-    )
+    return dict(zip(COLUMNS, ("set-up", "", release, "; ".join(measured)), strict=True))
 
 
 def _rows(results: Mapping) -> list[dict[str, str]]:

@@ -28,12 +28,15 @@ class RankingAdapterNetwork(nn.Module):
         width: width d of the image tokens; text tokens are projected to it.
         text_width: width of the text tokens.
         num_layers: number of cross-modal blocks, and of encoder layers after them.
-        learnable_tokens: form of the 32 learned tokens before the text tokens: "vector", of width
-            d, or "scalar" (as in the released code: one value repeated over the width, which layer
+        learnable_tokens: form of the learned tokens before the text tokens: "vector", of width d,
+            or "scalar" (as in the released code: one value repeated over the width, which layer
             norm removes, so it has no effect).
         pairwise_head: logits that image i ranks above image j: "relational", from relational tokens
             that attend to both images with one softmax; "ungated", the same with a softmax per
             image; "score_difference", the difference of the two scores, as in RankNet; "none".
+        num_learnable_tokens, num_relational_tokens: their numbers, those of the paper by default.
+        project_text: whether text tokens are projected; the released code takes them as they are,
+            and then ``text_width`` must be the width.
 
     References:
         Yu et al. (2025), Ranking-aware adapter, arXiv:2412.06760, and the released code. Vectors as
@@ -55,15 +58,18 @@ class RankingAdapterNetwork(nn.Module):
         num_layers: int = NUM_LAYERS,
         learnable_tokens: LearnableTokens = "vector",
         pairwise_head: PairwiseHead = "relational",
+        num_learnable_tokens: int = NUM_LEARNABLE_TOKENS,
+        num_relational_tokens: int = NUM_RELATIONAL_TOKENS,
+        project_text: bool = True,
     ) -> None:
         super().__init__()
         check_choice("learnable_tokens", learnable_tokens, get_args(LearnableTokens))
         check_choice("pairwise_head", pairwise_head, get_args(PairwiseHead))
         num_heads = max(n for n in range(1, MAX_HEADS + 1) if width % n == 0)
         token_width = width if learnable_tokens == "vector" else 1
-        tokens = INIT_STD * torch.randn(NUM_LEARNABLE_TOKENS, token_width)
+        tokens = INIT_STD * torch.randn(num_learnable_tokens, token_width)
         self.learnable_tokens = nn.Parameter(tokens)
-        self.text_projection = nn.Linear(text_width, width)
+        self.text_projection = nn.Linear(text_width, width) if project_text else nn.Identity()
         blocks = (_CrossModalBlock(width, num_heads) for _ in range(num_layers))
         self.cross_modal_blocks = nn.ModuleList(blocks)
         self.projection = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
@@ -73,7 +79,9 @@ class RankingAdapterNetwork(nn.Module):
         self.score_head = _mlp_head(width, 2)
         self.pairwise_head = None
         if pairwise_head in ("relational", "ungated"):
-            self.pairwise_head = _PairwiseRankHead(width, num_heads, pairwise_head == "relational")
+            self.pairwise_head = _PairwiseRankHead(
+                width, num_heads, num_relational_tokens, gated=pairwise_head == "relational"
+            )
 
     def forward(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:
         """Condition ``(N, P, d)`` image tokens on the ``(T, text_width)`` tokens of one prompt.
@@ -141,10 +149,10 @@ class _CrossModalBlock(nn.Module):
 class _PairwiseRankHead(nn.Module):
     """Pairwise ranking head: rank attention with learned relational tokens, then an MLP."""
 
-    def __init__(self, width: int, num_heads: int, gated: bool) -> None:
+    def __init__(self, width: int, num_heads: int, num_tokens: int, *, gated: bool) -> None:
         super().__init__()
         self.num_heads, self.gated = num_heads, gated
-        self.relational_tokens = nn.Parameter(INIT_STD * torch.randn(NUM_RELATIONAL_TOKENS, width))
+        self.relational_tokens = nn.Parameter(INIT_STD * torch.randn(num_tokens, width))
         self.query_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.key_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
         self.out_proj = nn.Linear(width, width)
@@ -156,7 +164,8 @@ class _PairwiseRankHead(nn.Module):
         differences = rank_attention(queries, keys, gated=self.gated)  # summed over R tokens
         differences = differences.flatten(-2)  # (N, N, d)
         # The released code projects each of the R tokens, then sums: its sum has R biases.
-        projected = self.out_proj(differences) + (NUM_RELATIONAL_TOKENS - 1) * self.out_proj.bias
+        num_biases = len(self.relational_tokens) - 1
+        projected = self.out_proj(differences) + num_biases * self.out_proj.bias
         return self.head(projected).squeeze(-1)
 
 

@@ -1,0 +1,143 @@
+"""Read checkpoints of the ranking-aware adapter's released code."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .network import RankingAdapterNetwork
+
+ANCHOR = "crossmodal_block.projection"  # a tensor that every checkpoint has
+# Name in the release, as a regular expression, and in `RankingAdapterNetwork`.
+NAMES = [
+    (r"learnable_text_tokens", r"learnable_tokens"),
+    (r"reg_tokens", r"pairwise_head.relational_tokens"),
+    (r"crossmodal_block\.resblocks\.(\d+)\.ln_1\.", r"cross_modal_blocks.\1.norms.0."),
+    (r"crossmodal_block\.resblocks\.(\d+)\.attn\.", r"cross_modal_blocks.\1.self_attn."),
+    (r"crossmodal_block\.resblocks\.(\d+)\.ln_2\.", r"cross_modal_blocks.\1.norms.1."),
+    (r"crossmodal_block\.resblocks\.(\d+)\.mlp\.c_fc\.", r"cross_modal_blocks.\1.mlps.0.0."),
+    (r"crossmodal_block\.resblocks\.(\d+)\.mlp\.c_proj\.", r"cross_modal_blocks.\1.mlps.0.2."),
+    (r"crossmodal_block\.cross_attn\.(\d+)\.ln_1\.", r"cross_modal_blocks.\1.norms.2."),
+    (r"crossmodal_block\.cross_attn\.(\d+)\.ln_1_kv\.", r"cross_modal_blocks.\1.norms.3."),
+    (r"crossmodal_block\.cross_attn\.(\d+)\.attn\.", r"cross_modal_blocks.\1.cross_attn."),
+    (r"crossmodal_block\.cross_attn\.(\d+)\.ln_2\.", r"cross_modal_blocks.\1.norms.4."),
+    (r"crossmodal_block\.cross_attn\.(\d+)\.mlp\.c_fc\.", r"cross_modal_blocks.\1.mlps.1.0."),
+    (r"crossmodal_block\.cross_attn\.(\d+)\.mlp\.c_proj\.", r"cross_modal_blocks.\1.mlps.1.2."),
+    (r"crossmodal_block\.ln_final\.", r"projection.0."),
+    (r"crossmodal_block\.projection", r"projection.1.weight"),
+    (r"post_fuse_block\.layers\.", r"encoder."),
+    (r"reg_token_pooler\.q_proj\.", r"pairwise_head.query_proj.0."),
+    (r"reg_token_pooler\.ln_q\.", r"pairwise_head.query_proj.1."),
+    (r"reg_token_pooler\.kv_proj\.", r"pairwise_head.key_proj.0."),
+    (r"reg_token_pooler\.ln_kv\.", r"pairwise_head.key_proj.1."),
+    (r"reg_token_pooler\.out_proj\.", r"pairwise_head.out_proj."),
+    (r"pair_regressor\.pre_linear_block\.0\.", r"pairwise_head.head.0."),
+    (r"pair_regressor\.output_head\.", r"pairwise_head.head.1.9."),
+    (r"reg_ln\.", r"score_norm."),
+    (r"regressor\.pre_linear_block\.", r"score_head."),
+    (r"regressor\.output_head\.", r"score_head.6."),
+]
+_PAIR_LAYER = re.compile(r"pair_regressor\.pre_linear_block\.(\d+)\.")
+
+
+def load_released_ranking_adapter(path: str | os.PathLike) -> RankingAdapterNetwork:
+    """Load the adapter of a checkpoint of the ranking-aware adapter's released code.
+
+    The network expects what the release feeds it: the image tokens of its own backbone, and all
+    text positions (77 with padding for CLIP), both of the adapter's width, unprojected. Tensors of
+    the backbone in the same file are left out. Nothing is unpickled but tensors.
+
+    Args:
+        path: a torch file, or safetensors.
+
+    Returns:
+        The network in evaluation mode, in the precision of the file.
+
+    Raises:
+        ValueError: the file is no such checkpoint, or lacks tensors; the message names them.
+
+    References:
+        Yu et al. (2025), arXiv:2412.06760, and the released code, uynaes/RankingAwareCLIP.
+
+    Example:
+        >>> load_released_ranking_adapter("adapter.pt")  # doctest: +SKIP
+    """
+    state = _read_tensors(Path(path))
+    anchors = [name for name in state if name == ANCHOR or name.endswith(f".{ANCHOR}")]
+    if len(anchors) != 1:
+        raise ValueError(
+            f"{path}: has {len(anchors)} tensors named {ANCHOR!r}: no checkpoint of the released "
+            f"ranking-aware adapter; it has {', '.join(list(state)[:5]) or 'no tensors'}"
+        )
+    prefix = anchors[0].removesuffix(ANCHOR)
+    released = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+    tensors = convert_released_tensors(released)
+    network = _matching_network(tensors)
+    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    if missing or unexpected:
+        names = ", ".join([*missing, *unexpected][:5])
+        raise ValueError(
+            f"{path}: {len(missing)} tensors missing, {len(unexpected)} unknown: {names}"
+        )
+    return network.eval()
+
+
+def convert_released_tensors(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of the release to those of :class:`RankingAdapterNetwork`.
+
+    Tensors of other parts, such as the backbone, are left out.
+    """
+    tensors = {}
+    for name, tensor in released.items():
+        if layer := _PAIR_LAYER.match(name):
+            index = int(layer[1])
+            target = "0." if index == 0 else f"1.{index - 1}."
+            tensors["pairwise_head.head." + target + name[layer.end() :]] = tensor
+            continue
+        for pattern, replacement in NAMES:
+            if match := re.match(pattern, name):
+                tensors[match.expand(replacement) + name[match.end() :]] = tensor
+                break
+    # (1, K) scalars; and a matrix that multiplies from the right, without a bias.
+    if "learnable_tokens" in tensors:
+        tensors["learnable_tokens"] = tensors["learnable_tokens"].T.contiguous()
+    if "projection.1.weight" in tensors:
+        weight = tensors["projection.1.weight"].T.contiguous()
+        tensors |= {
+            "projection.1.weight": weight,
+            "projection.1.bias": weight.new_zeros(len(weight)),
+        }
+    return tensors
+
+
+def _matching_network(tensors: Mapping[str, Tensor]) -> RankingAdapterNetwork:
+    width = len(tensors["projection.1.weight"])
+    layers = {name.split(".")[1] for name in tensors if name.startswith("cross_modal_blocks.")}
+    network = RankingAdapterNetwork(
+        width, width,
+        num_layers=len(layers),
+        learnable_tokens="scalar",
+        num_learnable_tokens=len(tensors.get("learnable_tokens", ())),
+        num_relational_tokens=len(tensors.get("pairwise_head.relational_tokens", ())),
+        project_text=False,
+    )  # fmt: skip
+    return network.to(tensors["projection.1.weight"].dtype)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: contains a {type(content).__name__}, no tensors by name")
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
