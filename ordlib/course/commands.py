@@ -109,6 +109,13 @@ def grade(
     submissions: Annotated[Path, typer.Argument(help="STUDENT/NAME.ipynb or STUDENT.ipynb.")],
     csv: Annotated[Path, typer.Option(metavar="FILE", help="Table of points and reasons.")],
     seconds: Annotated[int, typer.Option(help="For one submission.", min=5)] = 20,
+    gradebook: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table with a row for each student.")
+    ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="All students: a CSV column 'student', or lines."),
+    ] = None,
     notebooks: Home = None,
 ) -> None:
     """Grade labs: run the answers with limits and the installed checks, two at a time.
@@ -122,7 +129,8 @@ def grade(
         from ordlib.course.runner.run import notebooks_folder
 
         assignments = load_assignments((notebooks or notebooks_folder()) / "source")
-        console.show_grading(submissions, assignments, Limits(seconds=seconds), csv)
+        limits = Limits(seconds=seconds)
+        console.show_grading(submissions, assignments, limits, csv, gradebook, roster)
 
 
 @app.command()

@@ -6,14 +6,16 @@ from pathlib import Path
 from typer import echo
 
 from .assignments import Assignment
-from .grade import find_similar, grade_folder, write_csv
+from .grade import find_similar, grade_folder, read_roster, write_csv, write_gradebook
 from .run_answers import Limits, without_network
 
 
 def show_grading(
-    folder: Path, assignments: Sequence[Assignment], limits: Limits, csv: Path
-) -> None:
-    """Grade a folder, print the points as they come, and write the table."""
+    folder: Path, assignments: Sequence[Assignment], limits: Limits, csv: Path,
+    gradebook: Path | None = None, roster: Path | None = None,
+) -> None:  # fmt: skip
+    """Grade a folder, print the points as they come, and write the tables."""
+    students = [] if roster is None else read_roster(roster)
     if not without_network():
         echo("Answers may use the network: this system cannot take it away (no `unshare -n`).")
     graded = []
@@ -24,6 +26,9 @@ def show_grading(
         name = submission.assignment.name if submission.assignment else submission.path.name
         echo(f"{submission.student}, {name}: {result}")
     write_csv(graded, csv)
+    if gradebook is not None:
+        write_gradebook(graded, gradebook, students)
     for exercise, students in find_similar(graded):
         echo(f"similar answers to {exercise}: {', '.join(students)}")
-    echo(f"wrote {csv}")
+    for path in filter(None, (csv, gradebook)):
+        echo(f"wrote {path}")

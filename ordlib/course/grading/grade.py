@@ -84,6 +84,62 @@ def write_csv(graded: Sequence[GradedSubmission], path: Path) -> None:
                 writer.writerow([_cell(value) for value in (*where, *grade)])
 
 
+def write_gradebook(
+    graded: Sequence[GradedSubmission], path: Path, roster: Sequence[str] = ()
+) -> None:
+    """Write one row per student: the points of each lab, their sum, and what is wrong.
+
+    Of several files of a student for one lab, the best one counts. Students of the roster without
+    a file have a row of their own; a student who is not in it is named as such.
+    """
+    labs = sorted({e.submission.assignment.name for e in graded if e.submission.assignment})
+    points: dict[str, dict[str, int]] = {student: {} for student in roster}
+    problems: dict[str, list[str]] = {student: [] for student in roster}
+    for each in graded:
+        submission, student = each.submission, each.submission.student
+        own = points.setdefault(student, {})
+        if submission.assignment is None:
+            problem = f"{submission.path.name}: {submission.problem}"
+            problems.setdefault(student, []).append(problem)
+        else:
+            name = submission.assignment.name
+            own[name] = max(each.points, own.get(name, 0))
+    with (
+        atomic_write(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["student", *labs, "total", "remarks"])
+        for student, own in points.items():
+            remarks = problems.get(student, []) + ["no file"] * (not own)
+            remarks += ["not in the roster"] * (bool(roster) and student not in roster)
+            row = [student, *(own.get(lab, "") for lab in labs), sum(own.values())]
+            writer.writerow([_cell(value) for value in (*row, "; ".join(remarks))])
+
+
+def read_roster(path: Path) -> list[str]:
+    """Students of a class: the column "student" of a CSV file, or the lines of a text file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a CSV file without that column, a student twice, or nobody.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        if rows and "student" not in rows[0]:
+            columns = ", ".join(map(repr, rows[0]))
+            raise ValueError(f"{path}: no column 'student'; it has {columns}")
+        students = [(row["student"] or "").strip() for row in rows]
+    else:
+        students = [line.strip() for line in text.splitlines()]
+    students = [student for student in students if student]
+    twice = {student for student in students if students.count(student) > 1}
+    if twice or not students:
+        raise ValueError(f"{path}: {f'{min(twice)!r} is there twice' if twice else 'is empty'}")
+    return students
+
+
 def _cell(value: object) -> object:
     """Text that a spreadsheet does not take for a formula."""
     is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))

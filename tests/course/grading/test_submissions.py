@@ -160,6 +160,35 @@ def test_write_csv_has_totals_and_no_formulas(tmp_path):
     ]
 
 
+def test_write_gradebook_has_a_row_for_each_student(tmp_path):
+    other = Submission("Cy", tmp_path / "x.ipynb", None, {}, "it is another notebook")
+    again = GradedSubmission(graded("Ada", LONG).submission, (Grade("00-1", 0, 1, "no"),))
+    results = [again, graded("Ada", LONG), graded("Eve", LONG), GradedSubmission(other, ())]
+    grading.write_gradebook(results, tmp_path / "book.csv", ["Ada", "Bo", "Cy"])
+    with open(tmp_path / "book.csv", newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["student", "00", "total", "remarks"],
+            ["Ada", "1", "1", ""],
+            ["Bo", "", "0", "no file"],
+            ["Cy", "", "0", "x.ipynb: it is another notebook; no file"],
+            ["Eve", "1", "1", "not in the roster"],
+        ]
+
+
+def test_read_roster_takes_a_column_or_lines(tmp_path):
+    table, lines = tmp_path / "r.csv", tmp_path / "r.txt"
+    table.write_text("\ufeffmail,student\na@b,Ada\nc@d,Bo \n")
+    lines.write_text("Ada\n\n Bo\n")
+    assert grading.read_roster(table) == grading.read_roster(lines) == ["Ada", "Bo"]
+    for text, message in (("Ada\nAda\n", "'Ada' is there twice"), ("\n", "is empty")):
+        lines.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            grading.read_roster(lines)
+    table.write_text("name\nAda\n")
+    with pytest.raises(ValueError, match="no column 'student'; it has 'name'"):
+        grading.read_roster(table)
+
+
 def test_graded_in_the_order_of_the_paths(tmp_path, monkeypatch):
     for name in ("b", "a", "c"):
         write(tmp_path / f"{name}.ipynb", f"f = {name!r}\ncheck.one(f)")
