@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 # Fixed width of widget descriptions; ipywidgets truncates longer ones.
 NAME_WIDTH = {"description_width": "9em"}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def slider(name: str, value: float, low: float, high: float, step: float) -> FloatSlider:
@@ -58,7 +59,9 @@ def choose(*options: str) -> None:
     """
     buttons = RadioButtons(options=options, index=None, layout=Layout(width="max-content"))
     line = "Your choice: " + " ".join(f"○ {option}" for option in options)
-    bundle = buttons._repr_mimebundle_() | {"text/plain": line, "text/markdown": line}
+    # Made here, because the widgets of ipywidgets 7 (Colab) display themselves, without text.
+    view = {"version_major": 2, "version_minor": 0, "model_id": buttons.model_id}
+    bundle = {"text/plain": line, "text/markdown": line, WIDGET_VIEW: view}
     display(bundle, raw=True)
 
 
