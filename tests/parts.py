@@ -1,6 +1,6 @@
-"""What `make test`, `make test-all` and `make test-cpus` run, and how long each part takes.
+"""What `make test`, `make test-all`, `make test-cpus` and `make test-colab` run, and for how long.
 
-    python tests/parts.py test | slow | cpus | another-cpu
+    python tests/parts.py test | slow | cpus | another-cpu | colab
 
 Two processes at a time, of one thread each: on two cores more would wait for each other. All parts
 are run, whatever becomes of the others; the exit code is 1 if one fails.
@@ -20,6 +20,8 @@ NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist",
          "--nbval-lax", "--nbval-cell-timeout=300", *NOTEBOOKS)  # fmt: skip
 LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))
 UNIT = (*PYTEST, "-m", "not slow")
+PIP = ("-m", "pytest", "-m", "slow", "-rP", "tests/test_colab.py")
+LABS = ("-m", "pytest", "-n", "2", "-m", "slow", "tests/course/test_labs.py")
 NUMERICAL = ("losses", "metrics", "methods", "training", "experiments", "course/checks")
 
 # CPUs that this one can pretend to be, for torch (its own kernels, oneDNN and MKL) and for numpy:
@@ -65,7 +67,28 @@ def parts(of: str) -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str
             for cpu in CPUS
             for what, command in (("unit tests", UNIT), ("notebooks", NBVAL))
         ]
-    raise SystemExit(f"{of}: must be test, slow, cpus or another-cpu")
+    if of == "colab":
+        return _colab()
+    raise SystemExit(f"{of}: must be test, slow, cpus, another-cpu or colab")
+
+
+def _colab() -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str]]]:
+    """Return the parts for a Python that has Colab's Jupyter."""
+    from helpers.colab import find_python
+
+    pip = [("pip among Colab's packages", PIP)]
+    if not find_python():
+        print("== No Python 3.12 or newer, on the path or as COLAB_PYTHON=...: pip is not checked.")
+        pip = []
+    commands = [
+        ("Colab's versions in a kernel", ("tests/helpers/colab.py", "kernel")),
+        *pip,
+        ("notebooks against their outputs", NBVAL),
+        ("labs, each alone in a folder", LABS),
+    ]
+    # Of packages with two versions there, pytest would load the plugins of both.
+    plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "nbval.plugin,xdist.plugin"}
+    return [(name, (command,), plugins) for name, command in commands]
 
 
 def _pretending(cpu: str) -> dict[str, str]:

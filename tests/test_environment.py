@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
+from colab import COLAB
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -62,21 +63,7 @@ def test_conda_environment_comments_every_package():
     assert [line for line in packages if "#" not in line] == []
 
 
-# Packages of a Colab GPU runtime (published list of August 2026), which installing ordlib must
-# not change.
-COLAB = {
-    "accelerate": "1.14.0", "filelock": "3.32.3", "huggingface-hub": "1.27.0",
-    "ipython": "7.34.0",
-    "ipywidgets": "7.7.1", "joblib": "1.5.3", "matplotlib": "3.10.0", "numpy": "2.1.3",
-    "packaging": "26.3", "pandas": "2.2.3", "peft": "0.20.0", "pillow": "11.3.0",
-    "psutil": "5.9.5", "rich": "13.9.4", "safetensors": "0.8.0", "scikit-image": "0.25.2",
-    "scikit-learn": "1.6.1", "scipy": "1.16.3", "seaborn": "0.13.2", "threadpoolctl": "3.6.0",
-    "tokenizers": "0.22.2", "torch": "2.11.0", "tqdm": "4.67.3", "transformers": "5.15.0",
-    "typer": "0.27.1",
-}  # fmt: skip
-
-
 def test_colab_versions_are_in_range():
-    required = ranges(PROJECT["dependencies"]).keys()
-    assert required == COLAB.keys(), "new requirement: add Colab's version"
-    assert outside(COLAB) == []
+    required = ranges(PROJECT["dependencies"]).keys() & COLAB.keys()
+    assert {"numpy", "torch"} <= required
+    assert outside({name: COLAB[name] for name in required}) == []

@@ -1,6 +1,7 @@
 """Every lab runs to its end under nbconvert alone, as a student has it: nothing is solved."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,15 @@ def printed(notebook: nbformat.NotebookNode) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("lab", LABS, ids=lambda path: path.stem)
 def test_lab_runs_under_nbconvert_and_no_exercise_is_solved(lab, tmp_path, monkeypatch):
-    monkeypatch.setenv("ORDLIB_RESULTS", str(tmp_path))
-    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", str(lab)]
-    options = ["--output-dir", str(tmp_path), "--ExecutePreprocessor.timeout=300"]
+    monkeypatch.setenv("ORDLIB_RESULTS", str(tmp_path / "results"))
+    # From a folder without any other file, as on Colab.
+    (tmp_path / "alone").mkdir()
+    opened = shutil.copy(lab, tmp_path / "alone")
+    command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace"]
+    options = ["--ExecutePreprocessor.timeout=300", opened]
     run = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-2000:]
-    executed = nbformat.read(tmp_path / lab.name, as_version=4)
+    executed = nbformat.read(opened, as_version=4)
     num_exercises = sum(cell.source.count("### Exercise ") for cell in executed.cells)
     states = re.findall(r"(?m)^. (passed|not yet|not tried yet):", printed(executed))
     # Notebook 00 shows a check at work before its first exercise.
