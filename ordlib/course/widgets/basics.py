@@ -1,5 +1,7 @@
 """Interactive figures of notebook 00: images by rank, simulated predictions and their metrics."""
 
+from math import log10
+
 import numpy as np
 from ipywidgets import Dropdown, IntSlider, VBox
 from matplotlib.axes import Axes
@@ -77,10 +79,12 @@ def draw_predictor(
 def explore_predictor(y_true: np.ndarray, task: OrdinalTask) -> VBox:
     """:func:`draw_predictor` with sliders for bias, spread and exact hits."""
     half_range = (task.range[1] - task.range[0]) / 2
-    step = half_range / 40
+    # A power of ten, so that handles and readouts agree; 0 and the limits are whole steps.
+    step = 10.0 ** round(log10(half_range / 40))
+    limit = round(half_range / step) * step
     sliders = {
-        "bias": slider("bias", 0.0, -half_range, half_range, step),
-        "spread": slider("spread", 2.0, 0.0, half_range, step),
+        "bias": slider("bias", 0.0, -limit, limit, step),
+        "spread": slider("spread", 2.0, 0.0, limit, step),
         "hits": slider("exact hits", 0.3, 0.0, 1.0, 0.05),
     }
     return interactive_figure(lambda **state: draw_predictor(y_true, task, **state), sliders)

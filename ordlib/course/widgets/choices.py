@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from ipywidgets import Dropdown, SelectionSlider, VBox
+from ipywidgets import Dropdown, Layout, SelectionSlider, VBox
 from matplotlib.axes import Axes
 
 from ...experiments.adapter_data import HELD_OUT_SPLIT
@@ -96,5 +96,6 @@ def explore_methods(tables: Mapping[str, pd.DataFrame]) -> VBox:
         "task": Dropdown(options=TASKS, description="task", style=NAME_WIDTH),
         "labels": SelectionSlider(options=LABELS, value=ALL, description="labels per rank",
                                   style=NAME_WIDTH, continuous_update=False),
-        "need": Dropdown(options=needs, description="needed", style=NAME_WIDTH),
+        "need": Dropdown(options=needs, description="needed", style=NAME_WIDTH,
+                         layout=Layout(width="27em")),
     })  # fmt: skip

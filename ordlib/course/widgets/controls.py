@@ -46,6 +46,7 @@ def interactive_figure(draw: Callable[..., object], controls: dict[str, Widget])
 
     for control in controls.values():
         control.observe(show, "value")
+        control.tooltip = control.description  # sliders of ipywidgets 8 would show "null"
     show()
     return VBox([HBox(list(controls.values())), image])
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
+import pytest
 from figures import title
 
 from ordlib.course import widgets
@@ -26,6 +27,19 @@ def test_explore_predictor_redraws(data, monkeypatch):
     monkeypatch.setattr(basics, "draw_predictor", draw := Mock())
     widgets.explore_predictor(data.values, COUNTING).children[0].children[2].value = 0.8
     assert [call.kwargs["hits"] for call in draw.call_args_list] == [0.3, 0.8]
+
+
+@pytest.mark.parametrize("name", ["counting", "dating", "ageing", "quality"])
+def test_explore_predictor_starts_on_whole_steps(name, monkeypatch):
+    """Elsewhere the handle would stand beside the value that the slider reads."""
+    monkeypatch.setattr(basics, "draw_predictor", Mock())
+    task = load_task(name)
+    sliders = widgets.explore_predictor(np.ones(3), task).children[0].children
+    steps = [(slider.value - slider.min) / slider.step for slider in sliders]
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
+    assert sliders[0].max == pytest.approx((task.range[1] - task.range[0]) / 2, abs=0.5)
+    assert sliders[0].min == -sliders[0].max
+    assert f"{sliders[0].step:{sliders[0].readout_format}}" == f"{sliders[0].step:g}"
 
 
 def test_draw_rank_shows_images_or_a_message(data):

@@ -22,7 +22,7 @@ def test_interactive_figure_is_an_image_of_the_figure():
         plt.subplots(figsize=(size, 1))
 
     before = set(Widget.widgets.values()) if hasattr(Widget, "widgets") else set()
-    box = interactive_figure(draw, {"size": IntSlider(4, 1, 9)})
+    box = interactive_figure(draw, {"size": IntSlider(4, 1, 9, description="size")})
     after = set(Widget.widgets.values()) if hasattr(Widget, "widgets") else set()
     assert not any(isinstance(widget, Output) for widget in after - before)
     control, image = box.children[0].children[0], box.children[1]
@@ -30,6 +30,7 @@ def test_interactive_figure_is_an_image_of_the_figure():
     control.value = 8
     wide = Image.open(io.BytesIO(image.value))
     assert drawn == [4, 8]
+    assert control.tooltip == control.description
     assert wide.width > narrow.width > 100
     assert no_figures()
 
