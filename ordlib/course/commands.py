@@ -74,17 +74,21 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command()
-def build(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> None:
+@app.command("build")
+def build_notebooks(names: Names = None, timeout: Limit = 300, notebooks: Home = None) -> None:
     """Build and execute notebooks from their sources; update inline results and labs."""
     with plain_errors():
+        from ordlib.course.grading.assignments import make_assignment
         from ordlib.course.runner import console, lint
-        from ordlib.course.runner.build import rebuild
+        from ordlib.course.runner.build import build, rebuild
         from ordlib.course.runner.run import notebooks_folder, select_notebooks
 
         folder = notebooks or notebooks_folder()
         problems = []
-        for source in select_notebooks([*(folder / "source").glob("*.py")], names or []):
+        sources = select_notebooks([*(folder / "source").glob("*.py")], names or [])
+        for source in sources:  # What takes no time, before what takes minutes.
+            make_assignment(build(source), source.stem)
+        for source in sources:
             console.show_build(rebuild, source, timeout)
             problems += lint.check_notebook(folder / f"{source.stem}.ipynb")
         for problem in problems:

@@ -232,4 +232,4 @@ def _has_type(value: object, expected: object) -> bool:
         return any(_has_type(value, option) for option in args)
     if origin is tuple:
         return isinstance(value, (list, tuple)) and all(_has_type(v, args[0]) for v in value)
-    return type(value) is expected
+    return type(value) is expected or (expected is float and type(value) is int)

@@ -130,7 +130,8 @@ def _warn_if_last_is_best(history: pd.DataFrame) -> None:
     if history.attrs["best_epoch"] == len(history):
         warnings.warn(
             f"the best epoch is the last of {len(history)}: the model may still improve; train "
-            f"longer, for example with TrainingConfig(epochs={2 * len(history)})",
+            f"longer, for example with TrainingConfig(epochs={2 * len(history)}), on the command "
+            f"line --epochs {2 * len(history)}",
             stacklevel=3,
         )
 

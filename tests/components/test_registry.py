@@ -27,12 +27,14 @@ from ordlib import (
     load_task,
 )
 from ordlib.components import registry
+from ordlib.methods import METHODS
 
 CORN_OPTIONS = {"image_encoder": "lora", "adapter": False, "lora_target_modules": r".*\.k_proj"}
 NON_DEFAULT = {
     "CoOp": {"tune_rank_embeddings": False, "n_ctx": 3, "lora_r": 2},
     "CORN": CORN_OPTIONS,
     "FineTuned": {"templates": (1, 0), "image_encoder": "full"},
+    "L2RCLIP": {"attention_over": "both", "alpha": 0.2, "rank_pos_embed": "sinusoidal"},
     "NumCLIP": {"fcrc_form": "released", "bin_anchor": "edge", "tune_context": True, "seed": 3},
     "NumCLIP-bare": {"regressor": False, "text_to_image_loss": False, "image_encoder": "lora"},
     "OrdinalCLIP": {"num_base_ranks": 4, "interpolation_type": "inverse"},
@@ -96,6 +98,10 @@ def assert_same(a, b):
     assert np.array_equal(a.label, b.label)
     assert (a.probabilities is None) == (b.probabilities is None)
     assert a.probabilities is None or np.array_equal(a.probabilities, b.probabilities)
+
+
+def test_every_method_has_a_case():
+    assert {case.split("-")[0] for case in NON_DEFAULT} >= METHODS.keys() - {"RankingAdapter"}
 
 
 @pytest.mark.parametrize("case", NON_DEFAULT)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalCLIP, OrdinalTask, load_task
+from ordlib import CORN, CoOp, FineTuned, NumCLIP, OrdinalTask, load_task, methods
 from ordlib.methods.base import bin_targets, rank_targets
-from ordlib.methods.l2rclip import L2RCLIP
 
-METHODS = [CoOp, OrdinalCLIP, FineTuned, CORN, NumCLIP, L2RCLIP]
+METHODS = [methods.find_method(name) for name in methods.METHODS if name != "RankingAdapter"]
+WITHOUT_PROMPTS, WITH_HEAD = (FineTuned, CORN), (CORN, NumCLIP)
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
 every_encoder = pytest.mark.parametrize("image_encoder", ["frozen", "lora", "full"])
 # Midpoints between these ranks have no exact binary representation.
@@ -84,8 +84,8 @@ def test_parameter_groups_partition_trainable_parameters(tiny_clip, uneven, meth
     assert len(ids) == len(set(ids)) == len(model.trainable_state_dict())
     assert ("image_encoder" in groups) == (image_encoder != "frozen")
     assert len(groups["adapter"]) == 2
-    assert ("prompts" in groups) == (method not in (FineTuned, CORN))
-    assert ("head" in groups) == (method in (CORN, NumCLIP))
+    assert ("prompts" in groups) == (method not in WITHOUT_PROMPTS)
+    assert ("head" in groups) == (method in WITH_HEAD)
     assert "adapter" not in method(tiny_clip, uneven, adapter=False, **options).parameter_groups()
 
 

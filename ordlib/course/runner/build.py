@@ -57,29 +57,43 @@ def rebuild(
     source if an inline result has changed, thumbnail, notebook, lab and solutions.
 
     Raises:
-        ValueError: a cell fails (then nothing is written), or Markdown quotes an unknown result.
+        ValueError: a cell fails, or Markdown quotes an unknown result; then nothing is written.
     """
     name, folder = source.stem, source.parent.parent
     executed, results = _execute(make_notebook(build(source), name), source, timeout, on_cell)
-    paths = [write_file(folder / "results" / f"{name}.json", results)]
-    numbers = inline_results.load_notebook_results(paths[0])
     text = source.read_text(encoding="utf-8")
-    if messages := inline_results.check_inline_results(text, numbers):
-        raise ValueError(f"{source.name}: " + "; ".join(messages) + ".")
-    if (updated := inline_results.update_inline_results(text, numbers)) != text:
+    updated = _with_results(source, text, results)
+    cells = _build_text(updated, name)
+    solutions = make_solutions(cells, name)
+    solved, _ = _execute(solutions, source, timeout, on_cell)
+    paths = [write_file(folder / "results" / f"{name}.json", results)]
+    if updated != text:
         paths.append(write_file(source, updated.encode()))
     if image := first_image(executed):
         paths.append(write_file(folder / "results" / f"{name}.png", image))
-    cells = build(source)  # again, with the updated inline results
     notebook = _with_outputs(make_notebook(cells, name), executed)
-    solutions = make_solutions(cells, name)
-    executed, _ = _execute(solutions, source, timeout, on_cell)
     written = {
         f"{name}.ipynb": notebook,
         f"labs/{name}.ipynb": make_lab(notebook, name),
-        f"solutions/{name}.ipynb": _with_outputs(solutions, executed),
+        f"solutions/{name}.ipynb": _with_outputs(solutions, solved),
     }
     return paths + [write_notebook(folder / path, each) for path, each in written.items()]
+
+
+def _with_results(source: Path, text: str, results: bytes) -> str:
+    """The text of a source with the numbers of a results file."""
+    with tempfile.TemporaryDirectory() as temporary:
+        numbers = inline_results.load_notebook_results(
+            write_file(Path(temporary) / f"{source.stem}.json", results)
+        )
+    if messages := inline_results.check_inline_results(text, numbers):
+        raise ValueError(f"{source.name}: " + "; ".join(messages) + ".")
+    return inline_results.update_inline_results(text, numbers)
+
+
+def _build_text(text: str, name: str) -> NotebookNode:
+    with tempfile.TemporaryDirectory() as temporary:
+        return build(write_file(Path(temporary) / f"{name}.py", text.encode()))
 
 
 def _with_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNode:

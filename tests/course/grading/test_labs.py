@@ -95,8 +95,8 @@ def test_a_note_without_an_exercise_raises(tmp_path):
     notebooks = tmp_path / "notebooks"
     shutil.copytree(SOURCES.parent, notebooks)
     with open(notebooks / "source" / "notes.toml", "a", encoding="utf-8") as file:
-        file.write('7 = "There is no such exercise."\n')
-    with pytest.raises(ValueError, match="no such exercises: 06_your_own_data-7"):
+        file.write('99 = "There is no such exercise."\n')
+    with pytest.raises(ValueError, match=r"no such exercises: \w+-99"):
         list(write_labs(notebooks, tmp_path / "labs"))
 
 
