@@ -51,7 +51,7 @@ def parts(of: str) -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str
             ("notebooks against their outputs", (NBVAL,), {}),
         ]
     if of == "slow":
-        return [("slow tests", ((*PYTEST, "-m", "slow"),), {})]
+        return [("slow tests", ((*PYTEST, "-m", "slow", "-rs"),), {})]
     if of == "another-cpu":
         # No machine of today is without AVX.
         return [
