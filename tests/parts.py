@@ -21,6 +21,7 @@ NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist",
 LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))
 UNIT = (*PYTEST, "-m", "not slow")
 PIP = ("-m", "pytest", "-m", "slow", "-rP", "tests/test_colab.py")
+WIDGETS = ("-m", "pytest", "-n", "2", "tests/course/widgets")
 LABS = ("-m", "pytest", "-n", "2", "-m", "slow", "tests/course/test_labs.py")
 NUMERICAL = ("losses", "metrics", "methods", "training", "experiments", "course/checks")
 
@@ -83,6 +84,7 @@ def _colab() -> list[tuple[str, tuple[tuple[str, ...], ...], dict[str, str]]]:
     commands = [
         ("Colab's versions in a kernel", ("tests/helpers/colab.py", "kernel")),
         *pip,
+        ("widgets", WIDGETS),
         ("notebooks against their outputs", NBVAL),
         ("labs, each alone in a folder", LABS),
     ]
