@@ -1,4 +1,4 @@
-"""Commands of ``ordlib course``: run and build the notebooks, audit the data, set the URL."""
+"""Commands of ``ordlib course``: run and build the notebooks, labs, slides, data and URL."""
 
 from pathlib import Path
 from typing import Annotated
@@ -106,6 +106,18 @@ def labs(output: Output, notebooks: Home = None) -> None:
 
         for path in write_labs(notebooks or notebooks_folder(), output):
             typer.echo(f"wrote {path}")
+
+
+@app.command()
+def slides(output: Output, names: Names = None, notebooks: Home = None) -> None:
+    """Write slides of executed notebooks, for each one HTML file that needs no network."""
+    with plain_errors():
+        from ordlib.course.runner.run import notebooks_folder, select_notebooks
+        from ordlib.course.slides.page import write_slides
+
+        folder = notebooks or notebooks_folder()
+        for path in select_notebooks([*folder.glob("*.ipynb")], names or []):
+            typer.echo(f"wrote {write_slides(path, output)}")
 
 
 @app.command()

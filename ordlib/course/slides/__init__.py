@@ -1,0 +1,1 @@
+"""Slides for a lecture, made from the executed notebooks."""
