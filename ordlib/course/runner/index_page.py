@@ -60,10 +60,10 @@ def _card(run: NotebookRun, output: Path) -> dict[str, object]:
         page, folder = Path(output) / f"{run.name}.html", run.source.parent
         card["page"] = write_page(run.executed, page, folder, run.results).name
         card["thumbnail"] = thumbnail(notebook)
-    return card | _heading(notebook, run.results)
+    return card | read_header(notebook, run.results)
 
 
-def _heading(notebook: NotebookNode, results: Mapping[str, float]) -> dict[str, str]:
+def read_header(notebook: NotebookNode, results: Mapping[str, float]) -> dict[str, str]:
     """Return number, title, findings and learning goal from the first cell with a title.
 
     The numbers of the findings are those of the run.
@@ -109,9 +109,9 @@ def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, f
     markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     for cell in markdown:
         text = _BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))
-        cell.source = _LINK.sub(lambda link: _relink(link, folder, page), text)
+        cell.source = resolve_links(text, folder, page)
     exporter = HTMLExporter(raw_template=_template("page.html"))
-    exporter.register_filter("markdown2html", _markdown_to_html)
+    exporter.register_filter("markdown2html", markdown_to_html)
     html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
     return write_file(page, html.encode())
 
@@ -120,14 +120,21 @@ class _MathMLRenderer(IPythonRenderer):
     """nbconvert's renderer of Markdown, with formulas as MathML instead of MathJax's LaTeX."""
 
     def block_math(self, body: str) -> str:
-        return latex_to_mathml(body, display="block")
+        # latex2mathml leaves a command after \Big as it stands.
+        return latex_to_mathml(body.replace(r"\|", "‖"), display="block")
 
     def inline_math(self, body: str) -> str:
         return latex_to_mathml(body)
 
 
-def _markdown_to_html(source: str) -> str:
+def markdown_to_html(source: str) -> str:
+    """Render Markdown as nbconvert does, with formulas as MathML."""
     return MarkdownWithMath(renderer=_MathMLRenderer(escape=False)).render(source)
+
+
+def resolve_links(text: str, folder: Path, page: Path) -> str:
+    """Resolve the relative links of Markdown in a folder for a page, and embed its images."""
+    return _LINK.sub(lambda link: _relink(link, folder, page), text)
 
 
 def _relink(link: re.Match, folder: Path, page: Path) -> str:
