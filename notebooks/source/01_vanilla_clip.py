@@ -586,6 +586,13 @@ pd.DataFrame(both, index=names).T.round(2)
 # Training these models takes hours, so the table comes with the library, next to the
 # command that makes it.
 
+# %% [markdown]
+# **Before you run the next cell:** at what dose does number sense appear: 0.3 %, 3 %, 50 %?
+# And what of the probe on the image features: will the dose make the *eye* count better?
+
+# %%
+widgets.choose("0.3 %", "3 %", "50 %")
+
 # %%
 print(doses.attrs["description"])
 by_dose = doses[doses["condition"] == "dose"].groupby("count_caption_fraction")
@@ -606,13 +613,6 @@ means.T.rename(
 
 # %% tags=["nbval-check-output"]
 print(doses.attrs["command"])
-
-# %% [markdown]
-# **Before you run the next cell:** at what dose does number sense appear: 0.3 %, 3 %, 50 %?
-# And what of the probe on the image features: will the dose make the *eye* count better?
-
-# %%
-widgets.choose("0.3 %", "3 %", "50 %")
 
 # %%
 # The dose models were tested on counts that are evenly spread.

@@ -823,12 +823,18 @@ found.filter(regex="mae|seconds").round(2).astype(object).fillna("")
 # 2. A task, with everyday phrases for groups of ranks. Without `bin_phrases` each rank is a bin of its
 #    own, and "bin phrases" above are its names.
 #
-# ```python from ordlib import OrdinalTask task = OrdinalTask(
+#    ```python
+#    from ordlib import OrdinalTask
+#
+#    task = OrdinalTask(
 #        name="toast", unit="minutes", values=("white", "pale", "golden", "brown", "burnt"),
 #        positions=(0, 1, 3, 4, 7), templates=("a slice of {rank} toast",),
 #        bin_edges=(0, 1, 5), bin_phrases=("bread", "toast", "charcoal"),
 #        bin_templates=("a photo of {rank}",),  # {rank}: the phrase of a bin
-# ) task.to_toml("toast.toml") ```
+#    )
+#    task.to_toml("toast.toml")
+#    ```
+#
 # 3. A real CLIP: pico-clip knows nothing of photographs. At the top `backbone =
 #    "openai/clip-vit-base-patch32"`, `task_name = "toast.toml"`, `folder = "slices"`.
 # 4. Write down your margin, then run the comparison, with `budget = "full"` if time permits.
@@ -843,7 +849,9 @@ found.filter(regex="mae|seconds").round(2).astype(object).fillna("")
 published = load_published_results()
 pd.options.display.max_colwidth = 100
 is_few = published["dataset"].str.contains("labels an age")
+compared = ("HCI", "image aesthetics", "MORPH II", "Adience")
 main = published[~is_few & ~published["method"].str.contains("re-run")]
+main = main[main["dataset"].isin(compared)]
 by = ["dataset", "metric", "unit"]
 order = ["zero-shot", "CoOp", "OrdinalCLIP", "L2RCLIP", "NumCLIP", "ranking adapter"]
 main.pivot(index=by, columns="method", values="value")[order].astype(object).fillna("")

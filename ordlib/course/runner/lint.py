@@ -296,6 +296,17 @@ def _printed(cell: NotebookNode) -> str:
     return json.dumps(texts, ensure_ascii=False)
 
 
+def check_code_blocks(files: NotebookFiles) -> Iterator[str]:
+    """Fences of code blocks in Markdown stand on lines of their own, in pairs."""
+    for number, cell in files.cells("markdown"):
+        fences = [line.strip() for line in cell.source.splitlines() if "```" in line]
+        joined = [line for line in fences if not re.fullmatch(r"```\w*", line)]
+        if joined:
+            yield f"cell {number}: {joined[0][:40]!r}: put ``` on a line of its own"
+        elif len(fences) % 2:
+            yield f"cell {number}: a code block does not end"
+
+
 def check_claims(files: NotebookFiles) -> Iterator[str]:
     """Every claim of ``source/claims.json`` is in the text and holds in the results."""
     text = "\n\n".join(cell.source for _, cell in files.cells("markdown"))
@@ -307,5 +318,5 @@ LINT_RULES: tuple[Callable[[NotebookFiles], Iterator[str]], ...] = (
     check_no_run_metadata, check_widget_state, check_file_size, check_cell_length,
     check_nbval_tags, check_source, check_lab, check_solutions, check_results, check_alt_text,
     check_links, check_portable_outputs, check_negative_zeros, check_summaries,
-    check_claims,
+    check_code_blocks, check_claims,
 )  # fmt: skip

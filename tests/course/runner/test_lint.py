@@ -127,6 +127,8 @@ BREAKS = [
     ("links", replace("images/star", "/images/star"), "is absolute"),
     ("portable_outputs", shows("<C at 0x7f1234567890>"), "0x7f"),
     ("portable_outputs", shows("in /home/ada/x"), "/home/ada"),
+    ("code_blocks", replace("Add.", "```python x = 1```"), "on a line of its own"),
+    ("code_blocks", replace("Add.", "```\nx = 1"), "a code block does not end"),
     ("summaries", replace("Add.", "<summary>Of `x`?</summary>"), "shows '`' as it stands"),
     ("negative_zeros", shows("kappa  -0.00  0.12"), "cell 4: shows -0.00"),
     ("claims", claim(statement="The mean is high"), "'The mean is high': is not in the text"),
