@@ -75,12 +75,13 @@ def list_datasets() -> None:
 def check(
     name: Annotated[str, Argument(help="A name of `ordlib data list`.")],
     root: Annotated[Path, Argument(metavar="ROOT", help="Folder with images and lists.")],
+    protocol: Annotated[str | None, Option(help="Whose images are decoded.")] = None,
 ) -> None:
     """Check whether a folder holds a data set of the papers, and decode its images."""
     with plain_errors():
         from ordlib.data.published import check_published
 
-        for line in check_published(name, root):
+        for line in check_published(name, root, protocol):
             echo(line)
 
 

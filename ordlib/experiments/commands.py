@@ -115,6 +115,9 @@ def reproduce(
     protocol: Annotated[str | None, Option(help="Default: the first that is complete.")] = None,
     label: Annotated[str | None, Option(help="Which label, where there are several.")] = None,
     fold: Annotated[list[int] | None, Option(help="Number of a fold; repeatable.")] = None,
+    skip_missing: Annotated[
+        bool, Option("--skip-missing", help="Leave out images that are not found.")
+    ] = False,
     shots: Annotated[int | None, Option(help="Labels per rank; default: all.")] = None,
     draw: Annotated[str | None, Option(help="Distorted training labels: 'long tail', ...")] = None,
     repeats: Annotated[int, Option(help="Seeds of each fold.", min=1)] = 1,
@@ -142,8 +145,8 @@ def reproduce(
         config = TrainingConfig(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
         setting = Reproduction(
             dataset=dataset, root=root, method=method, backbone=backbone, resize=resize,
-            protocol=protocol, label=label, folds=fold or None, shots=shots, draw=draw,
-            repeats=repeats, config=config, options=options,
+            protocol=protocol, label=label, folds=fold or None, skip_missing=skip_missing,
+            shots=shots, draw=draw, repeats=repeats, config=config, options=options,
         )  # fmt: skip
         run(setting, output, device, progress=echo)
     echo(f"wrote {output / 'results.json'} and {output / 'report.md'}")

@@ -16,6 +16,7 @@ import numpy as np
 from ..clip import ClipBackbone, load_clip
 from ..data import ImageData
 from ..data.published import load_published
+from ..data.published.dataset_folder import DatasetFolder
 from ..data.published.load import PublishedSplits
 from ..methods import METHODS, find_method
 from ..methods.linear_probe import LinearProbe
@@ -51,6 +52,7 @@ class Reproduction:
         backbone, resize: see :func:`ordlib.load_clip`.
         categories: a model for each category, such as of "aesthetics"; else one for all.
         folds: numbers of the folds; None runs all.
+        skip_missing: see :func:`ordlib.load_published`.
         shots: labels per rank of the training set; None takes all.
         draw: distortion of the training labels, one of ``LABEL_DRAWS``; None leaves them.
         repeats: number of seeds of each fold, which also choose the few shots and the draw.
@@ -65,6 +67,7 @@ class Reproduction:
     protocol: str | None = None
     label: str | None = None
     folds: Sequence[int] | None = None
+    skip_missing: bool = False
     shots: int | None = None
     draw: str | None = None
     repeats: int = 1
@@ -102,19 +105,26 @@ def reproduce(
         deviation over them, and 95 % bootstrap intervals over the test images (groups).
 
     Raises:
-        ValueError: unknown method or draw, or an invalid option of `load_published`.
+        ValueError: unknown method or draw, an invalid option of `load_published`, or a folder with
+            the results of another setting.
         FileNotFoundError: the data set is not complete.
     """
     from .reproduction_report import write_report
 
     check_choice("method", setting.method, CHOICES)
     check_choice("draw", setting.draw, (*LABEL_DRAWS, None))
-    output, clip = Path(output), load_clip(setting.backbone, device, resize=setting.resize)
-    first = _load(setting, Run(None, None, 0))
-    rows, errors, groups = [], [], []
+    if setting.shots is not None and setting.shots < 1:
+        raise ValueError(f"shots = {setting.shots}: must be 1 or more, or None")
+    output = Path(output)
+    _check_output(setting, output)
+    first = _load(setting, Run(setting.folds[0] if setting.folds else None, None, 0))
+    progress(str(first))
     runs = _runs(setting, first)
+    clip = load_clip(setting.backbone, device, resize=setting.resize)
+    rows, errors, groups = [], [], []
     for number, run in enumerate(runs, start=1):
-        splits = _load(setting, run)
+        with warnings.catch_warnings(action="ignore"):  # The first loading has warned.
+            splits = _load(setting, run)
         path = output / "models" / f"{_key(setting, run, clip, splits)}.json"
         (row,), (scores,) = cached_rows(path, partial(_train_and_test, setting, run, clip, splits))
         rows.append(row)
@@ -133,8 +143,33 @@ def reproduce(
     return results
 
 
+def _check_output(setting: Reproduction, output: Path) -> None:
+    """Refuse to replace the results of another data set, method or backbone."""
+    path = output / "results.json"
+    if not path.is_file():
+        return
+    earlier = json.loads(path.read_text("utf-8"))["setting"]
+    for name in ("dataset", "method", "backbone"):
+        if earlier[name] != getattr(setting, name):
+            raise ValueError(
+                f"{path}: has the results of {name} {earlier[name]!r}; choose another folder"
+            )
+
+
 def _runs(setting: Reproduction, first: PublishedSplits) -> list[Run]:
-    folds = setting.folds if setting.folds is not None else range(first.num_folds)
+    """All models, after a look whether the lists of all folds are there."""
+    if setting.folds and not first.num_folds:
+        raise ValueError(f"protocol {first.protocol.name!r} has a single split: give no fold")
+    folds = dict.fromkeys(setting.folds or range(first.num_folds))
+    folder = DatasetFolder(setting.root)
+    missing = [k for k in folds if not folder.has_lists(first.protocol.list_names(k))]
+    if missing:
+        there = [k for k in folds if k not in missing]
+        raise FileNotFoundError(
+            f"protocol {first.protocol.name!r}: the lists of fold {missing[0]} are missing "
+            f"({', '.join(first.protocol.list_names(missing[0]))}); those of {len(there)} folds "
+            f"are there: {' '.join(f'--fold {k}' for k in there)}"
+        )
     return [
         Run(fold, category, seed)
         for category in first.dataset.categories or (None,)
@@ -146,7 +181,7 @@ def _runs(setting: Reproduction, first: PublishedSplits) -> list[Run]:
 def _load(setting: Reproduction, run: Run) -> PublishedSplits:
     return load_published(
         setting.dataset, setting.root, protocol=setting.protocol, label=setting.label,
-        fold=run.fold, category=run.category,
+        fold=run.fold, category=run.category, skip_missing=setting.skip_missing,
     )  # fmt: skip
 
 

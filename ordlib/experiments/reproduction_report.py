@@ -77,8 +77,8 @@ def _rows(results: Mapping) -> list[dict[str, str]]:
         measured = f"{value['mean']:.3f}"
         if value["models"] > 1:
             measured += f" ± {value['std']:.3f} (mean and deviation of {value['models']} models)"
-        if name == "mae":
-            low, high = results["intervals"]["mae"]["low"], results["intervals"]["mae"]["high"]
+        low, high = results["intervals"]["mae"]["low"], results["intervals"]["mae"]["high"]
+        if name == "mae" and low is not None:  # There is none for a single person.
             measured += f"; 95 % over images {low:.3f} to {high:.3f}"
         title = METRICS.get(metric, metric.replace("_", " "))
         title += ", mean over categories" * bool(by_category)

@@ -87,21 +87,45 @@ def test_few_shots_repeat_and_compare_with_few_shots(roots, backbone, tmp_path):
     assert [row["seed"] for row in results["models"]] == [0, 1]
     assert results["models"][0]["num_train"] == 8
     assert "1 labels a rank" in _page(tmp_path)
-    run(roots, backbone, tmp_path, "morph", "coop", folds=(0,), shots=2)
-    assert "| MAE | 4.5 (third party" in _page(tmp_path)
+    run(roots, backbone, tmp_path / "2", "morph", "coop", folds=(0,), shots=2)
+    assert "| MAE | 4.5 (third party" in _page(tmp_path / "2")
 
 
 def test_protocol_metrics_where_the_data_has_what_they_need(roots, backbone, tmp_path):
-    assert "epsilon_error" in run(roots, backbone, tmp_path, "clap2015")["summary"]
-    counts = run(roots, backbone, tmp_path, "coco_count", protocol="COCO")["summary"]
+    assert "epsilon_error" in run(roots, backbone, tmp_path / "a", "clap2015")["summary"]
+    counts = run(roots, backbone, tmp_path / "b", "coco_count", protocol="COCO")["summary"]
     assert {"mae_by_category", "pearson_by_category", "spearman_by_category"} <= counts.keys()
-    assert "mae_from_50" in run(roots, backbone, tmp_path, "morph", folds=(0,))["models"][0]
+    assert "mae_from_50" in run(roots, backbone, tmp_path / "c", "morph", folds=(0,))["models"][0]
 
 
 def test_label_shift_thins_the_training_set(roots, backbone, tmp_path):
     draw = "half of the ranks keep 10 %"
     (row,) = run(roots, backbone, tmp_path, "koniq", "probe", draw=draw)["models"]
     assert row["num_train"] < 10
+
+
+def test_one_fold_of_one_person_has_no_interval(roots, backbone, tmp_path):
+    results = run(roots, backbone, tmp_path, "fgnet", folds=(3,))
+    assert results["intervals"]["mae"]["low"] is None
+    assert "95 % over images" not in _page(tmp_path)
+
+
+def test_missing_folds_are_named_before_any_training(backbone, tmp_path):
+    FIXTURES["hci"](tmp_path / "hci")
+    with pytest.raises(FileNotFoundError, match=r"fold 2 are missing .* --fold 0 --fold 1"):
+        run({"hci": tmp_path / "hci"}, backbone, tmp_path, "hci")
+    results = run({"hci": tmp_path / "hci"}, backbone, tmp_path, "hci", folds=(1, 1))
+    assert [row["fold"] for row in results["models"]] == [1]
+
+
+def test_results_of_another_setting_are_kept(roots, backbone, tmp_path):
+    run(roots, backbone, tmp_path, "aadb")
+    with pytest.raises(ValueError, match="has the results of dataset 'aadb'"):
+        run(roots, backbone, tmp_path, "ava")
+    with pytest.raises(ValueError, match="has a single split"):
+        run(roots, backbone, tmp_path, "aadb", folds=(0,))
+    with pytest.raises(ValueError, match="shots = 0: must be 1 or more"):
+        run(roots, backbone, tmp_path, "aadb", shots=0)
 
 
 def test_unknown_methods_and_draws_are_named(roots, backbone, tmp_path):

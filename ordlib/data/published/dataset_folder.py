@@ -10,16 +10,20 @@ from pathlib import Path
 from ..image_files import is_hidden
 from ..image_io import SUFFIXES
 
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
+
 
 class DatasetFolder:
     """Index of the files under the root folder of a data set.
 
     Published lists contain the paths of the authors' machines: absolute ones, or with ``../../``.
-    An image is found by the longest tail of such a path that exists under the root. Nothing outside
-    the root is opened: linked folders are not entered, links that lead out are left out.
+    An image is found by its name; of several with that name, by the most folders before it that
+    agree. Nothing outside the root is opened: linked folders are not entered, links that lead out
+    are left out.
 
     Raises:
         FileNotFoundError, NotADirectoryError: the root folder does not exist.
+        PermissionError: a folder cannot be read.
 
     Example:
         >>> import tempfile
@@ -31,7 +35,7 @@ class DatasetFolder:
     """
 
     def __init__(self, root: str | os.PathLike):
-        self.root = Path(os.path.abspath(root))
+        self.root = Path(os.path.abspath(os.path.expanduser(root)))
         if not self.root.exists():
             raise FileNotFoundError(f"root = {str(self.root)!r}: no such folder")
         if not self.root.is_dir():
@@ -43,7 +47,7 @@ class DatasetFolder:
     def files(self) -> list[str]:
         """Relative POSIX paths of all visible files, sorted."""
         real_root, found = os.path.realpath(self.root), []
-        for parent, folders, names in os.walk(self.root):
+        for parent, folders, names in os.walk(self.root, onerror=_raise):
             self.num_folders += 1
             self.num_links += sum(os.path.islink(os.path.join(parent, name)) for name in folders)
             folders[:] = sorted(name for name in folders if not is_hidden(name))
@@ -78,7 +82,7 @@ class DatasetFolder:
             count = len(self.files)
             raise FileNotFoundError(
                 f"no file {', '.join(map(repr, missing))} in {self.root} and its "
-                f"{self.num_folders - 1} subfolders ({count} files)"
+                f"{self.num_folders - 1} subfolders ({count} files){self._hint()}"
             )
         return [self._only(name) for name in names]
 
@@ -100,13 +104,16 @@ class DatasetFolder:
         matching = {path: _shared_tail(path, parts) for path in found}
         best = [path for path in found if matching[path] == max(matching.values())]
         if len(best) > 1:
-            raise LookupError(f"{listed!r}: may be {best[0]!r} or {best[1]!r}; remove one of them")
+            raise LookupError(f"{listed!r}: {may_be(best)}")
         return best[0]
 
     def _hint(self) -> str:
-        if not self.num_links:
-            return ""
-        return f" ({self.num_links} links are not followed: move their files into it)"
+        """What may be the reason that something is not found."""
+        hints = [path for path in self.files if path.lower().endswith(ARCHIVES)]
+        hints = [f"there is {hints[0]!r}: unpack it"] if hints else []
+        if self.num_links:
+            hints.append(f"{self.num_links} links are not followed: move their files into it")
+        return f" ({'; '.join(hints)})" if hints else ""
 
     def _named(self, name: str) -> list[str]:
         tail = f"/{name.casefold()}"
@@ -116,9 +123,7 @@ class DatasetFolder:
     def _only(self, name: str) -> Path:
         found = self._named(name)
         if len(found) > 1:
-            raise ValueError(
-                f"{name!r} may be {found[0]!r} or {found[1]!r} in {self.root}; remove one of them"
-            )
+            raise ValueError(f"{name!r} {may_be(found)} (in {self.root})")
         return self.root / found[0]
 
     @cached_property
@@ -132,6 +137,16 @@ class DatasetFolder:
     @cached_property
     def _images_by_stem(self) -> dict[str, list[str]]:
         return _grouped(self.images, lambda path: os.path.splitext(os.path.basename(path))[0])
+
+
+def may_be(paths: Iterable[str]) -> str:
+    """What to do about two files of one name."""
+    first, second, *_ = paths
+    return f"may be {first!r} or {second!r}; remove one of them"
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _is_inside(path: str, root: str) -> bool:

@@ -13,16 +13,19 @@ from .readers import (
     add_name_parts,
     leave_out,
     parent_folder,
+    parse_floats,
+    parse_splits,
     read_folds,
     read_labelled_ids,
     read_names,
     read_split_lists,
+    warn_about_names,
 )
 
-MAX_MORPH_AGE = 77  # L2RCLIP's loader leaves older persons out [release]
+# L2RCLIP's loader leaves older persons out [release]; above the second it is no age.
+MAX_MORPH_AGE, MAX_AGE = 77, 120
 _MORPH_NAME = r"(?P<subject>[^_]+)_(?P<photo>\w*?)(?P<sex>[MF])(?P<age_in_name>\d+)"
 _ADIENCE_LISTS = tuple(f"simplified_adience_{k}.txt" for k in range(5))
-_SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val"}
 
 
 def _adience(folder: DatasetFolder, fold: int) -> pd.DataFrame:
@@ -61,6 +64,8 @@ ADIENCE = PublishedDataset(
 def _with_morph_names(frame: pd.DataFrame) -> pd.DataFrame:
     """Subject and sex from the name: the lists code the sex in opposite ways."""
     frame = add_name_parts(frame, _MORPH_NAME, "<subject>_<photo>{M,F}<age>.JPG")
+    ages = pd.to_numeric(frame["age"], errors="coerce")
+    warn_about_names(frame, ages, frame["age_in_name"].astype(float))
     return frame.assign(group=frame["subject"])
 
 
@@ -86,7 +91,8 @@ def _morph_b(folder: DatasetFolder, fold: int) -> pd.DataFrame:
 def _morph_folds(setting: str):
     def read(folder: DatasetFolder, fold: int) -> pd.DataFrame:
         frame = read_folds(folder, _morph_lists(setting), fold).rename(columns={"label": "age"})
-        old = frame["age"].astype(float) > MAX_MORPH_AGE
+        ages = parse_floats(frame, "age", -1)
+        old = (ages > MAX_MORPH_AGE) & (ages <= MAX_AGE)
         if old.any():
             leave_out(frame.loc[old, "path"].tolist(), f"are older than {MAX_MORPH_AGE} years")
         return _with_morph_names(frame[~old].reset_index(drop=True))
@@ -125,20 +131,21 @@ MORPH = PublishedDataset(
             "have a subject in train.", _morph_lists("D"), _morph_folds("D"), folds=5,
         ),
         _morph(
-            "A", "L2RCLIP: five random draws of 80 %; most test images have a subject in train.",
+            "A", "L2RCLIP: five folds, each a random 80 % for training, the rest for testing; "
+            "most test images have a subject in train.",
             ("Setting_A_fold{fold}_train.txt", "Setting_A_fold{fold}_test.txt"), _morph_a, folds=5,
         ),
         _morph(
-            "B", "L2RCLIP: three folds; train on one, test on the two others [ours: the lists do "
-            "not say which].", tuple(f"Setting_B_fold{k}.txt" for k in range(3)), _morph_b, folds=3,
+            "B", "L2RCLIP: three folds. We train on one and test on the other two; the lists do "
+            "not say which.", tuple(f"Setting_B_fold{k}.txt" for k in range(3)), _morph_b, folds=3,
         ),
         _morph(
             "C", "L2RCLIP: five random folds, leave one out; 96 % of the images have a subject in "
             "other folds.", _morph_lists("C"), _morph_folds("C"), folds=5,
         ),
         _morph(
-            "OrdinalCLIP", "101 ranks; its test list is its validation list: its best epoch is "
-            "chosen on test.", ("ET_proto_train.txt", "ET_proto_val.txt"), _morph_ordinalclip,
+            "OrdinalCLIP", "OrdinalCLIP: 101 ranks. Its release validates on the test images.",
+            ("ET_proto_train.txt", "ET_proto_val.txt"), _morph_ordinalclip,
             "morph_101",
         ),
     ),
@@ -155,7 +162,8 @@ def _utkface(folder: DatasetFolder, fold: int) -> pd.DataFrame:
 UTKFACE = PublishedDataset(
     name="utkface",
     title="UTKFace (Zhang, Song and Qi, 2017)",
-    source="aligned and cropped faces from the project page of the authors",
+    source="aligned and cropped faces from the project page of the authors (not the photographs in "
+    "the wild beside them)",
     images="<age>_<gender>_<race>_<time>.jpg, also .jpg.chip.jpg",
     protocols=(
         Protocol(
@@ -169,15 +177,15 @@ UTKFACE = PublishedDataset(
 def _clap2015(folder: DatasetFolder, fold: int) -> pd.DataFrame:
     (file,) = folder.find_lists(["total_2015.csv"])
     frame = read_columns(file, ["filename", "age", "stdv", "database"])
-    split = frame["database"].str.lower().replace(_SPLIT_NAMES)
-    return frame.assign(split=split, std=frame["stdv"].astype(float))
+    split, std = parse_splits(frame, "database"), parse_floats(frame, "stdv", 0)
+    return frame.assign(split=split, std=std)
 
 
 CLAP2015 = PublishedDataset(
     name="clap2015",
     title="ChaLearn LAP 2015, apparent age (Escalera et al., 2015)",
     source="images from ChaLearn; total_2015.csv from L2RCLIP's release",
-    images="as in the list",
+    images="in any folder, under the names of the list",
     protocols=(
         Protocol(
             name="challenge",
@@ -197,10 +205,10 @@ def _clap2016(folder: DatasetFolder, fold: int) -> pd.DataFrame:
             file, ["file_name", "apparent_age_avg", "apparent_age_std", "real_age"]
         )
         path = f"{split}/" + frame["path"] + "_face.jpg"
-        parts.append(frame.assign(path=path, split=_SPLIT_NAMES.get(split, split)))
+        std = parse_floats(frame, "apparent_age_std", 0)
+        parts.append(frame.assign(path=path, std=std, split="val" if split == "valid" else split))
     frame = pd.concat(parts, ignore_index=True)
-    names = {"apparent_age_avg": "apparent", "real_age": "real", "apparent_age_std": "std"}
-    return frame.rename(columns=names).astype({"std": float})
+    return frame.rename(columns={"apparent_age_avg": "apparent", "real_age": "real"})
 
 
 CLAP2016 = PublishedDataset(
@@ -220,7 +228,7 @@ CLAP2016 = PublishedDataset(
 
 
 def _fgnet(folder: DatasetFolder, fold: int) -> pd.DataFrame:
-    frame = read_names(folder, r"(?P<group>\d{3})[Aa](?P<age>\d{2})[a-z]?", "001A02.JPG")
+    frame = read_names(folder, r"(?P<group>\d{3})A(?P<age>\d{2})(?P<photo>[a-z]?)", "001A02.JPG")
     return frame
 
 

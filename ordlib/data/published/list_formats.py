@@ -5,16 +5,19 @@ error messages), and further ones.
 """
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from ..image_io import SUFFIXES
 from ..label_files import parse_table, read_text
 
 # A path, which may contain blanks, and one or several labels such as "3", "3.0" or "1930s".
-_LIST_LINE = re.compile(r"(?P<path>\S.*?)[ \t]+(?P<labels>\d[\d.]*s?(?:[ \t]+\d[\d.]*s?)*)\s*")
+_LABEL = r"(?:-?\d[\d.]*s?|nan)"
+_LIST_LINE = re.compile(rf"(?P<path>\S.*?)[ \t]+(?P<labels>{_LABEL}(?:[ \t]+{_LABEL})*)\s*", re.I)
 
 
 def read_list(file: Path) -> pd.DataFrame:
@@ -31,7 +34,8 @@ def read_list(file: Path) -> pd.DataFrame:
     for origin, line in _lines(file):
         match = _LIST_LINE.fullmatch(line)
         if match is None:
-            raise ValueError(f"{origin}: {line[:60]!r}: must be a path and a number")
+            end = line if len(line) <= 60 else f"...{line[-60:]}"
+            raise ValueError(f"{origin}: {end!r}: must be a path, a blank or tab, and a number")
         rows.append((match["path"], origin, " ".join(match["labels"].split())))
     return _frame(file, rows, ["path", "origin", "label"])
 
@@ -48,13 +52,13 @@ def read_id_split(file: Path) -> pd.DataFrame:
     """
     try:
         content = json.loads(read_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: invalid JSON: {error}") from error
     keys = {"train_id": "train", "test_id": "test"}
     if not isinstance(content, dict) or any(not isinstance(content.get(k), list) for k in keys):
         raise ValueError(f"{file}: must be an object with the lists {', '.join(keys)}")
     rows = [
-        (str(name), f"{file.name}, {key} {index}", split)
+        (_without_extension(str(name)), f"{file.name}, {key} {index}", split)
         for key, split in keys.items()
         for index, name in enumerate(content[key])
     ]
@@ -77,7 +81,9 @@ def read_columns(file: Path, columns: Sequence[str]) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=header, dtype=str)
     else:
         names, frame = parse_table(file)
-        origins = [f"{file.name}, {name}" for name in names]
+        origins = [f"{_short(file)}, {name}" for name in names]
+    if not origins:
+        raise ValueError(f"{file}: contains no entries below its header")
     missing = [name for name in columns if name not in frame]
     if missing:
         raise ValueError(
@@ -105,7 +111,20 @@ def read_numbers(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _lines(file: Path) -> list[tuple[str, str]]:
     """Origin and text of the lines that are not empty."""
     lines = enumerate(read_text(file).splitlines(), start=1)
-    return [(f"{file.name}, line {number}", line.strip()) for number, line in lines if line.strip()]
+    where = _short(file)
+    return [(f"{where}, line {number}", line.strip()) for number, line in lines if line.strip()]
+
+
+def _short(file: Path) -> str:
+    """Name of a file with its folder: several lists are named train.txt."""
+    return f"{file.parent.name}/{file.name}"
+
+
+def _without_extension(name: str) -> str:
+    """An id without folder and image extension; its other dots stay."""
+    name = re.split(r"[\\/]+", name)[-1]
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name
 
 
 def _is_separated_by_blanks(file: Path) -> bool:

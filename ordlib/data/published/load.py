@@ -11,6 +11,7 @@ from ...tasks import OrdinalTask
 from ...utils.cache import content_hash, file_signature
 from ...utils.validation import check_choice, listed
 from ..dataset import ImageData
+from .choose import choose_protocol
 from .dataset_folder import DatasetFolder
 from .faces import FACES
 from .object_counts import COCO_COUNT
@@ -88,32 +89,38 @@ def load_published(
     fold: int | None = None,
     category: str | None = None,
     label: str | None = None,
+    skip_missing: bool = False,
 ) -> PublishedSplits | ImageData:
     """Load a data set of the papers, with the splits of one of its protocols.
 
-    Lists and images may lie anywhere under the root folder; paths in lists are matched by their
-    longest tail that exists there. Images are opened when they are used, or by
-    ``ordlib data check NAME ROOT``. Warnings say how many test images share a group, such as a
-    person, with training images.
+    Lists and images may lie anywhere under the root folder. An image is found by its name; if
+    several have that name, folders decide as far as they agree, and two equal matches are an error.
+    Images are opened when they are used, or by ``ordlib data check NAME ROOT``. Warnings say how
+    many test images share a group, such as a person, with training images.
 
     Args:
         name: one of `list_published`: "adience", "morph", "utkface", "clap2015", "clap2016",
             "fgnet", "cacd", "hci", "aesthetics", "koniq", "ava", "aadb", "coco_count".
         root: folder with the images and lists, which you download yourself.
-        protocol: which splits; default: the first one whose lists are there.
+        protocol: which splits; default: the first one whose lists are there, with a warning if
+            one before it lacks some of its lists.
         split: "train", "val" or "test"; None returns all.
-        fold: number of the fold, of protocols with folds; default: 0.
+        fold: number of the fold; None is the first one, and the only choice for a protocol with a
+            single split.
         category: subset of "aesthetics" or kind of object of "coco_count"; None takes all, and
             ``metadata["category"]`` tells them apart.
-        label: which label, where there are several: "MOS" or "MOS_zscore" (koniq), "apparent" or
-            "real" (clap2016).
+        label: which label, where there are several: "apparent" or "real" (clap2016); "MOS" or
+            "MOS_zscore" (koniq; its protocol "sets" has only MOS, on a scale to 100).
+        skip_missing: whether images that are not found are left out, with a warning.
 
     Returns:
         The splits by name, which also name the choices made, or one of them. Metadata has all
-        columns of the lists; groups are subjects where the data set has any.
+        columns of the lists, with the path in "path", labels in columns of their names and, where
+        there is one, the standard deviation in "std"; groups are subjects where there are any.
 
     Raises:
-        FileNotFoundError: lists or images are missing; says which and where they were looked for.
+        FileNotFoundError, NotADirectoryError, PermissionError: the folder, lists or images are
+            missing or cannot be read; says which and where they were looked for.
         ValueError: an unknown option, or invalid entries of a list.
 
     References:
@@ -132,13 +139,19 @@ def load_published(
     """
     check_choice("name", name, DATASETS)
     dataset, folder = DATASETS[name], DatasetFolder(root)
-    chosen = _choose_protocol(dataset, folder, protocol)
+    _check_fold(fold)
+    chosen = choose_protocol(dataset, folder, protocol, fold or 0, label)
     label = next(iter(chosen.labels)) if label is None else label
     check_choice(f"label of protocol {chosen.name!r}", label, chosen.labels)
     fold, frame = _read(dataset, folder, chosen, fold)
     frame = _select_category(dataset, frame, category)
-    data = _as_data(dataset, folder, chosen, frame, label)
-    splits, num_folds = _split(chosen, data, fold)
+    try:
+        data = _as_data(dataset, folder, chosen, frame, label, skip_missing)
+        splits, num_folds = _split(chosen, data, fold)
+    except ValueError as error:
+        subset = "" if category is None else f", category {category!r}"
+        where = f"{dataset.name}, protocol {chosen.name!r}{subset}"
+        raise ValueError(f"{where}: {error} (in {folder.root})") from error
     if split is not None:
         check_choice(f"split of protocol {chosen.name!r}", split, splits)
     _warn_about_leaks(splits, chosen)
@@ -147,52 +160,9 @@ def load_published(
     return result if split is None else result[split]
 
 
-def check_published(name: str, root: str | os.PathLike) -> list[str]:
-    """Check which protocols of a data set can be loaded from a folder, and decode all images.
-
-    Returns:
-        Lines of a report: for each protocol, its splits or what is missing.
-
-    Raises:
-        FileNotFoundError: no protocol can be loaded; the message shows the expected layout.
-        OSError: an image cannot be read.
-    """
-    check_choice("name", name, DATASETS)
-    dataset, folder = DATASETS[name], DatasetFolder(root)
-    lines, loaded = [f"{len(folder.images)} images in {folder.root}"], []
-    for protocol in dataset.protocols:
-        try:
-            with warnings.catch_warnings(record=True, action="always") as caught:
-                splits = load_published(name, root, protocol=protocol.name)
-        except (OSError, ValueError) as error:
-            problem = str(error).removesuffix(f"\n{dataset.layout()}")
-            lines.append(f"protocol {protocol.name!r}: not complete: {problem}")
-            continue
-        loaded.append(splits)
-        lines.append(f"protocol {protocol.name!r}: {splits}")
-        lines += [f"  {warning.message}" for warning in caught]
-    if not loaded:
-        raise FileNotFoundError("\n".join([*lines, "", dataset.layout()]))
-    for data in loaded[0].values():
-        data.check_files()
-    return [*lines, "all images of the first of them can be decoded"]
-
-
-def _choose_protocol(
-    dataset: PublishedDataset, folder: DatasetFolder, name: str | None
-) -> Protocol:
-    protocols = {protocol.name: protocol for protocol in dataset.protocols}
-    if name is not None:
-        check_choice(f"protocol of {dataset.name}", name, protocols)
-        return protocols[name]
-    complete = [p for p in dataset.protocols if folder.has_lists(p.list_names())]
-    if complete:
-        return complete[0]
-    try:  # Names what the first protocol lacks, then shows the layout.
-        folder.find_lists(dataset.protocols[0].list_names())
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{dataset.name}: {error}\n{dataset.layout()}") from None
-    raise AssertionError("has_lists and find_lists disagree")
+def _check_fold(fold: object) -> None:
+    if isinstance(fold, bool) or not isinstance(fold, int | None):
+        raise ValueError(f"fold = {fold!r}: must be a whole number, or None")
 
 
 def _read(
@@ -228,26 +198,60 @@ def _as_data(
     protocol: Protocol,
     frame: pd.DataFrame,
     label: str,
+    skip_missing: bool,
 ) -> ImageData:
     """All images of the lists, in their order, with the split in the metadata."""
-    task = dataset.make_task(protocol.labels[label], _largest(frame[label]))
     files, missing = [], []
     for origin, path in zip(frame["origin"], frame["path"], strict=True):
         try:
             files.append(folder.root / folder.find_image(path))
         except LookupError as error:
+            files.append(None)
             missing.append(f"{origin}: {error.args[0]}")
     if missing:
-        raise FileNotFoundError(
+        message = (
             f"{dataset.name}, protocol {protocol.name!r}: {len(missing)} of {len(frame)} images "
-            f"are not found among the {len(folder.images)} under {folder.root}:{listed(missing)}"
+            f"are missing or ambiguous among the {len(folder.images)} under {folder.root}:"
+            f"{listed(missing)}"
         )
+        if not skip_missing or len(missing) == len(frame):
+            raise FileNotFoundError(f"{message}\n(skip_missing=True leaves them out)")
+        warnings.warn(f"left out: {message}", stacklevel=STACKLEVEL + 1)
+    frame = _without_copies(frame.assign(file=files).dropna(subset="file"), label)
+    files = frame.pop("file").tolist()
+    frame = frame.reset_index(drop=True)
+    task = dataset.make_task(protocol.labels[label], _largest(frame[label]))
     values = _parse_labels(task, protocol, frame, label)
     groups = frame["group"].to_numpy(dtype=str) if "group" in frame else None
     return ImageData(
         task=task, images=files, values=values, metadata=frame, split="all", groups=groups,
         fingerprint=content_hash(task.name, *map(file_signature, files), values.tobytes()),
     )  # fmt: skip
+
+
+def _without_copies(frame: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Drop entries of an image that repeat another one of the same split and category.
+
+    An image in two splits stays in both, as published, and is warned of.
+    """
+    keys = [name for name in ("file", "split", "category") if name in frame]
+    again = frame.duplicated(keys)
+    if not again.any():
+        return frame
+    repeated = frame[frame.duplicated(keys, keep=False)]
+    different = repeated.groupby(keys, sort=False)[label].nunique() > 1
+    for key in different.index[different][:1]:
+        same = repeated.set_index(keys).loc[[key]]
+        rows = zip(same["origin"], same[label], strict=True)
+        both = " and ".join(f"{origin}: {value}" for origin, value in rows)
+        raise ValueError(f"an image has two labels ({both}); remove one")
+    first = frame[again].iloc[0]
+    warnings.warn(
+        f"{again.sum()} entries repeat an image with the same label ({first['origin']}, ...): they "
+        "are left out",
+        stacklevel=STACKLEVEL + 2,
+    )
+    return frame[~again]
 
 
 def _largest(labels: pd.Series) -> float:
@@ -264,8 +268,12 @@ def _parse_labels(
         except ValueError as error:
             errors.append(str(error))
     if errors:
-        count = f"{len(errors)} of {len(frame)} labels"
-        raise ValueError(f"protocol {protocol.name!r}: {count} are invalid:{listed(errors)}")
+        lowest = protocol.first_label
+        codes = "" if lowest is None else f", and {lowest} to {lowest + task.num_ranks - 1} in it"
+        raise ValueError(
+            f"{len(errors)} of {len(frame)} labels are invalid: remove these entries from the list "
+            f"(valid are the task's labels{codes}):{listed(errors)}"
+        )
     return values
 
 
@@ -275,6 +283,9 @@ def _split(protocol: Protocol, data: ImageData, fold: int) -> tuple[dict[str, Im
     if protocol.splits == "published":
         names = data.metadata["split"]
         indices = {name: np.flatnonzero(names == name) for name in names.unique()}
+        missing = [name for name in ("train", "test") if name not in indices]
+        if missing:
+            raise ValueError(f"the lists have no images for {' and '.join(missing)}")
         indices = {name: indices[name] for name in ("train", "val", "test") if name in indices}
     elif num_folds == LEAVE_ONE_GROUP_OUT:
         indices, num_folds = leave_one_group_out(data, fold, protocol.group)

@@ -13,10 +13,13 @@ import pandas as pd
 
 from ...tasks import OrdinalTask, load_task
 from ...tasks.builtin import in_words
+from ..label_files import read_text
 from .dataset_folder import DatasetFolder
 from .list_formats import read_columns
 from .protocol import Protocol, PublishedDataset
+from .readers import parse_floats
 
+MAX_COUNT = 999  # the largest number that has a name in prompts
 _FIELDS = ("images", "annotations", "categories")
 
 
@@ -26,8 +29,10 @@ def _table(folder: DatasetFolder, fold: int) -> pd.DataFrame:
     columns = ["filepath", "title", "cname", "value", "sample_weights_by_class"]
     frame = read_columns(file, columns)
     names = {"title": "prompt", "cname": "category", "sample_weights_by_class": "weight"}
-    frame = frame.rename(columns=names).astype({"weight": float})
-    return frame.assign(group=frame["path"])
+    frame = frame.rename(columns=names)
+    weight, counts = parse_floats(frame, "weight", -1), parse_floats(frame, "value", -1)
+    check_counts(frame["origin"], counts)
+    return frame.assign(weight=weight, group=frame["path"])
 
 
 def _annotations(*names: str):
@@ -51,26 +56,45 @@ def count_objects(file: Path) -> pd.DataFrame:
     left out for that kind. Kinds that an image does not show have no row.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        images = {image["id"]: image["file_name"] for image in content["images"]}
+        content = json.loads(read_text(file))
+        images = {image["id"]: str(image["file_name"]) for image in content["images"]}
         names = {category["id"]: category["name"] for category in content["categories"]}
-        pairs = [(a["image_id"], a["category_id"]) for a in content["annotations"]]
-        crowds = {
-            (a["image_id"], a["category_id"]) for a in content["annotations"] if a.get("iscrowd")
-        }
-        rows = [
-            (images[image], file.name, names[category], count, images[image])
-            for (image, category), count in sorted(Counter(pairs).items())
-            if (image, category) not in crowds
+        pairs = [
+            (a["image_id"], a["category_id"], bool(a.get("iscrowd")))
+            for a in content["annotations"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{file}: is no COCO annotation file ({type(error).__name__}: {error}); it must have "
             f"{', '.join(_FIELDS)}"
         ) from error
+    for index, (image, category, _) in enumerate(pairs):
+        for name, value, known in (("image_id", image, images), ("category_id", category, names)):
+            if value not in known:
+                kind = "images" if known is images else "categories"
+                raise ValueError(f"{file}, annotation {index}: {name} {value!r} is not in {kind}")
+    crowds = {(image, category) for image, category, is_crowd in pairs if is_crowd}
+    counts = Counter((image, category) for image, category, _ in pairs)
+    rows = [
+        (images[image], file.name, names[category], count, images[image])
+        for (image, category), count in counts.items()
+        if (image, category) not in crowds
+    ]
     if not rows:
         raise ValueError(f"{file}: contains no annotations")
-    return pd.DataFrame(rows, columns=["path", "origin", "category", "value", "group"])
+    frame = pd.DataFrame(rows, columns=["path", "origin", "category", "value", "group"])
+    check_counts(frame["origin"], frame["value"])
+    return frame.sort_values(["path", "category"], ignore_index=True)
+
+
+def check_counts(origins: pd.Series, counts: pd.Series) -> None:
+    """Raise ValueError for counts that are not whole, or that nobody can have counted."""
+    invalid = (counts != counts.round()) | (counts > MAX_COUNT)
+    if invalid.any():
+        row = int(invalid.argmax())
+        raise ValueError(
+            f"{origins[row]}, value {counts[row]:g}: must be a whole number from 0 to {MAX_COUNT}"
+        )
 
 
 def _make_task(name: str, largest: float) -> OrdinalTask:

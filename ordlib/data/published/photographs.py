@@ -13,7 +13,15 @@ from ...tasks.builtin import DECADES
 from .dataset_folder import DatasetFolder
 from .list_formats import read_columns, read_id_split, read_list, read_numbers
 from .protocol import Protocol, PublishedDataset
-from .readers import leave_out, read_labelled_ids, read_split_lists
+from .readers import (
+    check_unique,
+    leave_out,
+    parse_floats,
+    parse_splits,
+    read_labelled_ids,
+    read_split_lists,
+    warn_about_names,
+)
 
 _DECADE = re.compile(r"19[3-7]0s")
 _SPLITS = ("train", "val", "test")
@@ -21,11 +29,21 @@ _SPLITS = ("train", "val", "test")
 
 def _hci_lists(folder: DatasetFolder, fold: int) -> pd.DataFrame:
     files = folder.find_lists(f"{decade}.txt" for decade in DECADES)
-    return pd.concat(map(read_list, files), ignore_index=True)
+    return _with_decades(pd.concat(map(read_list, files), ignore_index=True))
 
 
 def _hci_fold(folder: DatasetFolder, fold: int) -> pd.DataFrame:
-    return read_split_lists(folder, {f"fold_{fold}/{split}.txt": split for split in _SPLITS})
+    lists = {f"fold_{fold}/{split}.txt": split for split in _SPLITS}
+    return _with_decades(read_split_lists(folder, lists))
+
+
+def _with_decades(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compare the labels with the decades in the file names, where these have any."""
+    codes = {str(k): decade for k, decade in enumerate(DECADES, start=1)}
+    named = frame["path"].str.extract(rf"({_DECADE.pattern})_[^\\/]*$")[0]
+    rows = frame[named.notna()].reset_index(drop=True)
+    warn_about_names(rows, rows["label"].replace(codes), named.dropna().reset_index(drop=True))
+    return frame
 
 
 def _hci_images(folder: DatasetFolder, fold: int) -> pd.DataFrame:
@@ -35,8 +53,13 @@ def _hci_images(folder: DatasetFolder, fold: int) -> pd.DataFrame:
         raise FileNotFoundError(f"no image in {folder.root} has a decade in its path: 1930s/a.jpg")
     if others:
         leave_out(others, "have no decade in their path")
+    for path, found in decades.items():
+        if len(set(found)) > 1:
+            raise ValueError(f"{path!r}: names two decades; move it to one folder")
     rows = [(path, path, found[-1]) for path, found in decades.items() if found]
-    return pd.DataFrame(rows, columns=["path", "origin", "label"])
+    frame = pd.DataFrame(rows, columns=["path", "origin", "label"])
+    check_unique(frame.assign(name=frame["path"].str.rpartition("/")[2]), ["name"])
+    return frame
 
 
 def _hci_ids(folder: DatasetFolder, fold: int) -> pd.DataFrame:
@@ -111,7 +134,8 @@ AESTHETICS = PublishedDataset(
     protocols=(
         Protocol(
             name="L2RCLIP",
-            description="Its split; grades 1.0 to 5.0. The papers train a model a category.",
+            description="L2RCLIP's split; grades 1.0 to 5.0. The papers train one model per "
+            "category.",
             lists=tuple(f"{c}_{s}.txt" for c in AESTHETIC_CATEGORIES for s in ("train", "test")),
             read=_aesthetics, labels={"label": "aesthetics"}, first_label=1,
         ),
@@ -125,14 +149,14 @@ _KONIQ_LABELS = {"MOS": "koniq", "MOS_zscore": "koniq_100"}
 def _koniq_sets(folder: DatasetFolder, fold: int) -> pd.DataFrame:
     (file,) = folder.find_lists([_KONIQ_SETS])
     frame = read_columns(file, ["image_name", "MOS", "SD", "set"])
-    split = frame["set"].replace({"training": "train", "validation": "val"})
-    return frame.assign(split=split, std=frame["SD"].astype(float))
+    split, std = parse_splits(frame, "set"), parse_floats(frame, "SD", -1)
+    return frame.assign(split=split, std=std)
 
 
 def _koniq_scores(folder: DatasetFolder, fold: int) -> pd.DataFrame:
     (file,) = folder.find_lists([_KONIQ_SCORES])
     frame = read_columns(file, ["image_name", "MOS", "SD", "MOS_zscore"])
-    return frame.assign(std=frame["SD"].astype(float))
+    return frame.assign(std=parse_floats(frame, "SD", -1))
 
 
 def _koniq_ids(folder: DatasetFolder, fold: int) -> pd.DataFrame:
@@ -148,7 +172,7 @@ KONIQ = PublishedDataset(
     images="<number>.jpg",
     protocols=(
         Protocol(
-            name="sets", description="The data set's own splits; its MOS is on a scale to 100.",
+            name="sets", description="The data set's own splits. Here MOS is on a scale to 100.",
             lists=(_KONIQ_SETS,), read=_koniq_sets, labels={"MOS": "koniq_100"},
         ),
         Protocol(
@@ -161,6 +185,7 @@ KONIQ = PublishedDataset(
         ),
     ),
 )  # fmt: skip
+MAX_VOTES = 1_000_000  # of an image for a score: more is a mistake
 _AVA_COLUMNS = (
     "index",
     "image",
@@ -177,8 +202,14 @@ def _ava(folder: DatasetFolder, fold: int) -> pd.DataFrame:
     frame = read_numbers(file, _AVA_COLUMNS)
     votes, scores = frame.filter(like="votes_").to_numpy(), np.arange(1, 11)
     counts = votes.sum(axis=1)
-    if not (counts > 0).all():
-        raise ValueError(f"{frame['origin'][np.argmin(counts)]}: an image without votes")
+    valid = ((votes >= 0) & (votes <= MAX_VOTES) & (votes == votes.round())).all(axis=1)
+    valid &= counts > 0
+    if not valid.all():
+        row = int(np.argmin(valid))
+        raise ValueError(
+            f"{frame['origin'][row]}: votes {votes[row].tolist()}: must be whole numbers from 0 to "
+            f"{MAX_VOTES:,}, not all 0"
+        )
     mean = votes @ scores / counts
     variance = (votes * (scores - mean[:, None]) ** 2).sum(axis=1) / counts
     return pd.DataFrame({

@@ -71,6 +71,7 @@ class PublishedDataset:
         """What a complete folder contains, as text."""
         lines = [f"{self.title}: {self.source}", f"  images: {self.images}"]
         for protocol in self.protocols:
-            lists = ", ".join(protocol.list_names()) or "no list"
+            lists = ", ".join(name.replace("{fold}", "<fold>") for name in protocol.lists)
+            lists = lists or "no list"
             lines.append(f"  protocol {protocol.name!r}: {lists}. {protocol.description}")
         return "\n".join(lines)

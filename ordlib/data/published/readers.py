@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from .dataset_folder import DatasetFolder
+from .dataset_folder import DatasetFolder, may_be
 from .list_formats import read_id_split, read_list
 
+SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val"}
 STACKLEVEL = 5  # The caller of load_published.
 
 
@@ -37,7 +38,7 @@ def read_names(folder: DatasetFolder, pattern: str, what: str) -> pd.DataFrame:
 
     Others are left out, and a warning counts them.
     """
-    regex = re.compile(pattern)
+    regex = re.compile(pattern, re.IGNORECASE)
     found = {path: regex.fullmatch(_stem(path)) for path in folder.images}
     others = [path for path, match in found.items() if match is None]
     rows = [
@@ -51,7 +52,60 @@ def read_names(folder: DatasetFolder, pattern: str, what: str) -> pd.DataFrame:
         )
     if others:
         leave_out(others, f"have no name of the form {what}")
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    check_unique(frame, list(regex.groupindex))
+    return frame
+
+
+def check_unique(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise ValueError if two images of a folder are the same by these columns."""
+    keys = frame[list(columns)].fillna("").agg("|".join, axis=1).str.casefold()
+    again = keys.duplicated()
+    if again.any():
+        row = int(again.argmax())
+        first = int((keys == keys[row]).argmax())
+        both = frame["path"][first], frame["path"][row]
+        raise ValueError(
+            f"{again.sum()} images are there twice: {os.path.basename(both[0])!r} {may_be(both)}"
+        )
+
+
+def parse_floats(frame: pd.DataFrame, column: str, minimum: float) -> pd.Series:
+    """A column of numbers above a minimum; an error names file, row and column."""
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    invalid = ~((numbers > minimum) & (numbers < float("inf")))
+    if invalid.any():
+        row = int(invalid.argmax())
+        raise ValueError(
+            f"{frame['origin'][row]}, column {column!r}: {frame[column][row]!r}: must be a number "
+            f"above {minimum:g}"
+        )
+    return numbers
+
+
+def parse_splits(frame: pd.DataFrame, column: str) -> pd.Series:
+    """A column of splits, under the names train, val and test."""
+    splits = frame[column].str.strip().str.lower().replace(SPLIT_NAMES)
+    invalid = ~splits.isin(("train", "val", "test"))
+    if invalid.any():
+        row = int(invalid.argmax())
+        raise ValueError(
+            f"{frame['origin'][row]}, column {column!r}: {frame[column][row]!r}: must be train, "
+            "val or test"
+        )
+    return splits
+
+
+def warn_about_names(frame: pd.DataFrame, labels: pd.Series, names: pd.Series) -> None:
+    """Warn of labels that differ from what the file names say."""
+    differs = (labels != names).to_numpy()
+    if differs.any():
+        row = int(differs.argmax())
+        warnings.warn(
+            f"{differs.sum()} labels differ from the file names ({frame['origin'][row]}: "
+            f"{labels.iloc[row]}, {frame['path'][row]}): the lists are followed",
+            stacklevel=STACKLEVEL + 1,
+        )
 
 
 def add_name_parts(frame: pd.DataFrame, pattern: str, what: str) -> pd.DataFrame:
@@ -76,7 +130,10 @@ def read_labelled_ids(folder: DatasetFolder, split: Path, labels: pd.DataFrame) 
     )
     missing = merged["listed"].isna()
     if missing.all():
-        raise ValueError(f"{split}: none of its {len(ids)} ids has a label")
+        raise ValueError(
+            f"{split}: none of its {len(ids)} ids has a label, such as {ids['path'][0]!r}; the "
+            f"labels are of {labels['path'][0]!r}, ..."
+        )
     if missing.any():
         leave_out(merged.loc[missing, "path"].tolist(), f"of {split.name} have no label")
     merged = merged[~missing].drop(columns=["stem", "path"])

@@ -9,7 +9,7 @@ from ordlib.data.published.list_formats import (
 )
 
 INVALID = [
-    (read_list, ["a.jpg 1", "b.jpg"], "line 2: 'b.jpg': must be a path and a number"),
+    (read_list, ["a.jpg 1", "b.jpg"], "line 2: 'b.jpg': must be a path, a blank or tab"),
     (read_list, [""], "contains no entries"),
     (read_id_split, ['{"train_id": []}'], "must be an object with the lists train_id, test_id"),
     (read_id_split, ["{"], "invalid JSON"),

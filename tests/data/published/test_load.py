@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import warnings
 
 import numpy as np
@@ -206,7 +207,7 @@ OPTIONS = [
     ({"protocol": "X"}, "protocol of morph = 'X': must be one of D, A, B, C, OrdinalCLIP"),
     ({"fold": 5}, "fold of protocol 'D' = 5: must be one of 0, 1, 2, 3, 4"),
     ({"split": "val"}, "split of protocol 'D' = 'val': must be one of train, test"),
-    ({"label": "height"}, "label of protocol 'D' = 'height': must be one of age"),
+    ({"label": "height"}, "label of morph = 'height': must be one of age"),
     ({"protocol": "OrdinalCLIP", "fold": 1}, "fold = 1: protocol 'OrdinalCLIP' has a single"),
 ]
 
@@ -247,11 +248,12 @@ def test_partial_folder_names_the_missing_images(tmp_path):
     FIXTURES["aadb"](tmp_path)
     for i in range(3):
         (tmp_path / f"datasetImages/farm1_{i}_abc.jpg").unlink()
-    message = (
-        r"3 of 22 images are not found among the 19 under .*\n.*Validation.*, line 1: 'farm1_0"
-    )
+    message = r"3 of 22 images are missing or ambiguous .*\n.*Validation.*, line 1: 'farm1_0"
     with pytest.raises(FileNotFoundError, match=message):
         load_published("aadb", tmp_path)
+    with pytest.warns(UserWarning, match=r"left out: aadb.*3 of 22"):
+        splits = load_published("aadb", tmp_path, skip_missing=True)
+    assert sizes(splits) == {"train": 11, "val": 2, "test": 6}
 
 
 def test_invalid_labels_name_file_and_line(tmp_path):
@@ -260,6 +262,111 @@ def test_invalid_labels_name_file_and_line(tmp_path):
     list_file.write_text(list_file.read_text().replace("0.40", "1.40"))
     with pytest.raises(ValueError, match=r"imgListTestNewRegression_score.txt, line 3: .*1.40"):
         load_published("aadb", tmp_path)
+
+
+def replace_in(root, name, old, new, count=1):
+    file = next(path for path in root.rglob("*") if path.name == name)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, count))
+
+
+def append(root, name, line):
+    file = next(path for path in root.rglob("*") if path.name == name)
+    file.write_text(file.read_text().rstrip("\n") + f"\n{line}\n")
+
+
+# By data set and protocol: what is changed in which list, and what the error says.
+DAMAGES = [
+    ("coco_count", "table", "example-count-df.csv", "\t25\t", "\t1000000000\t",
+     r"example-count-df.csv, row 6, value 1e\+09: must be a whole number from 0 to 999"),
+    ("coco_count", "table", "example-count-df.csv", "\t25\t", "\t2.5\t", "row 6, value 2.5"),
+    ("coco_count", "table", "example-count-df.csv", "\t25\t", "\tinf\t", "column 'value': 'inf'"),
+    ("coco_count", "COCO", "instances_val2017.json", '"image_id": 9', '"image_id": 999',
+     "annotation 0: image_id 999 is not in images"),
+    ("ava", "votes", "AVA.txt", "2 95001 1", "2 95001 -1", "AVA.txt, line 2: votes .*whole"),
+    ("koniq", "sets", "koniq10k_distributions_sets.csv", ",validation", ",foo",
+     "row 4, column 'set': 'foo': must be train, val or test"),
+    ("clap2015", "challenge", "total_2015.csv", "0.70", "0", "column 'stdv': '0': must be"),
+    ("clap2016", "challenge", "gt_avg_test.csv", ",3.2,", ",,", "gt_avg_test.csv, row 2, column"),
+    ("morph", "D", "morph_D_00.txt", " 16", " 16 17", "column 'age': '16 17': must be a number"),
+    ("morph", "D", "morph_D_00.txt", " 16", " 150", r"morph_D_00.txt, line 1: .*150"),
+    ("hci", "NumCLIP", "train.txt", " 1\n", " 9\n", "1 to 5 in it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "protocol", "file", "old", "new", "message"), DAMAGES)
+def test_damaged_lists_name_file_row_and_value(tmp_path, name, protocol, file, old, new, message):
+    FIXTURES[name](tmp_path)
+    replace_in(tmp_path, file, old, new)
+    with warnings.catch_warnings(action="ignore"), pytest.raises(ValueError, match=message):
+        load_published(name, tmp_path, protocol=protocol)
+
+
+def test_an_image_twice_is_one_entry_or_an_error(tmp_path):
+    FIXTURES["koniq"](tmp_path)
+    line = (tmp_path / "koniq10k_scores_and_distributions.csv").read_text().splitlines()[1]
+    append(tmp_path, "koniq10k_scores_and_distributions.csv", line)
+    with pytest.warns(UserWarning, match=r"1 entries repeat an image .*row 22"):
+        splits = load_published("koniq", tmp_path, protocol="scores")
+    assert sum(sizes(splits).values()) == 20
+    append(tmp_path, "koniq10k_scores_and_distributions.csv", line.replace("1.000", "4.000"))
+    with pytest.raises(ValueError, match=r"two labels \(.*row 2: 1.000 and .*4.000\)"):
+        load({"koniq": tmp_path}, "koniq", protocol="scores")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("utkface", "UTKFace"), ("cacd", "CACD2000"), ("fgnet", "images"), ("hci", "images")],
+)
+def test_a_copy_of_the_images_is_an_error(tmp_path, name, folder):
+    FIXTURES[name](tmp_path)
+    shutil.copytree(tmp_path / folder, tmp_path / "backup")
+    protocol = "images" if name == "hci" else None
+    with warnings.catch_warnings(action="ignore"), pytest.raises(ValueError, match="remove one"):
+        load_published(name, tmp_path, protocol=protocol)
+
+
+def test_an_incomplete_protocol_is_named_where_another_is_taken(tmp_path):
+    FIXTURES["morph"](tmp_path)
+    (tmp_path / "morph_D_03.txt").unlink()
+    with pytest.warns(UserWarning, match="'D' lacks morph_D_03.txt: protocol 'A' is taken"):
+        load_published("morph", tmp_path)
+
+
+def test_a_label_or_fold_chooses_a_protocol_that_has_it(roots, tmp_path):
+    assert load(roots, "koniq", label="MOS_zscore").protocol.name == "ranking adapter"
+    FIXTURES["hci"](tmp_path)
+    shutil.rmtree(tmp_path / "data/labels/fold_0")
+    assert load({"hci": tmp_path}, "hci", fold=1).protocol.name == "NumCLIP"
+    with pytest.raises(ValueError, match="label of koniq = 'x': must be one of MOS, MOS_zscore"):
+        load(roots, "koniq", label="x")
+
+
+def test_a_list_without_test_images_is_named(tmp_path):
+    FIXTURES["ava"](tmp_path)
+    (tmp_path / "AVA-split.json").write_text('{"train_id": ["95000"], "test_id": []}')
+    with pytest.raises(ValueError, match=r"ava, protocol 'ranking adapter': .* no images for test"):
+        load_published("ava", tmp_path)
+
+
+def test_labels_that_contradict_the_file_names_are_counted(tmp_path):
+    FIXTURES["hci"](tmp_path)
+    replace_in(tmp_path, "1930s.txt", "1930s\n", "1950s\n", 1)
+    with pytest.warns(UserWarning, match=r"1 labels differ from the file names \(.*1950s"):
+        load_published("hci", tmp_path, protocol="L2RCLIP")
+
+
+def test_an_archive_is_named_where_lists_are_missing(tmp_path):
+    (tmp_path / "morph.zip").write_bytes(b"PK")
+    with pytest.raises(FileNotFoundError, match=r"there is 'morph.zip': unpack it"):
+        load_published("morph", tmp_path)
+
+
+@pytest.mark.parametrize("fold", [True, 1.0, "0"])
+def test_fold_must_be_a_whole_number(roots, fold):
+    with pytest.raises(ValueError, match=f"fold = {fold!r}: must be a whole number"):
+        load(roots, "adience", fold=fold)
 
 
 def test_check_published_reports_each_protocol(roots, tmp_path):
