@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -33,7 +34,9 @@ STATUS = """
     return context?.isReady ? context.session?.kernel?.status : null"""
 RUN = """
     window.ordlib = null;
-    jupyterapp.commands.execute('notebook:run-all-cells').finally(() => window.ordlib = 'done')"""
+    jupyterapp.commands.execute('notebook:run-all-cells').then(
+        success => window.ordlib = success ? 'all ran' : 'not all ran',
+        error => window.ordlib = String(error))"""
 ERRORS = """
     return panel.content.widgets.filter(cell => cell.model.type == 'code')
         .flatMap(cell => cell.model.outputs.toJSON())
@@ -41,7 +44,7 @@ ERRORS = """
         .map(output => output.ename + ': ' + output.evalue)"""
 CELLS = """
     return panel.content.widgets.filter(cell => cell.model.type == 'code')
-        .map(cell => [cell.model.sharedModel.source.match(/^widgets\\.(\\w+)\\(/), cell.node])
+        .map(cell => [cell.model.sharedModel.source.match(arguments[0]), cell.node])
         .filter(([call, _]) => call)
         .map(([call, node]) => [call[1], node.querySelector('.jp-Cell-outputArea')])"""
 EVALUATE = """
@@ -110,7 +113,7 @@ def jupyterlab(folder: Path, home: Path) -> Iterator[dict]:
         yield json.loads(info.read_text())
     finally:
         server.terminate()  # and with it the kernels
-        server.wait(60)
+        server.wait(120)
 
 
 def wait(condition: Callable[[], object], seconds: float, what: str) -> object:
@@ -138,17 +141,19 @@ class LabNotebook:
     def run_all_cells(self, seconds: float) -> list[str]:
         """Run > Run All Cells; return the errors that the cells show."""
         self.driver.execute_script(RUN)
-        wait(lambda: self.driver.execute_script("return window.ordlib"), seconds, "all cells ran")
+        ended = wait(
+            lambda: self.driver.execute_script("return window.ordlib"), seconds, "all cells ran"
+        )
         self.wait_until_idle()
-        return self.driver.execute_script(PANEL + ERRORS)
+        return self.driver.execute_script(PANEL + ERRORS) + [ended] * (ended != "all ran")
 
-    def widgets(self) -> list[tuple[str, "WebElement"]]:
-        """Return function and output area of the cells ``widgets.FUNCTION(...)``."""
-        return self.driver.execute_script(PANEL + CELLS)
+    def outputs(self, pattern: str) -> list[tuple[str, "WebElement"]]:
+        """Return the group of a pattern and the output area, of cells whose code matches."""
+        return self.driver.execute_script(PANEL + CELLS, pattern)
 
-    def evaluate(self, expression: str) -> str:
-        """Return the ``repr`` of a Python expression in the kernel."""
-        return self.driver.execute_async_script(PANEL + EVALUATE, expression)
+    def evaluate(self, expression: str) -> object:
+        """Return the value of a Python expression in the kernel, such as a list of strings."""
+        return literal_eval(self.driver.execute_async_script(PANEL + EVALUATE, expression))
 
     def image(self, output: "WebElement") -> str | None:
         """Return the content of an interactive figure, None while it is being replaced."""
@@ -191,9 +196,9 @@ def move(control: "WebElement") -> str:
     scroll_to(control)
     kind = control.get_attribute("role") or control.get_attribute("type")
     if kind == "slider":
-        value, last = map(control.get_attribute, ("aria-valuenow", "aria-valuemax"))
-        control.send_keys(LEFT if value == last else RIGHT)
-        return f"slider from {value} to {control.get_attribute('aria-valuenow')}"
+        at_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
+        control.send_keys(LEFT if at_end else RIGHT)
+        return f"slider, a step {'down' if at_end else 'up'}"
     if kind == "select-one":
         option = control.find_elements("css selector", "option:not(:checked)")[0]
         option.click()

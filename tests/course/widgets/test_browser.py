@@ -31,30 +31,33 @@ def cache():
 
 
 @pytest.fixture(scope="module")
-def open_notebook(tmp_path_factory):
+def lab(tmp_path_factory):
     root = tmp_path_factory.mktemp("browser")
     shutil.copytree(FOLDER, root / "notebooks")
     with (
         lab_browser.jupyterlab(root / "notebooks", root / "home") as server,
         lab_browser.chromium(root / "profile") as driver,
     ):
-        yield lambda name: LabNotebook(driver, server, name)
+        yield partial(LabNotebook, driver, server)
+
+
+@pytest.fixture(params=NOTEBOOKS)
+def notebook(lab, request):
+    notebook = lab(request.param)
+    yield notebook
+    notebook.shut_down()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs a browser; not found: {MISSING}")
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_widgets_work_in_jupyterlab(open_notebook, name):
-    notebook = open_notebook(name)
+def test_widgets_work_in_jupyterlab(notebook):
     assert notebook.run_all_cells(600) == []
-    cells = notebook.widgets()
-    choose_last_options(notebook, [output for call, output in cells if call == "choose"])
-    figures = [(call, output) for call, output in cells if call in NUM_CONTROLS]
+    choose_last_options(notebook, notebook.outputs(r"\bwidgets\.(choose)\("))
+    figures = notebook.outputs(r"\bwidgets\.(explore_\w+)\(")
+    assert figures
     for call, output in figures:
         move_controls(notebook, call, output)
     assert notebook.console_errors() == []
-    assert figures
-    notebook.shut_down()
 
 
 def test_every_interactive_figure_is_listed():
@@ -64,12 +67,12 @@ def test_every_interactive_figure_is_listed():
 def choose_last_options(notebook, outputs):
     """Choose the last option of each question; the kernel must receive all choices."""
     chosen = []
-    for output in outputs:
+    for _, output in outputs:
         option = wait(partial(controls, output), 120, "the options are shown")[-1]
         move(option)
         assert option.is_selected()
         chosen.append(option.find_element("xpath", "..").text)
-    wait(lambda: notebook.evaluate(CHOSEN) == repr(chosen), 120, f"the kernel receives {chosen}")
+    wait(lambda: notebook.evaluate(CHOSEN) == chosen, 120, f"the kernel receives {chosen}")
 
 
 def move_controls(notebook, call, output):
