@@ -252,7 +252,7 @@ def metrics_by(
         for value, rows in by.groupby(by).groups.items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index")
-    table.loc["mean"] = table.mean()
+    table = pd.concat([table, table.mean().to_frame("mean").T])
     return table.assign(images=[*table["images"][:-1], len(by)]).astype({"images": int})
 
 
