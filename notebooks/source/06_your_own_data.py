@@ -322,10 +322,9 @@ check.faults(faults_solved)
 RELABEL = {} if is_own else {"IMG_0204.jpg": 1}  # we counted
 LEAVE_OUT = [] if is_own else ["IMG_0119.jpg", "IMG_0301.jpg"]  # rotated; the copy
 
-by_hand = table[image_column].map(RELABEL)
-repaired = table.assign(
-    **{label_column: table[label_column].mask(by_hand.notna(), by_hand)}
-)
+repaired = table.copy()
+for name, label in RELABEL.items():
+    repaired.loc[repaired[image_column] == name, label_column] = label
 if group:
     old = table[group].astype(str)
     new = old.str.strip().str.casefold().str.replace(r"[\s_]+", "-", regex=True)
