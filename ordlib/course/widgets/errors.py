@@ -43,14 +43,14 @@ def errors_figure(
 
 
 def explore_errors(data: ImageData, predicted: ArrayLike) -> VBox:
-    """:func:`errors_figure` with a menu of groups and a slider for the number of images."""
+    """:func:`errors_figure` with a slider for the number of images and a menu of groups."""
     groups = [] if data.groups is None else sorted(set(data.groups))
 
-    def draw(group: str, images: int) -> None:
+    def draw(images: int, group: str) -> None:
         errors_figure(data, predicted, group, images)
 
     return interactive_figure(draw, {
-        "group": Dropdown(options=[ALL, *groups], description="group", style=NAME_WIDTH),
         "images": IntSlider(12, 1, MAX_SHOWN, description="images", style=NAME_WIDTH,
                             continuous_update=False),
+        "group": Dropdown(options=[ALL, *groups], description="group", style=NAME_WIDTH),
     })  # fmt: skip

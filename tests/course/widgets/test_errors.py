@@ -33,7 +33,7 @@ def test_errors_figure_of_one_group():
 
 def test_explore_errors_redraws_for_another_group():
     box = widgets.explore_errors(make_data(), PREDICTED)
-    menu, slider = box.children[0].children
+    slider, menu = box.children[0].children
     assert menu.options == ("all", "a", "b", "c")
     before = box.children[1].value
     menu.value = "c"
