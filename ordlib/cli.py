@@ -75,7 +75,7 @@ def list_datasets() -> None:
 def check(
     name: Annotated[str, Argument(help="A name of `ordlib data list`.")],
     root: Annotated[Path, Argument(metavar="ROOT", help="Folder with images and lists.")],
-    protocol: Annotated[str | None, Option(help="Whose images are decoded.")] = None,
+    protocol: Annotated[str | None, Option(help="Decode the images of this one.")] = None,
 ) -> None:
     """Check whether a folder holds a data set of the papers, and decode its images."""
     with plain_errors():

@@ -599,6 +599,11 @@ ci_table(ahead[ahead["task"] != "quality"], "difference", columns="backbone")
 # regression* on counting, dating and ageing. By how much is less certain: on counting their lead varies
 # by 0.04<!--=pretraining.lead.counting--> objects between pretrainings, and the bundled pico-clip has the smallest one.
 #
+# The table also has CORN, CoOp, NumCLIP and ridge regression with few labels. *With four labels for each
+# count ridge regression is ahead of the three on each pretraining*, as in Figure 3. *With one label NumCLIP is
+# ahead of it on each*; but these are the same three draws of labels three times, and over the ten draws
+# of Figure 3 that may be chance. Three pretrainings do not replace other labels.
+#
 # ## What does it cost?
 #
 # One run of `ordlib results make cost`, on one thread of one CPU: the training of each method on

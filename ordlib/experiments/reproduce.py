@@ -18,7 +18,7 @@ from ..data import ImageData
 from ..data.published import load_published
 from ..data.published.dataset_folder import DatasetFolder
 from ..data.published.load import PublishedSplits
-from ..methods import METHODS, find_method
+from ..methods import find_method
 from ..methods.linear_probe import LinearProbe
 from ..methods.zero_shot import ZeroShot
 from ..metrics import bootstrap
@@ -32,11 +32,12 @@ from ..utils.validation import check_choice
 from .experiment import few_shot_subset
 from .intervals import Scores, cached_rows
 from .results import round_or_none
+from .train import METHODS as TRAINED_METHODS
 from .training_draws import LABEL_DRAWS
 
 UNTRAINED = {"zero-shot": ZeroShot, "probe": LinearProbe}
-NAMES = {name.lower(): name for name in METHODS} | {"ranking-adapter": "RankingAdapter"}
-CHOICES = (*UNTRAINED, *(name for name in NAMES if name != "rankingadapter"))
+METHODS = TRAINED_METHODS | {"ranking-adapter": find_method("RankingAdapter")}
+CHOICES = (*UNTRAINED, *METHODS)
 TAIL_AGE = 50  # OrdinalCLIP's long-tail test: images of this age and above
 REPORTED = ("mae", "accuracy", "pearson", "spearman")
 
@@ -53,7 +54,8 @@ class Reproduction:
         categories: a model for each category, such as of "aesthetics"; else one for all.
         folds: numbers of the folds; None runs all.
         skip_missing: see :func:`ordlib.load_published`.
-        shots: labels per rank of the training set; None takes all.
+        shots: labels per rank of the training set, which also select the best epoch, as in the
+            table ``few_shot``: a validation split would be many more labels. None takes all.
         draw: distortion of the training labels, one of ``LABEL_DRAWS``; None leaves them.
         repeats: number of seeds of each fold, which also choose the few shots and the draw.
         config, options: training and method hyperparameters.
@@ -198,11 +200,11 @@ def _train_and_test(
 ) -> tuple[list[dict], list[Scores]]:
     train, test = splits["train"], splits["test"]
     val = splits.get("val")
-    if val is None and setting.method not in UNTRAINED:
+    if setting.shots is not None:
+        train = val = few_shot_subset(train, setting.shots, run.seed)
+    elif val is None and setting.method not in UNTRAINED:
         with warnings.catch_warnings(action="ignore", category=UserWarning):
             (train,), (val,) = hold_out_val([train], run.seed)
-    if setting.shots is not None:
-        train = few_shot_subset(train, setting.shots, run.seed)
     if setting.draw is not None:
         train = LABEL_DRAWS[setting.draw](train, run.seed)
     start = time.perf_counter()
@@ -220,10 +222,12 @@ def _train(setting: Reproduction, clip: ClipBackbone, train: ImageData, val: obj
         return ZeroShot(clip, train.task, **setting.options)
     if setting.method == "probe":
         return LinearProbe(clip, train.task, **setting.options).fit(train)
-    method = find_method(NAMES[setting.method])
-    model = method(clip, train.task, seed=seed, **setting.options)
+    model = METHODS[setting.method](clip, train.task, seed=seed, **setting.options)
     config = replace(setting.config, seed=seed)
-    fit(model, [train], [val], config, calibration=None, progress=False)
+    with warnings.catch_warnings():
+        # Intended with few labels, see `Reproduction`.
+        warnings.filterwarnings("ignore", message="all validation images")
+        fit(model, [train], [val], config, calibration=None, progress=False)
     return model
 
 

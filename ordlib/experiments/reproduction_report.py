@@ -28,7 +28,7 @@ RELEASES = {
     "200), random crops and flips; on MORPH and aesthetics the validation list is the test list.",
     "ordinalclip": "On MORPH the test list is the validation list: the best epoch is chosen "
     "on test.",
-    "coop": "Its numbers are from OrdinalCLIP's code, whose validation list is the test list.",
+    "coop": "Its published numbers are from OrdinalCLIP's project page.",
     "l2rclip": "Losses and lists only: no RankFormer, no model, no settings. Its validation set is "
     "its training set.",
     "ranking-adapter": "ConvNeXt-L, images squashed to 320 pixels, one kind of object a batch; "

@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 from clips import build_tiny_clip
-from published_fixtures import FIXTURES
+from published_fixtures import FIXTURES, write_all
 
 from ordlib import TrainingConfig, ZeroShot, load_clip, load_published
 from ordlib.data.published.load import DATASETS
@@ -20,10 +20,7 @@ def backbone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
-    folders = {name: tmp_path_factory.mktemp(name) for name in FIXTURES}
-    for name, write in FIXTURES.items():
-        write(folders[name])
-    return folders
+    return write_all(tmp_path_factory)
 
 
 def run(roots, backbone, output, dataset, method="zero-shot", **settings):

@@ -140,14 +140,14 @@ def clap2016(root: Path) -> None:
 
 
 def fgnet(root: Path) -> None:
-    """Four subjects; letters tell images of one age apart."""
+    """Four subjects; letters distinguish images of one age."""
     for subject in range(1, 5):
         for i, name in enumerate(("A02", "A17", "A43a", "A43b")):
             write_image(root, f"images/{subject:03}{name}.{'JPG' if i else 'jpg'}")
 
 
 def cacd(root: Path) -> None:
-    """Six persons whose names contain underscores."""
+    """Six persons with underscores in their names."""
     for person in ("Ada_Lovelace", "Emmy_Noether", "Mary", "Sofja_W_Kow", "Lise_M", "Grace_H"):
         for i in range(3):
             write_image(root, f"CACD2000/{14 + 16 * i}_{person}_{i:04}.jpg")
@@ -232,7 +232,16 @@ def coco_count(root: Path) -> None:
             "annotations": annotations,
             "categories": [{"id": 18, "name": "dog"}, {"id": 19, "name": "horse"}],
         }
-        write_list(root, f"annotations/instances_{split}2017.json", [json.dumps(content)])
+        for release in ("2017", "rem"):
+            write_list(root, f"annotations/instances_{split}{release}.json", [json.dumps(content)])
+
+
+def write_all(tmp_path_factory) -> dict[str, Path]:
+    """The root folder of each fixture."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in FIXTURES}
+    for name, write in FIXTURES.items():
+        write(folders[name])
+    return folders
 
 
 FIXTURES: dict[str, Callable[[Path], None]] = {

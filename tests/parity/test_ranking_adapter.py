@@ -68,6 +68,9 @@ def test_other_files_are_named(released, tmp_path):
     torch.save({"a": torch.zeros(1)}, path := tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"other.pt: has 0 tensors named .*; it has a"):
         load_released_ranking_adapter(path)
+    torch.save({"a": Path()}, path := tmp_path / "code.pt")
+    with pytest.raises(ValueError, match=r"code.pt: no torch file with tensors alone"):
+        load_released_ranking_adapter(path)
     partial = {name: tensor for name, tensor in released.items() if name != "reg_ln.weight"}
     torch.save(partial, path := tmp_path / "partial.pt")
     with pytest.raises(ValueError, match=r"1 tensors missing, 0 unknown: score_norm.weight"):

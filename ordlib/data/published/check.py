@@ -14,7 +14,7 @@ def check_published(name: str, root: str | os.PathLike, protocol: str | None = N
 
     Args:
         name, root: as for `load_published`.
-        protocol: whose images are decoded; default: the first that can be loaded.
+        protocol: decode the images of this one; default: the first that can be loaded.
 
     Returns:
         Lines of a report: for each protocol, its splits or what is missing.

@@ -1,4 +1,4 @@
-"""Choose the protocol of a data set: the first one whose list files are there."""
+"""Choose the protocol of a data set: the first one with all of its list files."""
 
 import warnings
 from collections.abc import Iterable

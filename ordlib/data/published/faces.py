@@ -167,7 +167,8 @@ UTKFACE = PublishedDataset(
     images="<age>_<gender>_<race>_<time>.jpg, also .jpg.chip.jpg",
     protocols=(
         Protocol(
-            name="names", description="Labels in the file names; no split is published.",
+            name="names",
+            description="Labels in the file names. We have read no list of splits.",
             read=_utkface, labels={"age": "utkface"}, folds=5, splits="ours",
         ),
     ),
@@ -258,7 +259,8 @@ CACD = PublishedDataset(
     images="<age>_<name>_<number>.jpg",
     protocols=(
         Protocol(
-            name="names", description="Labels in the file names; folds by person are ours.",
+            name="names",
+            description="Labels in the file names. We have read no list of splits.",
             read=_cacd, labels={"age": "cacd"}, folds=5, splits="ours", group="person",
         ),
     ),

@@ -102,13 +102,13 @@ def load_published(
         name: one of `list_published`: "adience", "morph", "utkface", "clap2015", "clap2016",
             "fgnet", "cacd", "hci", "aesthetics", "koniq", "ava", "aadb", "coco_count".
         root: folder with the images and lists, which you download yourself.
-        protocol: which splits; default: the first one whose lists are there, with a warning if
+        protocol: which splits; default: the first one with all of its lists, with a warning if
             one before it lacks some of its lists.
         split: "train", "val" or "test"; None returns all.
         fold: number of the fold; None is the first one, and the only choice for a protocol with a
             single split.
         category: subset of "aesthetics" or kind of object of "coco_count"; None takes all, and
-            ``metadata["category"]`` tells them apart.
+            ``metadata["category"]`` has the name.
         label: which label, where there are several: "apparent" or "real" (clap2016); "MOS" or
             "MOS_zscore" (koniq; its protocol "sets" has only MOS, on a scale to 100).
         skip_missing: whether images that are not found are left out, with a warning.
@@ -296,8 +296,6 @@ def _split(protocol: Protocol, data: ImageData, fold: int) -> tuple[dict[str, Im
 
 def _warn_about_leaks(splits: dict[str, ImageData], protocol: Protocol) -> None:
     """Warn of test images of a group that is in train, and of images in both."""
-    if not {"train", "test"} <= splits.keys():
-        return
     train, test = splits["train"], splits["test"]
     if train.groups is not None:
         _warn_shared(test.groups, train.groups, f"a {protocol.group} that is in train")

@@ -88,7 +88,8 @@ HCI = PublishedDataset(
     protocols=(
         Protocol(
             name="NumCLIP",
-            description="NumCLIP's folds (one of them is in its release); labels 1 to 5.",
+            description="NumCLIP's folds (one of them is in its release); labels 1 to 5, as its "
+            "code subtracts 1.",
             lists=tuple(f"fold_{{fold}}/{split}.txt" for split in _SPLITS), read=_hci_fold,
             labels={"label": "hci"}, folds=10, first_label=1,
         ),
@@ -172,7 +173,9 @@ KONIQ = PublishedDataset(
     images="<number>.jpg",
     protocols=(
         Protocol(
-            name="sets", description="The data set's own splits. Here MOS is on a scale to 100.",
+            name="sets",
+            description="The data set's own splits. Here MOS is on a scale to 100, by a reader's "
+            "notes.",
             lists=(_KONIQ_SETS,), read=_koniq_sets, labels={"MOS": "koniq_100"},
         ),
         Protocol(

@@ -54,7 +54,7 @@ class PublishedDataset:
         title: full name.
         source: what to download and from whom.
         images: how the images are named.
-        protocols: the first whose list files are there is the default.
+        protocols: the first one with all of its list files is the default.
         categories: names of the subsets on which papers train and report separately.
         make_task: task of a label name and the largest label.
     """

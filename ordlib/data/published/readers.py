@@ -34,7 +34,7 @@ def read_folds(folder: DatasetFolder, names: Sequence[str], fold: int) -> pd.Dat
 
 
 def read_names(folder: DatasetFolder, pattern: str, what: str) -> pd.DataFrame:
-    """All images whose file name, without extension, matches; columns are the named groups.
+    """All images with a matching file name, without extension; columns are the named groups.
 
     Others are left out, and a warning counts them.
     """
@@ -122,9 +122,15 @@ def add_name_parts(frame: pd.DataFrame, pattern: str, what: str) -> pd.DataFrame
 def read_labelled_ids(folder: DatasetFolder, split: Path, labels: pd.DataFrame) -> pd.DataFrame:
     """Labels of the images of an id split; ids without a label are left out with a warning."""
     ids = read_id_split(split)
-    own = labels.drop(columns=["origin", "split"], errors="ignore")
-    own = own.assign(stem=own["path"].map(_stem)).drop_duplicates("stem")
-    own["stem"] = own["stem"].str.casefold()
+    own = labels.assign(stem=labels["path"].map(_stem).str.casefold())
+    again = own["stem"].duplicated()
+    if again.any():
+        row = int(again.argmax())
+        first = own["origin"][int((own["stem"] == own["stem"][row]).argmax())]
+        raise ValueError(
+            f"{own['path'][row]!r} is in {first} and in {own['origin'][row]}; remove one"
+        )
+    own = own.drop(columns=["origin", "split"], errors="ignore")
     merged = ids.assign(stem=ids["path"].str.casefold()).merge(
         own.rename(columns={"path": "listed"}), on="stem", how="left"
     )

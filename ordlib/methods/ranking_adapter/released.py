@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors.torch import load_file
@@ -135,7 +136,11 @@ def _matching_network(tensors: Mapping[str, Tensor]) -> RankingAdapterNetwork:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return load_file(path)
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:  # Tensors alone: any other object in the file is an error.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: no torch file with tensors alone: {reason}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from published_fixtures import FIXTURES, write_image, write_list
+from published_fixtures import FIXTURES, write_all, write_image, write_list
 
 from ordlib import list_published, load_published
 from ordlib.data.published import check_published
@@ -14,11 +14,7 @@ from ordlib.data.published.load import DATASETS
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
-    """The root folder of each fixture."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in FIXTURES}
-    for name, write in FIXTURES.items():
-        write(folders[name])
-    return folders
+    return write_all(tmp_path_factory)
 
 
 def load(roots, name, **options):
@@ -56,6 +52,7 @@ EXPECTED = {
     ("ava", "votes"): ({"train": 12, "test": 3}, (1.667, 9.526)),
     ("aadb", "lists"): ({"train": 11, "val": 5, "test": 6}, (0, 1)),
     ("coco_count", "table"): ({"train": 9, "test": 4}, (1, 25)),
+    ("coco_count", "COCO-ReM"): ({"train": 13, "test": 7}, (1, 7)),
     ("coco_count", "COCO"): ({"train": 13, "test": 7}, (1, 7)),
 }  # fmt: skip
 
@@ -74,9 +71,9 @@ def test_load_published_reads_every_format(roots, name, protocol):
     assert f"{name}, protocol {protocol!r}" in repr(splits)
 
 
-def test_expected_table_covers_all_protocols_but_one_with_the_same_reader():
+def test_expected_table_covers_all_protocols():
     protocols = {(row.name, row.protocol) for row in list_published().itertuples(index=False)}
-    assert protocols - EXPECTED.keys() == {("coco_count", "COCO-ReM")}
+    assert protocols == EXPECTED.keys()
 
 
 def test_load_published_takes_the_first_complete_protocol(roots, tmp_path):
@@ -313,6 +310,15 @@ def test_an_image_twice_is_one_entry_or_an_error(tmp_path):
     append(tmp_path, "koniq10k_scores_and_distributions.csv", line.replace("1.000", "4.000"))
     with pytest.raises(ValueError, match=r"two labels \(.*row 2: 1.000 and .*4.000\)"):
         load({"koniq": tmp_path}, "koniq", protocol="scores")
+
+
+def test_an_id_with_two_labels_is_an_error(tmp_path):
+    FIXTURES["ava"](tmp_path)
+    append(tmp_path, "AVA.txt", "16 95000 0 0 0 0 0 0 0 0 0 9 0 22 1396")
+    with pytest.raises(
+        ValueError, match=r"'95000.jpg' is in .*line 1 and in .*line 16; remove one"
+    ):
+        load_published("ava", tmp_path)
 
 
 @pytest.mark.parametrize(
