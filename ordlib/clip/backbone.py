@@ -16,8 +16,9 @@ from transformers import CLIPModel, PreTrainedTokenizerBase
 
 from ..utils.threads import NUM_THREADS, prefetch
 from .checkpoints import hash_weights
+from .encoders import ClipImageEncoder, ClipTextEncoder
 from .preprocessing import Preprocessor, Resize
-from .text import PromptEmbeddings, TokenizedPrompts, encode_embeddings, tokenize
+from .text import PromptEmbeddings, TokenizedPrompts, tokenize
 
 if TYPE_CHECKING:
     from ..data import ImageData
@@ -42,6 +43,7 @@ class ClipBackbone:
         name: argument of :func:`load_clip`.
         folder: checkpoint folder.
         model: transformers model, frozen and in eval mode.
+        image_encoder, text_encoder: its two encoders, see :mod:`.encoders`.
         tokenizer: transformers tokenizer.
         preprocessor: image preprocessing.
         embed_dim: D, dimension of the joint embedding space.
@@ -70,6 +72,10 @@ class ClipBackbone:
         self.model = model.eval().requires_grad_(False)
         # OpenAI's configs have 2, for which transformers pools at the largest token id.
         self.model.text_model.eos_token_id = tokenizer.eos_token_id
+        self.image_encoder, self.text_encoder = (
+            ClipImageEncoder(self.model),
+            ClipTextEncoder(self.model),
+        )
         self.preprocessor = preprocessor
         text, vision = model.config.text_config, model.config.vision_config
         self.embed_dim = model.config.projection_dim
@@ -125,16 +131,14 @@ class ClipBackbone:
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Projected image features, ``(N, D)``, of pixels from :meth:`preprocess`."""
-        return self.model.get_image_features(pixel_values=pixels).pooler_output.float()
+        return self.image_encoder(pixels).float()
 
     def image_token_features(self, pixels: torch.Tensor) -> torch.Tensor:
         """Class and patch token features, ``(N, 1 + P, D)``, patches in row-major order.
 
         After the final layer norm and the projection; ``[:, 0]`` equals :meth:`image_features`.
         """
-        vision = self.model.vision_model
-        tokens = vision(pixel_values=pixels).last_hidden_state
-        return self.model.visual_projection(vision.post_layernorm(tokens)).float()
+        return self.image_encoder.tokens(pixels).float()
 
     def tokenize(self, prompts: Sequence[str]) -> TokenizedPrompts:
         """Token ids and mask, each ``(M, T)``; ValueError for a prompt that is too long."""
@@ -149,13 +153,15 @@ class ClipBackbone:
     def text_token_features(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Text token features, ``(M, T, W)``, not projected, and their ``(M, T)`` bool mask."""
         embedded = self.token_embeddings(prompts)
-        return self._encode(embedded.embeddings).float(), embedded.mask
+        self._check_length(embedded.embeddings)
+        return self.text_encoder.tokens(embedded.embeddings).float(), embedded.mask
 
     def token_embeddings(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Token embeddings of prompts, without positional embeddings."""
         tokens = self.tokenize(prompts)
-        embeddings = self.model.text_model.embeddings.token_embedding(tokens.ids).float()
-        return PromptEmbeddings(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
+        return PromptEmbeddings(
+            self.text_encoder.embed(tokens.ids), tokens.mask.sum(1) - 1, tokens.mask
+        )
 
     def encode_text_embeddings(
         self, embeddings: torch.Tensor, eos_positions: torch.Tensor
@@ -167,17 +173,15 @@ class ClipBackbone:
                 has no effect but costs time.
             eos_positions: ``(M,)`` int64 position of each EOS token.
         """
-        hidden = self._encode(embeddings)
-        pooled = hidden[torch.arange(len(hidden), device=hidden.device), eos_positions]  # (M, W)
-        return self.model.text_projection(pooled).float()
+        self._check_length(embeddings)
+        return self.text_encoder(embeddings, eos_positions).float()
 
-    def _encode(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def _check_length(self, embeddings: torch.Tensor) -> None:
         if embeddings.shape[1] > self.context_length:
             raise ValueError(
                 f"the prompts take {embeddings.shape[1]} positions; the context of {self.name} "
                 f"holds {self.context_length}"
             )
-        return encode_embeddings(self.model, embeddings.to(self.dtype))
 
     @torch.no_grad()
     def encode_images(self, images: "Images | ImageData", batch_size: int = 64) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""CLIP text encoder on token embeddings, so that prompts can be learned.
+"""Tokenized prompts, and their embeddings.
 
 Attention is causal: tokens behind the end-of-sequence (EOS) token do not affect the features.
 Prompts are therefore padded to the longest of the batch instead of CLIP's 77 positions, which is
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 
 class TokenizedPrompts(NamedTuple):
@@ -75,20 +75,3 @@ def tokenize(
     ids = torch.full(mask.shape, tokenizer.eos_token_id)
     ids[mask] = torch.tensor([token for row in rows for token in row])
     return TokenizedPrompts(ids, mask)
-
-
-def encode_embeddings(model: CLIPModel, embeddings: torch.Tensor) -> torch.Tensor:
-    """Text encoder on token embeddings ``(M, T, W)`` without positional embeddings.
-
-    Returns:
-        ``(M, T, W)`` token features after the final layer norm, not projected.
-    """
-    # transformers' text model accepts token ids only, so its modules are called one by one.
-    encoder = model.text_model
-    hidden = encoder.embeddings(inputs_embeds=embeddings)
-    length = hidden.shape[1]
-    # The causal mask is explicit: eager attention ignores ``is_causal=True``.
-    mask = torch.full((length, length), float("-inf"), dtype=hidden.dtype, device=hidden.device)
-    mask = mask.triu(1).expand(len(hidden), 1, length, length)  # (M, 1, T, T)
-    hidden = encoder.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
-    return encoder.final_layer_norm(hidden)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
+from ..clip.encoders import ClipImageEncoder
 from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
 from ..utils.validation import check_choice, check_integers
@@ -63,7 +64,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.clip = clip
         frozen = options.image_encoder == "frozen"
-        self.encoder = None if frozen else _TunableVisionEncoder(clip, options)
+        self.encoder = None if frozen else _tunable_encoder(clip, options)
         self.adapter = Adapter(clip.embed_dim) if options.adapter else nn.Identity()
         self.to(clip.device)
 
@@ -104,19 +105,13 @@ class Adapter(nn.Module):
         return RESIDUAL_RATIO * self.layers(features) + (1 - RESIDUAL_RATIO) * features
 
 
-class _TunableVisionEncoder(nn.Module):
-    """A float32 copy of CLIP's image encoder, tuned with LoRA or in full."""
-
-    def __init__(self, clip: ClipBackbone, options: ImageEncoderConfig) -> None:
-        super().__init__()
-        full = options.image_encoder == "full"
-        self.vision = deepcopy(clip.model.vision_model).float().requires_grad_(full)
-        self.projection = deepcopy(clip.model.visual_projection).float().requires_grad_(full)
-        if not full:
-            _inject_lora(self.vision, options)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.projection(self.vision(pixel_values=pixels).pooler_output)
+def _tunable_encoder(clip: ClipBackbone, options: ImageEncoderConfig) -> ClipImageEncoder:
+    """Return a float32 copy of CLIP's image encoder, to be tuned with LoRA or in full."""
+    full = options.image_encoder == "full"
+    encoder = deepcopy(clip.image_encoder).float().requires_grad_(full)
+    if not full:
+        _inject_lora(encoder.vision, options)
+    return encoder
 
 
 def _inject_lora(vision: nn.Module, options: ImageEncoderConfig) -> None:

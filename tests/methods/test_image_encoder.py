@@ -44,7 +44,8 @@ def test_untrained_encoder_equals_backbone(tiny_clip, seven, image_encoder):
     encoder = make_encoder(tiny_clip, image_encoder=image_encoder, adapter=False)
     with torch.no_grad():
         features = encoder(encoder.make_loader(seven)(range(7)))
-    assert torch.equal(features, clip_features(tiny_clip, seven))
+    # With several threads, 7 rows and the 8 of the backbone round differently.
+    torch.testing.assert_close(features, clip_features(tiny_clip, seven))
 
 
 def changed_by_training(encoder, data):
