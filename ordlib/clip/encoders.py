@@ -33,9 +33,14 @@ class ClipTextEncoder(nn.Module):
         super().__init__()
         self.text, self.projection = model.text_model, model.text_projection
 
+    @property
+    def token_embedding(self) -> nn.Embedding:
+        """Table of the token embeddings."""
+        return self.text.embeddings.token_embedding
+
     def embed(self, ids: Tensor) -> Tensor:
         """Token embeddings, ``(M, T, W)`` float32, of ``(M, T)`` ids, without positions."""
-        return self.text.embeddings.token_embedding(ids).float()
+        return self.token_embedding(ids).float()
 
     def tokens(self, embeddings: Tensor) -> Tensor:
         """Token features, ``(M, T, W)``, after the final layer norm, not projected."""

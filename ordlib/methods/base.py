@@ -24,13 +24,14 @@ from .predictor import Paths, Predictor, as_backbone, as_task
 if TYPE_CHECKING:
     from ..inference import FilePredictions
 
-# Prefix of the parameter name -> parameter group. "adapter" is CLIP-Adapter; all other parameters,
-# such as NumCLIP's regressor, are in "head".
+# Prefix of the parameter name -> parameter group ("adapter" is CLIP-Adapter); others: "head".
 PARAM_GROUPS = {
     "image_encoder.encoder.": "image_encoder",
     "image_encoder.adapter.": "adapter",
     "prompt_learner.": "prompts",
     "rankformer.": "prompts",
+    "text_encoder.": "text_encoder",
+    "log_scale": "logit_scale",
     "net.": "ranking_adapter",
 }
 
@@ -142,7 +143,6 @@ class TrainableModule(nn.Module, Predictor, ABC):
                 f"{folder} was trained with resize={resize!r}, the backbone has {clip.resize!r}; "
                 f"use load_clip({clip.name!r}, resize={resize!r})"
             )
-        # JSON turned tuples into lists.
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
         model = cls.from_config(config | {"options": options}, clip)
         model.load_saved_state_dict(state, config)

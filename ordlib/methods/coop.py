@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompt_method import PromptConfig, PromptMethod, rank_only_template
+from .prompt_learner import RankEmbeddings
+from .prompt_method import PromptConfig, PromptMethod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,5 @@ class CoOp(PromptMethod):
 
     def _build(self) -> None:
         options = self.options
-        self.prompt_learner = PromptLearner(
-            self.clip,
-            rank_only_template(self.task, options.template),
-            RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_rank_embeddings),
-            n_ctx=options.n_ctx,
-            tune_context=options.tune_context,
-            seed=options.seed,
-        )
+        ranks = RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_rank_embeddings)
+        self._build_prompts(ranks, tune_context=options.tune_context)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from ..losses import PairwiseLoss, l2rclip_loss
 from ..utils.validation import check_choice
 from .base import rank_targets
-from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompt_method import PromptConfig, PromptMethod, rank_only_template
+from .prompt_learner import RankEmbeddings
+from .prompt_method import PromptConfig, PromptMethod
 
 AttentionAxis = Literal["ranks", "tokens", "both"]
 BlockForm = Literal["pre_norm", "normalized", "layer_scale", "no_residual"]
@@ -263,14 +263,8 @@ class L2RCLIP(PromptMethod):
 
     def _build(self) -> None:
         options = self.options
-        self.prompt_learner = PromptLearner(
-            self.clip,
-            rank_only_template(self.task, options.template),
-            RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_prompts),
-            n_ctx=options.n_ctx,
-            tune_context=options.tune_prompts,
-            seed=options.seed,
-        )
+        ranks = RankEmbeddings(self.clip, self.task.rank_names, tune=options.tune_prompts)
+        self._build_prompts(ranks, tune_context=options.tune_prompts)
         self.rankformer = None
         if options.attention_over != "off":
             self.rankformer = RankFormer(
@@ -296,7 +290,7 @@ class L2RCLIP(PromptMethod):
             span = self.prompt_learner.context_and_rank_slice
             blended = self.rankformer(x[:, span], self.prompt_learner.mask[:, span], alpha)
             x = torch.cat([x[:, :1], blended, x[:, span.stop :]], 1)
-        return self.clip.encode_text_embeddings(x, prompts.eos_positions)
+        return self.encode_prompts(x, prompts.eos_positions)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
         """Return :func:`~ordlib.losses.l2rclip_loss`; arguments as in `OrdinalMethod.loss`."""
@@ -307,7 +301,7 @@ class L2RCLIP(PromptMethod):
             rank_targets(self.task, values),
             values,
             self.rank_values,
-            logit_scale=self.clip.logit_scale,
+            logit_scale=self.logit_scale,
             pairwise_loss=options.pairwise_loss,
             pairwise_weight=options.pairwise_weight,
             gamma=options.gamma,

@@ -15,8 +15,8 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..utils.validation import check_choice
 from .base import bin_targets
-from .prompt_learner import PromptLearner, RankEmbeddings
-from .prompt_method import PromptConfig, PromptMethod, rank_only_template
+from .prompt_learner import RankEmbeddings
+from .prompt_method import PromptConfig, PromptMethod
 
 BinAnchor = Literal["midpoint", "edge"]
 # The released code's divisor 1 + tanh(.), from 0 to 2, can reach 0; clamped, it at most doubles an
@@ -35,10 +35,14 @@ class NumCLIPConfig(PromptConfig):
         fcrc_norm: normalization of each image's weights of the negative bins in the form "paper":
             to "mean_one" or to "sum_to_one".
         text_to_image_loss: whether to add :func:`~ordlib.losses.text_to_image_kl`.
+        loss_weights: of FCRC, text-to-image KL and absolute error.
         regressor: whether to train a :class:`Regressor`; otherwise a prediction is the expectation
             of the numeric values of the bins (anchors; see ``bin_anchor``).
         scale_error: whether the absolute error is that of values scaled to 0-1, or in the task's
             unit (released code), which weighs it more.
+        scale_anchors: whether the regressor divides anchors scaled to 0-1, or in the task's unit
+            (released code); in either case it cannot move an anchor that is 0.
+        min_divisor: lower limit of the regressor's divisor, 0 to below 1; 0 in the released code.
         bin_anchor: numeric value of a bin: its "midpoint" (as in YearCLIP's description of NumCLIP)
             or lower "edge" (released code).
         tune_bin_embeddings: whether to train the embeddings of the bin phrases.
@@ -46,14 +50,17 @@ class NumCLIPConfig(PromptConfig):
             released code trains it only on the image aesthetics data set.
 
     Raises:
-        ValueError: an unknown form, norm or anchor.
+        ValueError: an unknown form, norm or anchor, or a number out of its range.
     """
 
     fcrc_form: FCRCForm = "paper"
     fcrc_norm: FCRCNorm = "mean_one"
     text_to_image_loss: bool = True
+    loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     regressor: bool = True
     scale_error: bool = True
+    scale_anchors: bool = True
+    min_divisor: float = MIN_DIVISOR
     bin_anchor: BinAnchor = "midpoint"
     tune_bin_embeddings: bool = True
     tune_context: bool = False
@@ -63,14 +70,19 @@ class NumCLIPConfig(PromptConfig):
         check_choice("fcrc_form", self.fcrc_form, get_args(FCRCForm))
         check_choice("fcrc_norm", self.fcrc_norm, get_args(FCRCNorm))
         check_choice("bin_anchor", self.bin_anchor, get_args(BinAnchor))
+        if len(self.loss_weights) != 3 or not all(w >= 0 for w in self.loss_weights):
+            raise ValueError(f"loss_weights = {self.loss_weights}: must be three, each 0 or more")
+        if not 0 <= self.min_divisor < 1:
+            raise ValueError(f"min_divisor = {self.min_divisor}: must be 0 or more and below 1")
 
 
 class NumCLIP(PromptMethod):
     """NumCLIP: bins described by phrases, then a regressor (Du et al., 2024).
 
-    ``loss = FCRC + text-to-image KL + L1(regressor)``, each term with weight 1. There is one prompt
-    per bin; logits and text features are those of the bins. If every rank is a bin of its own,
-    predictions are decoded from the bin probabilities and the regressor is used in training only.
+    ``loss = FCRC + text-to-image KL + L1(regressor)``, each term times its weight. There is one
+    prompt per bin; logits and text features are those of the bins. If every rank is a bin of its
+    own, predictions are decoded from the bin probabilities and the regressor is used in training
+    only.
     Derived in notebook 02.
 
     Args:
@@ -94,16 +106,13 @@ class NumCLIP(PromptMethod):
 
     def _build(self) -> None:
         options = self.options
-        self.prompt_learner = PromptLearner(
-            self.clip,
-            rank_only_template(self.task, options.template, bins=True),
-            RankEmbeddings(self.clip, self.task.bin_phrases, tune=options.tune_bin_embeddings),
-            n_ctx=options.n_ctx,
-            tune_context=options.tune_context or options.n_ctx is not None,
-            seed=options.seed,
-        )
-        self.register_buffer("anchors", _anchors(self.task, options.bin_anchor), persistent=False)
-        self.regressor = Regressor(self.task.num_bins) if options.regressor else None
+        bins = RankEmbeddings(self.clip, self.task.bin_phrases, tune=options.tune_bin_embeddings)
+        tune_context = options.tune_context or options.n_ctx is not None
+        self._build_prompts(bins, bins=True, tune_context=tune_context)
+        self.register_buffer("anchors", _anchors(self.task, options), persistent=False)
+        self.regressor = None
+        if options.regressor:
+            self.regressor = Regressor(self.task.num_bins, options.min_divisor)
 
     def check_training_data(self, train: ImageData) -> None:
         """Warn about bins without training images."""
@@ -124,14 +133,16 @@ class NumCLIP(PromptMethod):
         """Return FCRC plus the enabled terms; arguments as in `OrdinalMethod.loss`."""
         options, logits = self.options, self.logits(features)
         bins = bin_targets(self.task, values)
-        loss = fcrc(logits, bins, options.fcrc_form, options.fcrc_norm)
+        fcrc_weight, kl_weight, error_weight = options.loss_weights
+        loss = fcrc_weight * fcrc(logits, bins, options.fcrc_form, options.fcrc_norm)
         if options.text_to_image_loss:
-            loss = loss + text_to_image_kl(logits, bins)
+            loss = loss + kl_weight * text_to_image_kl(logits, bins)
         if self.regressor is not None:
             low, high = self.task.range
             targets = (values - low) / (high - low)
             unit = 1.0 if options.scale_error else high - low
-            loss = loss + unit * F.l1_loss(self._predict_normalized(logits), targets)
+            error = F.l1_loss(self._predict_normalized(logits), targets)
+            loss = loss + error_weight * unit * error
         return loss
 
     @torch.no_grad()
@@ -158,16 +169,21 @@ class NumCLIP(PromptMethod):
     def _predict_normalized(self, logits: Tensor) -> Tensor:
         """Return ``(B,)`` predictions, where the lowest rank is 0 and the highest 1."""
         if self.regressor is None:
-            return logits.softmax(1) @ self.anchors
-        return self.regressor(logits, self.anchors)
+            value = logits.softmax(1) @ self.anchors
+        else:
+            value = self.regressor(logits, self.anchors)
+        if self.options.scale_anchors:
+            return value
+        low, high = self.task.range
+        return (value - low) / (high - low)
 
 
 class Regressor(nn.Module):
     """NumCLIP's regressor: expectation of the bin anchors, each divided by a predicted factor.
 
-    ``y = sum_j p_j a_j / max(1 + tanh(MLP(s))_j, 0.5)`` with logits s, ``p = softmax(s)`` and
-    anchors a, for K = ``num_bins`` bins: an MLP predicts the factors from the logits. Derived in
-    notebook 02.
+    ``y = sum_j p_j a_j / max(1 + tanh(MLP(s))_j, c)`` with logits s, ``p = softmax(s)``, anchors
+    a and c = ``min_divisor``, for K = ``num_bins`` bins: an MLP predicts the factors from the
+    logits. Derived in notebook 02.
 
     References:
         NumCLIP's released code, including layer sizes and initialization. Ours: the clamp.
@@ -179,8 +195,9 @@ class Regressor(nn.Module):
         0.2
     """
 
-    def __init__(self, num_bins: int) -> None:
+    def __init__(self, num_bins: int, min_divisor: float = MIN_DIVISOR) -> None:
         super().__init__()
+        self.min_divisor = min_divisor
         self.layers = nn.Sequential(
             nn.Linear(num_bins, 2 * num_bins), nn.ReLU(), nn.Linear(2 * num_bins, num_bins)
         )
@@ -191,11 +208,14 @@ class Regressor(nn.Module):
     def forward(self, logits: Tensor, anchors: Tensor) -> Tensor:
         """Map ``(B, K)`` logits to ``(B,)`` predictions on the scale of the ``(K,)`` anchors."""
         divisor = 1 + self.layers(logits).tanh()
-        return (logits.softmax(1) * anchors / divisor.clamp(min=MIN_DIVISOR)).sum(1)
+        return (logits.softmax(1) * anchors / divisor.clamp(min=self.min_divisor)).sum(1)
 
 
-def _anchors(task: OrdinalTask, bin_anchor: BinAnchor) -> Tensor:
-    """Return the ``(K,)`` float32 values of the bins; the lowest rank is 0, the highest 1."""
-    low, high = task.range
-    bin_values = task.bin_midpoints() if bin_anchor == "midpoint" else np.array(task.bin_edges)
-    return torch.tensor((bin_values - low) / (high - low), dtype=torch.float32)
+def _anchors(task: OrdinalTask, options: NumCLIPConfig) -> Tensor:
+    """Return the ``(K,)`` float32 values of the bins; scaled, from 0 to 1 over the task's range."""
+    is_midpoint = options.bin_anchor == "midpoint"
+    anchors = task.bin_midpoints() if is_midpoint else np.array(task.bin_edges)
+    if options.scale_anchors:
+        low, high = task.range
+        anchors = (anchors - low) / (high - low)
+    return torch.tensor(anchors, dtype=torch.float32)

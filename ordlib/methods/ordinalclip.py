@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ..losses import text_to_image_kl
 from .base import rank_targets
-from .prompt_learner import InterpolatedRankEmbeddings, Interpolation, PromptLearner
-from .prompt_method import PromptConfig, PromptMethod, rank_only_template
+from .prompt_learner import InterpolatedRankEmbeddings, Interpolation
+from .prompt_method import PromptConfig, PromptMethod
+
+NUM_BASE_RANKS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,19 +19,24 @@ class OrdinalCLIPConfig(PromptConfig):
     """Options of :class:`OrdinalCLIP`.
 
     Attributes:
-        num_base_ranks: K', 1 to M.
-        interpolation_type: "linear" or "inverse".
+        num_base_ranks: K', 1 to M; None takes 3, or M if that is less.
+        interpolation_type: "linear", "inverse" or "normal".
         init_from_words: whether base ranks start from rank names, else at random.
+        num_tokens_per_rank: tokens of each rank; None takes all tokens of the base ranks' names.
     """
 
-    num_base_ranks: int = 3
+    num_base_ranks: int | None = None
     interpolation_type: Interpolation = "linear"
     init_from_words: bool = True
+    num_tokens_per_rank: int | None = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_base_ranks < 1:
-            raise ValueError(f"num_base_ranks = {self.num_base_ranks}: must be 1 or more")
+        for name in ("num_base_ranks", "num_tokens_per_rank"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} = {value}: must be 1 or more, or None")
+        if self.num_tokens_per_rank is None and not self.init_from_words:
+            raise ValueError("num_tokens_per_rank = None: needs init_from_words=True")
 
 
 class OrdinalCLIP(PromptMethod):
@@ -52,19 +59,18 @@ class OrdinalCLIP(PromptMethod):
 
     def _build(self) -> None:
         options, names = self.options, self.task.rank_names
-        index = np.linspace(0, len(names) - 1, options.num_base_ranks).round().astype(int)
+        count = options.num_base_ranks or min(NUM_BASE_RANKS, len(names))
+        index = np.linspace(0, len(names) - 1, count).round().astype(int)
         rank_embeddings = InterpolatedRankEmbeddings(
             self.clip,
             self.task.num_ranks,
             [names[i] for i in index] if options.init_from_words else None,
-            num_base_ranks=options.num_base_ranks,
+            num_base_ranks=count,
             interpolation_type=options.interpolation_type,
+            num_tokens_per_rank=options.num_tokens_per_rank,
             seed=options.seed,
         )
-        template = rank_only_template(self.task, options.template)
-        self.prompt_learner = PromptLearner(
-            self.clip, template, rank_embeddings, n_ctx=options.n_ctx, seed=options.seed
-        )
+        self._build_prompts(rank_embeddings)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
         """Return cross-entropy plus text-to-image KL divergence, unweighted, in nats."""

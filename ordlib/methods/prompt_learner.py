@@ -14,11 +14,11 @@ from ..clip import ClipBackbone
 from ..clip.text import PromptEmbeddings
 from ..utils.validation import check_choice
 
-Interpolation = Literal["linear", "inverse"]
+Interpolation = Literal["linear", "inverse", "normal"]
 INIT_STD = 0.02  # about the standard deviation of OpenAI's token embeddings
 EPS = 1e-5
 # Rows of the embedding table that PromptLearner.token_rows indexes.
-SOS_ROW, EOS_ROW, CONTEXT_ROW = 0, 1, 2
+SOS_ROW, EOS_ROW, SUFFIX_ROW = 0, 1, 2
 
 
 class RankEmbeddings(nn.Module):
@@ -53,10 +53,12 @@ class InterpolatedRankEmbeddings(nn.Module):
     Args:
         clip: provides the token embeddings.
         num_ranks: number of ranks M.
-        base_rank_names: K' texts, whose mean token embeddings initialize the base ranks, or None.
+        base_rank_names: K' texts, which initialize the base ranks, or None for random ones.
         num_base_ranks: number of base ranks K', 1 to M; ignored with ``base_rank_names``.
         interpolation_type: see :func:`interpolation_weights`.
-        num_tokens_per_rank: number of tokens R per rank.
+        num_tokens_per_rank: number of tokens R per rank; a name's mean token embedding initializes
+            all of them. None takes all tokens of the names; R is then that of the longest name,
+            and shorter ones are padded with the token of id 0, as in the released code.
         seed: random seed of the initialization.
 
     References:
@@ -77,7 +79,7 @@ class InterpolatedRankEmbeddings(nn.Module):
         *,
         num_base_ranks: int = 3,
         interpolation_type: Interpolation = "linear",
-        num_tokens_per_rank: int = 1,
+        num_tokens_per_rank: int | None = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -86,14 +88,16 @@ class InterpolatedRankEmbeddings(nn.Module):
             raise ValueError(f"num_base_ranks = {count}: must be 1 to num_ranks = {num_ranks}")
         weights = interpolation_weights(num_ranks, count, interpolation_type)
         self.register_buffer("weights", weights.to(clip.device), persistent=False)
-        lengths = torch.full((num_ranks,), num_tokens_per_rank, device=clip.device)
-        self.register_buffer("lengths", lengths, persistent=False)
         if base_rank_names is None:
-            base = _random_embeddings(clip, (count, num_tokens_per_rank), seed)
+            base = _random_embeddings(clip, (count, num_tokens_per_rank or 1), seed)
+        elif num_tokens_per_rank is None:
+            base = _padded_embeddings(clip, base_rank_names)
         else:
             means = _mean_embeddings(clip, base_rank_names)  # (K', W)
             base = means[:, None].repeat(1, num_tokens_per_rank, 1)
-        self.base = nn.Parameter(base)
+        self.base = nn.Parameter(base)  # (K', R, W)
+        lengths = torch.full((num_ranks,), base.shape[1], device=clip.device)
+        self.register_buffer("lengths", lengths, persistent=False)
 
     def forward(self) -> Tensor:
         """Return ``(M, R, W)`` embeddings."""
@@ -106,8 +110,8 @@ def interpolation_weights(
     """Interpolation weights of OrdinalCLIP (Li et al., 2022). Derived in notebook 02.
 
     The K' base ranks are evenly spaced from rank 0 to M - 1. With d the distance in ranks, a
-    "linear" weight is 1 - d / (M - 1), an "inverse" one 1 / (d + 1e-5); the rows of the result,
-    ``(M, K')`` float32, are normalized to a sum of 1.
+    "linear" weight is 1 - d / (M - 1), an "inverse" one 1 / (d + 1e-5), a "normal" one exp(-d^2);
+    the rows of the result, ``(M, K')`` float32, are normalized to a sum of 1.
 
     Example:
         >>> interpolation_weights(3, 2)
@@ -118,6 +122,8 @@ def interpolation_weights(
     check_choice("interpolation_type", interpolation_type, get_args(Interpolation))
     base_positions = torch.linspace(0, num_ranks - 1, num_base_ranks, dtype=torch.float64)
     distance = (torch.arange(num_ranks)[:, None] - base_positions).abs()  # (M, K')
+    if interpolation_type == "normal":
+        return (-distance.square()).softmax(1).float()  # exp(-d^2) underflows far from base ranks
     if interpolation_type == "linear":
         weights = 1 - distance / max(num_ranks - 1, 1)
     else:
@@ -136,6 +142,10 @@ class PromptLearner(nn.Module):
         rank_embeddings: `RankEmbeddings` or `InterpolatedRankEmbeddings`.
         n_ctx: number of random context vectors before the rank; None takes the template's tokens.
         tune_context: whether the context is trained.
+        suffix: text behind the rank and the template, which is not trained: the releases of
+            OrdinalCLIP and NumCLIP have a full stop there.
+        rank_specific_context: whether each rank has a context of its own, CoOp's class-specific
+            context.
         seed: random seed of the context.
 
     Raises:
@@ -159,19 +169,28 @@ class PromptLearner(nn.Module):
         *,
         n_ctx: int | None = None,
         tune_context: bool = True,
+        suffix: str = "",
+        rank_specific_context: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.clip, self.rank_embeddings = clip, rank_embeddings
-        texts = _split_template(template)
+        *texts, end = [
+            clip.token_embeddings([text]).embeddings[0, 1:-1]
+            for text in (*_split_template(template), suffix)
+        ]
         sos_eos = clip.token_embeddings([""]).embeddings[0]
+        copies = len(rank_embeddings.lengths) if rank_specific_context else 1
         if n_ctx is None:
-            context = [clip.token_embeddings([text]).embeddings[0, 1:-1] for text in texts]
+            lengths, context = [len(text) for text in texts], torch.cat(texts).repeat(copies, 1)
         else:
-            context = [_random_embeddings(clip, (n_ctx,), seed), sos_eos[:0]]
-        self.register_buffer("sos_eos", sos_eos, persistent=False)
-        self.context = nn.Parameter(torch.cat(context), requires_grad=tune_context)
-        token_rows, eos_positions = _token_rows(*map(len, context), rank_embeddings.lengths)
+            lengths, context = (n_ctx, 0), _random_embeddings(clip, (copies * n_ctx,), seed)
+        self.register_buffer("fixed", torch.cat([sos_eos, end]), persistent=False)
+        self.suffix_length = len(end)
+        self.context = nn.Parameter(context, requires_grad=tune_context)
+        token_rows, eos_positions = _token_rows(
+            *lengths, len(end), rank_embeddings.lengths, rank_specific_context
+        )
         last = int(eos_positions.max())
         if last >= clip.context_length:
             raise ValueError(
@@ -181,7 +200,7 @@ class PromptLearner(nn.Module):
         self.register_buffer("token_rows", token_rows, persistent=False)
         self.register_buffer("eos_positions", eos_positions, persistent=False)
         # Context and rank tokens of the longest prompt: computed once, to avoid device syncs.
-        self.context_and_rank_slice = slice(1, last)
+        self.context_and_rank_slice = slice(1, last - len(end))
 
     def _positions(self) -> Tensor:
         return torch.arange(self.token_rows.shape[1], device=self.token_rows.device)
@@ -190,11 +209,11 @@ class PromptLearner(nn.Module):
     def mask(self) -> Tensor:
         """``(M, T)`` bool, True for context and rank tokens."""
         positions = self._positions()
-        return (positions > 0) & (positions < self.eos_positions[:, None])
+        return (positions > 0) & (positions < self.eos_positions[:, None] - self.suffix_length)
 
     def prompt_embeddings(self) -> PromptEmbeddings:
         """Return the input of the text encoder."""
-        parts = (self.sos_eos, self.context, self.rank_embeddings().flatten(0, 1))
+        parts = (self.fixed, self.context, self.rank_embeddings().flatten(0, 1))
         embeddings = torch.cat([part.float() for part in parts])[self.token_rows]  # (M, T, W)
         attention_mask = self._positions() <= self.eos_positions[:, None]
         return PromptEmbeddings(embeddings, self.eos_positions, attention_mask)
@@ -205,15 +224,20 @@ class PromptLearner(nn.Module):
         return self.clip.encode_text_embeddings(prompts.embeddings, prompts.eos_positions)
 
 
-def _token_rows(num_before: int, num_after: int, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _token_rows(
+    num_before: int, num_after: int, num_suffix: int, lengths: Tensor, rank_specific_context: bool
+) -> tuple[Tensor, Tensor]:
     """Return ``(M, T)`` embedding rows, padded with the end token, and ``(M,)`` end positions."""
-    before = range(CONTEXT_ROW, CONTEXT_ROW + num_before)
-    after = range(before.stop, before.stop + num_after)
-    rows = []
+    suffix = range(SUFFIX_ROW, SUFFIX_ROW + num_suffix)
+    num_context, copies = num_before + num_after, len(lengths) if rank_specific_context else 1
+    first_rank, rows = suffix.stop + copies * num_context, []
     for rank, length in enumerate(lengths.tolist()):
-        start = after.stop + rank * int(lengths.max())
+        start = suffix.stop + (rank * num_context if rank_specific_context else 0)
+        before = range(start, start + num_before)
+        after = range(before.stop, before.stop + num_after)
+        start = first_rank + rank * int(lengths.max())
         rank_rows = range(start, start + length)
-        rows.append(torch.tensor([SOS_ROW, *before, *rank_rows, *after, EOS_ROW]))
+        rows.append(torch.tensor([SOS_ROW, *before, *rank_rows, *after, *suffix, EOS_ROW]))
     token_rows = pad_sequence(rows, batch_first=True, padding_value=EOS_ROW)
     eos_positions = torch.tensor([len(row) - 1 for row in rows])
     return token_rows.to(lengths.device), eos_positions.to(lengths.device)
@@ -246,6 +270,14 @@ def _mean_embeddings(clip: ClipBackbone, rank_names: Sequence[str]) -> Tensor:
     embeddings, lengths = _embed_rank_names(clip, rank_names)
     mask = torch.arange(embeddings.shape[1], device=clip.device) < lengths[:, None]
     return (embeddings * mask[..., None]).sum(1) / lengths[:, None]
+
+
+def _padded_embeddings(clip: ClipBackbone, rank_names: Sequence[str]) -> Tensor:
+    """Return ``(K', R, W)``; behind a name's tokens stands the one of id 0, "!" in CLIP."""
+    embeddings, lengths = _embed_rank_names(clip, rank_names)
+    padding = clip.text_encoder.embed(torch.zeros(1, 1, dtype=torch.int64, device=clip.device))
+    mask = torch.arange(embeddings.shape[1], device=clip.device) < lengths[:, None]
+    return torch.where(mask[..., None], embeddings, padding)
 
 
 def _random_embeddings(clip: ClipBackbone, shape: tuple[int, ...], seed: int) -> Tensor:

@@ -30,7 +30,8 @@ class TrainingConfig:
         learning_rate: peak learning rate.
         lr_multipliers: factor on ``learning_rate`` for each parameter group: "image_encoder",
             "adapter" (CLIP-Adapter), "prompts" (context, rank embeddings, RankFormer),
-            "ranking_adapter" or "head" (all other parameters, such as NumCLIP's regressor).
+            "text_encoder", "logit_scale", "ranking_adapter" or "head" (all other parameters, such
+            as NumCLIP's regressor).
         max_grad_norm: maximum gradient norm, for clipping.
         monitor: validation metric that selects the best epoch; "off_by_one" is accuracy within one
             rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy, "macro_mae" the

@@ -23,6 +23,8 @@ from .trainer import OrdinalTrainer, TrainerState
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 STAGE1_CHECKPOINT_NAME = "checkpoint-stage1.safetensors"
+# Trained in the first of two stages only.
+STAGE1_GROUPS = {"prompts", "text_encoder", "logit_scale", "head"}
 CHECKPOINT_NAMES = (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME)
 
 
@@ -158,8 +160,8 @@ def _fit_two_stages(
     # The second stage has to improve on the best metric of the first.
     best, path = trainer.state.best_metric, folder and folder / CHECKPOINT_NAME
     state = TrainerState(best_epoch=None if best is None else 0, best_metric=best)
-    stage_config = _stage_config(config, config.epochs - config.prompt_epochs, {"prompts", "head"})
-    model.set_frozen_groups("prompts", "head")
+    stage_config = _stage_config(config, config.epochs - config.prompt_epochs, STAGE1_GROUPS)
+    model.set_frozen_groups(*STAGE1_GROUPS)
     try:
         trainer = OrdinalTrainer(model, train, val, stage_config, path, state)
         return _concat_histories(history, trainer.train(progress))

@@ -173,6 +173,9 @@ def test_loss_is_sum_of_enabled_terms(tiny_clip, uneven, form, norm):
     assert loss(text_to_image_loss=False) == pytest.approx(ranking + l1, rel=1e-4)
     # The values run from 1 to 9.
     assert loss(scale_error=False) == pytest.approx(ranking + 8 * l1, rel=1e-4)
+    weighted = loss(loss_weights=(2.0, 0.5, 3.0), text_to_image_loss=True, scale_error=True)
+    assert weighted == pytest.approx(2 * ranking + 0.5 * kl + 3 * l1, rel=1e-4)
+    model.options = replace(model.options, loss_weights=(1.0, 1.0, 1.0))
     model.regressor = None
     assert loss(text_to_image_loss=False) == pytest.approx(ranking, rel=1e-4)
 
@@ -202,6 +205,40 @@ def test_check_training_data_warns_about_empty_bins(tiny_clip, seven):
         model.check_training_data(seven.subset([0]))
     with warnings.catch_warnings(action="error"):
         model.check_training_data(seven)
+
+
+def test_anchors_in_the_unit_of_the_task(tiny_clip, uneven):
+    """As released: lower edges of the bins, divided by factors without a limit."""
+    options = {"bin_anchor": "edge", "scale_anchors": False, "min_divisor": 0.0}
+    model = NumCLIP(tiny_clip, uneven, **options)
+    assert model.anchors.tolist() == [0, 2, 4]
+    torch.nn.init.normal_(model.regressor.layers[2].bias, std=2.0)
+    expected, logits = [], model.logits(random_features())
+    factors = 1 + model.regressor.layers(logits).tanh()
+    assert (factors < 0.5).any()
+    for row, factor in zip(logits.tolist(), factors.tolist(), strict=True):
+        p = naive_softmax(row)
+        expected.append(sum(p[i] * edge / factor[i] for i, edge in enumerate((0, 2, 4))))
+    prediction = model.predict_from_features(random_features())
+    np.testing.assert_allclose(prediction.value, np.clip(expected, 1, 9), atol=1e-4)
+    values = torch.tensor([1.0, 2, 3, 5, 9, 4])
+    model.options = replace(model.options, loss_weights=(0.0, 0.0, 1.0), scale_error=False)
+    errors = [abs(y - value) for y, value in zip(expected, values.tolist(), strict=True)]
+    loss = model.loss(random_features(), values).item()
+    assert loss == pytest.approx(sum(errors) / len(errors), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("loss_weights", (1.0, 1.0), "must be three"),
+        ("loss_weights", (1.0, -1.0, 0.0), "each 0 or more"),
+        ("min_divisor", 1.0, "below 1"),
+    ],
+)
+def test_config_rejects_numbers_out_of_range(tiny_clip, uneven, name, value, rule):
+    with pytest.raises(ValueError, match=f"{name} = .*{rule}"):
+        NumCLIP(tiny_clip, uneven, **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ordlib import OrdinalCLIP
+from ordlib import OrdinalCLIP, OrdinalTask
 
 
 def rank_embeddings_of(clip, task, **options):
@@ -13,7 +13,7 @@ def rank_embeddings_of(clip, task, **options):
 
 
 @pytest.mark.parametrize("num_base_ranks", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("interpolation_type", ["linear", "inverse"])
+@pytest.mark.parametrize("interpolation_type", ["linear", "inverse", "normal"])
 @pytest.mark.parametrize("init_from_words", [True, False])
 def test_gradient_reaches_every_base_rank(
     tiny_clip, seven, num_base_ranks, interpolation_type, init_from_words
@@ -53,12 +53,25 @@ def test_random_base_ranks_depend_on_seed(tiny_clip, uneven):
         ({"num_base_ranks": 0}, "num_base_ranks = 0: must be 1 or more"),
         ({"num_base_ranks": -1}, "num_base_ranks = -1: must be 1 or more"),
         ({"interpolation_type": "cubic"}, "interpolation_type = 'cubic'"),
+        ({"num_tokens_per_rank": 0}, "num_tokens_per_rank = 0: must be 1 or more, or None"),
     ],
-    ids=["too-many", "none", "negative", "type"],
+    ids=["too-many", "none", "negative", "type", "tokens"],
 )
 def test_invalid_options_raise(tiny_clip, uneven, options, message, init_from_words):
     with pytest.raises(ValueError, match=message):
         OrdinalCLIP(tiny_clip, uneven, init_from_words=init_from_words, **options)
+
+
+@pytest.mark.parametrize(("num_ranks", "expected"), [(2, 2), (3, 3), (5, 3)])
+def test_base_ranks_are_three_or_as_many_as_ranks(tiny_clip, num_ranks, expected):
+    names = ("one", "two", "three", "four", "five")[:num_ranks]
+    task = OrdinalTask(name="few", unit="objects", values=tuple(range(num_ranks)), rank_names=names)
+    assert len(rank_embeddings_of(tiny_clip, task).base) == expected
+
+
+def test_all_tokens_need_words(tiny_clip, uneven):
+    with pytest.raises(ValueError, match="num_tokens_per_rank = None: needs init_from_words=True"):
+        OrdinalCLIP(tiny_clip, uneven, num_tokens_per_rank=None, init_from_words=False)
 
 
 def test_loss_equals_naive_loop(tiny_clip, uneven):

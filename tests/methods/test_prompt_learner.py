@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -68,17 +70,75 @@ def naive_weights(num_ranks, num_base_ranks, interpolation_type):
         for base in range(num_base_ranks):
             position = base * (num_ranks - 1) / (num_base_ranks - 1) if num_base_ranks > 1 else 0.0
             distance = abs(rank - position)
-            linear = 1 - distance / (num_ranks - 1)
-            row.append(linear if interpolation_type == "linear" else 1 / (distance + 1e-5))
+            functions = {
+                "linear": 1 - distance / (num_ranks - 1),
+                "inverse": 1 / (distance + 1e-5),
+                "normal": math.exp(-(distance**2)),
+            }
+            row.append(functions[interpolation_type])
         rows.append([w / sum(row) if sum(row) else 1.0 for w in row])
     return torch.tensor(rows)
 
 
-@pytest.mark.parametrize("interpolation_type", ["linear", "inverse"])
+@pytest.mark.parametrize("interpolation_type", ["linear", "inverse", "normal"])
 @pytest.mark.parametrize(("ranks", "base"), [(5, 3), (5, 5), (7, 4), (2, 2), (2, 1), (9, 1)])
 def test_interpolation_weights_equal_naive_loop(ranks, base, interpolation_type):
     weights = interpolation_weights(ranks, base, interpolation_type)
     torch.testing.assert_close(weights, naive_weights(ranks, base, interpolation_type))
+
+
+def test_normal_weights_far_from_every_base_rank_are_finite():
+    # In float32 exp(-d^2) is 0 for d above 10, and 0 / 0 undefined.
+    weights = interpolation_weights(101, 2, "normal")
+    assert weights.isfinite().all()
+    assert weights.sum(1).allclose(torch.ones(101))
+    assert weights[50].tolist() == [0.5, 0.5]
+
+
+def test_all_tokens_of_the_base_ranks_are_kept_and_padded_with_token_0(clip):
+    names = ["two", "a great many"]
+    ranks = InterpolatedRankEmbeddings(clip, 5, names, num_tokens_per_rank=None)
+    table = clip.model.text_model.embeddings.token_embedding.weight
+    expected = clip.token_embeddings(names).embeddings
+    longest = ranks.base.shape[1]
+    assert ranks.lengths.tolist() == [longest] * 5
+    assert torch.equal(ranks.base[1], expected[1, 1 : 1 + longest])
+    assert torch.equal(ranks.base[0, 0], expected[0, 1])
+    assert torch.equal(ranks.base[0, 1:], table[:1].expand(longest - 1, -1))
+
+
+@pytest.mark.parametrize("n_ctx", [None, 3])
+def test_suffix_is_fixed_and_last(clip, n_ctx):
+    learner = make_learner(clip, suffix=".", n_ctx=n_ctx)
+    prompts = learner.prompt_embeddings()
+    stop = clip.token_embeddings(["."]).embeddings[0, 1]
+    for row, end in enumerate(prompts.eos_positions.tolist()):
+        assert torch.equal(prompts.embeddings[row, end - 1], stop)
+        assert learner.mask[row].nonzero().flatten().tolist() == list(range(1, end - 1))
+    assert learner.context_and_rank_slice.stop == int(prompts.eos_positions.max()) - 1
+    if n_ctx is None:
+        texts = [f"a photo of {name} star." for name in RANK_NAMES]
+        torch.testing.assert_close(learner(), clip.text_features(texts), rtol=0, atol=1e-6)
+    learner().square().sum().backward()
+    assert set(learner.state_dict()) == {"context", "rank_embeddings.embeddings"}
+
+
+@pytest.mark.parametrize("n_ctx", [None, 3])
+def test_each_rank_may_have_a_context_of_its_own(clip, n_ctx):
+    shared, own = (
+        make_learner(clip, n_ctx=n_ctx, rank_specific_context=specific, suffix=".")
+        for specific in (False, True)
+    )
+    assert own.context.shape == (4 * len(shared.context), clip.text_width)
+    if n_ctx is None:
+        assert torch.equal(own(), shared())
+    per_rank = own.context.unflatten(0, (4, -1)).detach()
+    before = own.prompt_embeddings().embeddings
+    assert torch.equal(before[2, 1:3], per_rank[2, :2])
+    with torch.no_grad():
+        own.context.view(4, -1, clip.text_width)[2].add_(1.0)
+    changed = (own.prompt_embeddings().embeddings != before).any(-1).any(-1)
+    assert changed.tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize("num_tokens", [1, 3])

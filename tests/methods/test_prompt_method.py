@@ -1,10 +1,10 @@
-"""Prompts are encoded once for prediction, and again after every change of a parameter."""
+"""Prompts are encoded once, and again after a change; what else may be trained."""
 
 import numpy as np
 import pytest
 import torch
 
-from ordlib import L2RCLIP, CoOp, NumCLIP, OrdinalCLIP
+from ordlib import L2RCLIP, CoOp, NumCLIP, OrdinalCLIP, fit
 
 
 @pytest.fixture(params=[CoOp, OrdinalCLIP, NumCLIP, L2RCLIP])
@@ -79,3 +79,36 @@ def test_prediction_with_a_model_built_in_inference_mode(model):
         other = type(model)(model.clip, model.task)
         values = other.predict_from_features(features).value
     np.testing.assert_allclose(values, model.predict_from_features(features).value, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", [CoOp, OrdinalCLIP, NumCLIP, L2RCLIP])
+def test_text_encoder_and_logit_scale_can_be_trained(tiny_clip, seven, tmp_path, method):
+    frozen = method(tiny_clip, seven.task)
+    model = method(tiny_clip, seven.task, text_encoder="full", tune_logit_scale=True)
+    before = model.predict(seven).value
+    np.testing.assert_allclose(before, frozen.predict(seven).value, rtol=1e-4)
+    assert {"text_encoder", "logit_scale"} <= model.parameter_groups().keys()
+    names = model.trainable_state_dict()
+    assert not any("token_embedding" in name for name in names)
+    checksum = tiny_clip._checksum()
+    fit(model, seven, seven, {"epochs": 2, "learning_rate": 0.01}, progress=False)
+    assert tiny_clip._checksum() == checksum
+    projection = tiny_clip.text_encoder.projection.weight
+    assert not torch.equal(model.text_encoder.projection.weight, projection)
+    assert abs(float(model.logit_scale) - tiny_clip.logit_scale) > 0.01
+    model.save_pretrained(tmp_path / "component")
+    loaded = method.from_pretrained(tmp_path / "component", tiny_clip)
+    assert np.array_equal(loaded.predict(seven).value, model.predict(seven).value)
+    with torch.no_grad():
+        model.text_encoder.projection.weight.zero_()
+    # Encoded prompts are kept between predictions; a changed text encoder makes new ones.
+    assert not np.array_equal(loaded.predict(seven).value, model.predict(seven).value)
+
+
+def test_a_text_encoder_is_trained_in_the_first_of_two_stages(tiny_clip, seven):
+    options = {"image_encoder": "lora", "text_encoder": "full", "tune_logit_scale": True}
+    model = CoOp(tiny_clip, seven.task, **options)
+    config = {"epochs": 2, "prompt_epochs": 1, "learning_rate": 0.01}
+    history = fit(model, seven, seven, config, progress=False)
+    assert len(history) == 2
+    assert abs(float(model.logit_scale) - tiny_clip.logit_scale) > 0.001
