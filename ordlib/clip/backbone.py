@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from tqdm.auto import tqdm
 from transformers import CLIPModel, PreTrainedTokenizerBase
@@ -150,11 +151,19 @@ class ClipBackbone:
         embedded = self.token_embeddings(prompts)
         return self.encode_text_embeddings(embedded.embeddings, embedded.eos_positions)
 
-    def text_token_features(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Text token features, ``(M, T, W)``, not projected, and their ``(M, T)`` bool mask."""
-        embedded = self.token_embeddings(prompts)
-        self._check_length(embedded.embeddings)
-        return self.text_encoder.tokens(embedded.embeddings).float(), embedded.mask
+    def text_token_features(
+        self, prompts: Sequence[str], all_positions: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Text token features, ``(M, T, W)``, not projected, and their ``(M, T)`` bool mask.
+
+        With ``all_positions``, T is the context length; behind the EOS token are padding tokens of
+        id 0, as in open_clip.
+        """
+        ids, mask = self.tokenize(prompts)
+        if all_positions:
+            missing = (0, self.context_length - ids.shape[1])
+            ids, mask = F.pad(ids * mask, missing), F.pad(mask, missing)
+        return self.text_encoder.tokens(self.text_encoder.embed(ids)).float(), mask
 
     def token_embeddings(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Token embeddings of prompts, without positional embeddings."""

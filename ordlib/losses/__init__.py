@@ -11,11 +11,12 @@ from .l2rclip import (
     tightness,
 )
 from .numclip import FCRCForm, FCRCNorm, fcrc, ranking_weights, text_to_image_kl
-from .ranking_adapter import TieHandling, dual_loss
+from .ranking_adapter import LossComponent, TieHandling, dual_loss
 
 __all__ = [
     "FCRCForm",
     "FCRCNorm",
+    "LossComponent",
     "PairwiseLoss",
     "TieHandling",
     "batch_ordinal_pairwise",

@@ -1,5 +1,6 @@
 """Loss of the ranking-aware adapter (Yu et al., 2025): regression plus pairwise ranking."""
 
+from collections.abc import Collection
 from typing import Literal, get_args
 
 import torch
@@ -8,12 +9,18 @@ from torch import Tensor
 
 from ..utils.validation import check_choice
 
+LossComponent = Literal["regression", "ranking", "presence"]
 TieHandling = Literal["mask", "half", "zero"]
 REGRESSION_WEIGHT = 0.2
 
 
 def dual_loss(
-    scores: Tensor, logits: Tensor | None, targets: Tensor, *, tie_handling: TieHandling = "mask"
+    scores: Tensor,
+    logits: Tensor | None,
+    targets: Tensor,
+    *,
+    tie_handling: TieHandling = "mask",
+    components: Collection[LossComponent] = ("regression", "ranking"),
 ) -> Tensor:
     """Dual loss of the ranking-aware adapter (Yu et al., 2025): regression and pairwise ranking.
 
@@ -22,11 +29,14 @@ def dual_loss(
 
     Args:
         scores: ``(B,)`` regression scores.
-        logits: ``(B, B)`` pairwise logits; entry i, j is the logit that i ranks above j. None for
-            the regression term alone.
-        targets: ``(B,)`` standardized labels.
+        logits: ``(B, B)`` pairwise logits; entry i, j is the logit that i ranks above j. None
+            leaves out the ranking term.
+        targets: ``(B,)`` labels, standardized or raw.
         tie_handling: target of pairs with equal labels, including the diagonal: "mask" excludes
             them, "half" sets 0.5, "zero" sets 0 for both orders (released code).
+        components: terms of the sum: "regression", "ranking", and "presence", the mean binary
+            cross-entropy of the scores as logits that a raw label is not 0 (released code, but
+            not in its recipe).
 
     References:
         Yu et al. (2025), Ranking-aware adapter for text-driven image ordering with CLIP,
@@ -38,14 +48,24 @@ def dual_loss(
         0.693...
     """
     check_choice("tie_handling", tie_handling, get_args(TieHandling))
-    regression = REGRESSION_WEIGHT * F.smooth_l1_loss(scores, targets).log1p()
-    if logits is None:
-        return regression
+    for component in components:
+        check_choice("components", component, get_args(LossComponent))
+    terms = []
+    if "regression" in components:
+        terms.append(REGRESSION_WEIGHT * F.smooth_l1_loss(scores, targets).log1p())
+    if "ranking" in components and logits is not None:
+        terms.append(_ranking_loss(logits, targets, tie_handling))
+    if "presence" in components:
+        is_present = (targets != 0).to(scores.dtype)
+        terms.append(F.binary_cross_entropy_with_logits(scores, is_present))
+    return sum(terms)
+
+
+def _ranking_loss(logits: Tensor, targets: Tensor, tie_handling: TieHandling) -> Tensor:
     pair_targets = (targets[:, None] > targets).to(logits.dtype)
     tied = targets[:, None] == targets
     if tie_handling == "half":
         pair_targets = pair_targets + tied.to(logits.dtype) / 2
     losses = F.binary_cross_entropy_with_logits(logits, pair_targets, reduction="none")
     mask = ~tied if tie_handling == "mask" else torch.ones_like(tied)
-    ranking = torch.where(mask, losses, 0.0).sum() / mask.sum().clamp(min=1)
-    return regression + ranking
+    return torch.where(mask, losses, 0.0).sum() / mask.sum().clamp(min=1)

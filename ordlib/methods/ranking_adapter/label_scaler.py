@@ -34,6 +34,11 @@ class LabelScaler:
         return cls(mean=mean, std=std, slope=std, intercept=mean)
 
     @classmethod
+    def identity(cls) -> Self:
+        """Return the scaler of raw labels: scores are in their unit."""
+        return cls(mean=0.0, std=1.0, slope=1.0, intercept=0.0)
+
+    @classmethod
     def from_task_range(cls, task: OrdinalTask) -> Self:
         """Return the scaler of labels that are uniform over the range of a task."""
         low, high = task.range

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Self, get_args
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -12,55 +12,25 @@ from torch import Tensor
 from ...clip import ClipBackbone
 from ...clip.feature_cache import open_image_tokens
 from ...data import ImageData
-from ...losses import TieHandling, dual_loss
+from ...losses import dual_loss
 from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
-from ...tasks.ranking_prompts import prompt_templates_for
-from ...tasks.templates import fillable_templates, placeholder_names
-from ...utils.validation import check_batch_size, check_choice, check_integers
+from ...utils.validation import check_batch_size
 from ..base import TrainableModule, eval_mode, seeded
 from ..ood import MahalanobisOOD
 from ..predictor import Paths, as_backbone, as_task
+from .config import RankingAdapterConfig
 from .label_scaler import LabelScaler
-from .network import NUM_LAYERS, LearnableTokens, PairwiseHead, RankingAdapterNetwork
+from .network import NUM_LAYERS, RankingAdapterNetwork
+from .prompts import broadcast_prompts, fill_template, merge_templates
+from .recipe import RELEASED_TRAINING, released_network
+from .released import check_backbone, read_released
 
 if TYPE_CHECKING:
     from ...inference import FilePredictions
 
 # Image encoders with fewer layers, such as pico-clip's, get an adapter of one layer.
 MIN_LAYERS_FOR_FULL_ADAPTER = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankingAdapterConfig:
-    """Hyperparameters of :class:`RankingAdapter`.
-
-    Attributes:
-        use_cls_token: whether CLIP's class token is used in addition to the patch tokens.
-        learnable_tokens: form of the learned tokens before the text tokens, "vector" or "scalar";
-            see :class:`~.network.RankingAdapterNetwork`.
-        pairwise_head: "relational", "ungated", "score_difference" or "none"; see there.
-        tie_handling: treatment of pairs with equal labels in the pairwise loss: "mask", "half" or
-            "zero" (as in the released code); see :func:`~ordlib.losses.dual_loss`.
-        negative_ratio: minimum share, in [0, 1), of a training batch that does not show the object
-            of the prompt; for templates with placeholders only.
-        seed: random seed of the initialization.
-    """
-
-    use_cls_token: bool = True
-    learnable_tokens: LearnableTokens = "vector"
-    pairwise_head: PairwiseHead = "relational"
-    tie_handling: TieHandling = "mask"
-    negative_ratio: float = 0.2
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_integers(self)
-        check_choice("learnable_tokens", self.learnable_tokens, get_args(LearnableTokens))
-        check_choice("pairwise_head", self.pairwise_head, get_args(PairwiseHead))
-        check_choice("tie_handling", self.tie_handling, get_args(TieHandling))
-        if not 0 <= self.negative_ratio < 1:
-            raise ValueError(f"negative_ratio = {self.negative_ratio!r}: must be from 0 to below 1")
 
 
 class RankingAdapter(TrainableModule):
@@ -115,31 +85,39 @@ class RankingAdapter(TrainableModule):
         if len(self.tasks) < max(len(tasks), 1):
             names = [task.name for task in tasks]
             raise ValueError(f"tasks = {names}: must be one or more tasks with different names")
-        self.prompt_templates = self._merge_templates(prompt_templates or {})
-        self.label_scalers = {task.name: LabelScaler.from_task_range(task) for task in tasks}
+        self.prompt_templates = merge_templates(prompt_templates or {}, self.tasks)
+        raw = None if self.options.standardize_targets else LabelScaler.identity()
+        self.label_scalers = {t.name: raw or LabelScaler.from_task_range(t) for t in tasks}
         self.ood_detectors: dict[str, MahalanobisOOD] = {}
         self._encoded_prompts: dict[str, Tensor] = {}
-        depth = clip.model.config.vision_config.num_hidden_layers
         with seeded(self.options.seed):
-            self.net = RankingAdapterNetwork(
-                clip.embed_dim,
-                clip.text_width,
-                num_layers=1 if depth < MIN_LAYERS_FOR_FULL_ADAPTER else NUM_LAYERS,
-                learnable_tokens=self.options.learnable_tokens,
-                pairwise_head=self.options.pairwise_head,
-            )
-            self.net.init_from_clip_projection(clip.model.text_projection.weight.float())
+            self.net = self._build_network()
         self._register_trainable()
 
-    def _merge_templates(self, custom: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-        for name, templates in custom.items():
-            if name not in self.tasks or isinstance(templates, str) or not templates:
-                raise ValueError(
-                    f"prompt_templates[{name!r}] = {templates!r}: must be a list of one or more "
-                    f"templates, for one of the tasks {', '.join(self.tasks)}"
-                )
-        tasks = self.tasks.items()
-        return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in tasks}
+    def _build_network(self) -> RankingAdapterNetwork:
+        options, clip = self.options, self.clip
+        if not options.project_text and clip.embed_dim != clip.text_width:
+            raise ValueError(
+                f"project_text = False: {clip.name} has image tokens of width {clip.embed_dim} and "
+                f"text tokens of width {clip.text_width}; take a CLIP whose widths are equal, or "
+                "project_text=True"
+            )
+        depth = clip.model.config.vision_config.num_hidden_layers
+        default_layers = 1 if depth < MIN_LAYERS_FOR_FULL_ADAPTER else NUM_LAYERS
+        network = RankingAdapterNetwork(
+            clip.embed_dim,
+            clip.text_width,
+            num_layers=options.num_layers or default_layers,
+            learnable_tokens=options.learnable_tokens,
+            pairwise_head=options.pairwise_head,
+            num_learnable_tokens=options.num_learnable_tokens,
+            num_relational_tokens=options.num_relational_tokens,
+            project_text=options.project_text,
+            projection_bias=options.projection_bias,
+        )
+        if options.project_text:
+            network.init_from_clip_projection(clip.model.text_projection.weight.float())
+        return network
 
     def image_tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
         """Return cached ``(N, P, D)`` image tokens, float16 on the CPU, the class token first.
@@ -162,11 +140,14 @@ class RankingAdapter(TrainableModule):
     def encode_prompt(self, prompt: str) -> Tensor:
         """Return the ``(T, W)`` text tokens of a prompt; cached.
 
-        They are the last hidden states of the text encoder, before its projection.
+        They are the last hidden states of the text encoder, before its projection, at the
+        positions of ``options.text_positions``.
         """
         if prompt not in self._encoded_prompts:
+            all_positions = self.options.text_positions == "all"
             with torch.no_grad():
-                self._encoded_prompts[prompt] = self.clip.text_token_features([prompt])[0][0]
+                tokens, _ = self.clip.text_token_features([prompt], all_positions)
+            self._encoded_prompts[prompt] = tokens[0]
         return self._encoded_prompts[prompt]
 
     def encode(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:
@@ -178,12 +159,13 @@ class RankingAdapter(TrainableModule):
 
         Args:
             tokens: ``(B, P, D)``, from :meth:`encode`.
-            targets: ``(B,)`` standardized labels.
+            targets: ``(B,)`` labels, standardized unless the options say otherwise.
         """
-        scores, logits = self.net.scores(tokens).float(), None
-        if self.options.pairwise_head != "none":
+        scores, logits, options = self.net.scores(tokens).float(), None, self.options
+        if options.pairwise_head != "none":
             logits = self.net.pair_logits(tokens).float()
-        return dual_loss(scores, logits, targets, tie_handling=self.options.tie_handling)
+        terms = {"tie_handling": options.tie_handling, "components": options.loss_components}
+        return dual_loss(scores, logits, targets, **terms)
 
     def prompts(self, data: ImageData, template: str | None = None) -> list[str]:
         """Return a prompt per image: the template, filled from the columns of ``data.metadata``.
@@ -193,19 +175,9 @@ class RankingAdapter(TrainableModule):
         Raises:
             ValueError: the adapter was not built for the task, or ``data.metadata`` lacks a column.
         """
-        name, columns = data.task.name, data.metadata.columns
-        if name not in self.tasks:
+        if (name := data.task.name) not in self.tasks:
             raise ValueError(f"task = {name!r}: this adapter was built for {', '.join(self.tasks)}")
-        templates = [template] if template else self.prompt_templates[name]
-        if not (usable := fillable_templates(templates, columns)):
-            missing = sorted(placeholder_names(templates[0]).difference(columns))
-            raise ValueError(
-                f"template = {templates[0]!r}: the metadata of {name} has no column "
-                f"{missing[0]!r}; its columns are {', '.join(sorted(columns)) or 'none'}"
-            )
-        fields = sorted(placeholder_names(usable[0]))
-        rows = data.metadata[fields].to_dict("records") if fields else [{}] * len(data)
-        return [usable[0].format(**row) for row in rows]
+        return fill_template(data, [template] if template else self.prompt_templates[name])
 
     @torch.no_grad()
     def predict_scores(
@@ -214,7 +186,8 @@ class RankingAdapter(TrainableModule):
         """Score N images, each independently of the others, for one prompt or N prompts.
 
         Returns:
-            ``(N,)`` float64, in standard deviations of the training labels; higher ranks higher.
+            ``(N,)`` float64, in standard deviations of the training labels, or in their unit with
+            ``standardize_targets=False``; higher ranks higher.
         """
         check_batch_size(batch_size)
         prompts = np.array(broadcast_prompts(prompts, len(data)))
@@ -293,8 +266,9 @@ class RankingAdapter(TrainableModule):
         return features
 
     def fit_label_scalers(self, train: Sequence[ImageData]) -> None:
-        """Fit mean and std of the labels of each task's training images."""
-        self.label_scalers |= {data.task.name: LabelScaler.fit(data.values) for data in train}
+        """Fit mean and std of the labels of each task's training images; not for raw targets."""
+        if self.options.standardize_targets:
+            self.label_scalers |= {data.task.name: LabelScaler.fit(data.values) for data in train}
 
     def calibrate(self, val: Sequence[ImageData]) -> None:
         """Fit each task's linear calibration from scores to labels."""
@@ -341,10 +315,33 @@ class RankingAdapter(TrainableModule):
         tasks = [OrdinalTask(**task) for task in config["tasks"]]
         return cls(clip, tasks, prompt_templates=config["prompt_templates"], **config["options"])
 
+    @classmethod
+    def from_released(
+        cls,
+        path: str | os.PathLike,
+        clip: ClipBackbone | str | os.PathLike,
+        tasks: OrdinalTask | str | Sequence[OrdinalTask | str],
+        **options: object,
+    ) -> Self:
+        """Build the adapter of a checkpoint of the released code; scores are raw labels.
 
-def broadcast_prompts(prompts: str | Sequence[str], count: int) -> list[str]:
-    """Return one prompt per image; raise ValueError if a list has a length other than count."""
-    prompts = [prompts] * count if isinstance(prompts, str) else list(prompts)
-    if (n := len(prompts)) != count:
-        raise ValueError(f"{n} prompts for {count} images: pass one string or a list of {count}")
-    return prompts
+        Args:
+            path: see :func:`~.released.load_released_ranking_adapter`.
+            clip: the backbone that it was trained on; a warning says if the file has another one's
+                weights.
+            tasks: as for the class.
+            options: prompt templates, and options of the training; those of the network and of its
+                input are the file's.
+
+        Raises:
+            ValueError: the file is no such checkpoint, or the widths of the backbone are others.
+
+        Example:
+            >>> RankingAdapter.from_released("adapter.pt", clip, "object_count")  # doctest: +SKIP
+        """
+        clip = as_backbone(clip)
+        network, backbone_state = read_released(path)
+        check_backbone(path, network, backbone_state, clip)
+        adapter = cls(clip, tasks, **(RELEASED_TRAINING | options), **released_network(network))
+        adapter.net.load_state_dict(network.state_dict())
+        return adapter

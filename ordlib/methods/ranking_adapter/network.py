@@ -10,7 +10,7 @@ from ...utils.validation import check_choice
 from .rank_attention import rank_attention
 
 LearnableTokens = Literal["vector", "scalar"]
-PairwiseHead = Literal["relational", "ungated", "score_difference", "none"]
+PairwiseHead = Literal["relational", "ungated", "mean_difference", "score_difference", "none"]
 MAX_HEADS = 8
 NUM_LAYERS = 2
 NUM_RELATIONAL_TOKENS = 16
@@ -33,15 +33,19 @@ class RankingAdapterNetwork(nn.Module):
             norm removes, so it has no effect).
         pairwise_head: logits that image i ranks above image j: "relational", from relational tokens
             that attend to both images with one softmax; "ungated", the same with a softmax per
-            image; "score_difference", the difference of the two scores, as in RankNet; "none".
+            image; "mean_difference", from the difference of the mean tokens, without attention;
+            "score_difference", the difference of the two scores, as in RankNet; "none".
         num_learnable_tokens, num_relational_tokens: their numbers, those of the paper by default.
         project_text: whether text tokens are projected; the released code takes them as they are,
             and then ``text_width`` must be the width.
+        projection_bias: whether the projection behind the cross-modal blocks has a bias; that of
+            the released code has none.
 
     References:
         Yu et al. (2025), Ranking-aware adapter, arXiv:2412.06760, and the released code. Vectors as
         learnable tokens, initialization from CLIP and the factorized rank attention are ours.
         Burges et al. (2005), Learning to rank using gradient descent: "score_difference".
+        "mean_difference" is the released code's pooler "null".
 
     Example:
         >>> net = RankingAdapterNetwork(width=16, text_width=12)
@@ -61,6 +65,7 @@ class RankingAdapterNetwork(nn.Module):
         num_learnable_tokens: int = NUM_LEARNABLE_TOKENS,
         num_relational_tokens: int = NUM_RELATIONAL_TOKENS,
         project_text: bool = True,
+        projection_bias: bool = True,
     ) -> None:
         super().__init__()
         check_choice("learnable_tokens", learnable_tokens, get_args(LearnableTokens))
@@ -72,7 +77,8 @@ class RankingAdapterNetwork(nn.Module):
         self.text_projection = nn.Linear(text_width, width) if project_text else nn.Identity()
         blocks = (_CrossModalBlock(width, num_heads) for _ in range(num_layers))
         self.cross_modal_blocks = nn.ModuleList(blocks)
-        self.projection = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+        linear = nn.Linear(width, width, bias=projection_bias)
+        self.projection = nn.Sequential(nn.LayerNorm(width), linear)
         encoder_layer = partial(nn.TransformerEncoderLayer, width, num_heads, width, DROPOUT)
         self.encoder = nn.ModuleList(encoder_layer(batch_first=True) for _ in range(num_layers))
         self.score_norm = nn.LayerNorm(width)
@@ -82,6 +88,8 @@ class RankingAdapterNetwork(nn.Module):
             self.pairwise_head = _PairwiseRankHead(
                 width, num_heads, num_relational_tokens, gated=pairwise_head == "relational"
             )
+        elif pairwise_head == "mean_difference":
+            self.pairwise_head = _MeanDifferenceHead(width)
 
     def forward(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:
         """Condition ``(N, P, d)`` image tokens on the ``(T, text_width)`` tokens of one prompt.
@@ -167,6 +175,18 @@ class _PairwiseRankHead(nn.Module):
         num_biases = len(self.relational_tokens) - 1
         projected = self.out_proj(differences) + num_biases * self.out_proj.bias
         return self.head(projected).squeeze(-1)
+
+
+class _MeanDifferenceHead(nn.Module):
+    """Pairwise ranking head without attention: an MLP on the difference of the mean tokens."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.LayerNorm(width), _mlp_head(width, 3))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        means = tokens.mean(1)  # (N, d)
+        return self.head(means[:, None] - means).squeeze(-1)
 
 
 def _mlp(width: int) -> nn.Sequential:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...data import ImageData
 from ..base import eval_mode
-from .model import RankingAdapter, broadcast_prompts
+from .model import RankingAdapter
+from .prompts import broadcast_prompts
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ...clip import ClipBackbone
 from .network import RankingAdapterNetwork
 
 ANCHOR = "crossmodal_block.projection"  # a tensor that every checkpoint has
@@ -42,6 +44,11 @@ NAMES = [
     (r"regressor\.pre_linear_block\.", r"score_head."),
     (r"regressor\.output_head\.", r"score_head.6."),
 ]
+# Tensors that identify the backbone, in the release and in transformers' CLIP.
+BACKBONE_NAMES = {
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+}
 _PAIR_LAYER = re.compile(r"pair_regressor\.pre_linear_block\.(\d+)\.")
 
 
@@ -67,6 +74,11 @@ def load_released_ranking_adapter(path: str | os.PathLike) -> RankingAdapterNetw
     Example:
         >>> load_released_ranking_adapter("adapter.pt")  # doctest: +SKIP
     """
+    return read_released(path)[0]
+
+
+def read_released(path: str | os.PathLike) -> tuple[RankingAdapterNetwork, dict[str, Tensor]]:
+    """Return the adapter of a released checkpoint, and the tensors of its backbone, if any."""
     state = _read_tensors(Path(path))
     anchors = [name for name in state if name == ANCHOR or name.endswith(f".{ANCHOR}")]
     if len(anchors) != 1:
@@ -88,7 +100,50 @@ def load_released_ranking_adapter(path: str | os.PathLike) -> RankingAdapterNetw
         raise ValueError(
             f"{path}: {len(missing)} tensors missing, {len(unexpected)} unknown: {names}"
         )
-    return network.eval()
+    prefix = prefix.removesuffix("adapter.")
+    backbone_state = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+    return network.eval(), backbone_state
+
+
+def check_backbone(
+    path: str | os.PathLike,
+    network: RankingAdapterNetwork,
+    backbone_state: Mapping[str, Tensor],
+    clip: ClipBackbone,
+) -> None:
+    """Raise ValueError if a backbone does not fit the adapter; warn if its weights are others."""
+    width = network.score_norm.normalized_shape[0]
+    if {clip.embed_dim, clip.text_width} != {width}:
+        raise ValueError(
+            f"{path}: the adapter takes image and text tokens of width {width}; the backbone "
+            f"{clip.name} has image tokens of width {clip.embed_dim} and text tokens of width "
+            f"{clip.text_width}; load a CLIP with both widths {width}"
+        )
+    weights = clip.model.state_dict()
+    others = [
+        name
+        for name, own_name in BACKBONE_NAMES.items()
+        if name in backbone_state and not _is_close(backbone_state[name], weights.get(own_name))
+    ]
+    others += [name for name in backbone_state if name.startswith("visual.trunk.")][:1]
+    if others:
+        warnings.warn(
+            f"{path}: was trained on another backbone than {clip.name} (the weights differ in "
+            f"{', '.join(others)}): its scores mean nothing until the adapter is trained on this "
+            "one; the release also tunes the token embeddings",
+            stacklevel=3,
+        )
+
+
+def _is_close(released: Tensor, own: Tensor | None) -> bool:
+    if own is None or released.shape != own.shape:
+        return False
+    own = own.to(device="cpu", dtype=torch.float32)
+    return torch.allclose(released.float(), own, rtol=1e-2, atol=1e-6)  # half precision passes
 
 
 def convert_released_tensors(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -107,28 +162,26 @@ def convert_released_tensors(released: Mapping[str, Tensor]) -> dict[str, Tensor
             if match := re.match(pattern, name):
                 tensors[match.expand(replacement) + name[match.end() :]] = tensor
                 break
-    # (1, K) scalars; and a matrix that multiplies from the right, without a bias.
-    if "learnable_tokens" in tensors:
-        tensors["learnable_tokens"] = tensors["learnable_tokens"].T.contiguous()
-    if "projection.1.weight" in tensors:
-        weight = tensors["projection.1.weight"].T.contiguous()
-        tensors |= {
-            "projection.1.weight": weight,
-            "projection.1.bias": weight.new_zeros(len(weight)),
-        }
+    # (1, K) scalars; and a matrix that multiplies from the right.
+    for name in ("learnable_tokens", "projection.1.weight"):
+        if name in tensors:
+            tensors[name] = tensors[name].T.contiguous()
     return tensors
 
 
 def _matching_network(tensors: Mapping[str, Tensor]) -> RankingAdapterNetwork:
     width = len(tensors["projection.1.weight"])
     layers = {name.split(".")[1] for name in tensors if name.startswith("cross_modal_blocks.")}
+    num_relational_tokens = len(tensors.get("pairwise_head.relational_tokens", ()))
     network = RankingAdapterNetwork(
         width, width,
         num_layers=len(layers),
         learnable_tokens="scalar",
         num_learnable_tokens=len(tensors.get("learnable_tokens", ())),
-        num_relational_tokens=len(tensors.get("pairwise_head.relational_tokens", ())),
+        pairwise_head="relational" if num_relational_tokens else "mean_difference",
+        num_relational_tokens=num_relational_tokens,
         project_text=False,
+        projection_bias=False,
     )  # fmt: skip
     return network.to(tensors["projection.1.weight"].dtype)
 

@@ -88,7 +88,9 @@ def test_predict_scores_encodes_each_image_and_prompt_once(adapter, tiny_clip, d
     sizes, prompts, encode = [], [], tiny_clip.text_token_features
     adapter.net.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     monkeypatch.setattr(
-        tiny_clip, "text_token_features", lambda texts: prompts.append(texts) or encode(texts)
+        tiny_clip,
+        "text_token_features",
+        lambda texts, *args: prompts.append(texts) or encode(texts, *args),
     )
     adapter.predict_scores(data, STARS, batch_size=4)
     assert sizes == [4, 4, 3]
