@@ -1,6 +1,7 @@
 """Offline tests; checkpoints are created once and shared by all workers."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -28,6 +29,13 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:
 def tiny_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint: 2 layers, 64 pixels, 4x4 patches, text_width 32, embed_dim 24."""
     return _shared(tmp_path_factory, "tiny-clip", build_tiny_clip)
+
+
+@pytest.fixture(scope="session")
+def even_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like ``tiny_clip_folder``, but text_width and embed_dim are both 16."""
+    build = partial(build_tiny_clip, text_width=16, width=16)
+    return _shared(tmp_path_factory, "even-clip", build)
 
 
 @pytest.fixture(scope="session")

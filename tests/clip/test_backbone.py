@@ -80,6 +80,22 @@ class TestText:
         assert tokens.shape == (*mask.shape, 32)
         assert torch.allclose(tokens[mask], reference[:, : mask.shape[1]][mask], atol=1e-5)
 
+    @pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=["one", "several"])
+    def test_text_token_features_at_all_positions_equal_model_on_padded_ids(
+        self, clip, plain, prompts
+    ):
+        tokens, mask = clip.text_token_features(prompts, all_positions=True)
+        rows = [clip.tokenizer(prompt)["input_ids"] for prompt in prompts]
+        ids = torch.tensor([row + [0] * (77 - len(row)) for row in rows])
+        with torch.no_grad():
+            reference = plain.text_model(input_ids=ids).last_hidden_state
+        assert tokens.shape == (len(prompts), 77, 32)
+        assert torch.allclose(tokens, reference, atol=1e-5)
+        assert mask.sum(1).tolist() == [len(row) for row in rows]
+        short, _ = clip.text_token_features(prompts)
+        assert torch.allclose(tokens[:, : short.shape[1]][mask[:, : short.shape[1]]],
+                              short[mask[:, : short.shape[1]]], atol=1e-5)  # fmt: skip
+
     def test_encode_text_embeddings_ignores_padding(self, clip):
         embeddings, eos_positions, mask = clip.token_embeddings(PROMPTS)
         longer = torch.randn(4, 77, 32)

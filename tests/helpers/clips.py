@@ -78,12 +78,14 @@ def build_clip(
     return folder
 
 
-def build_tiny_clip(folder: Path, end: int | None = None) -> Path:
-    """Two layers per encoder; all widths differ, so that tests detect mix-ups."""
+def build_tiny_clip(
+    folder: Path, end: int | None = None, text_width: int = 32, width: int = 24
+) -> Path:
+    """Two layers per encoder; all widths differ by default, so that tests detect mix-ups."""
     layers = {"num_hidden_layers": 2, "num_attention_heads": 4}
-    text = {"hidden_size": 32, "intermediate_size": 64, **layers}
+    text = {"hidden_size": text_width, "intermediate_size": 64, **layers}
     vision = {"hidden_size": 40, "intermediate_size": 80, "image_size": 64, "patch_size": 16}
-    return build_clip(folder, byte_tokenizer(600), text, vision | layers, width=24, end=end)
+    return build_clip(folder, byte_tokenizer(600), text, vision | layers, width=width, end=end)
 
 
 def build_vit_b_32(folder: Path, words: Iterable[str] = WORDS) -> Path:

@@ -110,6 +110,21 @@ def test_pair_logits_of_the_other_heads(patches, text):
     assert torch.allclose(nets["ungated"].pair_logits(tokens)[0, 3], expected, atol=1e-4)
 
 
+@torch.no_grad()
+def test_mean_difference_head_equals_loop(patches):
+    net = make_net(pairwise_head="mean_difference").eval()
+    logits = net.pair_logits(patches)
+    for i, a in enumerate(patches):
+        for j, b in enumerate(patches):
+            mean = sum(p - q for p, q in zip(a, b, strict=True)) / len(a)
+            assert torch.allclose(logits[i, j], net.pairwise_head.head(mean), atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_projection_bias(bias):
+    assert ("projection.1.bias" in make_net(projection_bias=bias).state_dict()) is bias
+
+
 def test_networks_without_relational_head_share_all_other_weights():
     default, single = make_net(), make_net(pairwise_head="none")
     state = {k: v for k, v in default.state_dict().items() if not k.startswith("pairwise_head.")}
