@@ -12,6 +12,7 @@ from ..utils.validation import check_choice
 from .base import rank_targets
 from .prompt_learner import RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod
+from .recipe import Recipe
 
 AttentionAxis = Literal["ranks", "tokens", "both"]
 BlockForm = Literal["pre_norm", "normalized", "layer_scale", "no_residual"]
@@ -312,3 +313,38 @@ class L2RCLIP(PromptMethod):
         """Clamp alpha to 0-1."""
         if self.rankformer is not None:
             self.rankformer.clamp_alpha()
+
+
+def released_config(dataset: str = "morph") -> Recipe:
+    """Return what is released of L2RCLIP's recipe: "morph", "hci", "adience" or "aesthetics".
+
+    References:
+        Wang et al. (2023), arXiv:2306.13856, and the released code, raywang335/L2RCLIP, which
+        lacks the model and all its settings.
+
+    Example:
+        >>> released_config().options["gamma"], len(released_config().unknown)
+        (1.0, 3)
+    """
+    check_choice("dataset", dataset, ("morph", "hci", "adience", "aesthetics"))
+    loader = "datasets/make_dataloader_clipreid.py"
+    return Recipe(
+        method="L2RCLIP",
+        options={"image_encoder": "full", "pairwise_loss": "both", "gamma": 1.0},
+        training={"flip": True},
+        resize="squash",
+        sources={
+            "image_encoder": "solver/make_optimizer_prompt.py",
+            **dict.fromkeys(("pairwise_loss", "gamma"), "loss/ordinal_ce.py"),
+            **dict.fromkeys(("flip", "resize"), loader),
+        },
+        unknown=(
+            "the model: RankFormer, prompts, backbone",
+            "the weights of the loss terms",
+            "optimizer (SGD, Adam or AdamW), rates, schedule, batch size and epochs of both stages",
+        ),
+        differences=(
+            'the first stage has another pairwise loss, here pairwise_loss="batch"; a model has one',
+            "biases of the image encoder may have a rate of their own",
+        ),
+    )

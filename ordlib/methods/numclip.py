@@ -17,6 +17,7 @@ from ..utils.validation import check_choice
 from .base import bin_targets
 from .prompt_learner import RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod
+from .recipe import Recipe
 
 BinAnchor = Literal["midpoint", "edge"]
 # The released code's divisor 1 + tanh(.), from 0 to 2, can reach 0; clamped, it at most doubles an
@@ -219,3 +220,88 @@ def _anchors(task: OrdinalTask, options: NumCLIPConfig) -> Tensor:
         low, high = task.range
         anchors = (anchors - low) / (high - low)
     return torch.tensor(anchors, dtype=torch.float32)
+
+
+_MODEL, _RUNNER, _SCRIPT = "regclip_ssr.py", "runner_ssr.py", "run_regclipssr.sh"
+_RELEASED_OPTIONS = {
+    "image_encoder": ("full", "configs/base_cfgs/runner_cfg/optim_sched/image_encoder"),
+    "adapter": (True, _MODEL),
+    "suffix": (".", "OrdinalCLIP: plain_prompt_learner.py"),
+    "text_encoder": ("frozen", "configs/default_morph.yaml"),
+    "tune_logit_scale": (False, "configs/default_morph.yaml"),
+    "tune_bin_embeddings": (True, _SCRIPT),
+    "fcrc_form": ("released", _RUNNER),
+    "text_to_image_loss": (True, _RUNNER),
+    "loss_weights": ((1.0, 1.0, 1.0), "configs/default_morph.yaml"),
+    "regressor": (True, _MODEL),
+    "bin_anchor": ("edge", _MODEL),
+    "scale_anchors": (False, _MODEL),
+    "min_divisor": (0.0, _MODEL),
+    "scale_error": (False, _RUNNER),
+}
+_RELEASED_TRAINING = {
+    "optimizer": ("radam", "configs/default_morph.yaml"),
+    "learning_rate": (1e-5, "configs/base_cfgs/runner_cfg/optim_sched, and default_morph.yaml"),
+    "weight_decay": (0.0, "configs/default_morph.yaml"),
+    "batch_size": (32, "configs/default_morph.yaml"),
+    "schedule": ("multi_step", "configs/default_morph.yaml"),
+    "milestones": ((60,), "configs/default_morph.yaml"),
+    "gamma": (0.1, "configs/default_morph.yaml"),
+    "warmup_ratio": (0.0, "configs/default_morph.yaml"),
+    "max_grad_norm": (None, "configs/default_morph.yaml, no clipping"),
+    "flip": (True, "OrdinalCLIP: ordinalclip/runner/utils.py"),
+    "random_crop": (True, "OrdinalCLIP: ordinalclip/runner/utils.py"),
+}
+# Data set of `load_published`: template, whether the context is trained, epochs.
+_RELEASED_DATASETS = {
+    "morph": ("age estimation: the person is a {rank}", False, 200),
+    "hci": ("a photo taken in the {rank}", False, 100),
+    "aesthetics": ("aesthetics assessment: the quality of the photo is {rank}", True, 100),
+}
+_RELEASED_DIFFERENCES = (
+    "labels start at 0 and bins at 0, 1, ... where each rank is a bin; here at the task's values",
+    "ages are not clipped to the task's range",
+    "image mean and standard deviation: ImageNet's; here those of the backbone",
+    "images are squashed by bilinear interpolation; here by the backbone's",
+    "half precision; here on CUDA only",
+    "about half of the regressor's layers are used by nothing; here they do not exist",
+    "val is the test list for MORPH and aesthetics; here the best epoch is chosen on val",
+)
+
+
+def released_config(dataset: str) -> Recipe:
+    """Return the recipe of NumCLIP's released code: "morph", "hci" or "aesthetics".
+
+    The backbone is CLIP's ViT-B/16; the task of "morph" is "morph_101".
+
+    References:
+        Du et al. (2024), arXiv:2408.03574, and the released code, xmed-lab/NumCLIP.
+
+    Example:
+        >>> recipe = released_config("morph")
+        >>> recipe.options["bin_anchor"], recipe.training["epochs"], recipe.resize
+        ('edge', 200, 'squash_crop')
+    """
+    check_choice("dataset", dataset, _RELEASED_DATASETS)
+    template, tune_context, epochs = _RELEASED_DATASETS[dataset]
+    context = "configs/base_cfgs/runner_cfg/model/prompt_learner/init_context"
+    options = _RELEASED_OPTIONS | {
+        "template": (template, context),
+        "tune_context": (tune_context, _SCRIPT),
+    }
+    name = {"aesthetics": "default_aesthetics", "hci": "configs/default_historical"}
+    training = _RELEASED_TRAINING | {
+        "epochs": (epochs, f"{name.get(dataset, 'configs/default_morph')}.yaml")
+    }
+    settings = options | training
+    words = "the words of the bins: their file was not released"
+    return Recipe(
+        method="NumCLIP",
+        options={option: value for option, (value, _) in options.items()},
+        training={field: value for field, (value, _) in training.items()},
+        resize="squash_crop",
+        sources={key: source for key, (_, source) in settings.items()}
+        | {"resize": "OrdinalCLIP: ordinalclip/runner/utils.py"},
+        unknown=() if dataset == "morph" else (words,),
+        differences=_RELEASED_DIFFERENCES,
+    )

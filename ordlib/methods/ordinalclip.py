@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..losses import text_to_image_kl
+from ..utils.validation import check_choice
 from .base import rank_targets
 from .prompt_learner import InterpolatedRankEmbeddings, Interpolation
 from .prompt_method import PromptConfig, PromptMethod
+from .recipe import Recipe
 
 NUM_BASE_RANKS = 3
 
@@ -76,3 +78,85 @@ class OrdinalCLIP(PromptMethod):
         """Return cross-entropy plus text-to-image KL divergence, unweighted, in nats."""
         logits, ranks = self.logits(features), rank_targets(self.task, values)
         return F.cross_entropy(logits, ranks) + text_to_image_kl(logits, ranks, weighted=False)
+
+
+_CONFIGS = "configs/base_cfgs/runner_cfg"
+_DEFAULT, _COMPARE = "configs/default.yaml", "configs/meta_cfgs/morph_compare.yaml"
+_PROMPTS = "ordinalclip/models/prompt_leaners/plain_prompt_learner.py"
+RELEASED_TRAINING = {
+    "optimizer": "radam",
+    "learning_rate": 1e-4,
+    "weight_decay": 5e-4,
+    "epochs": 100,
+    "batch_size": 32,
+    "schedule": "cosine",
+    "warmup_ratio": 0.0,
+    "max_grad_norm": None,
+    "flip": True,
+    "random_crop": True,
+}
+RELEASED_SOURCES = {
+    "image_encoder": f"{_CONFIGS}/optim_sched/image_encoder/tune-image.yaml",
+    "adapter": "ordinalclip/models/ordinalclip.py, none",
+    "suffix": _PROMPTS,
+    "rank_specific_context": _DEFAULT,
+    "text_encoder": _DEFAULT,
+    "tune_logit_scale": _DEFAULT,
+    **dict.fromkeys(("optimizer", "weight_decay", "epochs", "schedule"), _COMPARE),
+    **dict.fromkeys(("learning_rate", "batch_size", "warmup_ratio"), _DEFAULT),
+    "max_grad_norm": f"{_DEFAULT}, no clipping",
+    **dict.fromkeys(("flip", "random_crop", "resize"), "ordinalclip/runner/utils.py"),
+}
+RELEASED_OPTIONS = {
+    "image_encoder": "full",
+    "adapter": False,
+    "suffix": ".",
+    "rank_specific_context": False,
+    "text_encoder": "frozen",
+    "tune_logit_scale": False,
+}
+RELEASED_UNKNOWN = (
+    "the context's words: init-context-morph.yaml is named in morph_compare.yaml; we have not read "
+    "it, and take the template of the task",
+)
+RELEASED_DIFFERENCES = (
+    "image encoder: VGG-16, pretrained on IMDB-WIKI, beside the text encoder of CLIP's RN50",
+    "image mean and standard deviation: ImageNet's; here those of the backbone",
+    "images are squashed by bilinear interpolation; here by the backbone's",
+    "half precision; here on CUDA only",
+    "the last batch of an epoch may be smaller; here it is dropped",
+    "val is the test list; here the best epoch is chosen on a val of your own",
+)
+
+
+def released_config(dataset: str = "morph") -> Recipe:
+    """Return the recipe of OrdinalCLIP's released code: "morph", for the task "morph_101".
+
+    References:
+        Li et al. (2022), arXiv:2206.02338, and the released code, xk-huang/OrdinalCLIP.
+
+    Example:
+        >>> recipe = released_config()
+        >>> recipe.options["suffix"], recipe.training["optimizer"], recipe.resize
+        ('.', 'radam', 'squash_crop')
+    """
+    check_choice("dataset", dataset, ("morph",))
+    options = {
+        "num_base_ranks": 3,
+        "interpolation_type": "linear",
+        "init_from_words": False,
+        "num_tokens_per_rank": 1,
+    }
+    return Recipe(
+        method="OrdinalCLIP",
+        options={**RELEASED_OPTIONS, **options},
+        training=RELEASED_TRAINING,
+        resize="squash_crop",
+        sources={
+            **RELEASED_SOURCES,
+            **dict.fromkeys(("num_base_ranks", "interpolation_type"), _COMPARE),
+            **dict.fromkeys(("init_from_words", "num_tokens_per_rank"), _DEFAULT),
+        },
+        unknown=RELEASED_UNKNOWN,
+        differences=RELEASED_DIFFERENCES,
+    )
