@@ -4,12 +4,23 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Of a mounted file, of folders on several disks, of a file of another user in a sticky folder.
+NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, *READ_ONLY)
+TEMPORARY_PREFIX = ".ordlib-tmp-"
+PRIVATE_MODE = 0o600
 
 
 def cache_dir() -> Path:
@@ -21,17 +32,20 @@ def cache_dir() -> Path:
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Atomic write: a temporary path beside ``path``, renamed if the block succeeds.
 
-    Other processes see either nothing or the complete result. If two processes write the same
-    file, the last rename wins; for a folder the first, since both hold the same content.
+    Other processes see either nothing or the complete result, also after a crash. If two processes
+    write the same file, the last rename wins; for a folder the first, since both hold the same
+    content. Links are followed, and an existing file keeps its mode and owner. Devices, pipes and
+    files that cannot be replaced, such as mounted ones, are overwritten after the block.
 
     Args:
         path: final file or folder. Missing parents are created.
 
     Yields:
-        An unused path in the same folder, to be written as a file or created as a folder.
+        An unused path, to be written as a file or created as a folder.
 
     Raises:
-        PermissionError: the folder cannot be written; in the cache with a remedy.
+        OSError: the path cannot be written; the message names it, and in the cache the remedy. For
+            a read-only file PermissionError, for a file in place of a folder IsADirectoryError.
 
     Example:
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
@@ -41,31 +55,194 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         'done'
     """
     path = Path(path)
+    with _errors_name(path):
+        target, status = Path(os.path.realpath(path)), _status(path)
+        folder = _folder_for_renaming(path, target, status)
+        with writers_lock(folder):
+            temporary_folder = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder))
+            try:
+                temporary = temporary_folder / (target.name or "root")
+                yield temporary
+                _sync(temporary)
+                if temporary.is_dir():
+                    _rename_folder(temporary, target)
+                elif target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "is a folder; give a file", str(path))
+                elif folder is None or not _rename_file(temporary, target, status):
+                    _overwrite(temporary, path, status)
+            finally:
+                shutil.rmtree(temporary_folder, ignore_errors=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Status of what will be written to, or None if it is new; raises if it is read-only."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary_folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    may_write = status.st_mode & 0o222 and os.access(path, os.W_OK)
+    if stat.S_ISREG(status.st_mode) and not may_write:
+        problem = "is read-only; make it writable, or give another file"
+        raise PermissionError(errno.EACCES, problem, str(path))
+    return status
+
+
+def _folder_for_renaming(path: Path, target: Path, status: os.stat_result | None) -> Path | None:
+    """Folder of the temporary path; None if ``path`` exists and must be overwritten instead."""
+    exists = status is not None
+    is_stream = exists and not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
+    if is_stream or _descriptor(path) is not None:
+        return None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", error.filename) from error
+    return None if exists and not os.access(target.parent, os.W_OK) else target.parent
+
+
+def _descriptor(path: Path) -> int | None:
+    """File descriptor that /dev/stdout, /dev/fd/63 or a link to them means, or None.
+
+    Opening such a path again would start at the beginning of a file that others write to.
+    """
+    folders = {os.path.realpath(folder) for folder in ("/proc/self/fd", "/dev/fd")}
+    for _ in range(40):
+        if path.name.isdecimal() and os.path.realpath(path.parent) in folders:
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def _rename_file(temporary: Path, target: Path, status: os.stat_result | None) -> bool:
+    """Rename a file over the target with its mode and owner; False where that is impossible."""
+    try:
+        if status is not None:
+            new = temporary.stat()
+            if (new.st_uid, new.st_gid) != (status.st_uid, status.st_gid):
+                os.chown(temporary, status.st_uid, status.st_gid)
+            os.chmod(temporary, stat.S_IMODE(status.st_mode))
+        os.replace(temporary, target)
     except OSError as error:
-        if error.errno in READ_ONLY and path.is_relative_to(cache_dir()):
-            raise PermissionError(
-                error.errno,
-                f"the cache cannot be written ({error.strerror}); set ORDLIB_CACHE to a folder "
-                "that can, or ask whoever shares this one to fill it",
-                str(path.parent),
-            ) from error
-        raise
-    temporary = temporary_folder / path.name
+        if status is None or error.errno not in NOT_REPLACEABLE:
+            raise
+        return False
+    return True
+
+
+def _rename_folder(temporary: Path, target: Path) -> None:
     try:
-        yield temporary
-        if temporary.is_dir() and path.is_dir():
-            return
+        os.replace(temporary, target)
+    except OSError:
+        # A folder cannot replace a non-empty folder: another process finished first.
+        if not (target.is_dir() and any(target.iterdir())):
+            raise
+
+
+def _overwrite(temporary: Path, path: Path, status: os.stat_result | None) -> None:
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        descriptor = os.dup(descriptor)
+    else:
+        # Not to be created: in folders for all, Linux forbids that for the files of others.
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | (os.O_CREAT if status is None else 0))
+    with open(descriptor, "wb") as output, open(temporary, "rb") as content:
+        shutil.copyfileobj(content, output)
+
+
+def _sync(path: Path) -> None:
+    """Wait until files are on disk: after a crash, a renamed one could otherwise be empty.
+
+    Those that a library has made private get the usual mode of new files.
+    """
+    usual = path.with_name(f"{TEMPORARY_PREFIX}mode")
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    for file in files:
+        descriptor = os.open(file, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
-            os.replace(temporary, path)
-        except OSError:
-            # A folder cannot replace a non-empty folder: another process finished first.
-            if not path.is_dir():
-                raise
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if stat.S_IMODE(file.stat().st_mode) == PRIVATE_MODE:
+            usual.touch()
+            file.chmod(stat.S_IMODE(usual.stat().st_mode))
+
+
+@contextmanager
+def writers_lock(folder: Path | None) -> Iterator[None]:
+    """Lock a folder against :func:`delete_remains`; any number of writers share it.
+
+    The first one deletes what killed ones have left.
+    """
+    if folder is None:
+        yield
+        return
+    delete_remains(folder)
+    with _lock(folder, "LOCK_SH"):
+        yield
+
+
+def delete_remains(folder: Path, suffix: str | None = None, unless: str | None = None) -> None:
+    """Delete what killed processes have left in a folder, unless anybody is writing there.
+
+    Args:
+        folder: a folder in which everybody writes under :func:`writers_lock`.
+        suffix, unless: also delete files with this suffix that have none beside them with that.
+    """
+    with _lock(folder, "LOCK_EX") as locked, suppress(OSError):
+        if not locked:
+            return
+        for path in folder.iterdir():
+            if path.name.startswith(TEMPORARY_PREFIX):
+                shutil.rmtree(path, ignore_errors=True)
+            elif suffix and path.suffix == suffix and not path.with_suffix(unless).exists():
+                path.unlink()
+
+
+@contextmanager
+def _lock(folder: Path, kind: str) -> Iterator[bool]:
+    """Lock a folder, exclusively only if at once; yields whether that is possible."""
+    descriptor, locked = None, False
+    try:
+        with suppress(OSError):  # Missing, or on a network disk without locks.
+            if fcntl is not None:
+                descriptor = os.open(folder, os.O_RDONLY)
+                no_wait = fcntl.LOCK_NB if kind == "LOCK_EX" else 0
+                fcntl.flock(descriptor, getattr(fcntl, kind) | no_wait)
+                locked = True
+        yield locked
     finally:
-        shutil.rmtree(temporary_folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def _errors_name(path: Path) -> Iterator[None]:
+    """Errors of the temporary path name the final one; those in the cache also the remedy."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        is_temporary = name is None or TEMPORARY_PREFIX in str(name)
+        is_own = is_temporary or Path(str(name)) in (path, *path.parents)
+        if error.errno is None or not is_own:
+            raise
+        if path.is_relative_to(cache_dir()):
+            raise _cache_error(error, path.parent) from error
+        if not is_temporary:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _cache_error(error: OSError, folder: Path) -> OSError:
+    remedy = "ask whoever shares this one to fill it"
+    if error.errno in FULL:
+        remedy = "free space with `ordlib cache --older-than DAYS`"
+    kind = PermissionError if error.errno in READ_ONLY else OSError
+    problem = f"the cache cannot be written ({error.strerror})"
+    advice = "set ORDLIB_CACHE to a folder that can"
+    return kind(error.errno, f"{problem}; {advice}, or {remedy}", str(folder))
 
 
 def file_signature(file: str | os.PathLike) -> tuple:
