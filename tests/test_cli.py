@@ -83,7 +83,7 @@ def test_course_run_writes_html(home, tmp_path):
         (["course", "run", "-p", "rnk", "3"], "'rnk'; it has rank. Did you mean 'rank'?"),
         (["course", "run", "-p", "rank", "many"], "takes a value of type int"),
         (["course", "run", "07"], "No notebook begins with '07'; there are 00_rank"),
-        (["course", "run", "--output", "notebooks"], "holds the notebooks themselves"),
+        (["course", "run", "--output", "notebooks"], "is not from an earlier run"),
         (["course", "run", "--notebooks", "nowhere"], "There is no notebook there"),
         (["course", "build"], "There is no notebook there"),
         (["course", "set-url"], "No pyproject.toml"),

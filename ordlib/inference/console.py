@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..utils.validation import listed
-from .files import FileTable, escape_nonprintable, is_ood
+from ..utils.validation import escape_nonprintable, listed
+from .files import FileTable, is_ood
 from .html import write_gallery
 from .predict import FilePredictions
 from .result import Ranking

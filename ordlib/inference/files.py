@@ -12,6 +12,7 @@ import pandas as pd
 from ..data.image_files import FileScan
 from ..data.image_io import SUFFIXES
 from ..utils.cache import atomic_write
+from ..utils.validation import escape_nonprintable
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
@@ -100,18 +101,6 @@ class FileTable(ABC):
         table = self.table.astype(object).where(self.table.notna(), None)
         content |= {"skipped": dict(self.skipped), "images": table.to_dict("records")}
         return _write(json.dumps(content, indent=1) + "\n", path)
-
-
-def escape_nonprintable(text: str) -> str:
-    """Escape control and other non-printable characters, for terminals.
-
-    Example:
-        >>> print(escape_nonprintable("two\\nlines"), escape_nonprintable("café \\udcff"))
-        two\\nlines café \\udcff
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
 
 
 def is_ood(row: object) -> bool:

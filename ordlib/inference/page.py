@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from ..data.image_io import load_image
 from ..utils.cache import atomic_write
-from .files import FileTable, escape_nonprintable, is_ood
+from ..utils.validation import escape_nonprintable
+from .files import FileTable, is_ood
 
 ROWS_MARKER = "<!-- rows -->"
 THUMBNAIL_SIZE = 128  # pixels of the longer edge

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from .files import FileTable, escape_nonprintable
+from ..utils.validation import escape_nonprintable
+from .files import FileTable
 
 # From this fraction of OOD images on, the whole order is unreliable, not only their ranks.
 MAX_OOD_FRACTION = 0.1

@@ -1,4 +1,4 @@
-"""Shared error messages: invalid options and long lists of errors."""
+"""Shared error messages: invalid options, long lists of errors, text for terminals."""
 
 import operator
 from collections.abc import Iterable, Sequence
@@ -75,3 +75,15 @@ def listed(errors: Sequence[str]) -> str:
     more = len(errors) - MAX_ERRORS_SHOWN
     lines = [*errors[:MAX_ERRORS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
     return "".join(f"\n  {line}" for line in lines)
+
+
+def escape_nonprintable(text: str) -> str:
+    """Escape control and other non-printable characters, for terminals.
+
+    Example:
+        >>> print(escape_nonprintable("two\\nlines"), escape_nonprintable("café \\udcff"))
+        two\\nlines café \\udcff
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

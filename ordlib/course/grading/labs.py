@@ -9,6 +9,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ..runner.build import METADATA, build, write_file, write_notebook
+from ..runner.notebook_files import read_notebook
 from ..runner.versions import EXERCISE, make_lab, make_notebook
 from .assignments import Assignment, Exercise, make_assignment
 from .run_answers import check_module
@@ -45,7 +46,7 @@ def write_labs(notebooks: Path, output: Path) -> Iterator[Path]:
         assignment = make_assignment(source, name)
         lab = make_lab(make_notebook(source, name), name)
         yield write_notebook(output / "student" / f"{name}.ipynb", lab)
-        solutions = nbformat.read(notebooks / "solutions" / f"{name}.ipynb", as_version=4)
+        solutions = read_notebook(notebooks / "solutions" / f"{name}.ipynb")
         instructor = make_instructor_notebook(assignment, solutions, notes)
         yield write_notebook(output / "instructor" / f"{name}.ipynb", instructor)
         release = make_nbgrader_notebook(assignment)

@@ -5,7 +5,7 @@ import io
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from PIL import Image
 
 from ordlib.course.runner import inline_results
 from ordlib.course.runner.execute import OnCell, execute
+from ordlib.course.runner.notebook_files import read_notebook
 from ordlib.course.runner.versions import make_lab, make_notebook, make_solutions
 from ordlib.utils.cache import atomic_write, content_hash
 
@@ -29,7 +30,8 @@ MAX_IMAGE_BYTES = 60_000
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGET_NOTE = "An interactive widget: run this cell in JupyterLab or Colab to use it."
 CAPTION = re.compile(r"\*(Figure \d+\..+?)\*\s*(?:\n\n|\Z)", re.S)
-_PROGRESS_BAR = re.compile(r"\d+%\|.*\||\d+it \[")
+# Begins where a number does: else a long row of digits takes quadratic time.
+_PROGRESS_BAR = re.compile(r"(?<!\d)\d+(?:%\|.*\||it \[)")
 
 
 def build(source: str | Path) -> NotebookNode:
@@ -37,8 +39,14 @@ def build(source: str | Path) -> NotebookNode:
 
     Magics are uncommented. Cell ids are hashes of the cells' content, so that they do not change
     between builds.
+
+    Raises:
+        ValueError: no UTF-8 text in the py:percent format; the message names the file.
     """
-    notebook = jupytext.read(source, fmt="py:percent")
+    try:
+        notebook = jupytext.read(source, fmt="py:percent")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{source}: cannot be read as py:percent: {error}") from error
     occurrences = Counter()
     for cell in notebook.cells:
         content = inline_results.INLINE_RESULT.sub("", cell.source)
@@ -118,7 +126,7 @@ def _execute(
             raise ValueError(
                 f"{source.name}, {failure}. No file was written; fix the cell and build again."
             )
-        executed = nbformat.read(output, as_version=4)
+        executed = read_notebook(output)
         return executed, results.read_bytes() if results.is_file() else b"{}\n"
 
 
@@ -137,21 +145,26 @@ def write_file(path: Path, content: bytes) -> Path:
 
 def first_image(notebook: NotebookNode) -> bytes | None:
     """Return the first PNG among the outputs of a notebook, or None."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                return base64.b64decode(output.data["image/png"])
-    return None
+    return next((content for _, content in _images(notebook)), None)
 
 
 def shrink_images(notebook: NotebookNode) -> NotebookNode:
     """Reduce the colors and the size of PNG outputs above 60 kB, in place."""
+    for output, content in _images(notebook):
+        output.data["image/png"] = base64.b64encode(_shrink(content)).decode()
+    return notebook
+
+
+def _images(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, bytes]]:
+    """Outputs with a PNG that can be decoded, and its bytes; a notebook may display anything."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                content = base64.b64decode(output.data["image/png"])
-                output.data["image/png"] = base64.b64encode(_shrink(content)).decode()
-    return notebook
+            try:
+                content = base64.b64decode("".join(output.get("data", {})["image/png"]))
+                Image.open(io.BytesIO(content), formats=["PNG"]).load()
+            except Exception:  # No image, or one that is damaged in any way.
+                continue
+            yield output, content
 
 
 def _shrink(content: bytes) -> bytes:

@@ -24,12 +24,13 @@ def progress(console: Console) -> Iterator[OnNotebookCell]:
     bars = {}
 
     def print_start(name: str, cell: int, cells: int) -> None:
-        if cell == 1:
+        if cell == 1 <= cells:
             _print(console, f"{name}: running {cells} cells")
 
     def update_bar(name: str, cell: int, cells: int) -> None:
-        if cell > cells:
-            progress_bars.remove_task(bars.pop(name))
+        if cell > cells:  # The end, without a beginning of a notebook that cannot be read.
+            if name in bars:
+                progress_bars.remove_task(bars.pop(name))
             return
         if name not in bars:
             bars[name] = progress_bars.add_task(name)

@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-import nbformat
 from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -22,6 +21,7 @@ from PIL import Image
 
 from ordlib.course.runner.build import add_alt_text, first_image, strip_metadata, write_file
 from ordlib.course.runner.inline_results import MARKER, update_inline_results
+from ordlib.course.runner.notebook_files import read_notebook
 from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun
 
 THUMBNAIL_SIZE = (640, 360)  # pixels, twice the displayed size
@@ -55,7 +55,10 @@ def _template(name: str) -> str:
 
 def _card(run: NotebookRun, output: Path) -> dict[str, object]:
     card = {"outcome": run, "title": run.name, "number": ""}
-    notebook = nbformat.read(run.executed or run.source, as_version=4)
+    try:
+        notebook = read_notebook(run.executed or run.source)
+    except (OSError, ValueError):  # The failure of the run says why.
+        return card
     if run.executed is not None:
         page, folder = Path(output) / f"{run.name}.html", run.source.parent
         card["page"] = write_page(run.executed, page, folder, run.results).name
@@ -105,7 +108,7 @@ def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, f
     Inline results are updated to those of this run; relative links are resolved against
     ``folder``, the notebook's folder in the project.
     """
-    notebook = add_alt_text(strip_metadata(nbformat.read(executed, as_version=4)))
+    notebook = add_alt_text(strip_metadata(read_notebook(executed)))
     markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     for cell in markdown:
         text = _BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))

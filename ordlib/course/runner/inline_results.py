@@ -1,6 +1,7 @@
 """Inline results in Markdown, ``0.42<!--=mae-->``, kept in sync with a notebook's results."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,23 @@ MARKER = re.compile(r"<!--=\s*(?P<key>[^>]*?)\s*-->")
 
 
 def load_notebook_results(path: str | Path) -> dict[str, float]:
-    """Load the numbers of ``results/NAME.json``; text is left out, a missing file is empty."""
+    """Load the numbers of ``results/NAME.json``; text is left out, a missing file is empty.
+
+    Raises:
+        ValueError: no JSON object of finite numbers and text; the message names the file.
+    """
     path = Path(path)
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {key: value for key, value in results.items() if not isinstance(value, str)}
+    try:
+        results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: invalid JSON ({error}); run the notebook again") from error
+    if not isinstance(results, dict):
+        raise ValueError(f"{path}: must be a JSON object of numbers and text; see ResultsLog")
+    numbers = {key: value for key, value in results.items() if not isinstance(value, str)}
+    for key, value in numbers.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{path}, {key!r}: {value!r} is no finite number and no text")
+    return numbers
 
 
 def update_inline_results(text: str, results: Mapping[str, float]) -> str:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import nbformat
 import papermill
 from nbformat import NotebookNode
 
 from ordlib.course.runner import claims, inline_results, versions
 from ordlib.course.runner.build import MAX_IMAGE_BYTES, build
+from ordlib.course.runner.notebook_files import read_notebook
 
 MAX_BYTES, MAX_LINES, MAX_COLUMNS, MAX_SETUP_LINES = 1_000_000, 30, 88, 6
 MIN_CHECKED_CELLS = 5
@@ -30,7 +30,7 @@ class NotebookFiles:
     @cached_property
     def notebook(self) -> NotebookNode:
         """The executed notebook."""
-        return nbformat.read(self.path, as_version=4)
+        return read_notebook(self.path)
 
     @cached_property
     def source(self) -> NotebookNode | None:
@@ -41,7 +41,7 @@ class NotebookFiles:
     def beside(self, folder: str) -> NotebookNode | None:
         """The lab or the solutions, or None."""
         path = self.path.parent / folder / self.path.name
-        return nbformat.read(path, as_version=4) if path.is_file() else None
+        return read_notebook(path) if path.is_file() else None
 
     def cells(self, kind: str) -> Iterator[tuple[int, NotebookNode]]:
         """Yield number (from 1) and cell for each "code" or "markdown" cell."""
@@ -79,7 +79,7 @@ def check_setup_cell(files: NotebookFiles) -> Iterator[str]:
     if len(cell.splitlines()) > MAX_SETUP_LINES:
         yield f"cell 2: more than {MAX_SETUP_LINES} lines: move code into the library"
     for path in sorted(files.path.parent.glob("*.ipynb")):
-        if _second_cell(nbformat.read(path, as_version=4)) != cell:
+        if _second_cell(read_notebook(path)) != cell:
             yield f"cell 2: differs from that of {path.name}: copy one to the other's source"
 
 

@@ -1,6 +1,7 @@
 """Run notebooks, one or several at a time."""
 
 import os
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,13 +12,13 @@ from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
-import nbformat
 import papermill
 import psutil
 from joblib import cpu_count
 
 from ordlib.course.runner.execute import Failure, execute
 from ordlib.course.runner.inline_results import load_notebook_results
+from ordlib.course.runner.notebook_files import papermill_path, read_notebook
 
 NOTEBOOK_BUDGET, COURSE_BUDGET = 60, 4 * 60  # seconds on two CPU cores
 CELL_TIMEOUT = 300  # seconds
@@ -73,7 +74,7 @@ class NotebookRun:
     cells: int  # number of cells as written
     seconds: float | None = None  # None if it was not run
     failure: Failure | None = None
-    executed: Path | None = None  # None if it was not run
+    executed: Path | None = None  # None if it was not run, or could not be read
     results: Mapping[str, float] = field(default_factory=dict)
     changed: bool = False  # whether it ran with other than its default parameters
 
@@ -113,17 +114,12 @@ def run(
 
     Raises:
         ValueError: an unknown or wrongly typed parameter, or an output folder that is a file or
-            contains the notebooks; before any notebook runs.
+            has files that no earlier run has written; before any notebook runs.
     """
     output = Path(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output {output}: is a file; pass a folder, such as build/course.")
-    if any(path.resolve().parent == output.resolve() for path in notebooks):
-        raise ValueError(
-            f"--output {output}: holds the notebooks themselves, which a run would overwrite; "
-            "pass another folder, such as build/course."
-        )
-    parameters = {path: parse_parameters(path, values or {}) for path in notebooks}
+    _check_output(notebooks, output)
+    _remove_temporary_files(notebooks, output)
+    parameters = {path: _parse_if_readable(path, values or {}) for path in notebooks}
     can_share = cpu_count() >= MIN_CORES and psutil.virtual_memory().total >= MIN_MEMORY
     jobs = min(jobs or (2 if can_share else 1), max(len(notebooks), 1))
     runs = [
@@ -131,6 +127,33 @@ def run(
         for path, values in parameters.items()
     ]
     return _run_all(runs, jobs, keep_going, on_cell)
+
+
+def _check_output(notebooks: Sequence[Path], output: Path) -> None:
+    """Raise ValueError if a run would overwrite what is not from an earlier run."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output {output}: is a file; pass a folder, such as build/course.")
+    for path in notebooks:
+        # A run first makes the working directory of a notebook, then writes its files.
+        if (output / "files" / path.stem).is_dir() and path.resolve().parent != output.resolve():
+            continue
+        targets = (path.name, f"{path.stem}.html", f"results/{path.stem}.json", "index.html")
+        found = [name for name in targets if os.path.lexists(output / name)]
+        if (output / "files").is_dir() and found == ["index.html"]:
+            continue
+        if found:
+            raise ValueError(
+                f"--output {output}: has {found[0]}, which is not from an earlier run and would be "
+                "overwritten; pass another folder, such as build/course."
+            )
+
+
+def _remove_temporary_files(notebooks: Sequence[Path], output: Path) -> None:
+    """Remove what a run that was killed has left of files that it was writing."""
+    names = [(path.name, f"results/{path.stem}.json", f"{path.stem}.html") for path in notebooks]
+    for target in [output / name for each in names for name in each] + [output / "index.html"]:
+        for folder in target.parent.glob(f".{target.name}.*/"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_all(runs, jobs, keep_going, on_cell) -> Iterator[NotebookRun]:
@@ -174,7 +197,7 @@ def _run_in_processes(pending, on_cell, jobs) -> Iterator[NotebookRun]:
                     message = receiver.recv()
                 except EOFError:
                     path = running[receiver][0]
-                    failure = Failure(1, "", "the process of the notebook was killed")
+                    failure = Failure(0, "", "the process of the notebook was killed")
                     message = NotebookRun(path, _count_cells(path), 0.0, failure)
                 if isinstance(message, NotebookRun):
                     running.pop(receiver)[1].join()
@@ -201,20 +224,37 @@ def _exit_with_parent() -> None:
 
 def _run_one(path, *, output, parameters, timeout, on_cell) -> NotebookRun:
     folder, results = output / "files" / path.stem, output / "results"
-    for directory in (folder, results):
-        directory.mkdir(parents=True, exist_ok=True)
-    saved = results / f"{path.stem}.json"
-    saved.unlink(missing_ok=True)
+    saved, executed = results / f"{path.stem}.json", output / path.name
     options = {"results": results, "folder": folder, "parameters": parameters, "timeout": timeout}
-    executed, cells = output / path.name, _count_cells(path)
-    seconds, failure = execute(path, executed, on_cell=partial(on_cell, path.stem), **options)
+    cells, seconds, failure, numbers = _count_cells(path), 0.0, None, {}
+    try:
+        for directory in (folder, results):
+            directory.mkdir(parents=True, exist_ok=True)
+        saved.unlink(missing_ok=True)
+        seconds, failure = execute(path, executed, on_cell=partial(on_cell, path.stem), **options)
+        numbers = load_notebook_results(saved)
+    except (OSError, ValueError) as error:
+        failure = failure or Failure(0, "", str(error))
     on_cell(path.stem, cells + 1, cells)
-    numbers = load_notebook_results(saved)
-    return NotebookRun(path, cells, seconds, failure, executed, numbers, bool(parameters))
+    ran = executed if seconds and executed.is_file() else None
+    return NotebookRun(path, cells, seconds, failure, ran, numbers, bool(parameters))
 
 
 def _count_cells(path: Path) -> int:
-    return len(nbformat.read(path, as_version=4).cells)
+    """Number of cells; 0 if the notebook cannot be read."""
+    try:
+        return len(read_notebook(path).cells)
+    except (OSError, ValueError):
+        return 0
+
+
+def _parse_if_readable(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
+    """Parameters of a notebook; of a damaged one none, for it fails when its turn comes."""
+    try:
+        read_notebook(path)
+    except (OSError, ValueError):
+        return {}
+    return parse_parameters(path, texts)
 
 
 def parse_parameters(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
@@ -223,7 +263,7 @@ def parse_parameters(path: Path, texts: Mapping[str, str]) -> dict[str, object]:
     Parameters declared ``str`` stay text, even if they look like a number. An unknown parameter,
     which papermill would only log, and a value of the wrong type raise a ValueError.
     """
-    declared = papermill.inspect_notebook(path) if texts else {}
+    declared = papermill.inspect_notebook(papermill_path(path)) if texts else {}
     values = {}
     for name, text in texts.items():
         if name not in declared:

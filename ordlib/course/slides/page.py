@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
-import nbformat
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
@@ -20,6 +19,7 @@ from pygments.lexers import PythonLexer
 from ..runner.build import strip_metadata, write_file
 from ..runner.index_page import markdown_to_html, resolve_links
 from ..runner.inline_results import load_notebook_results
+from ..runner.notebook_files import read_notebook
 from .deck import make_slides
 
 
@@ -31,7 +31,7 @@ def write_slides(executed: Path, output: Path) -> Path:
     Raises:
         ValueError: the notebook has no outputs.
     """
-    notebook = strip_metadata(nbformat.read(executed, as_version=4))
+    notebook = strip_metadata(read_notebook(executed))
     results = load_notebook_results(executed.parent / "results" / f"{executed.stem}.json")
     try:
         slides = make_slides(notebook, results)
