@@ -316,7 +316,7 @@ class L2RCLIP(PromptMethod):
 
 
 def released_config(dataset: str = "morph") -> Recipe:
-    """Return what is released of L2RCLIP's recipe: "morph", "hci", "adience" or "aesthetics".
+    """Return what is released of L2RCLIP's recipe, for a data set of its lists.
 
     References:
         Wang et al. (2023), arXiv:2306.13856, and the released code, raywang335/L2RCLIP, which
@@ -326,7 +326,7 @@ def released_config(dataset: str = "morph") -> Recipe:
         >>> released_config().options["gamma"], len(released_config().unknown)
         (1.0, 3)
     """
-    check_choice("dataset", dataset, ("morph", "hci", "adience", "aesthetics"))
+    check_choice("dataset", dataset, ("morph", "hci", "adience", "clap2015", "aesthetics"))
     loader = "datasets/make_dataloader_clipreid.py"
     return Recipe(
         method="L2RCLIP",
@@ -344,7 +344,7 @@ def released_config(dataset: str = "morph") -> Recipe:
             "optimizer (SGD, Adam or AdamW), rates, schedule, batch size and epochs of both stages",
         ),
         differences=(
-            'the first stage has another pairwise loss, here pairwise_loss="batch"; a model has one',
+            'another pairwise loss in the first stage, here pairwise_loss="batch"; a model has one',
             "biases of the image encoder may have a rate of their own",
         ),
     )
