@@ -1,4 +1,4 @@
-"""released_config of the prompt methods: complete, valid, trainable, and as docs/recipes.md says."""
+"""released_config of the prompt methods: complete, valid, trainable, and as in docs/recipes.md."""
 
 from dataclasses import fields
 from importlib import import_module
