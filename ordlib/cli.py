@@ -176,7 +176,9 @@ def rank(
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],
     model: Annotated[str, Option(metavar="NAME|FOLDER", help="Adapter.")] = "ranking-adapter",
     backbone: Annotated[str | None, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")] = None,
-    resize: Annotated[str, Option(help="For --backbone: crop, squash or pad.")] = "crop",
+    resize: Annotated[
+        str, Option(help="For --backbone: crop, squash, pad or squash_crop.")
+    ] = "crop",
     top: Annotated[int | None, Option(help="Number of images to show.", min=1)] = None,
     batch_size: BatchSize = 64,
     reverse: Annotated[bool, Option("--reverse", help="Reverse the order.")] = False,

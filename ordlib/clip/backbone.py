@@ -111,7 +111,7 @@ class ClipBackbone:
 
     @property
     def resize(self) -> Resize:
-        """How an image becomes a square: "crop", "squash" or "pad"."""
+        """How an image becomes a square: "crop", "squash", "pad" or "squash_crop"."""
         return self.preprocessor.resize
 
     @property

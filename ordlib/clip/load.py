@@ -33,8 +33,8 @@ def load_clip(
             also uses bfloat16 on CPUs that are twice as fast with it (features then differ by up
             to 2 %), except for bundled models, whose numbers the notebooks print.
         revision: branch, tag or commit on the hub.
-        resize: how an image becomes a square: "crop" (CLIP's own), "squash" or "pad"; see
-            :class:`~ordlib.clip.preprocessing.Preprocessor`.
+        resize: how an image becomes a square: "crop" (CLIP's own), "squash", "pad" or
+            "squash_crop"; see :class:`~ordlib.clip.preprocessing.Preprocessor`.
 
     Raises:
         FileNotFoundError: no such checkpoint, or the hub is unreachable.

@@ -1,8 +1,9 @@
 """CLIP image preprocessing, identical with and without torchvision."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from ..data.image_io import MAX_ASPECT_RATIO
 from ..utils.cache import content_hash
 from ..utils.validation import check_choice
 
-Resize = Literal["crop", "squash", "pad"]
+Resize = Literal["crop", "squash", "pad", "squash_crop"]
+ENLARGEMENT = 256 / 224  # of the square that "squash_crop" crops from
 # A JPEG file may be decoded to a smaller size, but to at least this multiple of the input size.
 MIN_REDUCTION = 2
 
@@ -31,11 +33,14 @@ class Preprocessor:
         image_size: input size of the model in pixels.
         resize: "crop" is CLIP's own: the short side is scaled, and what lies outside the central
             square is not seen. "squash" scales both sides, which changes the aspect ratio. "pad"
-            scales the long side and fills the rest with the mean color.
+            scales the long side and fills the rest with the mean color. "squash_crop" scales both
+            sides to 256/224 of the input size and crops the center, as the releases of OrdinalCLIP
+            and NumCLIP do (theirs with bilinear interpolation and ImageNet's mean and deviation).
 
     Attributes:
         key: hash of the settings and of ``resize``, for caches.
         min_side: pixels of the shorter side of an image that suffice before it is resized.
+        squashed_size: side of the square that "squash_crop" crops from; else ``image_size``.
 
     Raises:
         ValueError: unknown ``resize``, or settings that give another size than ``image_size``.
@@ -69,7 +74,13 @@ class Preprocessor:
         self.key = content_hash(*geometry, int(self._resample), mean, std, rescale)
         self._already_sized = all(set(size.values()) == {image_size} for size in sizes)
         edge = sizes[0].get("shortest_edge", image_size)
-        self.min_side = MIN_REDUCTION * max(edge, image_size)
+        self.squashed_size = side = image_size
+        self._box: tuple[int, ...] | None = None  # of the crop from the squashed image
+        if resize == "squash_crop":
+            self.squashed_size = side = round(ENLARGEMENT * image_size)
+            start = round((side - image_size) / 2)
+            self._box = (start, start, start + image_size, start + image_size)
+        self.min_side = MIN_REDUCTION * max(edge, side)
         is_usual = sizes == [{"shortest_edge": edge}, {"height": image_size, "width": image_size}]
         is_usual &= settings["do_resize"] and settings["do_center_crop"] and edge >= image_size
         self._edge = edge if is_usual else None
@@ -88,8 +99,17 @@ class Preprocessor:
                 "size, crop_size, do_resize or do_center_crop, or set resize='squash' or 'pad'"
             )
 
+    def uncropped(self) -> Self:
+        """The same preprocessor without the crop of "squash_crop": for random crops in training.
+
+        Its arrays and pixels have a side of ``squashed_size``.
+        """
+        view = copy(self)
+        view._box = None
+        return view
+
     def unseen_fraction(self, width: int, height: int) -> float:
-        """Fraction of an image's area that the center crop leaves out, 0 to 1."""
+        """Fraction of an image's area that CLIP's own center crop leaves out, 0 to 1."""
         return 1 - min(width, height) / max(width, height) if self.resize == "crop" else 0.0
 
     def __call__(
@@ -127,6 +147,9 @@ class Preprocessor:
         """Scale an image to ``(image_size, image_size, 3)`` uint8; ``index`` is for messages."""
         square = (self.image_size, self.image_size)
         image = _to_pil(image, index)
+        if self.resize == "squash_crop":
+            enlarged = image.resize((self.squashed_size, self.squashed_size), self._resample)
+            return np.asarray(enlarged.crop(self._box) if self._box else enlarged)
         if self._already_sized and image.size == square:
             return np.asarray(image)
         if self.resize == "squash":

@@ -1,6 +1,7 @@
 """Commands that train: ``ordlib train``, ``train-adapter``, ``pretrain`` and ``results make``."""
 
 import json as jsonlib
+import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,9 @@ LearningRate = Annotated[float, Option(help="Peak learning rate.")]
 SetOptions = Annotated[
     list[str] | None, Option("--set", metavar="NAME=VALUE", help="Hyperparameter; repeatable.")
 ]
-Resize = Annotated[str, Option(help="How an image becomes a square: crop, squash or pad.")]
+Resize = Annotated[
+    str, Option(help="How an image becomes a square: crop, squash, pad or squash_crop.")
+]
 
 
 @app.command()
@@ -55,7 +58,18 @@ def train(
         list[str] | None,
         Option(metavar="GROUP=FACTOR", help="image_encoder, adapter, prompts or head; repeatable."),
     ] = None,
-    max_grad_norm: Annotated[float, Option(help="Maximum gradient norm.")] = 1.0,
+    optimizer: Annotated[
+        str | None, Option(help="adam, adamw, radam or sgd; default: the method's.")
+    ] = None,
+    weight_decay: Annotated[float | None, Option(help="Default: the method's.")] = None,
+    schedule: Annotated[str, Option(help="cosine, constant or multi_step.")] = "cosine",
+    warmup_ratio: Annotated[float, Option(help="Share of the steps.")] = 0.1,
+    cooldown_ratio: Annotated[float, Option(help="Of a constant schedule; share of steps.")] = 0.0,
+    milestone: Annotated[
+        list[int] | None, Option(help="Epoch of a multi-step schedule; repeatable.")
+    ] = None,
+    gamma: Annotated[float, Option(help="Factor at each milestone.")] = 0.1,
+    max_grad_norm: Annotated[float, Option(help="Maximum gradient norm; inf does not clip.")] = 1.0,
     monitor: Annotated[str, Option(help="Validation metric that selects the epoch.")] = "mae",
     patience: Annotated[int | None, Option(help="Early-stopping patience (epochs).")] = None,
     prompt_epochs: Annotated[int, Option(help="Epochs of stage 1 (prompts only).")] = 0,
@@ -66,6 +80,9 @@ def train(
     crop_scale: Annotated[
         float | None, Option(help="Augmentation: smallest area of a random crop, 0 to 1.")
     ] = None,
+    random_crop: Annotated[
+        bool, Option("--random-crop", help="Augmentation; needs --resize squash_crop.")
+    ] = False,
     jitter: Annotated[
         float, Option(help="Augmentation: largest change of brightness and contrast.")
     ] = 0.0,
@@ -82,9 +99,13 @@ def train(
         config = TrainingConfig(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
             lr_multipliers=_parse_assignments("lr-multiplier", lr_multiplier, float),
-            max_grad_norm=max_grad_norm, monitor=monitor, patience=patience,
-            prompt_epochs=prompt_epochs, balanced_sampling=balanced_sampling, flip=flip,
-            crop_scale=crop_scale, jitter=jitter,
+            optimizer=optimizer, weight_decay=weight_decay, schedule=schedule,
+            warmup_ratio=warmup_ratio, cooldown_ratio=cooldown_ratio,
+            milestones=milestone or (), gamma=gamma,
+            max_grad_norm=None if max_grad_norm == math.inf else max_grad_norm,
+            monitor=monitor, patience=patience, prompt_epochs=prompt_epochs,
+            balanced_sampling=balanced_sampling, flip=flip, crop_scale=crop_scale,
+            random_crop=random_crop, jitter=jitter,
         )  # fmt: skip
         options = _parse_assignments("set", set_, _parse_value)
         if image_encoder != "frozen":

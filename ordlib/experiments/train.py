@@ -130,6 +130,10 @@ def reproduce_command(
     for name, value in asdict(config).items():
         if name == "lr_multipliers":
             arguments += [("lr-multiplier", f"{group}={factor}") for group, factor in value.items()]
+        elif name == "milestones":
+            arguments += [("milestone", epoch) for epoch in value]
+        elif name == "max_grad_norm" and value is None:
+            arguments.append((name, "inf"))
         elif value != defaults[name]:
             arguments.append((name, value))
     for name, value in options.items():

@@ -247,9 +247,9 @@ class OrdinalMethod(TrainableModule):
     def warn_about_text_features(self) -> None:
         """Warn of rank prompts that CLIP cannot distinguish; a hook for subclasses."""
 
-    def make_loader(self, data: ImageData) -> BatchLoader:
+    def make_loader(self, data: ImageData, random_crop: bool = False) -> BatchLoader:
         """Return a function that maps row indices to the input of :meth:`encode`."""
-        return self.image_encoder.make_loader(data)
+        return self.image_encoder.make_loader(data, random_crop)
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Return ``(B, D)`` features, differentiable with respect to the trainable parameters."""

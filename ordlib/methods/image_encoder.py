@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ from ..clip import ClipBackbone
 from ..clip.encoders import ClipImageEncoder
 from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
-from ..utils.validation import check_choice, check_integers
+from ..utils.validation import check_choice, check_types
 
 EncoderTuning = Literal["frozen", "lora", "full"]
 BatchLoader = Callable[[Sequence[int]], Tensor]
@@ -41,7 +41,7 @@ class ImageEncoderConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_integers(self)
+        check_types(self)
         check_choice("image_encoder", self.image_encoder, get_args(EncoderTuning))
         if self.lora_r < 1:
             raise ValueError(f"lora_r = {self.lora_r}: must be 1 or more")
@@ -72,12 +72,20 @@ class ImageEncoder(nn.Module):
         """Return ``(B, D)`` features, not normalized, of pixels or (frozen) CLIP features."""
         return self.adapter(inputs if self.encoder is None else self.encoder(inputs).float())
 
-    def make_loader(self, data: ImageData) -> BatchLoader:
-        """Return a function that maps row indices to the input of :meth:`forward`."""
+    def make_loader(self, data: ImageData, random_crop: bool = False) -> BatchLoader:
+        """Return a function that maps row indices to the input of :meth:`forward`.
+
+        With ``random_crop``, for a tuned encoder, to the enlarged pixels that are still to be
+        cropped; see :meth:`~ordlib.clip.preprocessing.Preprocessor.uncropped`.
+        """
         if self.encoder is None:
             features = cached_image_features(self.clip, data).to(self.clip.device)
             return lambda rows: features[torch.as_tensor(rows, device=features.device)]
-        return lambda rows: self.clip.load_pixels(data, rows)
+        clip = self.clip
+        if random_crop:
+            clip = copy(clip)  # shares the weights
+            clip.preprocessor = clip.preprocessor.uncropped()
+        return lambda rows: clip.load_pixels(data, rows)
 
 
 class Adapter(nn.Module):

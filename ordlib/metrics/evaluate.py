@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..data import ImageData
 from ..tasks import OrdinalTask
+from ..tasks.validation import check_same_ranks
 from .bootstrap import Interval, bootstrap
 from .ordinal import (
     compute_metrics,
@@ -98,7 +99,8 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
 
     Raises:
         TypeError: ``data`` is a dict of splits.
-        ValueError: the model is trained on another task, or returns another number of predictions.
+        ValueError: the model is trained on another task or on other ranks, or returns another
+            number of predictions.
 
     Example:
         >>> from ordlib import load_data
@@ -110,12 +112,14 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
     """
     if isinstance(data, Mapping):
         raise TypeError(f"data = dict of {[*data]}: must be one split; pass data['test']")
-    model_task = getattr(model, "task", data.task)
+    tasks = getattr(model, "tasks", {})  # of a RankingAdapter
+    model_task = getattr(model, "task", tasks.get(data.task.name, data.task))
     if model_task.name != data.task.name:
         raise ValueError(
             f"data.task: the model predicts {model_task.name!r}, the images are labelled with "
             f"{data.task.name!r}; pass images of the model's task"
         )
+    check_same_ranks(model_task, data.task, f"the {data.split} data")
     prediction = model.predict(data)
     if len(prediction) != len(data):
         raise ValueError(

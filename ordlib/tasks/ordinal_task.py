@@ -41,7 +41,8 @@ class OrdinalTask:
         upper_edge: upper edge of the last bin; default: the highest rank value.
         decode: from probabilities to a value: "expectation" over rank values, or "argmax".
         augmentations: names of the augmentations of ``TrainingConfig`` that preserve the labels:
-            "flip", "crop_scale", "jitter"; any other is then an error. None allows all.
+            "flip", "crop_scale", "random_crop", "jitter"; any other is then an error. None allows
+            all.
 
     Raises:
         ValueError: names the field, its value, the problem and the remedy.

@@ -14,7 +14,7 @@ from ..utils.validation import check_choice
 from .templates import placeholder_names
 
 DECODINGS = ("expectation", "argmax")
-AUGMENTATIONS = ("flip", "crop_scale", "jitter")
+AUGMENTATIONS = ("flip", "crop_scale", "random_crop", "jitter")
 MISSING = {"", "nan", "none", "<na>", "nat"}
 _repr = Repr()
 _repr.maxtuple = _repr.maxlist = 8
@@ -60,6 +60,22 @@ def _augmentations(given: object) -> tuple[str, ...] | None:
     for name in names:
         check_choice("augmentations", name, AUGMENTATIONS)
     return names
+
+
+def check_same_ranks(task: object, other: object, name: str) -> None:
+    """Validate that ``name``, of the task ``other``, has the ranks of the model's task.
+
+    Raises:
+        ValueError: the tasks differ in values or positions.
+    """
+    for field in ("values", "positions"):
+        expected, given = getattr(task, field), getattr(other, field)
+        if expected != given:
+            raise ValueError(
+                f"task {task.name!r}: {field} = {_repr.repr(expected)} of the model, but "
+                f"{_repr.repr(given)} of {name}; build both from one OrdinalTask, or give the "
+                "tasks different names"
+            )
 
 
 def as_text(value: float | str) -> str:

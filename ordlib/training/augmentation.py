@@ -13,14 +13,14 @@ MIN_RATIO, MAX_RATIO = 3 / 4, 4 / 3
 
 
 class Augmentation:
-    """Random flip, random resized crop, and brightness and contrast jitter of a batch.
+    """Random crop, random resized crop, flip, and brightness and contrast jitter of a batch.
 
     All random numbers are drawn for the whole batch at once, so a resumed run and each of several
     processes see the same images.
 
     Args:
-        config: ``flip``, ``crop_scale`` and ``jitter``.
-        preprocessor: defines the normalization of the pixels.
+        config: ``flip``, ``crop_scale``, ``random_crop`` and ``jitter``.
+        preprocessor: defines the sizes and the normalization of the pixels.
         rng: source of the random numbers.
         size: number of images in the batch, B.
 
@@ -45,9 +45,20 @@ class Augmentation:
         self.area, self.left, self.top = rng.random((3, size))
         self.log_ratio = rng.uniform(np.log(MIN_RATIO), np.log(MAX_RATIO), size)
         self.brightness, self.contrast = rng.uniform(-1, 1, (2, size))
+        margin = preprocessor.squashed_size - preprocessor.image_size
+        self.crop_left, self.crop_top = rng.integers(0, margin + 1, (2, size))
 
     def __call__(self, pixels: Tensor, rows: np.ndarray | list[int]) -> Tensor:
-        """Return ``(b, 3, S, S)`` augmented pixels; ``rows`` are their positions in the batch."""
+        """Return ``(b, 3, S, S)`` augmented pixels; ``rows`` are their positions in the batch.
+
+        S is the ``image_size``; of ``pixels`` to be cropped at random, the ``squashed_size``.
+        """
+        if self.config.random_crop:
+            side = self.preprocessor.image_size
+            corners = zip(self.crop_top[rows], self.crop_left[rows], strict=True)
+            boxes = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
+            crops = [image[:, y, x] for image, (y, x) in zip(pixels, boxes, strict=True)]
+            pixels = torch.stack(crops)
         if self.config.crop_scale:
             pixels = self._crop(pixels, rows)
         if self.config.flip:

@@ -1,10 +1,13 @@
 """Training checkpoints: on the same CPU, a resumed run is bit-identical to an uninterrupted one."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -12,6 +15,8 @@ from torch.optim import Optimizer
 from ..utils.cache import atomic_write
 
 States = Mapping[str, Mapping[str, Tensor]]
+# Of the weights that a run started from, relative to their norm: other CPUs round differently.
+TOLERANCE = 1e-5
 
 
 def save_training_state(
@@ -23,6 +28,9 @@ def save_training_state(
         fingerprint: everything that determines the result; only a run with the same one resumes.
         states: state dicts by name.
         state: trainer state: counters such as the number of epochs done. JSON-serializable.
+
+    Raises:
+        OSError: the file cannot be written; an earlier checkpoint is kept.
     """
     tensors = {f"{part}/{name}": t for part, state in states.items() for name, t in state.items()}
     for i, optimizer in enumerate(optimizers):
@@ -31,8 +39,33 @@ def save_training_state(
     # Copies, since safetensors refuses tensors that share memory.
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     metadata = {"fingerprint": json.dumps(fingerprint), "trainer_state": json.dumps(state)}
+    metadata["digest"] = _digest(tensors, metadata)
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary folders of saves of a checkpoint during which a run was killed."""
+    for folder in path.parent.glob(f".{path.name}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def weights_summary(state: Mapping[str, Tensor]) -> list[float]:
+    """Return a projection and the norm of each tensor, to recognize weights in a checkpoint.
+
+    Example:
+        >>> weights_summary({"a": torch.tensor([3.0, 4.0])})
+        [1.0, 5.0]
+    """
+    summary = []
+    for tensor in state.values():
+        values = tensor.detach().cpu().double().flatten()
+        direction = torch.linspace(-1, 1, len(values), dtype=torch.float64)
+        summary += [float(values @ direction), float(values.norm())]
+    return summary
 
 
 def load_training_state(
@@ -46,29 +79,53 @@ def load_training_state(
         The state dicts by name and the trainer state; None if the file does not exist.
 
     Raises:
-        ValueError: the checkpoint has another fingerprint.
+        ValueError: the checkpoint is damaged, or of another run.
     """
-    if not path.is_file():
+    if not path.exists():
         return None
+    saved, trainer_state, tensors = _read(path)
+    current = json.loads(json.dumps(fingerprint))
+    if can_continue and _can_continue(saved["config"], current["config"], trainer_state):
+        saved["config"] |= {n: current["config"][n] for n in ("epochs", "patience")}
+    starts = [run.pop("initial_weights", []) for run in (saved, current)]
+    _check_same_run(path, saved, current)
+    _check_same_start(path, *starts)
     param_states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     states: dict[str, dict[str, Tensor]] = {}
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        saved, trainer_state = (json.loads(metadata[k]) for k in ("fingerprint", "trainer_state"))
-        current = json.loads(json.dumps(fingerprint))
-        if can_continue and _can_continue(saved["config"], current["config"], trainer_state):
-            saved["config"] |= {n: current["config"][n] for n in ("epochs", "patience")}
-        _check_same_run(path, saved, current)
-        for key in file.keys():  # noqa: SIM118 (not a dict)
-            part, name = key.split("/", 1)
-            if part == "optimizer":
-                i, param_index, name = name.split("/")
-                param_states[int(i)].setdefault(int(param_index), {})[name] = file.get_tensor(key)
-            else:
-                states.setdefault(part, {})[name] = file.get_tensor(key)
+    for key, tensor in tensors.items():
+        part, name = key.split("/", 1)
+        if part == "optimizer":
+            i, param_index, name = name.split("/")
+            param_states[int(i)].setdefault(int(param_index), {})[name] = tensor
+        else:
+            states.setdefault(part, {})[name] = tensor
     for optimizer, state in zip(optimizers, param_states, strict=True):
         optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
     return states, trainer_state
+
+
+def _read(path: Path) -> tuple[dict, dict, dict[str, Tensor]]:
+    """Return fingerprint, trainer state and tensors of an undamaged checkpoint."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if metadata.pop("digest", None) != _digest(tensors, metadata):
+            raise ValueError("its content does not match its digest")
+        return *(json.loads(metadata[k]) for k in ("fingerprint", "trainer_state")), tensors
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path}: no intact training checkpoint ({error}); delete it, and training starts "
+            "from the first epoch"
+        ) from error
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.blake2b(repr(sorted(metadata.items())).encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _can_continue(saved: dict, current: dict, state: dict) -> bool:
@@ -90,6 +147,18 @@ def _check_same_run(path: Path, saved: dict, current: dict) -> None:
                 f"{path}: checkpoint of another run: {name} was {old!r} there and is {new!r} now; "
                 "finish that run, delete the file, or choose another folder"
             )
+
+
+def _check_same_start(path: Path, saved: list[float], current: list[float]) -> None:
+    # Pairs of projection and norm.
+    pairs = zip(saved, current, strict=False)
+    norms = (norm for norm in saved[1::2] for _ in range(2))
+    same = all(abs(a - b) <= TOLERANCE * norm for (a, b), norm in zip(pairs, norms, strict=False))
+    if len(saved) != len(current) or not same:
+        raise ValueError(
+            f"{path}: checkpoint of another run, which started from other weights; start from "
+            "those, delete the file, or choose another folder"
+        )
 
 
 def _flatten(fingerprint: dict, prefix: str = "") -> dict:

@@ -3,16 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Literal, Self, get_args
 
-from ..utils.validation import check_integers
+from ..tasks.validation import AUGMENTATIONS
+from ..utils.validation import check_choice, check_types, is_number
+
+OptimizerName = Literal["adam", "adamw", "radam", "sgd"]
+Schedule = Literal["cosine", "constant", "multi_step"]
 
 LOWER_IS_BETTER = ("mae", "macro_mae", "max_mae", "rps", "ece")
 METRICS = (
     *("mae", "accuracy", "off_by_one", "kappa", "spearman", "pearson", "pairwise"),
     *("macro_mae", "max_mae", "rps", "ece"),
 )
-WARMUP_RATIO = 0.1
 # Default length of training in steps, so that small data sets train long enough. Selected on val of
 # three rendered tasks and on a validation fold of photographs, with 180 to 1,000 training images.
 NUM_STEPS, PATIENCE_STEPS = 2000, 300
@@ -32,7 +35,19 @@ class TrainingConfig:
             "adapter" (CLIP-Adapter), "prompts" (context, rank embeddings, RankFormer),
             "text_encoder", "logit_scale", "ranking_adapter" or "head" (all other parameters, such
             as NumCLIP's regressor).
-        max_grad_norm: maximum gradient norm, for clipping.
+        optimizer: "adam", "adamw", "radam" (OrdinalCLIP, NumCLIP) or "sgd" (with momentum 0.9), as
+            in torch.optim. None is Adam, and for a RankingAdapter AdamW with AMSGrad.
+        weight_decay: AdamW decouples it from the gradient; for the others it is an L2 penalty that
+            torch adds to the clipped gradient. None is 0, and 0.01 for a RankingAdapter.
+        schedule: of the learning rate after the warmup: "cosine" decay to 0, "constant", or
+            "multi_step", which multiplies it by ``gamma`` at each of the ``milestones``.
+        warmup_ratio: share of the steps in which the learning rate grows linearly to its peak.
+        cooldown_ratio: share of the steps, at the end of a constant schedule, in which the
+            learning rate falls linearly to 0 (ranking-aware adapter).
+        milestones: epochs of a multi-step schedule, counted from 0 over both stages; with a single
+            one it is a step schedule. Requires ``epochs``.
+        gamma: factor of a multi-step schedule.
+        max_grad_norm: maximum gradient norm, for clipping; None does not clip, like the releases.
         monitor: validation metric that selects the best epoch; "off_by_one" is accuracy within one
             rank, "kappa" quadratic weighted kappa, "pairwise" pairwise accuracy, "macro_mae" the
             mean of the MAE of each rank, for skewed labels; see
@@ -47,6 +62,9 @@ class TrainingConfig:
         flip: whether half of the training images are mirrored, for a tuned image encoder.
         crop_scale: smallest fraction of an image's area that a random crop keeps, in (0, 1]; None
             does not crop. For a tuned image encoder.
+        random_crop: whether each training image is a random part of the enlarged square, of which
+            evaluation sees the center; for a tuned image encoder, and a backbone that is loaded
+            with ``resize="squash_crop"``.
         jitter: largest relative change of brightness and of contrast, 0 to below 1; for a tuned
             image encoder.
         seed: random seed of the batches, dropout and augmentation.
@@ -64,24 +82,37 @@ class TrainingConfig:
     batch_size: int = 64
     learning_rate: float = 3e-3
     lr_multipliers: Mapping[str, float] = field(default_factory=dict, hash=False)
-    max_grad_norm: float = 1.0
+    optimizer: OptimizerName | None = None
+    weight_decay: float | None = None
+    schedule: Schedule = "cosine"
+    warmup_ratio: float = 0.1
+    cooldown_ratio: float = 0.0
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    max_grad_norm: float | None = 1.0
     monitor: str = "mae"
     patience: int | None = None
     prompt_epochs: int = 0
     balanced_sampling: bool = False
     flip: bool = False
     crop_scale: float | None = None
+    random_crop: bool = False
     jitter: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_integers(self)
-        for name in ("batch_size", "learning_rate", "max_grad_norm"):
+        check_types(self)
+        for name in ("batch_size", "learning_rate", "gamma"):
             self._check(name, getattr(self, name) > 0, "must be above 0")
-        self._check("epochs", self.epochs is None or self.epochs > 0, "must be above 0, or None")
-        factors = self.lr_multipliers.values()
-        self._check("lr_multipliers", all(f >= 0 for f in factors), "must not be negative")
-        self._check("seed", self.seed >= 0, "must not be negative")
+        for name in ("epochs", "max_grad_norm"):
+            value = getattr(self, name)
+            self._check(name, value is None or value > 0, "must be above 0, or None")
+        valid = isinstance(self.lr_multipliers, Mapping)
+        valid = valid and all(is_number(f) and f >= 0 for f in self.lr_multipliers.values())
+        self._check("lr_multipliers", valid, "must map parameter groups to numbers, 0 or more")
+        for name in ("seed", "weight_decay"):
+            valid = getattr(self, name) is None or getattr(self, name) >= 0
+            self._check(name, valid, "must not be negative")
         limit = math.inf if self.epochs is None else self.epochs
         rule = f"must be 0 or more, and below epochs = {self.epochs}"
         self._check("prompt_epochs", 0 <= self.prompt_epochs < limit, rule)
@@ -91,6 +122,27 @@ class TrainingConfig:
         valid = self.crop_scale is None or 0 < self.crop_scale <= 1
         self._check("crop_scale", valid, "must be above 0 and at most 1, or None")
         self._check("jitter", 0 <= self.jitter < 1, "must be 0 or more and below 1")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        check_choice("optimizer", self.optimizer, (*get_args(OptimizerName), None))
+        check_choice("schedule", self.schedule, get_args(Schedule))
+        valid = 0 <= self.warmup_ratio < 1
+        self._check("warmup_ratio", valid, "must be 0 or more and below 1")
+        valid = 0 <= self.cooldown_ratio <= 1 - self.warmup_ratio
+        self._check("cooldown_ratio", valid, "must be 0 or more, and with warmup_ratio at most 1")
+        valid = self.schedule == "constant" or not self.cooldown_ratio
+        self._check("cooldown_ratio", valid, "only for schedule='constant'")
+        is_multi_step = self.schedule == "multi_step"
+        valid = isinstance(self.milestones, list | tuple)
+        valid = valid and all(is_number(m) and m == int(m) > 0 for m in self.milestones)
+        valid = valid and list(self.milestones) == sorted(set(self.milestones))
+        self._check("milestones", valid, "must be epochs in increasing order, from 1")
+        object.__setattr__(self, "milestones", tuple(map(int, self.milestones)))
+        valid = is_multi_step == bool(self.milestones)
+        self._check("milestones", valid, "required by schedule='multi_step', and only there")
+        valid = not is_multi_step or (self.epochs or 0) > self.milestones[-1]
+        self._check("milestones", valid, f"must be below epochs = {self.epochs}")
 
     def _check(self, name: str, valid: bool, rule: str) -> None:
         if not valid:
@@ -117,14 +169,26 @@ class TrainingConfig:
     @property
     def augmentations(self) -> tuple[str, ...]:
         """Names of the augmentations in use."""
-        values = {"flip": self.flip, "crop_scale": self.crop_scale, "jitter": self.jitter}
-        return tuple(name for name, value in values.items() if value)
+        return tuple(name for name in AUGMENTATIONS if getattr(self, name))
 
     def lr_factor(self, step: int, num_steps: int) -> float:
-        """Return the learning-rate factor: linear warmup, then cosine decay."""
-        warmup = max(round(WARMUP_RATIO * num_steps), 1)
+        """Return the learning-rate factor of a step, counted from 0.
+
+        Example:
+            >>> config = TrainingConfig(epochs=3, schedule="multi_step", milestones=(2,))
+            >>> [config.lr_factor(step, 6) for step in range(6)]
+            [1.0, 1.0, 1.0, 1.0, 0.1, 0.1]
+        """
+        warmup = max(round(self.warmup_ratio * num_steps), 1)
+        factor = (step + 1) / warmup if step < warmup else 1.0
+        if self.schedule == "multi_step":
+            epoch = step * self.epochs // num_steps
+            return factor * self.gamma ** sum(epoch >= m for m in self.milestones)
         if step < warmup:
-            return (step + 1) / warmup
+            return factor
+        if self.schedule == "constant":
+            cooldown = round(self.cooldown_ratio * num_steps)
+            return min((num_steps - step) / cooldown, 1.0) if cooldown else 1.0
         return (1 + math.cos(math.pi * (step + 1 - warmup) / (num_steps + 1 - warmup))) / 2
 
     def is_better(self, value: float, best: float | None) -> bool:

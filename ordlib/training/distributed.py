@@ -1,9 +1,13 @@
-"""Differentiable all-gather for losses over the whole batch of several processes."""
+"""Device, precision, and losses over the whole batch of several processes."""
 
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
+
+from ..clip import ClipBackbone
 
 
 def all_gather_with_grad(features: Tensor) -> Tensor:
@@ -19,3 +23,18 @@ def all_gather_with_grad(features: Tensor) -> Tensor:
     if not (dist.is_available() and dist.is_initialized()):
         return features
     return torch.cat(all_gather(features.contiguous()))
+
+
+def make_accelerator(clip: ClipBackbone) -> Accelerator:
+    """Return an Accelerator for the device and the precision of a backbone."""
+    device = clip.device
+    # AcceleratorState is a singleton; reset it, because models may differ in device and precision.
+    # device_placement=False keeps each model on its CLIP's device.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    if device.type != "cuda":
+        return Accelerator(device_placement=False, cpu=device.type == "cpu", mixed_precision="no")
+    # Gradients through a frozen float16 backbone need loss scaling, which "fp16" enables; the tests
+    # do not run it, since torch's loss scaler needs CUDA.
+    bf16_supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    use_fp16 = clip.dtype == torch.float16 or not bf16_supported
+    return Accelerator(device_placement=False, mixed_precision="fp16" if use_fp16 else "bf16")

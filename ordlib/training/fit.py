@@ -1,8 +1,10 @@
 """fit(): training in one or two stages."""
 
 import os
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import chain
 from pathlib import Path
@@ -14,8 +16,10 @@ from ..data import ImageData
 from ..data.leakage import warn_about_calibration, warn_about_validation
 from ..methods.base import OrdinalMethod
 from ..methods.ranking_adapter.model import RankingAdapter
+from ..tasks.validation import check_same_ranks
 from ..utils.device import preserve_rng
 from ..utils.validation import check_choice
+from .checkpoint import weights_summary
 from .config import TrainingConfig
 from .held_out import hold_out_val, split_calibration
 from .ranking_trainer import RankingTrainer
@@ -26,6 +30,8 @@ STAGE1_CHECKPOINT_NAME = "checkpoint-stage1.safetensors"
 # Trained in the first of two stages only.
 STAGE1_GROUPS = {"prompts", "text_encoder", "logit_scale", "head"}
 CHECKPOINT_NAMES = (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME)
+# torch's random state and accelerate's settings belong to the process, so trainings take turns.
+_LOCK = threading.RLock()
 
 
 def fit(
@@ -89,13 +95,14 @@ def fit(
     calibration = _to_list("calibration", calibration or [])
     for data in chain(train, val, calibration):
         data.check_files()
+    _check_tasks(model, [*train, *val, *calibration])
     _check_config(model, config, train)
     warn_about_validation(train, val)
     if calibration:
         warn_about_calibration([*train, *val], calibration)
     folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-    with preserve_rng(model.clip.device):
-        history = _train(model, train, val, config, folder, progress)
+    with _LOCK, preserve_rng(model.clip.device), _start_weights(model, folder) as start:
+        history = _train(model, train, val, config, folder, progress, start)
     for data in calibration:
         model.calibrate_intervals(data)
     _warn_if_last_is_best(history)
@@ -115,17 +122,42 @@ def _train(
     config: TrainingConfig,
     folder: Path | None,
     progress: bool,
+    start: list[float],
 ) -> pd.DataFrame:
     path = folder and folder / CHECKPOINT_NAME
     if isinstance(model, RankingAdapter):
-        return RankingTrainer(model, train, val, config, path).train(progress)
+        return RankingTrainer(model, train, val, config, path, start=start).train(progress)
     config = config.resolved(len(train[0]))
     if config.prompt_epochs:
-        history = _fit_two_stages(model, train[0], val[0], config, folder, progress)
+        history = _fit_two_stages(model, train[0], val[0], config, folder, progress, start)
     else:
-        history = OrdinalTrainer(model, train[0], val[0], config, path).train(progress)
+        trainer = OrdinalTrainer(model, train[0], val[0], config, path, start=start)
+        history = trainer.train(progress)
     model.fit_ood_detector(train[0], val[0])
     return history
+
+
+@contextmanager
+def _start_weights(
+    model: OrdinalMethod | RankingAdapter, folder: Path | None
+) -> Iterator[list[float]]:
+    """Yield a summary of the weights from which the run in a folder started.
+
+    A model in the state in which an earlier call on this folder left it continues that run; any
+    other starts a new one, to which the checkpoints of the folder must belong.
+    """
+    if folder is None:
+        yield []
+        return
+    starts, key = vars(model).setdefault("_fit_starts", {}), folder.resolve()
+    current = weights_summary(model.trainable_state_dict())
+    left, start = starts.get(key, (None, None))
+    if left != current or not any((folder / name).exists() for name in CHECKPOINT_NAMES):
+        start = current
+    try:
+        yield start
+    finally:
+        starts[key] = weights_summary(model.trainable_state_dict()), start
 
 
 def _warn_if_last_is_best(history: pd.DataFrame) -> None:
@@ -145,14 +177,18 @@ def _fit_two_stages(
     config: TrainingConfig,
     folder: Path | None,
     progress: bool,
+    start: list[float],
 ) -> pd.DataFrame:
     """Train all but the image encoder on cached features, then it and CLIP-Adapter only."""
     stage1_model, path = model.with_frozen_encoder(), folder and folder / STAGE1_CHECKPOINT_NAME
     stage_config = _stage_config(config, config.prompt_epochs, {"image_encoder"})
     # Cached features cannot be augmented.
-    stage_config = replace(stage_config, flip=False, crop_scale=None, jitter=0.0)
+    off = {"flip": False, "crop_scale": None, "random_crop": False, "jitter": 0.0}
+    stage_config = replace(stage_config, **off)
     # A first stage that goes on would invalidate the checkpoint of the second.
-    trainer = OrdinalTrainer(stage1_model, train, val, stage_config, path, can_continue=False)
+    trainer = OrdinalTrainer(
+        stage1_model, train, val, stage_config, path, can_continue=False, start=start
+    )
     try:
         history = trainer.train(progress)
     finally:
@@ -160,18 +196,28 @@ def _fit_two_stages(
     # The second stage has to improve on the best metric of the first.
     best, path = trainer.state.best_metric, folder and folder / CHECKPOINT_NAME
     state = TrainerState(best_epoch=None if best is None else 0, best_metric=best)
-    stage_config = _stage_config(config, config.epochs - config.prompt_epochs, STAGE1_GROUPS)
+    num_epochs = config.epochs - config.prompt_epochs
+    stage_config = _stage_config(config, num_epochs, STAGE1_GROUPS, config.prompt_epochs)
     model.set_frozen_groups(*STAGE1_GROUPS)
     try:
-        trainer = OrdinalTrainer(model, train, val, stage_config, path, state)
+        trainer = OrdinalTrainer(model, train, val, stage_config, path, state, start=start)
         return _concat_histories(history, trainer.train(progress))
     finally:
         model.set_frozen_groups()  # unfreeze all
 
 
-def _stage_config(config: TrainingConfig, epochs: int, frozen: set[str]) -> TrainingConfig:
+def _stage_config(
+    config: TrainingConfig, epochs: int, frozen: set[str], first_epoch: int = 0
+) -> TrainingConfig:
     factors = {name: f for name, f in config.lr_multipliers.items() if name not in frozen}
-    return replace(config, epochs=epochs, prompt_epochs=0, lr_multipliers=factors)
+    changes = {"epochs": epochs, "prompt_epochs": 0, "lr_multipliers": factors}
+    if config.milestones:
+        milestones = tuple(
+            m - first_epoch for m in config.milestones if 0 < m - first_epoch < epochs
+        )
+        schedule = "multi_step" if milestones else "constant"
+        changes |= {"milestones": milestones, "schedule": schedule}
+    return replace(config, **changes)
 
 
 def _concat_histories(stage1: pd.DataFrame, stage2: pd.DataFrame) -> pd.DataFrame:
@@ -205,6 +251,13 @@ def _to_list(name: str, data: ImageData | Sequence[ImageData]) -> list[ImageData
     return datasets
 
 
+def _check_tasks(model: OrdinalMethod | RankingAdapter, datasets: list[ImageData]) -> None:
+    tasks = model.tasks if isinstance(model, RankingAdapter) else {model.task.name: model.task}
+    for data in datasets:
+        if data.task.name in tasks:
+            check_same_ranks(tasks[data.task.name], data.task, f"the {data.split} data")
+
+
 def _check_config(
     model: OrdinalMethod | RankingAdapter, config: TrainingConfig, train: list[ImageData]
 ) -> None:
@@ -219,13 +272,18 @@ def _check_config(
                 f"{name} = {getattr(config, name)!r}: augmentation requires a tuned image encoder, "
                 "image_encoder='lora' or 'full'; the features of a frozen one are computed once"
             )
-        # The model may have been built for another definition of the task than the data.
+        # The tasks of model and data may differ in what they allow.
         for task in (*model_tasks, *(data.task for data in train)):
             if task.augmentations is not None and name not in task.augmentations:
                 raise ValueError(
                     f"{name} = {getattr(config, name)!r}: changes the labels of task "
                     f"{task.name!r}, whose augmentations are {task.augmentations}"
                 )
+    if config.random_crop and model.clip.resize != "squash_crop":
+        raise ValueError(
+            f"random_crop = True: requires the enlarged images of load_clip({model.clip.name!r}, "
+            f"resize='squash_crop'); this backbone has {model.clip.resize!r}"
+        )
     if config.prompt_epochs and "image_encoder" not in groups:
         raise ValueError(
             f"prompt_epochs = {config.prompt_epochs}: two-stage training requires a trainable "

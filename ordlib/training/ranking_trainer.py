@@ -7,15 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.optim import AdamW
 
 from ..data import ImageData
 from ..metrics import compute_metrics, pairwise_accuracy, pearson, spearman
 from .sampling import RankingBatch, sample_ranking_batches
 from .trainer import Trainer
-
-# As in the released code.
-WEIGHT_DECAY = 0.01
 
 
 class RankingTrainer(Trainer):
@@ -24,6 +20,9 @@ class RankingTrainer(Trainer):
     Metrics are means over tasks; MAE is in standard deviations of each task's labels, and
     ``mae_<task>`` in the task's unit.
     """
+
+    # As in the released code.
+    default_optimizer, default_weight_decay = "adamw_amsgrad", 0.01
 
     def train(self, progress: bool) -> pd.DataFrame:
         """Train, then calibrate the scores and fit the OOD detectors."""
@@ -77,11 +76,6 @@ class RankingTrainer(Trainer):
     def _describe_batch(self, batch: RankingBatch) -> str:
         rows = ", ".join(map(str, batch.rows[:8].tolist()))
         return f"{batch.task}, {batch.prompt!r}, images {rows}"
-
-    def _make_optimizer(self) -> AdamW:
-        lr = self.config.learning_rate * self.config.lr_multipliers.get("ranking_adapter", 1.0)
-        groups = [{"params": p, "lr": lr} for p in self.model.parameter_groups().values()]
-        return AdamW(groups, weight_decay=WEIGHT_DECAY, amsgrad=True)
 
     def _validate(self) -> dict[str, float]:
         rows = {name: self._task_metrics(data) for name, data in self.val_data.items()}

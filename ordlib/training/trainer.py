@@ -12,10 +12,8 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from ..data import ImageData
@@ -23,9 +21,10 @@ from ..methods.base import TrainableModule
 from ..metrics import compute_metrics
 from ..utils.threads import prefetch
 from .augmentation import Augmentation
-from .checkpoint import load_training_state, save_training_state
+from .checkpoint import load_training_state, remove_leftovers, save_training_state
 from .config import TrainingConfig
-from .distributed import all_gather_with_grad
+from .distributed import all_gather_with_grad, make_accelerator
+from .optimizer import make_optimizer
 from .sampling import epoch_batches
 
 # Third number of a seed [seed, epoch, stream]: other streams than that of the batches.
@@ -56,15 +55,17 @@ class _LossModule(nn.Module):
 
 
 class Trainer(ABC):
-    """Base trainer; subclasses define data, optimizer and validation metrics.
+    """Base trainer; subclasses define data, default optimizer and validation metrics.
 
     Args:
         model, train, val, config: as for :func:`~ordlib.training.fit`.
         checkpoint_path: training checkpoint to resume from and to save to, or None.
         state: initial state if there is no checkpoint.
         can_continue: whether a finished run may be continued with more epochs.
+        start: summary of the weights that the run started from, for its checkpoints.
     """
 
+    default_optimizer, default_weight_decay = "adam", 0.0
     num_samples: int
     task_name: str
 
@@ -77,17 +78,20 @@ class Trainer(ABC):
         checkpoint_path: Path | None,
         state: TrainerState | None = None,
         can_continue: bool = True,
+        start: Sequence[float] = (),
     ) -> None:
         self.model, self.train_data, self.val_data = model, train, val
         self.checkpoint_path, self.can_continue = checkpoint_path, can_continue
+        self.start = start
         self._setup()
         self.config = config = config.resolved(self.num_samples)
-        self.accelerator = _make_accelerator(model)
+        self.accelerator = make_accelerator(model.clip)
         self.batch_size = size = min(config.batch_size, self.num_samples)
         if size % (count := self.accelerator.num_processes):
             raise ValueError(f"batch_size = {size}: must be divisible by {count} processes")
         self.steps_per_epoch = self.num_samples // self.batch_size
-        optimizer = self._make_optimizer()
+        defaults = self.default_optimizer, self.default_weight_decay
+        optimizer = make_optimizer(model, config, *defaults)
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
         self.best_weights = _clone(model.trainable_state_dict())
         self.state = self._load_checkpoint(optimizer) or state or TrainerState()
@@ -103,8 +107,6 @@ class Trainer(ABC):
     def _collate(self, batch: object) -> tuple[tuple[Tensor, ...], Tensor]: ...  # inputs, targets
     @abstractmethod
     def _describe_batch(self, batch: object) -> str: ...  # for error messages
-    @abstractmethod
-    def _make_optimizer(self) -> Optimizer: ...
     @abstractmethod
     def _validate(self) -> dict[str, float]: ...  # all metrics on the validation split
     @abstractmethod
@@ -147,7 +149,7 @@ class Trainer(ABC):
             while state.epoch < epochs and not self._should_stop_early():
                 start = time.perf_counter()
                 loss = self._train_epoch()
-                self._end_epoch(loss, self._validate())
+                self._end_epoch(loss, self._validate_finite())
                 state.seconds += time.perf_counter() - start
                 self._save_checkpoint()
                 row = state.history[-1]
@@ -165,8 +167,9 @@ class Trainer(ABC):
             self._set_learning_rates(epoch * len(batches) + i)
             loss = self.loss_module(inputs, targets)
             self.accelerator.backward(loss)
-            parameters = self.loss_module.parameters()
-            self.accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm)
+            if self.config.max_grad_norm is not None:
+                parameters = self.loss_module.parameters()
+                self.accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.model.on_after_step()
@@ -199,6 +202,16 @@ class Trainer(ABC):
             f"lower learning_rate = {self.config.learning_rate:g}, or check these images"
         )
 
+    def _validate_finite(self) -> dict[str, float]:
+        """Validate; finite weights may be so large that the predictions are not finite."""
+        try:
+            return self._validate()
+        except ValueError as error:
+            raise FloatingPointError(
+                f"validation after epoch {self.state.epoch + 1}: {error}; if training diverged, "
+                f"lower learning_rate = {self.config.learning_rate:g}"
+            ) from error
+
     def _end_epoch(self, loss: float, metrics: dict[str, float]) -> None:
         """Record an epoch, and keep the weights if the monitored metric improved."""
         state, value = self.state, metrics[self.config.monitor]
@@ -230,6 +243,7 @@ class Trainer(ABC):
             "config": asdict(self.config),
             "trainable_groups": [*self.model.parameter_groups()],
             "processes": self.accelerator.num_processes,
+            "initial_weights": [*self.start],
         }
 
     def _save_checkpoint(self) -> None:
@@ -238,12 +252,22 @@ class Trainer(ABC):
         if self.accelerator.is_main_process:
             states = {"model": self.model.trainable_state_dict(), "best": self.best_weights}
             fingerprint, state = self._run_fingerprint(), asdict(self.state)
-            save_training_state(self.checkpoint_path, fingerprint, states, [self.optimizer], state)
+            try:
+                path, optimizers = self.checkpoint_path, [self.optimizer]
+                save_training_state(path, fingerprint, states, optimizers, state)
+            except OSError as error:  # such as a full disk: the run is worth more than its copy
+                warnings.warn(
+                    f"{self.checkpoint_path}: the checkpoint cannot be saved ({error}); training "
+                    "goes on, but cannot be resumed from here until a later save succeeds",
+                    stacklevel=3,
+                )
         # Another process must not read the checkpoint before it is complete.
         self.accelerator.wait_for_everyone()
 
     def _load_checkpoint(self, optimizer: Optimizer) -> TrainerState | None:
         fingerprint = self._run_fingerprint()
+        if self.checkpoint_path and self.accelerator.is_main_process:
+            remove_leftovers(self.checkpoint_path)
         checkpoint = self.checkpoint_path and load_training_state(
             self.checkpoint_path, fingerprint, [optimizer], can_continue=self.can_continue
         )
@@ -256,7 +280,7 @@ class Trainer(ABC):
 
 
 class OrdinalTrainer(Trainer):
-    """Trainer of a :class:`~ordlib.methods.base.OrdinalMethod`, with Adam."""
+    """Trainer of a :class:`~ordlib.methods.base.OrdinalMethod`."""
 
     def _setup(self) -> None:
         self.task_name, self.num_samples = self.model.task.name, len(self.train_data)
@@ -277,7 +301,7 @@ class OrdinalTrainer(Trainer):
     def _load_data(self) -> None:
         targets = torch.as_tensor(self.train_data.values, dtype=torch.float32)
         self.targets = targets.to(self.model.clip.device)
-        self.loader = self.model.make_loader(self.train_data)
+        self.loader = self.model.make_loader(self.train_data, self.config.random_crop)
         # Once: to look up the cached features takes longer than to use them.
         self.val_loader = self.model.make_loader(self.val_data)
 
@@ -299,11 +323,6 @@ class OrdinalTrainer(Trainer):
     def _describe_batch(self, batch: np.ndarray) -> str:
         return f"images {', '.join(map(str, batch[:8].tolist()))}"
 
-    def _make_optimizer(self) -> Adam:
-        lr, factors = self.config.learning_rate, self.config.lr_multipliers
-        groups = self.model.parameter_groups().items()
-        return Adam([{"params": p, "lr": lr * factors.get(name, 1.0)} for name, p in groups])
-
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         features = self.model.extract_features(self.val_data, loader=self.val_loader)
@@ -316,19 +335,6 @@ class OrdinalTrainer(Trainer):
             "train": self.train_data.fingerprint,
             "val": self.val_data.fingerprint,
         }
-
-
-def _make_accelerator(model: TrainableModule) -> Accelerator:
-    device = model.clip.device
-    # AcceleratorState is a singleton; reset it, because models may differ in device and precision.
-    # device_placement=False keeps each model on its CLIP's device.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    if device.type != "cuda":
-        return Accelerator(device_placement=False, cpu=device.type == "cpu", mixed_precision="no")
-    # Gradients through a frozen float16 backbone need loss scaling, which "fp16" enables.
-    bf16_supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    use_fp16 = model.clip.dtype == torch.float16 or not bf16_supported
-    return Accelerator(device_placement=False, mixed_precision="fp16" if use_fp16 else "bf16")
 
 
 def _clone(state: dict[str, Tensor]) -> dict[str, Tensor]:

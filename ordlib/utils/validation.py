@@ -1,8 +1,12 @@
 """Shared error messages: invalid options, long lists of errors, text for terminals."""
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from numbers import Real
+
+import numpy as np
 
 MAX_ERRORS_SHOWN = 10
 
@@ -26,11 +30,11 @@ def check_choice(name: str, value: object, choices: Iterable) -> None:
         raise ValueError(f"{name} = {value!r}: must be one of {names}{end}")
 
 
-def check_integers(config: object) -> None:
-    """Convert the fields of a dataclass annotated as integers to int, such as NumPy's integers.
+def check_types(config: object) -> None:
+    """Validate the integers, numbers and booleans of a dataclass, and convert NumPy's to Python's.
 
     Raises:
-        ValueError: names the field and a value that is no integer, such as 20.0 or True.
+        ValueError: names the field and a value of another type, such as 20.0 or "3".
 
     Example:
         >>> from ordlib import TrainingConfig
@@ -40,13 +44,37 @@ def check_integers(config: object) -> None:
     """
     for field in fields(config):
         value = getattr(config, field.name)
-        optional = field.type == int | None
-        if field.type is not int and not (optional and value is not None):
-            continue
-        if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-            rule = "must be an integer" + ", or None" * optional
-            raise ValueError(f"{field.name} = {value!r}: {rule}")
-        object.__setattr__(config, field.name, operator.index(value))
+        for kind, is_valid, convert, rule in _TYPES:
+            if field.type == kind or (field.type == kind | None and value is not None):
+                if not is_valid(value):
+                    end = "" if field.type is kind else ", or None"
+                    raise ValueError(f"{field.name} = {value!r}: must be {rule}{end}")
+                object.__setattr__(config, field.name, convert(value))
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool | np.bool_)
+
+
+def _is_integer(value: object) -> bool:
+    return not _is_bool(value) and hasattr(type(value), "__index__")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite real number, and no bool.
+
+    Example:
+        >>> is_number(3), is_number("3"), is_number(float("nan"))
+        (True, False, False)
+    """
+    return not _is_bool(value) and isinstance(value, Real) and math.isfinite(value)
+
+
+_TYPES = (
+    (int, _is_integer, operator.index, "an integer"),
+    (float, is_number, float, "a finite number"),
+    (bool, _is_bool, bool, "True or False"),
+)
 
 
 def check_batch_size(batch_size: object) -> None:

@@ -7,6 +7,7 @@ from ordlib.clip.preprocessing import PROCESSOR, Preprocessor
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073])
 STD = np.array([0.26862954, 0.26130258, 0.27577711])
+RESIZES = ("crop", "squash", "pad", "squash_crop")
 SIZES = [(64, 64), (96, 96), (80, 120), (50, 64), (33, 200)]
 
 
@@ -75,7 +76,7 @@ def test_preprocessor_key_depends_on_settings(tmp_path, tiny_clip_folder, vit_b_
     openai = Preprocessor(tmp_path, 224).key
     assert Preprocessor(vit_b_32_folder, 224).key == openai
     assert Preprocessor(tiny_clip_folder, 64).key != openai
-    keys = {openai, *(Preprocessor(tmp_path, 224, resize).key for resize in ("squash", "pad"))}
+    keys = {openai, *(Preprocessor(tmp_path, 224, name).key for name in RESIZES[1:])}
     for other in (
         {"image_mean": [0.5, 0.5, 0.5]},
         {"size": {"shortest_edge": 240}},
@@ -85,7 +86,7 @@ def test_preprocessor_key_depends_on_settings(tmp_path, tiny_clip_folder, vit_b_
     ):
         PROCESSOR(**other).save_pretrained(tmp_path)
         keys.add(Preprocessor(tmp_path, 224).key)
-    assert len(keys) == 3 + 5
+    assert len(keys) == 4 + 5
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,37 @@ def test_preprocessor_squash_equals_pillow(tiny_clip_folder, images):
         assert np.abs(result.transpose(1, 2, 0) - reference).max() < 1e-5
 
 
+def squash_crop_naive(image: np.ndarray, size: int, enlarged: int, start: int) -> np.ndarray:
+    """torchvision's Resize((256, 256)) and CenterCrop(224), scaled to another size."""
+    resized = Image.fromarray(image).resize((enlarged, enlarged), Image.Resampling.BICUBIC)
+    array = np.asarray(resized)[start : start + size, start : start + size]
+    return ((array.astype(np.float64) / 255 - MEAN) / STD).transpose(2, 0, 1)
+
+
+# Side, enlarged side and first pixel of the center crop.
+@pytest.mark.parametrize("sizes", [(224, 256, 16), (64, 73, 4), (336, 384, 24), (96, 110, 7)])
+def test_preprocessor_squash_crop_equals_pillow(tmp_path, images, sizes):
+    PROCESSOR(
+        size={"shortest_edge": sizes[0]}, crop_size={"height": sizes[0], "width": sizes[0]}
+    ).save_pretrained(tmp_path)
+    preprocess = Preprocessor(tmp_path, sizes[0], "squash_crop")
+    reference = np.stack([squash_crop_naive(image, *sizes) for image in images])
+    assert np.abs(preprocess(images).numpy() - reference).max() < 1e-5
+    size, enlarged, start = sizes
+    uncropped = preprocess.uncropped()(images).numpy()
+    assert uncropped.shape == (5, 3, enlarged, enlarged)
+    window = slice(start, start + size)
+    np.testing.assert_array_equal(uncropped[..., window, window], preprocess(images).numpy())
+    assert (preprocess.squashed_size, preprocess.min_side) == (enlarged, 2 * enlarged)
+
+
+def test_preprocessor_uncropped_changes_squash_crop_only(tiny_clip_folder, images):
+    for resize in ("crop", "squash", "pad"):
+        preprocess = Preprocessor(tiny_clip_folder, 64, resize)
+        assert preprocess.squashed_size == 64
+        assert torch.equal(preprocess.uncropped()(images), preprocess(images))
+
+
 def test_preprocessor_pad_shows_the_whole_image_on_the_mean_color(tiny_clip_folder):
     preprocess = Preprocessor(tiny_clip_folder, 64, "pad")
     for height, width in ((32, 128), (128, 32)):
@@ -163,5 +195,5 @@ def test_preprocessor_unseen_fraction(tiny_clip_folder):
         0,
     ]
     assert Preprocessor(tiny_clip_folder, 64, "squash").unseen_fraction(4, 3) == 0
-    with pytest.raises(ValueError, match="resize = 'stretch': must be one of crop, squash, pad"):
+    with pytest.raises(ValueError, match="resize = 'stretch': must be one of crop, squash, pad, s"):
         Preprocessor(tiny_clip_folder, 64, "stretch")

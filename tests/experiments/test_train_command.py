@@ -61,10 +61,19 @@ def any_config(rng: np.random.Generator) -> TrainingConfig:
         "patience": int(rng.integers(1, 9)), "prompt_epochs": int(rng.integers(1, 20)),
         "balanced_sampling": True, "flip": True, "crop_scale": float(rng.uniform(0.1, 1)),
         "jitter": float(rng.uniform(0.1, 0.9)), "seed": int(rng.integers(2**31)),
+        "optimizer": str(rng.choice(["adam", "adamw", "radam", "sgd"])),
+        "weight_decay": float(rng.choice([0, rng.random()])), "random_crop": True,
+        "warmup_ratio": float(rng.choice([0, 0.5 * rng.random()])),
+        "gamma": float(rng.uniform(0.1, 0.9)),
     }  # fmt: skip
     chosen = {name: v for name, v in changes.items() if rng.random() < 0.5}
     if chosen.get("prompt_epochs", 0) >= chosen.get("epochs", 20):
         del chosen["prompt_epochs"]
+    if chosen.get("epochs", 0) > 2:
+        milestones = tuple(sorted({1, int(rng.integers(1, chosen["epochs"]))}))
+        schedules = [{}, {"schedule": "constant", "cooldown_ratio": 0.2}]
+        schedules += [{"schedule": "multi_step", "milestones": milestones, "max_grad_norm": None}]
+        chosen |= schedules[rng.integers(3)]
     return TrainingConfig(**chosen)
 
 
@@ -100,11 +109,16 @@ def test_reproduce_command_covers_every_config_field():
     config = TrainingConfig(
         epochs=2, batch_size=3, learning_rate=1e-5, lr_multipliers={"image_encoder": 0.1},
         max_grad_norm=2.0, monitor="kappa", patience=3, prompt_epochs=1, balanced_sampling=True,
-        flip=True, crop_scale=0.5, jitter=0.1, seed=9,
+        flip=True, crop_scale=0.5, random_crop=True, jitter=0.1, seed=9, optimizer="sgd",
+        weight_decay=0.0, schedule="multi_step", warmup_ratio=0.0, milestones=(1,), gamma=0.5,
     )  # fmt: skip
-    assert all(v != asdict(TrainingConfig())[name] for name, v in asdict(config).items())
-    line = reproduce_command("corn", "dating", "x", config, "pico-clip", {})
-    assert parse_command(line)[1]["config"] == config
+    # A multi-step schedule has no cooldown.
+    other = replace(config, schedule="constant", milestones=(), cooldown_ratio=0.5)
+    for given in (config, other):
+        line = reproduce_command("corn", "dating", "x", given, "pico-clip", {})
+        assert parse_command(line)[1]["config"] == given
+    changed = asdict(config) | {"cooldown_ratio": other.cooldown_ratio}
+    assert all(v != asdict(TrainingConfig())[name] for name, v in changed.items())
 
 
 @pytest.mark.parametrize(
@@ -145,12 +159,14 @@ def train(tmp_path, monkeypatch, tiny_clip_folder):
     [
         ("magic dating", "method = 'magic': must be one of coop, corn, finetuned"),
         ("corn baking", "task = 'baking': must be one of counting, dating, ageing"),
-        ("corn dating --learning-rate nan", "learning_rate = nan: must be above 0"),
+        ("corn dating --learning-rate nan", "learning_rate = nan: must be a finite number"),
         ("corn dating --epochs 0", "epochs = 0: must be above 0"),
         ("corn dating --monitor loss", "monitor = 'loss': must be one of mae"),
         ("corn dating --lr-multiplier head", "--lr-multiplier head: must have the form"),
         ("corn dating --lr-multiplier head=x", "--lr-multiplier head=x: could not"),
         ("corn dating --lr-multiplier head=nan", "lr_multipliers = {'head': nan}: must"),
+        ("corn dating --schedule step", "schedule = 'step': must be one of cosine, constant"),
+        ("corn dating --milestone 3", "milestones = (3,): required by schedule='multi_step'"),
         ("corn dating --lr-multiplier words=1", "lr_multipliers"),
         ("corn dating --set kl", "--set kl: must have the form NAME=VALUE"),
         ("corn dating --set gamma=1", "gamma = 1: unknown option of corn"),
@@ -163,7 +179,7 @@ def train(tmp_path, monkeypatch, tiny_clip_folder):
         ("corn dating --image-encoder half", "image_encoder = 'half': must be one"),
         ("corn dating --device abacus", "abacus"),
         ("corn dating --backbone nowhere/at/all", "nowhere/at/all"),
-        ("corn dating --learning-rate inf", "epoch 1, batch 1 of 1"),
+        ("corn dating --learning-rate 1e39", "validation after epoch 1: "),
         ("corn mine.toml", "task = mine.toml: a custom task needs images; give --data"),
         ("corn dating --labels a.csv", "labels = a.csv: needs images; give --data"),
     ],
@@ -204,7 +220,11 @@ def defaults_of(function: Callable) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("function", "config", "names"),
     [
-        (commands.train, TrainingConfig(), {*asdict(TrainingConfig())} - {"lr_multipliers"}),
+        (
+            commands.train,
+            TrainingConfig(),
+            {*asdict(TrainingConfig())} - {"lr_multipliers", "milestones"},
+        ),
         (commands.pretrain, PretrainingConfig(), {*asdict(PretrainingConfig())} - {"size"}),
         (commands.train_adapter, CONFIG, {"epochs", "seed"}),
     ],
@@ -219,5 +239,7 @@ def test_command_defaults_equal_config_defaults(function, config, names):
 def test_command_other_defaults_equal_config_defaults():
     assert defaults_of(commands.train)["lr_multiplier"] is None
     assert TrainingConfig().lr_multipliers == {}
+    assert defaults_of(commands.train)["milestone"] is None
+    assert TrainingConfig().milestones == ()
     assert defaults_of(commands.train)["image_encoder"] == METHODS["corn"].Config().image_encoder
     assert find_size(defaults_of(commands.pretrain)["size"]) == PretrainingConfig().size

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...losses import LossComponent, TieHandling
-from ...utils.validation import check_choice, check_integers
+from ...utils.validation import check_choice, check_types
 from .network import NUM_LEARNABLE_TOKENS, NUM_RELATIONAL_TOKENS, LearnableTokens, PairwiseHead
 
 TextPositions = Literal["sentence", "all"]
@@ -56,7 +56,7 @@ class RankingAdapterConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_integers(self)
+        check_types(self)
         check_choice("text_positions", self.text_positions, get_args(TextPositions))
         check_choice("learnable_tokens", self.learnable_tokens, get_args(LearnableTokens))
         check_choice("pairwise_head", self.pairwise_head, get_args(PairwiseHead))
