@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,12 +44,6 @@ def save_training_state(
             save_file(tensors, temporary, metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from error
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove the temporary folders of saves of a checkpoint during which a run was killed."""
-    for folder in path.parent.glob(f".{path.name}.*"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def weights_summary(state: Mapping[str, Tensor]) -> list[float]:

@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 from ..data import ImageData
 from ..methods.base import TrainableModule
 from ..metrics import compute_metrics
+from ..utils.cache import delete_remains
 from ..utils.threads import prefetch
 from .augmentation import Augmentation
-from .checkpoint import load_training_state, remove_leftovers, save_training_state
+from .checkpoint import load_training_state, save_training_state
 from .config import TrainingConfig
 from .distributed import all_gather_with_grad, make_accelerator
 from .optimizer import make_optimizer
@@ -267,7 +268,7 @@ class Trainer(ABC):
     def _load_checkpoint(self, optimizer: Optimizer) -> TrainerState | None:
         fingerprint = self._run_fingerprint()
         if self.checkpoint_path and self.accelerator.is_main_process:
-            remove_leftovers(self.checkpoint_path)
+            delete_remains(self.checkpoint_path.parent)  # of a save during which a run was killed
         checkpoint = self.checkpoint_path and load_training_state(
             self.checkpoint_path, fingerprint, [optimizer], can_continue=self.can_continue
         )

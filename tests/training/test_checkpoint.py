@@ -13,7 +13,6 @@ from torch.optim import SGD, Adam
 
 from ordlib.training.checkpoint import (
     load_training_state,
-    remove_leftovers,
     save_training_state,
     weights_summary,
 )
@@ -220,12 +219,3 @@ def test_load_training_state_refuses_other_initial_weights(path):
         with pytest.raises(ValueError, match="started from other weights") as caught:
             load_training_state(path, RUN | {"initial_weights": weights_summary(other)}, [])
         assert str(path) in str(caught.value)
-
-
-def test_remove_leftovers_of_this_checkpoint_only(path):
-    write_checkpoint(path)
-    for name in (f".{path.name}.abc", ".other.abc"):
-        (path.parent / name).mkdir()
-        (path.parent / name / path.name).write_bytes(b"half")
-    remove_leftovers(path)
-    assert sorted(file.name for file in path.parent.iterdir()) == [".other.abc", path.name]
