@@ -1,7 +1,5 @@
 """Settings of the ranking-aware adapter's released code, uynaes/RankingAwareCLIP."""
 
-import math
-
 from ...utils.validation import check_choice
 from ..recipe import Recipe
 from .network import RankingAdapterNetwork
@@ -93,7 +91,7 @@ def released_config(dataset: str) -> Recipe:
         options["prompt_templates"] = templates
     else:
         unknown = (*_UNKNOWN, f"the prompt for {dataset}")
-    training = {"learning_rate": 5e-5, "max_grad_norm": math.inf}
+    training = {"learning_rate": 5e-5, "max_grad_norm": None}
     return Recipe(
         method="RankingAdapter",
         options=options,
