@@ -17,8 +17,8 @@ from .trainer import Trainer
 class RankingTrainer(Trainer):
     """Trainer of a :class:`~ordlib.RankingAdapter`, with AdamW (AMSGrad).
 
-    Metrics are means over tasks; MAE is in standard deviations of each task's labels, and
-    ``mae_<task>`` in the task's unit.
+    Metrics are means over tasks; MAE is in standard deviations of each task's labels (for raw
+    targets, in its unit), and ``mae_<task>`` in the task's unit.
     """
 
     # As in the released code.

@@ -35,7 +35,7 @@ def epoch_batches(
 
 
 class RankingBatch(NamedTuple):
-    """Batch of one prompt: ``(B,)`` rows of a task's data and ``(B,)`` standardized labels."""
+    """Batch of one prompt: ``(B,)`` rows of a task's data and ``(B,)`` targets of the loss."""
 
     task: str
     prompt: str

@@ -1,5 +1,7 @@
 """Ranking-aware adapter (Yu et al., 2025): text-conditioned image ranking."""
 
-from .model import RankingAdapter, RankingAdapterConfig
+from .config import RankingAdapterConfig
+from .model import RankingAdapter
+from .recipe import released_config
 
-__all__ = ["RankingAdapter", "RankingAdapterConfig"]
+__all__ = ["RankingAdapter", "RankingAdapterConfig", "released_config"]

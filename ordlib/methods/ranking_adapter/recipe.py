@@ -60,9 +60,9 @@ _DIFFERENCES = (
     "weight decay: none for biases and norms",
     "warm-up: its length is a number of steps, not a tenth of them",
     "categories: all equally likely; here in proportion to their images",
-    "negatives: drawn with replacement, and may show the object",
+    "negatives: drawn with replacement from all other rows, which may show the object",
     "scores are the predictions; here a line fitted on val turns them into labels",
-    "the last epoch is kept; here the best one on val",
+    "the weights of every epoch are kept; here those of the best one on val",
 )
 
 
@@ -80,6 +80,7 @@ def released_config(dataset: str) -> Recipe:
         Yu et al. (2025), arXiv:2412.06760, and the released code, uynaes/RankingAwareCLIP.
 
     Example:
+        >>> from ordlib.methods.ranking_adapter import released_config
         >>> recipe = released_config("coco_count")
         >>> recipe.options["tie_handling"], recipe.training["learning_rate"], recipe.resize
         ('zero', 5e-05, 'squash')

@@ -56,8 +56,8 @@ def load_released_ranking_adapter(path: str | os.PathLike) -> RankingAdapterNetw
     """Load the adapter of a checkpoint of the ranking-aware adapter's released code.
 
     The network expects what the release feeds it: the image tokens of its own backbone, and all
-    text positions (77 with padding for CLIP), both of the adapter's width, unprojected. Tensors of
-    the backbone in the same file are left out. Nothing is unpickled but tensors.
+    text positions (77 for CLIP, padded with token 0), both of the adapter's width, unprojected.
+    Tensors of the backbone in the same file are left out. Nothing is unpickled but tensors.
 
     Args:
         path: a torch file, or safetensors.
