@@ -72,7 +72,7 @@ def in_words(numbers: range) -> tuple[str, ...]:
 def _age_task(ages: range) -> dict:
     ranks = {"values": tuple(ages), "rank_names": in_words(ages), "upper_edge": ages[-1]}
     text = {"unit": "years", "templates": AGE_TEMPLATES}
-    return {**text, **ranks, **AGE_BINS, "augmentations": ("flip", "jitter")}
+    return {**text, **ranks, **AGE_BINS, "augmentations": ("flip", "random_crop", "jitter")}
 
 
 _DEFINITIONS = {
@@ -105,7 +105,7 @@ _DEFINITIONS = {
             *("young adult", "middle adult", "mature adult", "older adult"),
         ),
         "bin_templates": ("age estimation from facial image: the person is a {rank}",),
-        "augmentations": ("flip", "jitter"),
+        "augmentations": ("flip", "random_crop", "jitter"),
     },
     # Historical Color Images: five decades [data]; template from NumCLIP [code].
     "hci": {
@@ -113,7 +113,7 @@ _DEFINITIONS = {
         "values": DECADES,
         "templates": ("a photo taken in the {rank}",),
         "bin_phrases": ERAS,
-        "augmentations": ("flip", "crop_scale"),
+        "augmentations": ("flip", "crop_scale", "random_crop"),
     },
     # Image aesthetics (Flickr): five grades [data]; template and one bin per label from NumCLIP
     # [code], whose concept words were not released.
@@ -121,7 +121,7 @@ _DEFINITIONS = {
         "unit": "grades",
         "values": ("unacceptable", "flawed", "ordinary", "professional", "exceptional"),
         "templates": ("aesthetics assessment: the quality of the photo is {rank}",),
-        "augmentations": ("flip",),
+        "augmentations": ("flip", "random_crop"),
     },
     # KonIQ-10k: mean opinion scores on the scale bad to excellent [data]; prompts [ours].
     "koniq": {

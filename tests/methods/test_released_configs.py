@@ -4,6 +4,7 @@ from dataclasses import fields
 from importlib import import_module
 
 import numpy as np
+import pandas as pd
 import pytest
 import recipes_page
 
@@ -39,13 +40,13 @@ def test_other_data_sets_are_refused(method):
 
 
 @pytest.mark.parametrize(("method", "dataset"), CASES)
-def test_recipe_trains(tiny_clip_folder, noise_images, method, dataset):
+def test_recipe_trains(tiny_clip_folder, noise_images, tmp_path, monkeypatch, method, dataset):
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
     recipe = recipes_page.load_recipe(method, dataset)
     clip = load_clip(tiny_clip_folder, "cpu", resize=recipe.resize)
     task = load_task("morph_101" if dataset == "morph" else dataset)
-    values = np.linspace(task.values[0], task.values[-1], 7) if dataset == "morph" else None
-    labels = np.arange(7) % 5 if values is None else values.round()
-    data = ImageData(task, noise_images, np.asarray(labels, float), name="seven", split="train")
+    labels = np.linspace(*task.range, 7).round()
+    data = ImageData(task, noise_images, labels, pd.DataFrame(index=range(7)), "seven", "train")
     model = recipe.build(clip, task)
     config = {**recipe.training, "epochs": 2, "batch_size": 7}
     if "milestones" in config:
