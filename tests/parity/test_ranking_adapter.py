@@ -13,6 +13,7 @@ from transformers import CLIPModel
 
 from ordlib import ImageData, OrdinalTask, RankingAdapter, TrainingConfig, load_clip, load_component
 from ordlib.losses import dual_loss
+from ordlib.methods.ranking_adapter import released_config
 from ordlib.methods.ranking_adapter.released import (
     convert_released_tensors,
     load_released_ranking_adapter,
@@ -224,13 +225,15 @@ def test_naive_adapter_equals_the_release(case, released):
 
 
 def test_steps_of_the_trainer_equal_naive_loop(case, released, clip, data, path):
-    """Every parameter after three steps of AdamW with AMSGrad; the third has the lower gradients.
+    """Every parameter after three steps of the recipe's optimizer: AdamW with AMSGrad.
 
-    Like the trainer, the loop decays all parameters; the release spares biases and norms.
+    The third step has lower gradients, which AMSGrad notices. Like the trainer, the loop decays
+    all parameters; the release spares biases and norms.
     """
     adapter = RankingAdapter.from_released(path, clip, TASK)
     adapter.net.double().load_state_dict(convert_released_tensors(released))
-    config = TrainingConfig(epochs=1, learning_rate=1e-3)
+    config = {**released_config("coco_count").training, "epochs": 1, "learning_rate": 1e-3}
+    config = TrainingConfig(**config)
     optimizer = RankingTrainer(adapter, data, data, config, None).optimizer
     weights = {name: tensor.clone().requires_grad_() for name, tensor in released.items()}
     naive_optimizer = naive.AdamW(learning_rate=1e-3, weight_decay=0.01)

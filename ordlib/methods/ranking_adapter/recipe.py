@@ -24,6 +24,9 @@ _SOURCES = {
     "negative_ratio": _COMMAND,
     "prompt_templates": "examples/example-count-df.csv",
     "learning_rate": f"{_COMMAND}, where 5e-5 stands behind --batch-size",
+    "optimizer": "libs/open_clip/src/training/main.py; None is AdamW with AMSGrad",
+    "weight_decay": _COMMAND,
+    "schedule": "libs/open_clip/src/training/params.py, the default",
     "max_grad_norm": "libs/open_clip/src/training/params.py, no clipping by default",
     "resize": "scripts/inference.py",
 }
@@ -58,7 +61,7 @@ _DIFFERENCES = (
     "text encoder: the token embeddings and the final norm are tuned, in spite of --lock-text",
     "initialization: the projection is left uninitialized, the heads are Xavier-normal",
     "weight decay: none for biases and norms",
-    "warm-up: its length is a number of steps, not a tenth of them",
+    "warm-up: its length is a number of steps, not a share of them",
     "categories: all equally likely; here in proportion to their images",
     "negatives: drawn with replacement from all other rows, which may show the object",
     "scores are the predictions; here a line fitted on val turns them into labels",
@@ -92,7 +95,13 @@ def released_config(dataset: str) -> Recipe:
         options["prompt_templates"] = templates
     else:
         unknown = (*_UNKNOWN, f"the prompt for {dataset}")
-    training = {"learning_rate": 5e-5, "max_grad_norm": None}
+    training = {
+        "learning_rate": 5e-5,
+        "optimizer": None,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "max_grad_norm": None,
+    }
     return Recipe(
         method="RankingAdapter",
         options=options,
