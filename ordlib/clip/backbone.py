@@ -19,6 +19,7 @@ from ..utils.threads import NUM_THREADS, prefetch
 from .checkpoints import hash_weights
 from .encoders import ClipImageEncoder, ClipTextEncoder
 from .preprocessing import Preprocessor, Resize
+from .settings_hash import hash_settings
 from .text import PromptEmbeddings, TokenizedPrompts, tokenize
 
 if TYPE_CHECKING:
@@ -108,6 +109,11 @@ class ClipBackbone:
     def weights_hash(self) -> str:
         """SHA-256 of the checkpoint's weights."""
         return hash_weights(self.folder)
+
+    @cached_property
+    def settings_hash(self) -> str:
+        """Hash of what decides features beside the weights; see :mod:`.settings_hash`."""
+        return hash_settings(self.model.config, self.tokenizer, self.preprocessor)
 
     @property
     def resize(self) -> Resize:

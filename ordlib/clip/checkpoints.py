@@ -14,14 +14,19 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature
+from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature, is_settled
 
+INDEX = "model.safetensors.index.json"
+# Files and keys of config.json by which transformers would load other weights than the folder's.
+ADAPTER, OTHER_WEIGHTS = "adapter_config.json", "transformers_weights"
+# Part of the keys of hashes that end with a check.
+CHECKED = "checked"
 BUNDLED = Path(__file__).parents[1] / "components" / "weights"
 
 # OpenAI's main branch has a pickle only; this commit is the hub's conversion to safetensors.
 REVISIONS = {"openai/clip-vit-base-patch32": "c237dc49a33fc61debc9276459120b7eac67e7ef"}
 
-WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"]
+WEIGHTS = ["model.safetensors", INDEX, "model-*-of-*.safetensors"]
 SETTINGS = [
     *("config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -78,8 +83,30 @@ def validate_model_type(folder: Path) -> None:
 
 
 def check_files(folder: Path) -> None:
-    """Raise FileNotFoundError unless the folder has safetensors weights and a tokenizer."""
-    if not weights_files(folder):
+    """Raise unless the folder has safetensors weights of its own and a tokenizer.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a damaged index of shards, a PEFT adapter, or other weights in config.json.
+    """
+    if (folder / ADAPTER).is_file():
+        raise ValueError(
+            f"{folder / ADAPTER}: a PEFT adapter beside the weights: merge it into them with "
+            "model.merge_and_unload().save_pretrained(folder), or move it to another folder"
+        )
+    if other := _read_config(folder / "config.json").get(OTHER_WEIGHTS):
+        raise ValueError(
+            f"{folder / 'config.json'}: {OTHER_WEIGHTS} = {other!r}: rename that file to "
+            "model.safetensors and delete the entry"
+        )
+    files = weights_files(folder)
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{folder / INDEX} names {file.name!r}, which is missing; download or save the "
+                "checkpoint again"
+            )
+    if not files:
         raise FileNotFoundError(
             f"{folder}: no model.safetensors ({_listing(folder)}). ordlib loads safetensors only, "
             "because unpickling can run code. From the hub: pass revision='refs/pr/N', the "
@@ -95,22 +122,33 @@ def check_files(folder: Path) -> None:
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """Safetensors files of the model: one, or its shards."""
-    single = folder / "model.safetensors"
-    return [single] if single.is_file() else sorted(folder.glob("model-*-of-*.safetensors"))
+    """Safetensors files of the model: one, or the shards that its index names; [] if missing."""
+    single, index = folder / "model.safetensors", folder / INDEX
+    if single.is_file() or not index.is_file():
+        return [single] if single.is_file() else []
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return sorted(folder / name for name in names)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{index}: damaged: {error!r}; download the checkpoint again") from error
 
 
 def hash_weights(folder: Path) -> str:
     """SHA-256 of the weights (of shards: of their hashes), cached by path, size and times."""
     files = weights_files(folder)
-    cache = cache_dir() / "hashes" / content_hash(*map(file_signature, files))
-    if cache.is_file():
-        return cache.read_text()
+    signatures = [*map(file_signature, files)]
+    cache = cache_dir() / "hashes" / content_hash(CHECKED, *signatures)
+    # A damaged one does not end with its own hash.
+    with suppress(OSError, ValueError):
+        total, check = cache.read_text(encoding="ascii").split()
+        if check == content_hash(total):
+            return total
     hashes = [_sha256(path) for path in files]
     total = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    # An unwritable cache costs a second only.
-    with suppress(OSError), atomic_write(cache) as temporary:
-        temporary.write_text(total)
+    if all(map(is_settled, signatures)):
+        # An unwritable cache costs a second only.
+        with suppress(OSError), atomic_write(cache) as temporary:
+            temporary.write_text(f"{total} {content_hash(total)}", encoding="ascii")
     return total
 
 
@@ -120,7 +158,17 @@ def _sha256(path: Path) -> str:
 
 
 def _model_type(config: Path) -> str | None:
-    return json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    return _read_config(config).get("model_type")
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: damaged: {content!r:.40} is not a JSON object")
+    return content
 
 
 def _listing(folder: Path) -> str:

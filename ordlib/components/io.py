@@ -4,12 +4,16 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ..utils.cache import atomic_write
+
+if TYPE_CHECKING:
+    from ..clip import ClipBackbone
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 
@@ -81,6 +85,43 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: damaged: {content!r:.40} is not a JSON object")
     return content
+
+
+def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone") -> None:
+    """Check that a backbone is the one that a component was trained on.
+
+    Args:
+        folder: the component's, for messages.
+        config: the component's; older ones lack "settings" and "resize".
+        clip: the backbone.
+
+    Raises:
+        ValueError: other weights, settings or ``resize``, or weights changed since loading.
+    """
+    trained = config["backbone"]
+    name, sha256 = trained["name"], trained["sha256"]
+    if sha256 != clip.weights_hash:
+        raise ValueError(
+            f"{folder} was trained on {name!r} (weights {sha256[:8]}) and does not fit "
+            f"{clip.name!r} (weights {clip.weights_hash[:8]}); load that backbone or train the "
+            "method on this one"
+        )
+    if (resize := trained_resize(config)) != clip.resize:
+        raise ValueError(
+            f"{folder} was trained with resize={resize!r}, the backbone has {clip.resize!r}; "
+            f"use load_clip({clip.name!r}, resize={resize!r})"
+        )
+    if trained.get("settings", clip.settings_hash) != clip.settings_hash:
+        raise ValueError(
+            f"{folder} was trained on {name!r} with another config, tokenizer or image "
+            f"preprocessing than in {clip.folder}, whose weights are the same; restore those "
+            "files or train the method on this backbone"
+        )
+    if not clip.weights_unchanged:
+        raise ValueError(
+            f"{folder} does not fit {clip.name!r}: its weights have changed since it was loaded; "
+            "load it again with load_clip"
+        )
 
 
 def trained_resize(config: dict) -> str:

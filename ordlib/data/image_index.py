@@ -1,6 +1,7 @@
 """Content hashes and inspection results of image files, remembered between runs."""
 
 import hashlib
+import os
 import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +14,15 @@ from pathlib import Path
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..utils.cache import cache_dir, content_hash, file_signature
+from ..utils.cache import cache_dir, content_hash, file_signature, is_settled
 from ..utils.cache_entries import INDEX_NAME
 from ..utils.threads import NUM_THREADS
 from .image_io import ImageReport, inspect_image
 
+# Signatures of files that may still change unnoticed: not kept.
+NEW = "new "
+# Of a statement that does not fit the tables.
+SQLITE_ERROR = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (signature TEXT PRIMARY KEY, hash TEXT);
 CREATE TABLE IF NOT EXISTS images (hash TEXT PRIMARY KEY);
@@ -44,7 +49,7 @@ def content_hashes(files: Sequence[Path]) -> list[str]:
     new = {s: file for s, file in zip(signatures, files, strict=True) if s not in known}
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         hashes = dict(zip(new, pool.map(_hash_file, new.values()), strict=True))
-    _insert("files (signature, hash)", hashes.items())
+    _insert_hashes(hashes.items())
     return [known.get(signature) or hashes[signature] for signature in signatures]
 
 
@@ -83,7 +88,7 @@ def inspect_images(
                 if key is not None and report == ImageReport():
                     passed.append((signature, key))
         finally:  # Also after Ctrl-C.
-            _insert("files (signature, hash)", passed)
+            _insert_hashes(passed)
             _insert("images (hash)", ((key,) for _, key in passed))
     return reports
 
@@ -127,9 +132,18 @@ def _inspect_header(
 
 def _known_hashes(files: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
     """Signature of each file, and the known content hashes by signature."""
-    signatures = [content_hash(file_signature(file)) for file in files]
+    signatures = [_signature(file) for file in files]
     query = "SELECT signature, hash FROM files WHERE signature = ?"
     return signatures, dict(_select(query, signatures))
+
+
+def _signature(file: Path) -> str:
+    signature = file_signature(file)
+    return content_hash(signature) if is_settled(signature) else f"{NEW}{content_hash(signature)}"
+
+
+def _insert_hashes(rows: Iterable[tuple[str, str]]) -> None:
+    _insert("files (signature, hash)", [row for row in rows if not row[0].startswith(NEW)])
 
 
 def _hash_file(file: Path) -> str:
@@ -140,7 +154,10 @@ def _hash_file(file: Path) -> str:
 def _select(query: str, keys: Iterable[str]) -> list[tuple]:
     """Rows of a query with one parameter; none where the index is missing or cannot be read."""
     # Read-only: the cache may be, and reading must not create it.
-    uri = f"{(cache_dir() / INDEX_NAME).absolute().as_uri()}?mode=ro"
+    path = cache_dir() / INDEX_NAME
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not os.path.isfile(path):
+        return []
     with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True, timeout=10)) as index:
         return [row for key in keys for row in index.execute(query, (key,))]
     return []
@@ -149,9 +166,10 @@ def _select(query: str, keys: Iterable[str]) -> list[tuple]:
 def _insert(table: str, rows: Iterable[tuple]) -> None:
     """Add rows; without a writable cache the next run inspects the files again."""
     rows = list(rows)
-    if not rows:
-        return
     path = cache_dir() / INDEX_NAME
+    # SQLite would wait for the other end of a pipe.
+    if not rows or (os.path.lexists(path) and not os.path.isfile(path)):
+        return
     with suppress(OSError, sqlite3.OperationalError), _deleted_if_damaged(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=10)) as index, index:
@@ -164,7 +182,9 @@ def _insert(table: str, rows: Iterable[tuple]) -> None:
 def _deleted_if_damaged(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError:  # Locked, or not writable.
-        raise
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        # Other operational errors: locked, full, or not writable.
+        is_operational = isinstance(error, sqlite3.OperationalError)
+        if is_operational and getattr(error, "sqlite_errorcode", None) != SQLITE_ERROR:
+            raise
         path.unlink()

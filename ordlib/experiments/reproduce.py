@@ -191,7 +191,11 @@ def _key(setting: Reproduction, run: Run, clip: ClipBackbone, splits: PublishedS
     """Identifies a trained model; the data set may have moved."""
     unplaced = replace(setting, root=Path(), folds=None, repeats=1)
     return content_hash(
-        unplaced, run, clip.weights_hash, *(data.fingerprint for data in splits.values())
+        unplaced,
+        run,
+        clip.weights_hash,
+        clip.settings_hash,
+        *(data.fingerprint for data in splits.values()),
     )
 
 

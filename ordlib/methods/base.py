@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..components.io import load_checkpoint, save_checkpoint, trained_resize
+from ..components.io import check_backbone, load_checkpoint, save_checkpoint
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
@@ -101,6 +101,7 @@ class TrainableModule(nn.Module, Predictor, ABC):
             "backbone": {
                 "name": self.clip.name,
                 "sha256": self.clip.weights_hash,
+                "settings": self.clip.settings_hash,
                 "resize": self.clip.resize,
             },
             "calibrations": self.calibrations_config(),
@@ -129,20 +130,10 @@ class TrainableModule(nn.Module, Predictor, ABC):
             ValueError: the component belongs to another method or backbone, or is damaged.
         """
         config, state = load_checkpoint(folder)
-        method, backbone = config["method"], config["backbone"]
+        method = config["method"]
         if method != cls.__name__:
             raise ValueError(f"{folder} holds a {method}, not a {cls.__name__}; use load_component")
-        if backbone["sha256"] != clip.weights_hash:
-            raise ValueError(
-                f"{folder} was trained on {backbone['name']!r} (weights "
-                f"{backbone['sha256'][:8]}) and does not fit {clip.name!r} (weights "
-                f"{clip.weights_hash[:8]}); load that backbone or train the method on this one"
-            )
-        if (resize := trained_resize(config)) != clip.resize:
-            raise ValueError(
-                f"{folder} was trained with resize={resize!r}, the backbone has {clip.resize!r}; "
-                f"use load_clip({clip.name!r}, resize={resize!r})"
-            )
+        check_backbone(folder, config, clip)
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
         model = cls.from_config(config | {"options": options}, clip)
         model.load_saved_state_dict(state, config)

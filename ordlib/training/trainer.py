@@ -239,6 +239,7 @@ class Trainer(ABC):
             "options": asdict(self.model.options),
             "backbone": self.model.clip.weights_hash,
             "preprocessing": self.model.clip.preprocessor.key,
+            "settings": self.model.clip.settings_hash,
             "precision": str(self.model.clip.dtype),
             **self._data_fingerprint(),
             "config": asdict(self.config),

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, *READ_ONLY)
 TEMPORARY_PREFIX = ".ordlib-tmp-"
 PRIVATE_MODE = 0o600
+TIME_STEP_NS = 2_000_000_000
 
 
 def cache_dir() -> Path:
@@ -260,6 +262,16 @@ def file_signature(file: str | os.PathLike) -> tuple:
         return (os.fspath(file),)
     times = (status.st_mtime_ns, status.st_ctime_ns)
     return (os.path.realpath(file), status.st_size, status.st_ino, *times)
+
+
+def is_settled(signature: tuple) -> bool:
+    """Whether a later change of the file would change this :func:`file_signature`.
+
+    Disks record times in steps of up to two seconds: a file that has just been written could
+    change again within one, without a trace if it keeps its size.
+    """
+    changed = signature[-2 if os.name == "nt" else -1]  # On Windows, the last is the creation.
+    return len(signature) > 1 and changed < time.time_ns() - TIME_STEP_NS
 
 
 def content_hash(*parts: object) -> str:

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from ordlib.clip import checkpoints, load_clip
 from ordlib.clip.checkpoints import find_checkpoint, hash_weights
+from ordlib.utils import cache
 
 REVISION = "c237dc49a33fc61debc9276459120b7eac67e7ef"
 
@@ -93,7 +96,15 @@ def test_load_clip_tokenizer_of_another_checkpoint(folder, vit_b_32_folder):
         load_clip(folder)
 
 
-def test_hash_weights_equals_sha256_of_file_and_is_cached(folder, tmp_path, monkeypatch):
+@pytest.fixture
+def memo(tmp_path, monkeypatch):
+    """Folder of cached hashes; all files count as written long ago."""
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "TIME_STEP_NS", -(10**12))
+    return tmp_path / "cache" / "hashes"
+
+
+def test_hash_weights_equals_sha256_of_file_and_is_cached(folder, tmp_path, monkeypatch, memo):
     weights = folder / "model.safetensors"
     first = hash_weights(folder)
     assert first == hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -107,6 +118,189 @@ def test_hash_weights_equals_sha256_of_file_and_is_cached(folder, tmp_path, monk
     (tmp_path / "file").touch()
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "file"))
     assert len(hash_weights(folder)) == 64
+
+
+def test_hash_weights_of_a_file_that_has_just_been_written_is_not_kept(folder, memo, monkeypatch):
+    """Within a step of the disk's clock, a change would leave size and times as they are."""
+    monkeypatch.setattr(cache, "TIME_STEP_NS", 10**18)
+    signature = checkpoints.file_signature(folder / "model.safetensors")
+    monkeypatch.setattr(checkpoints, "file_signature", lambda file: signature)
+    first = hash_weights(folder)
+    change_weights(folder, lambda weights: weights["logit_scale"].add_(1))
+    assert hash_weights(folder) != first
+    assert not memo.exists()
+
+
+def flipped(memo):
+    content = bytearray(memo.read_bytes())
+    content[3] = ord("0") + (content[3] == ord("0"))
+    memo.write_bytes(content)
+
+
+def replaced(make):
+    return lambda memo: (memo.unlink(), make(memo))
+
+
+MEMO_FAULTS = {
+    "empty": lambda memo: memo.write_bytes(b""),
+    "zeros": lambda memo: memo.write_bytes(bytes(64)),
+    "without a check": lambda memo: memo.write_text("0" * 64),
+    "flipped digit": flipped,
+    "truncated": lambda memo: memo.write_bytes(memo.read_bytes()[:40]),
+    "not text": lambda memo: memo.write_bytes(b"\xff\xfe \x00"),
+    "folder": replaced(Path.mkdir),
+    "loop": replaced(lambda memo: memo.symlink_to(memo.name)),
+    "full of others": lambda memo: memo.write_text("a b c d"),
+}
+
+
+@pytest.mark.parametrize("damage", MEMO_FAULTS.values(), ids=MEMO_FAULTS)
+def test_damaged_hash_in_the_cache_is_computed_again(folder, memo, damage):
+    first = hash_weights(folder)
+    (file,) = memo.iterdir()
+    damage(file)
+    assert hash_weights(folder) == hash_weights(folder) == first
+
+
+def test_unreadable_hash_in_the_cache_is_computed_again(folder, memo, monkeypatch):
+    first = hash_weights(folder)
+    read = Mock(side_effect=PermissionError(13, "Permission denied"))
+    monkeypatch.setattr(checkpoints.Path, "read_text", read)
+    assert hash_weights(folder) == first
+    assert read.called
+
+
+def edit_json(name, change):
+    def edit(folder):
+        content = json.loads((folder / name).read_text())
+        change(content)
+        (folder / name).write_text(json.dumps(content))
+
+    return edit
+
+
+def swap_tokens(content):
+    vocabulary = content["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+
+
+SETTINGS_EDITS = {
+    "activation": edit_json("config.json", lambda c: c["vision_config"].update(hidden_act="relu")),
+    "heads": edit_json("config.json", lambda c: c["text_config"].update(num_attention_heads=2)),
+    "epsilon": edit_json("config.json", lambda c: c["text_config"].update(layer_norm_eps=0.1)),
+    "mean": edit_json("preprocessor_config.json", lambda c: c.update(image_mean=[0.1] * 3)),
+    "filter": edit_json("preprocessor_config.json", lambda c: c.update(resample=2)),
+    "vocabulary": edit_json("tokenizer.json", swap_tokens),
+    "merges": edit_json("tokenizer.json", lambda c: c["model"]["merges"].pop()),
+}
+
+
+@pytest.mark.parametrize("edit", SETTINGS_EDITS.values(), ids=SETTINGS_EDITS)
+def test_settings_hash_depends_on_all_that_decides_features(folder, tiny_clip_folder, edit):
+    edit(folder)
+    changed, original = (load_clip(name, device="cpu") for name in (folder, tiny_clip_folder))
+    assert changed.weights_hash == original.weights_hash
+    assert changed.settings_hash != original.settings_hash
+
+
+def test_settings_hash_ignores_what_decides_nothing(folder, tiny_clip_folder):
+    edit_json("config.json", lambda c: c.update(transformers_version="4.0", dtype="float32"))(
+        folder
+    )
+    edit_json("tokenizer_config.json", lambda c: c.update(name_or_path="somewhere"))(folder)
+    clips = [load_clip(name, device="cpu") for name in (folder, tiny_clip_folder)]
+    clips.append(load_clip(folder, device="cpu", dtype=torch.bfloat16))
+    assert len({clip.settings_hash for clip in clips}) == 1
+
+
+def test_settings_hash_of_the_bundled_backbone_is_that_of_its_components():
+    assert load_clip("pico-clip", device="cpu").settings_hash == "01d8362e39a16a01"
+
+
+def make_index(folder, weight_map, keep=False):
+    if not keep:
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    content = json.dumps({"metadata": {}, "weight_map": weight_map})
+    (folder / "model.safetensors.index.json").write_text(content)
+
+
+@pytest.mark.parametrize("name", ["sub/other.safetensors", "../other.safetensors"])
+def test_hash_weights_follows_the_index(folder, name):
+    weights = load_file(folder / "model.safetensors")
+    (folder / name).parent.mkdir(exist_ok=True)
+    save_file({k: 2 * v for k, v in weights.items()}, folder / name, {"format": "pt"})
+    make_index(folder, dict.fromkeys(weights, name))
+    assert hash_weights(folder) == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    assert torch.equal(
+        load_clip(folder, device="cpu").model.visual_projection.weight,
+        2 * weights["visual_projection.weight"].float(),
+    )
+
+
+def test_hash_weights_ignores_an_index_beside_the_whole(folder):
+    """As transformers does."""
+    first = hash_weights(folder)
+    make_index(folder, {"logit_scale": "missing.safetensors"}, keep=True)
+    assert hash_weights(folder) == first
+    load_clip(folder, device="cpu")
+
+
+def write_index(content):
+    def write(folder):
+        make_index(folder, {})
+        (folder / "model.safetensors.index.json").write_text(content)
+
+    return write
+
+
+OTHER_WEIGHTS = {
+    "adapter": (
+        lambda f: (f / "adapter_config.json").write_text("{}"),
+        ValueError,
+        r"adapter_config.json: a PEFT adapter .*merge_and_unload",
+    ),
+    "other weights": (
+        edit_json("config.json", lambda c: c.update(transformers_weights="b.safetensors")),
+        ValueError,
+        r"config.json: transformers_weights = 'b.safetensors'",
+    ),
+    "index of a missing file": (
+        lambda f: make_index(f, {"logit_scale": "gone.safetensors"}),
+        FileNotFoundError,
+        r"index.json names 'gone.safetensors', which is missing",
+    ),
+    "index is no JSON": (write_index("{"), ValueError, r"index.json: damaged"),
+    "index is a list": (write_index("[]"), ValueError, r"index.json: damaged"),
+    "index of numbers": (write_index('{"weight_map": {"a": 1}}'), ValueError, "index.json: damag"),
+    "index is nested": (write_index("[" * 100_000), ValueError, r"index.json: damaged"),
+    "empty index": (
+        write_index('{"weight_map": {}}'),
+        FileNotFoundError,
+        r"no model.safetensors",
+    ),
+    "config is no JSON": (
+        lambda f: (f / "config.json").write_text("{"),
+        ValueError,
+        r"config.json: damaged",
+    ),
+    "config is a list": (
+        lambda f: (f / "config.json").write_text("[1]"),
+        ValueError,
+        r"config.json: damaged: \[1\] is not a JSON object",
+    ),
+    "config is nested": (
+        lambda f: (f / "config.json").write_text("[" * 100_000),
+        ValueError,
+        r"config.json: damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "error", "message"), OTHER_WEIGHTS.values(), ids=OTHER_WEIGHTS)
+def test_load_clip_refuses_weights_from_elsewhere(folder, edit, error, message):
+    edit(folder)
+    with pytest.raises(error, match=message):
+        load_clip(folder, device="cpu")
 
 
 def test_load_clip_sharded_weights(folder, tiny_clip_folder):

@@ -165,6 +165,29 @@ def test_load_component_restores_resize_and_refuses_another(clip, saved, data, t
         load_component(folder, squash)
 
 
+def test_load_component_refuses_equal_weights_with_other_settings(saved, tmp_path):
+    model, folder = saved
+    copy = shutil.copytree(model.clip.folder, tmp_path / "relu")
+    vision = json.loads((copy / "config.json").read_text())["vision_config"]
+    edit_config(copy, vision_config=vision | {"hidden_act": "relu"})
+    other = load_clip(copy, device="cpu")
+    assert other.weights_hash == model.clip.weights_hash
+    for load in (CoOp.from_pretrained, load_component):
+        with pytest.raises(ValueError, match=r"another config, tokenizer or image .*relu, whose"):
+            load(folder, other)
+    # Components from before that hash are compared by the weights alone.
+    edit_config(folder, backbone={"name": other.name, "sha256": other.weights_hash})
+    load_component(folder, other)
+
+
+def test_load_component_refuses_a_backbone_that_has_changed_in_memory(saved):
+    model, folder = saved
+    changed = load_clip(model.clip.folder, device="cpu")
+    changed.model.visual_projection.weight.data.mul_(2)
+    with pytest.raises(ValueError, match=r"weights have changed since it was loaded.*load_clip"):
+        load_component(folder, changed)
+
+
 def test_load_component_finds_backbone_by_name_or_in_another_folder(saved, tmp_path, data):
     model, folder = saved
     copy = shutil.copytree(model.clip.folder, tmp_path / "renamed")
