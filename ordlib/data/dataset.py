@@ -134,6 +134,12 @@ class ImageData:
         """Keys of images in memory, which are hashed once: they must not be edited."""
         return [_array_hash(image) for image in self.images]
 
+    @cached_property
+    def image_ids(self) -> np.ndarray:
+        """``(N,)`` int64, equal for the rows of one file; each array in memory has its own."""
+        keys = [i if isinstance(x, np.ndarray) else str(x) for i, x in enumerate(self.images)]
+        return pd.factorize(np.array(keys, dtype=object))[0]
+
     @property
     def ranks(self) -> np.ndarray:
         """``(N,)`` int64 index of the rank nearest to each label, 0 to M-1."""

@@ -131,8 +131,9 @@ def _sample_with_negatives(
     num_positives = int((1 - negative_ratio) * batch_size)
     positives = positives[sample_evenly_over_ranks(data.ranks[positives], num_positives, rng)]
     # Search all columns: an image in which the object is only a distractor is no negative.
-    mentions = metadata.select_dtypes(exclude="number").isin([*wanted]).any(axis=1)
-    candidates = np.flatnonzero(~mentions)
+    mentions = metadata.select_dtypes(exclude="number").isin([*wanted]).any(axis=1).to_numpy()
+    # An image with several objects has a row for each: none of them is a negative.
+    candidates = np.flatnonzero(~np.isin(data.image_ids, data.image_ids[mentions]))
     count = min(batch_size - len(positives), len(candidates)) if negative_ratio else 0
     negatives = rng.choice(candidates, count, replace=False)
     rows = np.concatenate([positives, negatives])

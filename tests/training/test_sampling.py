@@ -160,6 +160,27 @@ def test_sample_ranking_batches_separate_positives_and_negatives(clip, batch_siz
         assert batch.targets.dtype == np.float32
 
 
+def test_an_image_with_two_objects_is_no_negative_of_either(clip):
+    """As in a table of counts: one row for each object in an image."""
+    objects = ["stars", "rings", "stars", "cats", "rings", "cats"] * 4
+    files = [Path(f"{i // 2}.jpg") for i in range(24)]
+    metadata = pd.DataFrame({"plural": objects})
+    values = np.arange(24) % 5 + 1.0
+    data = ImageData(THINGS, files, np.minimum(values, 4), metadata, "pairs", "train")
+    adapter = RankingAdapter(clip, THINGS, prompt_templates={"things": WITH_OBJECT})
+    shown = {file: set(metadata["plural"][[f == file for f in files]]) for file in files}
+    batches = sample_ranking_batches(adapter, {"things": data}, 40, 12, seed=0, epoch=0)
+    zero = adapter.label_scalers["things"].standardize(np.zeros(1))[0]
+    negatives = [
+        (next(kind for kind in KINDS if kind in batch.prompt), files[row])
+        for batch in batches
+        for row, target in zip(batch.rows, batch.targets, strict=True)
+        if target == pytest.approx(zero)
+    ]
+    assert len(negatives) > 50
+    assert not any(kind in shown[file] for kind, file in negatives)
+
+
 def test_sample_ranking_batches_have_no_negatives_without_placeholder(clip):
     data = things()
     batches = [b for b in draw(clip, [data], steps=40) if b.prompt == WITHOUT_OBJECT]
