@@ -23,6 +23,7 @@ BinAnchor = Literal["midpoint", "edge"]
 # The released code's divisor 1 + tanh(.), from 0 to 2, can reach 0; clamped, it at most doubles an
 # anchor. Below the clamp the gradient of the factor is 0.
 MIN_DIVISOR = 0.5
+MAX_REGRESSOR_BINS = 2000  # 16 million weights: their number grows with the square of the bins
 INIT_STD = 0.001
 
 
@@ -189,6 +190,9 @@ class Regressor(nn.Module):
     References:
         NumCLIP's released code, including layer sizes and initialization. Ours: the clamp.
 
+    Raises:
+        ValueError: more than 2,000 bins.
+
     Example:
         >>> regressor = Regressor(3)
         >>> value = regressor(torch.tensor([[9.0, 0, 0]]), torch.tensor([0.2, 0.5, 0.8]))
@@ -198,6 +202,13 @@ class Regressor(nn.Module):
 
     def __init__(self, num_bins: int, min_divisor: float = MIN_DIVISOR) -> None:
         super().__init__()
+        if num_bins > MAX_REGRESSOR_BINS:
+            count = 4 * num_bins**2
+            raise ValueError(
+                f"regressor = True: {num_bins:,} bins would need {count:,} weights "
+                f"({4e-9 * count:.1f} GB); give the task up to {MAX_REGRESSOR_BINS:,} bins "
+                "(bin_edges, bin_phrases), or set regressor=False"
+            )
         self.min_divisor = min_divisor
         self.layers = nn.Sequential(
             nn.Linear(num_bins, 2 * num_bins), nn.ReLU(), nn.Linear(2 * num_bins, num_bins)

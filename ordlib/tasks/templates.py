@@ -1,15 +1,20 @@
 """Prompt templates: placeholders and formatting."""
 
+import math
 import string
 from collections.abc import Mapping, Sequence
 from itertools import product
+
+# Of the options of a template's placeholders, each of which becomes a prompt per rank.
+MAX_COMBINATIONS = 10_000
 
 
 def placeholder_names(template: str) -> set[str]:
     """Names of the placeholders of a prompt template.
 
     Raises:
-        ValueError: unbalanced braces, or a placeholder with a format spec or conversion.
+        TypeError: no string.
+        ValueError: unbalanced braces, or a placeholder without a plain name.
 
     Example:
         >>> sorted(placeholder_names("a photo of {rank} {object}"))
@@ -19,6 +24,8 @@ def placeholder_names(template: str) -> set[str]:
     for _, name, spec, conversion in string.Formatter().parse(template):
         if spec or conversion:
             raise ValueError(f"{{{name}}} has a ':' or '!'")
+        if name is not None and (not name or set(name) & set(".[]")):
+            raise ValueError(f"{{{name}}} is not the name of a placeholder")
         if name is not None:
             names.add(name)
     return names
@@ -75,6 +82,9 @@ def placeholder_combinations(
 ) -> list[dict[str, str]]:
     """Cartesian product of the options of the placeholders in a template.
 
+    Raises:
+        ValueError: more than 10,000 combinations.
+
     Example:
         >>> options = {"object": ["stars", "cats"], "colour": ["red", "blue"]}
         >>> placeholder_combinations("{rank} {object}", options)
@@ -82,6 +92,12 @@ def placeholder_combinations(
     """
     used = placeholder_names(template)
     names = [name for name in options if name in used]
+    count = math.prod(len(options[name]) for name in names)
+    if count > MAX_COMBINATIONS:
+        raise ValueError(
+            f"template {template!r}: its placeholders have {count:,} combinations of options, more "
+            f"than {MAX_COMBINATIONS:,}; give some of them a value, or fewer options"
+        )
     return [
         dict(zip(names, texts, strict=True))
         for texts in product(*(options[name] for name in names))

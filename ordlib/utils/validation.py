@@ -31,7 +31,7 @@ def check_choice(name: str, value: object, choices: Iterable) -> None:
 
 
 def check_types(config: object) -> None:
-    """Validate the integers, numbers and booleans of a dataclass, and convert NumPy's to Python's.
+    """Validate numbers, booleans and strings of a dataclass, and convert NumPy's to Python's.
 
     Raises:
         ValueError: names the field and a value of another type, such as 20.0 or "3".
@@ -74,6 +74,7 @@ _TYPES = (
     (int, _is_integer, operator.index, "an integer"),
     (float, is_number, float, "a finite number"),
     (bool, _is_bool, bool, "True or False"),
+    (str, lambda value: isinstance(value, str), str, "a string"),
 )
 
 

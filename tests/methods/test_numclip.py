@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ordlib import NumCLIP, TrainingConfig, fit
+from ordlib import NumCLIP, OrdinalTask, TrainingConfig, fit
 from ordlib.losses import fcrc, text_to_image_kl
 from ordlib.methods.numclip import Regressor
 
@@ -258,3 +258,12 @@ def test_save_pretrained_drops_unused_placeholders(tiny_clip, uneven, tmp_path):
     assert task["templates"] == ["a photo of {rank} star"]
     loaded = NumCLIP.from_pretrained(tmp_path, tiny_clip)
     assert torch.equal(loaded.text_features(), model.text_features())
+
+
+def test_regressor_refuses_bins_that_would_take_gigabytes(tiny_clip):
+    ranks = {"name": "cents", "unit": "cents", "values": tuple(range(2001))}
+    task = OrdinalTask(**ranks)
+    with pytest.raises(ValueError, match=r"regressor = True: 2,001 bins would need 16,016,004 wei"):
+        NumCLIP(tiny_clip, task)
+    assert NumCLIP(tiny_clip, task, regressor=False).regressor is None
+    NumCLIP(tiny_clip, OrdinalTask(**ranks, bin_edges=(0, 999), bin_phrases=("low", "high")))

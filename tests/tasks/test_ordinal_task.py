@@ -197,3 +197,16 @@ def test_ordinal_task_is_immutable():
         STARS.name = "other"
     STARS.rank_values[0] = 99
     assert STARS.rank_values[0] == 1
+
+
+def test_placeholder_combinations_refuses_more_than_prompts_can_be_made_of():
+    names = [f"word{i}" for i in range(40)]
+    task = OrdinalTask(
+        name="many", unit="words", values=(1, 2),
+        templates=("{rank} " + " ".join(f"{{{name}}}" for name in names), "{rank} {word0} {word1}"),
+        placeholders={name: ("a", "b", "c") for name in names},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"12,157,665,459,056,928,801 combinations .* 10,000"):
+        task.placeholder_combinations()
+    assert len(task.placeholder_combinations(template=1)) == 9
+    assert len(set(task.prompts())) == 2

@@ -14,7 +14,8 @@ def merge_templates(
     """Return the templates of each task by name: custom ones, or the default ones.
 
     Raises:
-        ValueError: custom templates of another task, or no list of templates.
+        ValueError: custom templates of another task, no list of templates, or a template that
+            cannot be filled in.
     """
     for name, templates in custom.items():
         if name not in tasks or isinstance(templates, str) or not templates:
@@ -22,6 +23,14 @@ def merge_templates(
                 f"prompt_templates[{name!r}] = {templates!r}: must be a list of one or more "
                 f"templates, for one of the tasks {', '.join(tasks)}"
             )
+        for index, template in enumerate(templates):
+            try:
+                placeholder_names(template)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"prompt_templates[{name!r}][{index}] = {template!r}: {error}; write "
+                    "placeholders as {name}"
+                ) from error
     items = tasks.items()
     return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in items}
 

@@ -306,6 +306,13 @@ def test_save_pretrained_round_trip(fitted, tiny_clip, tmp_path, data):
         ({"negative_ratio": -0.1}, "negative_ratio = -0.1: must be from 0 to below 1"),
         ({"prompt_templates": {"age": ["By age."]}}, r"prompt_templates\['age'\] = .* things"),
         ({"prompt_templates": {"things": []}}, r"prompt_templates\['things'\] = \[\]: must be"),
+        *(
+            (
+                {"prompt_templates": {"things": ["By size.", template]}},
+                r"_templates\['things'\]\[1\]",
+            )
+            for template in ("By {size", "By size}", "By {}", "By {size:9}", "By {a.b}", 3, None)
+        ),
         ({"prompt_templates": {"things": "By size."}}, r"'By size\.': must be a list of"),
     ],
 )
