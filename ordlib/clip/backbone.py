@@ -12,12 +12,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch import nn
 from tqdm.auto import tqdm
-from transformers import CLIPModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ..utils.threads import NUM_THREADS, prefetch
 from .checkpoints import hash_weights
-from .encoders import ClipImageEncoder, ClipTextEncoder
 from .preprocessing import Preprocessor, Resize
 from .settings_hash import hash_settings
 from .text import PromptEmbeddings, TokenizedPrompts, tokenize
@@ -45,7 +45,7 @@ class ClipBackbone:
         name: argument of :func:`load_clip`.
         folder: checkpoint folder.
         model: transformers model, frozen and in eval mode.
-        image_encoder, text_encoder: its two encoders, see :mod:`.encoders`.
+        image_encoder, text_encoder: its two encoders; :mod:`.encoders` has their attributes.
         tokenizer: transformers tokenizer.
         preprocessor: image preprocessing.
         embed_dim: D, dimension of the joint embedding space.
@@ -53,39 +53,41 @@ class ClipBackbone:
         image_size: input size in pixels.
         grid_size: patches per side; P is its square.
         context_length: maximum number of tokens of a prompt, including start and end.
+        num_start_tokens: 1 if prompts begin with a start token, 0 for SigLIP.
         logit_scale: factor of cosine similarities, about 100 for OpenAI's models.
+        logit_bias: SigLIP's, added to the scaled cosines before a sigmoid; 0 for CLIP. The methods
+            here take the softmax over ranks, which does not depend on it.
         loaded_checksum: hash of the weights in memory when they were loaded.
 
     References:
         Radford et al. (2021), Learning Transferable Visual Models From Natural Language
-        Supervision, arXiv:2103.00020.
+        Supervision, arXiv:2103.00020. Zhai et al. (2023), Sigmoid loss for language image
+        pre-training, arXiv:2303.15343. Tschannen et al. (2025), SigLIP 2, arXiv:2502.14786.
     """
 
     def __init__(
         self,
         name: str,
         folder: Path,
-        model: CLIPModel,
+        model: nn.Module,
+        encoders: tuple[nn.Module, nn.Module],
         tokenizer: PreTrainedTokenizerBase,
         preprocessor: Preprocessor,
         logit_scale: float,
+        logit_bias: float = 0.0,
     ) -> None:
         self.name, self.folder, self.tokenizer = name, folder, tokenizer
         self.model = model.eval().requires_grad_(False)
-        # OpenAI's configs have 2, for which transformers pools at the largest token id.
-        self.model.text_model.eos_token_id = tokenizer.eos_token_id
-        self.image_encoder, self.text_encoder = (
-            ClipImageEncoder(self.model),
-            ClipTextEncoder(self.model),
-        )
+        self.image_encoder, self.text_encoder = encoders
         self.preprocessor = preprocessor
-        text, vision = model.config.text_config, model.config.vision_config
-        self.embed_dim = model.config.projection_dim
-        self.text_width = text.hidden_size
-        self.image_size = vision.image_size
-        self.grid_size = vision.image_size // vision.patch_size
-        self.context_length = text.max_position_embeddings
-        self.logit_scale = logit_scale
+        self.embed_dim, self.text_width = self.image_encoder.embed_dim, self.text_encoder.width
+        self.image_size, self.grid_size = (
+            self.image_encoder.image_size,
+            self.image_encoder.grid_size,
+        )
+        self.context_length = self.text_encoder.context_length
+        self.num_start_tokens = tokenize(tokenizer, [""], self.context_length).ids.shape[1] - 1
+        self.logit_scale, self.logit_bias = logit_scale, logit_bias
         self.loaded_checksum = self._checksum()
         self._warned_of_crop = False
 
@@ -144,6 +146,7 @@ class ClipBackbone:
         """Class and patch token features, ``(N, 1 + P, D)``, patches in row-major order.
 
         After the final layer norm and the projection; ``[:, 0]`` equals :meth:`image_features`.
+        SigLIP has neither class token nor projection: ``(N, P, D)``, before the pooling.
         """
         return self.image_encoder.tokens(pixels).float()
 
@@ -162,21 +165,21 @@ class ClipBackbone:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Text token features, ``(M, T, W)``, not projected, and their ``(M, T)`` bool mask.
 
-        With ``all_positions``, T is the context length; behind the EOS token are padding tokens of
-        id 0, as in open_clip.
+        With ``all_positions``, T is the context length; behind the EOS token are padding tokens: of
+        id 0, as in open_clip, or those of SigLIP.
         """
         ids, mask = self.tokenize(prompts)
         if all_positions:
             missing = (0, self.context_length - ids.shape[1])
             ids, mask = F.pad(ids * mask, missing), F.pad(mask, missing)
-        return self.text_encoder.tokens(self.text_encoder.embed(ids)).float(), mask
+        embeddings = self.text_encoder.token_embedding(ids).float()
+        return self.text_encoder.tokens(embeddings, mask.sum(1) - 1).float(), mask
 
     def token_embeddings(self, prompts: Sequence[str]) -> PromptEmbeddings:
         """Token embeddings of prompts, without positional embeddings."""
         tokens = self.tokenize(prompts)
-        return PromptEmbeddings(
-            self.text_encoder.embed(tokens.ids), tokens.mask.sum(1) - 1, tokens.mask
-        )
+        embeddings = self.text_encoder.token_embedding(tokens.ids).float()
+        return PromptEmbeddings(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
 
     def encode_text_embeddings(
         self, embeddings: torch.Tensor, eos_positions: torch.Tensor

@@ -1,4 +1,4 @@
-"""Locate and validate a CLIP checkpoint; hash its weights."""
+"""Locate and validate a checkpoint of CLIP or SigLIP; hash its weights."""
 
 import hashlib
 import json
@@ -30,8 +30,10 @@ WEIGHTS = ["model.safetensors", INDEX, "model-*-of-*.safetensors"]
 SETTINGS = [
     *("config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.json", "merges.txt"),
+    *("vocab.json", "merges.txt", "spiece.model"),
 ]
+# As in ARCHITECTURES, which takes transformers' models a second to import.
+MODEL_TYPES = ("clip", "siglip", "siglip2")
 
 
 def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:
@@ -44,7 +46,7 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
 
     Raises:
         FileNotFoundError: no such checkpoint, a missing file, or the hub is unreachable.
-        ValueError: the checkpoint is not a CLIP model.
+        ValueError: the checkpoint is neither CLIP nor SigLIP.
 
     Example:
         >>> find_checkpoint("no-such-clip")
@@ -67,19 +69,21 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
 def list_bundled() -> list[str]:
     """Names of the CLIP checkpoints inside the package."""
     configs = BUNDLED.glob("*/config.json")
-    return sorted(path.parent.name for path in configs if _model_type(path) == "clip")
+    return sorted(path.parent.name for path in configs if model_type(path) in MODEL_TYPES)
 
 
 def validate_model_type(folder: Path) -> None:
-    """Raise unless the folder's config describes a CLIP model."""
+    """Raise unless the folder's config describes a CLIP or SigLIP model."""
     config = folder / "config.json"
     if not config.is_file():
         raise FileNotFoundError(
             f"{folder}: not a transformers checkpoint, config.json is missing ({_listing(folder)})"
         )
-    model_type = _model_type(config)
-    if model_type != "clip":
-        raise ValueError(f"{config}: model_type = {model_type!r}: must be 'clip' (CLIPModel)")
+    if (kind := model_type(config)) not in MODEL_TYPES:
+        raise ValueError(
+            f"{config}: model_type = {kind!r}: must be 'clip' (CLIPModel), 'siglip' (SiglipModel) "
+            "or 'siglip2' (Siglip2Model)"
+        )
 
 
 def check_files(folder: Path) -> None:
@@ -114,9 +118,10 @@ def check_files(folder: Path) -> None:
             "save it again with model.save_pretrained(folder)"
         )
     vocabulary = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
-    if not vocabulary and not (folder / "tokenizer.json").is_file():
+    files = (folder / "tokenizer.json", folder / "spiece.model")
+    if not vocabulary and not any(file.is_file() for file in files):
         raise FileNotFoundError(
-            f"{folder}: no tokenizer, neither tokenizer.json nor vocab.json with merges.txt "
+            f"{folder}: no tokenizer: tokenizer.json, spiece.model or vocab.json with merges.txt "
             f"({_listing(folder)}). Save it with tokenizer.save_pretrained(folder)"
         )
 
@@ -157,7 +162,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _model_type(config: Path) -> str | None:
+def model_type(config: Path) -> str | None:
+    """Architecture that a config.json names."""
     return _read_config(config).get("model_type")
 
 

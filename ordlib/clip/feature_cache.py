@@ -68,7 +68,7 @@ def _open(
             "cached features would be wrong; use clip.encode_images instead"
         )
     # The weights alone do not decide a feature: the config has activations and heads.
-    config = sorted(clip.model.config.vision_config.to_dict().items())
+    config = clip.image_encoder.settings
     settings = (clip.loaded_checksum, config, clip.dtype, clip.device.type, clip.preprocessor.key)
     folder = cache_dir() / "features" / f"{kind}-{content_hash(VERSION, *settings)}"
     precision = str(clip.dtype).removeprefix("torch.")

@@ -8,12 +8,13 @@ from typing import Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, CLIPModel
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..utils.device import pick_device, pick_inference_dtype
 from .backbone import ClipBackbone
-from .checkpoints import BUNDLED, find_checkpoint
+from .checkpoints import BUNDLED, find_checkpoint, model_type
+from .encoders import ARCHITECTURES
 from .preprocessing import Preprocessor, Resize
 
 
@@ -24,7 +25,17 @@ def load_clip(
     revision: str | None = None,
     resize: Resize = "crop",
 ) -> ClipBackbone:
-    """Load a frozen CLIP from any checkpoint that transformers supports.
+    """Load a frozen CLIP, SigLIP or SigLIP 2 from a checkpoint of transformers.
+
+    Which methods run on which backbone ("prompts": CoOp, OrdinalCLIP, NumCLIP and L2RCLIP):
+
+    =======================================  =============  =======  ===============  ====
+    backbone (``model_type`` in config.json)  ZeroShot etc.  prompts  RankingAdapter   LoRA
+    =======================================  =============  =======  ===============  ====
+    CLIP ("clip")                            yes            yes      yes              yes
+    SigLIP, SigLIP 2 ("siglip")              yes            yes      no class token   yes
+    SigLIP 2 NaFlex ("siglip2"), as squares  yes            yes      no class token   yes
+    =======================================  =============  =======  ===============  ====
 
     Args:
         name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
@@ -33,12 +44,14 @@ def load_clip(
             also uses bfloat16 on CPUs that are twice as fast with it (features then differ by up
             to 2 %), except for bundled models, whose numbers the notebooks print.
         revision: branch, tag or commit on the hub.
-        resize: how an image becomes a square: "crop" (CLIP's own), "squash", "pad" or
-            "squash_crop"; see :class:`~ordlib.clip.preprocessing.Preprocessor`.
+        resize: how an image becomes a square: "crop" (the checkpoint's own, for SigLIP the same as
+            "squash"), "squash", "pad" or "squash_crop"; see
+            :class:`~ordlib.clip.preprocessing.Preprocessor`.
 
     Raises:
         FileNotFoundError: no such checkpoint, or the hub is unreachable.
-        ValueError: not a CLIP model, damaged or missing weights, no such device, unknown resize.
+        ValueError: none of these models, damaged or missing weights, no such device, unknown
+            resize, or a tokenizer that needs another package.
 
     Example:
         >>> clip = load_clip("pico-clip", "cpu")
@@ -52,10 +65,14 @@ def load_clip(
     elif dtype in (None, "auto"):
         dtype = torch.float16 if device.type == "cuda" else torch.float32
     with _quiet():
-        model = _load_model(folder)
-        options = {"local_files_only": True, "trust_remote_code": False}
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        preprocessor = Preprocessor(folder, model.config.vision_config.image_size, resize)
+        kind = model_type(folder / "config.json")
+        model_class, image_encoder, text_encoder = ARCHITECTURES[kind]
+        model, tokenizer = _load_model(model_class, folder), _load_tokenizer(folder)
+        try:
+            encoders = image_encoder(model), text_encoder(model, tokenizer)
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from None
+        preprocessor = Preprocessor(folder, encoders[0].image_size, resize, kind)
     size = model.config.text_config.vocab_size
     if len(tokenizer) > size:
         raise ValueError(
@@ -64,17 +81,31 @@ def load_clip(
         )
     # Read before the cast: half precision would round OpenAI's scale of 100 to 100.03.
     scale = model.logit_scale.exp().item()
+    bias = model.logit_bias.item() if hasattr(model, "logit_bias") else 0.0
     _raise_if_not_finite(model, f"{folder}: the weights are damaged")
     model = model.to(device, dtype)
     _raise_if_not_finite(model, f"{folder}: {dtype} is too small for the weights, use float32")
-    return ClipBackbone(os.fspath(name), folder, model, tokenizer, preprocessor, scale)
+    return ClipBackbone(
+        os.fspath(name), folder, model, encoders, tokenizer, preprocessor, scale, bias
+    )
 
 
-def _load_model(folder: Path) -> CLIPModel:
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    options = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        return AutoTokenizer.from_pretrained(folder, **options)
+    except ImportError as error:
+        raise ValueError(
+            f"{folder}: the tokenizer needs a package that is not installed; install sentencepiece "
+            f"and protobuf, for example with pip install 'ordlib[siglip]' ({error})"
+        ) from error
+
+
+def _load_model(model_class: type[PreTrainedModel], folder: Path) -> PreTrainedModel:
     """Load in float32; missing weights are an error, where transformers would initialize them."""
     options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     try:
-        model, report = CLIPModel.from_pretrained(folder, dtype=torch.float32, **options)
+        model, report = model_class.from_pretrained(folder, dtype=torch.float32, **options)
     except (SafetensorError, RuntimeError) as error:
         problem = "the weights are damaged or do not match config.json"
         raise ValueError(f"{folder}: {problem}: {error}") from error
@@ -87,7 +118,7 @@ def _load_model(folder: Path) -> CLIPModel:
     return model
 
 
-def _raise_if_not_finite(model: CLIPModel, problem: str) -> None:
+def _raise_if_not_finite(model: PreTrainedModel, problem: str) -> None:
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ValueError(f"{problem}: {name} contains NaN or infinite values")

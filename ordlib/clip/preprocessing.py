@@ -1,4 +1,4 @@
-"""CLIP image preprocessing, identical with and without torchvision."""
+"""Image preprocessing of CLIP and SigLIP, identical with and without torchvision."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -21,21 +21,26 @@ MIN_REDUCTION = 2
 
 # transformers 5.0 has the PIL processor under the plain name; later versions moved it, and use
 # the plain name for one that needs torchvision and differs by up to 0.015.
-_IS_SPLIT = hasattr(transformers, "CLIPImageProcessorPil")
-PROCESSOR = getattr(transformers, "CLIPImageProcessorPil" if _IS_SPLIT else "CLIPImageProcessor")
+_SUFFIX = "Pil" if hasattr(transformers, "CLIPImageProcessorPil") else ""
+PROCESSOR = getattr(transformers, f"CLIPImageProcessor{_SUFFIX}")
+SIGLIP_PROCESSOR = getattr(transformers, f"SiglipImageProcessor{_SUFFIX}")
 
 
 class Preprocessor:
-    """CLIP's resize, center crop and normalization, computed with Pillow and torch.
+    """Resize, center crop and normalization of a checkpoint, computed with Pillow and torch.
 
     Args:
-        folder: checkpoint folder; without a preprocessor config, OpenAI's settings are used.
+        folder: checkpoint folder; without a preprocessor config, OpenAI's or Google's settings are
+            used.
         image_size: input size of the model in pixels.
-        resize: "crop" is CLIP's own: the short side is scaled, and what lies outside the central
-            square is not seen. "squash" scales both sides, which changes the aspect ratio. "pad"
-            scales the long side and fills the rest with the mean color. "squash_crop" scales both
-            sides to 256/224 of the input size and crops the center, as the releases of OrdinalCLIP
-            and NumCLIP do (theirs with bilinear interpolation and ImageNet's mean and deviation).
+        resize: "crop" is the checkpoint's own: CLIP's scales the short side, and what lies outside
+            the central square is not seen; SigLIP's is "squash". "squash" scales both sides, which
+            changes the aspect ratio. "pad" scales the long side and fills the rest with the mean
+            color. "squash_crop" scales both sides to 256/224 of the input size and crops the
+            center, as the releases of OrdinalCLIP and NumCLIP do (theirs with bilinear
+            interpolation and ImageNet's mean and deviation).
+        model_type: "clip", "siglip" or "siglip2". The settings of the last, whose images keep their
+            aspect ratio, have no size.
 
     Attributes:
         key: hash of the settings and of ``resize``, for caches.
@@ -52,15 +57,24 @@ class Preprocessor:
         (torch.Size([1, 3, 32, 32]), [1.93, 2.07, 2.15])
     """
 
-    def __init__(self, folder: Path, image_size: int, resize: Resize = "crop") -> None:
+    def __init__(
+        self, folder: Path, image_size: int, resize: Resize = "crop", model_type: str = "clip"
+    ) -> None:
         check_choice("resize", resize, get_args(Resize))
+        square = {"height": image_size, "width": image_size}
+        processor, defaults = SIGLIP_PROCESSOR, {"size": square}
+        if model_type == "clip":
+            processor = PROCESSOR
+            defaults = {"size": {"shortest_edge": image_size}, "crop_size": square}
         files = ("preprocessor_config.json", "processor_config.json")
         if any((folder / name).is_file() for name in files):
-            self._processor = PROCESSOR.from_pretrained(folder, local_files_only=True)
+            options = defaults if model_type == "siglip2" else {}
+            self._processor = processor.from_pretrained(folder, local_files_only=True, **options)
         else:
-            crop_size = {"height": image_size, "width": image_size}
-            self._processor = PROCESSOR(size={"shortest_edge": image_size}, crop_size=crop_size)
+            self._processor = processor(**defaults)
         settings = self._processor.to_dict()
+        if not settings.get("do_center_crop"):
+            settings |= {"do_center_crop": False, "crop_size": settings.get("crop_size") or square}
         sizes = [_lengths(settings[name]) for name in ("size", "crop_size")]
         mean, std = ([float(x) for x in settings[name]] for name in ("image_mean", "image_std"))
         rescale = settings["rescale_factor"]
@@ -72,6 +86,10 @@ class Preprocessor:
         self.image_size, self.resize = image_size, resize
         self._resample = Image.Resampling(settings["resample"])
         self.key = content_hash(*geometry, int(self._resample), mean, std, rescale)
+        self._crops = resize == "crop" and settings["do_center_crop"]
+        # SigLIP's own steps, without transformers' copies.
+        squashes = settings["do_resize"] and not settings["do_center_crop"] and sizes[0] == square
+        self._squashes = resize == "squash" or (resize == "crop" and squashes)
         self._already_sized = all(set(size.values()) == {image_size} for size in sizes)
         edge = sizes[0].get("shortest_edge", image_size)
         self.squashed_size = side = image_size
@@ -110,7 +128,7 @@ class Preprocessor:
 
     def unseen_fraction(self, width: int, height: int) -> float:
         """Fraction of an image's area that CLIP's own center crop leaves out, 0 to 1."""
-        return 1 - min(width, height) / max(width, height) if self.resize == "crop" else 0.0
+        return 1 - min(width, height) / max(width, height) if self._crops else 0.0
 
     def __call__(
         self, images: Sequence[Image.Image | np.ndarray], device: torch.device | str = "cpu"
@@ -152,7 +170,7 @@ class Preprocessor:
             return np.asarray(enlarged.crop(self._box) if self._box else enlarged)
         if self._already_sized and image.size == square:
             return np.asarray(image)
-        if self.resize == "squash":
+        if self._squashes:
             return np.asarray(image.resize(square, self._resample))
         if self.resize == "pad":
             padding = {"method": self._resample, "color": self._mean_color}

@@ -1,8 +1,9 @@
 """Tokenized prompts, and their embeddings.
 
-Attention is causal: tokens behind the end-of-sequence (EOS) token do not affect the features.
-Prompts are therefore padded to the longest of the batch instead of CLIP's 77 positions, which is
-exact and several times faster. Derived in notebook 03.
+CLIP's attention is causal: tokens behind the end-of-sequence (EOS) token do not affect the
+features. Prompts are therefore padded to the longest of the batch instead of CLIP's 77 positions,
+which is exact and several times faster. Derived in notebook 03. An encoder whose attention is not
+causal, as SigLIP's, replaces what stands behind the EOS token by the padding of its training.
 """
 
 from collections.abc import Sequence
@@ -64,6 +65,10 @@ def tokenize(
             raise ValueError(
                 f"prompt {prompt!r} takes {len(row)} tokens, including start and end; the context "
                 f"of this CLIP holds {context_length}. Shorten it"
+            )
+        if tokenizer.eos_token_id not in row:
+            raise ValueError(
+                "the tokenizer puts no EOS token behind a prompt; save it with add_eos_token=True"
             )
         if row.index(tokenizer.eos_token_id) != len(row) - 1:
             raise ValueError(

@@ -30,14 +30,15 @@ class ImageEncoderConfig:
         image_encoder: "frozen" (features are cached on disk), "lora" or "full" (all weights).
         adapter: whether a CLIP-Adapter transforms the image features.
         lora_r: rank of the LoRA updates, at least 1.
-        lora_target_modules: regular expression for full layer names, as peft's target_modules.
+        lora_target_modules: regular expression for full layer names, as peft's target_modules;
+            None: queries and values of the attention, by the names of the backbone.
         seed: of the parameter initialization.
     """
 
     image_encoder: EncoderTuning = "frozen"
     adapter: bool = True
     lora_r: int = 8
-    lora_target_modules: str = r".*\.(q_proj|v_proj)"
+    lora_target_modules: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -118,21 +119,29 @@ def _tunable_encoder(clip: ClipBackbone, options: ImageEncoderConfig) -> ClipIma
     full = options.image_encoder == "full"
     encoder = deepcopy(clip.image_encoder).float().requires_grad_(full)
     if not full:
-        _inject_lora(encoder.vision, options)
+        pattern = options.lora_target_modules or clip.image_encoder.lora_target_modules
+        _inject_lora(encoder.vision, pattern, options.lora_r)
     return encoder
 
 
-def _inject_lora(vision: nn.Module, options: ImageEncoderConfig) -> None:
+def _inject_lora(vision: nn.Module, pattern: str, r: int) -> None:
     """Add LoRA updates (Hu et al., 2021, arXiv:2106.09685) in place. Derived in notebook 03."""
     from peft import LoraConfig, inject_adapter_in_model  # slow to import, and rarely needed
 
-    pattern = options.lora_target_modules
-    layers = [name for name, layer in vision.named_modules() if isinstance(layer, nn.Linear)]
-    if not any(re.fullmatch(pattern, name) for name in layers):
+    modules = dict(vision.named_modules())
+    layers = [name for name, layer in modules.items() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    # Attention of torch passes the weight of its output layer to a function.
+    attention = [n for n, layer in modules.items() if isinstance(layer, nn.MultiheadAttention)]
+    idle = [f"{name}.out_proj" for name in attention]
+    layers = [*(name for name in layers if name not in idle), *attention]
+    matched = [name for name in modules if re.fullmatch(pattern, name)]
+    if wrong := [name for name in matched if name not in layers]:
+        problem = "LoRA has no effect on" if wrong[0] in idle else "peft has no LoRA for"
+        raise ValueError(f"lora_target_modules = {pattern!r}: {problem} the layer {wrong[0]}")
+    if not matched:
         raise ValueError(
             f"lora_target_modules = {pattern!r}: matches no linear layer of the image encoder; "
             f"available layers: {', '.join(layers)}"
         )
-    r = options.lora_r
     config = LoraConfig(r=r, lora_alpha=LORA_ALPHA_OVER_R * r, target_modules=pattern)
     inject_adapter_in_model(config, vision)

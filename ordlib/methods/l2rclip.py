@@ -290,7 +290,7 @@ class L2RCLIP(PromptMethod):
         if self.rankformer is not None:
             span = self.prompt_learner.context_and_rank_slice
             blended = self.rankformer(x[:, span], self.prompt_learner.mask[:, span], alpha)
-            x = torch.cat([x[:, :1], blended, x[:, span.stop :]], 1)
+            x = torch.cat([x[:, : span.start], blended, x[:, span.stop :]], 1)
         return self.encode_prompts(x, prompts.eos_positions)
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:

@@ -175,11 +175,13 @@ class PromptLearner(nn.Module):
     ) -> None:
         super().__init__()
         self.clip, self.rank_embeddings = clip, rank_embeddings
+        start = clip.num_start_tokens
         *texts, end = [
-            clip.token_embeddings([text]).embeddings[0, 1:-1]
+            clip.token_embeddings([text]).embeddings[0, start:-1]
             for text in (*_split_template(template), suffix)
         ]
-        sos_eos = clip.token_embeddings([""]).embeddings[0]
+        # Without a start token, no prompt has the first row.
+        sos_eos = clip.token_embeddings([""]).embeddings[0, [0, -1]]
         copies = len(rank_embeddings.lengths) if rank_specific_context else 1
         if n_ctx is None:
             lengths, context = [len(text) for text in texts], torch.cat(texts).repeat(copies, 1)
@@ -189,7 +191,7 @@ class PromptLearner(nn.Module):
         self.suffix_length = len(end)
         self.context = nn.Parameter(context, requires_grad=tune_context)
         token_rows, eos_positions = _token_rows(
-            *lengths, len(end), rank_embeddings.lengths, rank_specific_context
+            start, *lengths, len(end), rank_embeddings.lengths, rank_specific_context
         )
         last = int(eos_positions.max())
         if last >= clip.context_length:
@@ -200,7 +202,7 @@ class PromptLearner(nn.Module):
         self.register_buffer("token_rows", token_rows, persistent=False)
         self.register_buffer("eos_positions", eos_positions, persistent=False)
         # Context and rank tokens of the longest prompt: computed once, to avoid device syncs.
-        self.context_and_rank_slice = slice(1, last - len(end))
+        self.context_and_rank_slice = slice(start, last - len(end))
 
     def _positions(self) -> Tensor:
         return torch.arange(self.token_rows.shape[1], device=self.token_rows.device)
@@ -209,7 +211,8 @@ class PromptLearner(nn.Module):
     def mask(self) -> Tensor:
         """``(M, T)`` bool, True for context and rank tokens."""
         positions = self._positions()
-        return (positions > 0) & (positions < self.eos_positions[:, None] - self.suffix_length)
+        before_suffix = positions < self.eos_positions[:, None] - self.suffix_length
+        return (positions >= self.context_and_rank_slice.start) & before_suffix
 
     def prompt_embeddings(self) -> PromptEmbeddings:
         """Return the input of the text encoder."""
@@ -225,19 +228,25 @@ class PromptLearner(nn.Module):
 
 
 def _token_rows(
-    num_before: int, num_after: int, num_suffix: int, lengths: Tensor, rank_specific_context: bool
+    num_start: int,
+    num_before: int,
+    num_after: int,
+    num_suffix: int,
+    lengths: Tensor,
+    rank_specific_context: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return ``(M, T)`` embedding rows, padded with the end token, and ``(M,)`` end positions."""
     suffix = range(SUFFIX_ROW, SUFFIX_ROW + num_suffix)
     num_context, copies = num_before + num_after, len(lengths) if rank_specific_context else 1
     first_rank, rows = suffix.stop + copies * num_context, []
+    first = [SOS_ROW] * num_start
     for rank, length in enumerate(lengths.tolist()):
         start = suffix.stop + (rank * num_context if rank_specific_context else 0)
         before = range(start, start + num_before)
         after = range(before.stop, before.stop + num_after)
         start = first_rank + rank * int(lengths.max())
         rank_rows = range(start, start + length)
-        rows.append(torch.tensor([SOS_ROW, *before, *rank_rows, *after, *suffix, EOS_ROW]))
+        rows.append(torch.tensor([*first, *before, *rank_rows, *after, *suffix, EOS_ROW]))
     token_rows = pad_sequence(rows, batch_first=True, padding_value=EOS_ROW)
     eos_positions = torch.tensor([len(row) - 1 for row in rows])
     return token_rows.to(lengths.device), eos_positions.to(lengths.device)
@@ -247,22 +256,24 @@ def _split_template(template: str) -> tuple[str, str]:
     before, placeholder, after = template.partition("{rank}")
     if not placeholder or "{" in before + after:
         raise ValueError(f"template = {template!r}: must contain {{rank}} as its only placeholder")
-    return before.strip(), after.strip()
+    # The space behind the rank is kept: some tokenizers, such as Gemma's, make it part of a token.
+    return before.strip(), after.rstrip()
 
 
 def _embed_rank_names(clip: ClipBackbone, rank_names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return ``(M, R, W)`` token embeddings and ``(M,)`` numbers of tokens."""
-    tokens = clip.tokenize(list(rank_names))
-    lengths = tokens.mask.sum(1) - 2
+    prompts = [f" {name}" for name in rank_names]  # as inside a sentence
+    tokens, start = clip.tokenize(prompts), clip.num_start_tokens
+    lengths = tokens.mask.sum(1) - 1 - start
     name_of: dict[tuple, str] = {}
     for name, ids, length in zip(rank_names, tokens.ids.tolist(), lengths.tolist(), strict=True):
         if not length:
             raise ValueError(f"rank name {name!r}: has no tokens; use a non-empty text")
-        key = tuple(ids[1 : 1 + length])
+        key = tuple(ids[start : start + length])
         if key in name_of:
             raise ValueError(f"rank names {name_of[key]!r} and {name!r}: same tokens; change one")
         name_of[key] = name
-    embeddings = clip.token_embeddings(list(rank_names)).embeddings[:, 1 : 1 + int(lengths.max())]
+    embeddings = clip.token_embeddings(prompts).embeddings[:, start : start + int(lengths.max())]
     return embeddings.clone(), lengths
 
 
@@ -275,7 +286,7 @@ def _mean_embeddings(clip: ClipBackbone, rank_names: Sequence[str]) -> Tensor:
 def _padded_embeddings(clip: ClipBackbone, rank_names: Sequence[str]) -> Tensor:
     """Return ``(K', R, W)``; behind a name's tokens stands the one of id 0, "!" in CLIP."""
     embeddings, lengths = _embed_rank_names(clip, rank_names)
-    padding = clip.text_encoder.embed(torch.zeros(1, 1, dtype=torch.int64, device=clip.device))
+    padding = clip.text_encoder.token_embedding.weight[0].float()
     mask = torch.arange(embeddings.shape[1], device=clip.device) < lengths[:, None]
     return torch.where(mask[..., None], embeddings, padding)
 

@@ -46,8 +46,8 @@ def pickle_only(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def siglip(folder):
-    (folder / "config.json").write_text(json.dumps({"model_type": "siglip"}))
+def blip(folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "blip"}))
 
 
 def truncate(folder):
@@ -74,7 +74,7 @@ def resize_tensor(folder):
     ("damage", "error", "message"),
     [
         (remove("config.json"), FileNotFoundError, r"config.json is missing \(found: m"),
-        (siglip, ValueError, r"copy/config.json: model_type = 'siglip'"),
+        (blip, ValueError, r"copy/config.json: model_type = 'blip'.*'siglip2'"),
         (pickle_only, FileNotFoundError, r"no model.safetensors.*pytorch_model.bin.*run code"),
         (remove("tokenizer.json"), FileNotFoundError, "no tokenizer"),
         (truncate, ValueError, "copy: the weights are damaged"),
@@ -357,9 +357,9 @@ class TestHub:
         ]
         assert requests[1][2] == ["config.json"]
         assert not any(pattern.endswith(".bin") for pattern in requests[2][2])
-        siglip(folder)
+        blip(folder)
         requests.clear()
-        with pytest.raises(ValueError, match="siglip"):
+        with pytest.raises(ValueError, match="model_type = 'blip'"):
             find_checkpoint("openai/clip")
         assert len(requests) == 2
 

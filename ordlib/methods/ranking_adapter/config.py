@@ -17,7 +17,7 @@ class RankingAdapterConfig:
     :func:`~.recipe.released_config` gives those of the released code.
 
     Attributes:
-        use_cls_token: whether CLIP's class token is used in addition to the patch tokens.
+        use_cls_token: whether to use CLIP's class token as well; None: if the backbone has one.
         text_positions: the text tokens that the network attends to: those of the "sentence", up to
             its EOS token, or "all" positions of the context, padding included (released code).
         project_text: whether text tokens are projected to the width of the image tokens; False
@@ -40,7 +40,7 @@ class RankingAdapterConfig:
         seed: random seed of the initialization.
     """
 
-    use_cls_token: bool = True
+    use_cls_token: bool | None = None
     text_positions: TextPositions = "sentence"
     project_text: bool = True
     num_layers: int | None = None

@@ -19,6 +19,7 @@ from ...utils.validation import check_batch_size
 from ..base import TrainableModule, eval_mode, seeded
 from ..ood import MahalanobisOOD
 from ..predictor import Paths, as_backbone, as_task
+from .cls_token import resolve_cls_token
 from .config import RankingAdapterConfig
 from .label_scaler import LabelScaler
 from .network import NUM_LAYERS, RankingAdapterNetwork
@@ -76,9 +77,9 @@ class RankingAdapter(TrainableModule):
         **options: object,
     ) -> None:
         super().__init__()
-        self.options = RankingAdapterConfig(**options)
+        config = RankingAdapterConfig(**options)
         self.clip = clip = as_backbone(clip)
-        self.calibrations = {}
+        self.options, self.calibrations = resolve_cls_token(config, clip), {}
         tasks = [tasks] if isinstance(tasks, OrdinalTask | str) else list(tasks)
         tasks = [as_task(task) for task in tasks]
         self.tasks = {task.name: task for task in tasks}
@@ -102,7 +103,7 @@ class RankingAdapter(TrainableModule):
                 f"text tokens of width {clip.text_width}; take a CLIP whose widths are equal, or "
                 "project_text=True"
             )
-        depth = clip.model.config.vision_config.num_hidden_layers
+        depth = clip.image_encoder.num_layers
         default_layers = 1 if depth < MIN_LAYERS_FOR_FULL_ADAPTER else NUM_LAYERS
         network = RankingAdapterNetwork(
             clip.embed_dim,
@@ -116,7 +117,7 @@ class RankingAdapter(TrainableModule):
             projection_bias=options.projection_bias,
         )
         if options.project_text:
-            network.init_from_clip_projection(clip.model.text_projection.weight.float())
+            network.init_from_clip_projection(clip.text_encoder.projection_weight.float())
         return network
 
     def image_tokens(self, data: ImageData, batch_size: int = 64) -> Tensor:
@@ -134,7 +135,7 @@ class RankingAdapter(TrainableModule):
         Those of all images together may exceed the memory.
         """
         tokens = open_image_tokens(self.clip, data, batch_size)
-        first = 0 if self.options.use_cls_token else 1
+        first = 0 if self.options.use_cls_token else self.clip.image_encoder.num_cls_tokens
         return lambda rows: tokens[rows][:, first:]
 
     def encode_prompt(self, prompt: str) -> Tensor:

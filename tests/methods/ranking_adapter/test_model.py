@@ -268,7 +268,7 @@ def test_initial_text_projection_is_that_of_clip(adapter, tiny_clip):
 @pytest.mark.parametrize(("offset", "layers"), [(-1, 1), (0, 2)])
 def test_deep_image_encoder_gets_deep_adapter(tiny_clip, monkeypatch, offset, layers):
     depth = MIN_LAYERS_FOR_FULL_ADAPTER + offset
-    monkeypatch.setattr(tiny_clip.model.config.vision_config, "num_hidden_layers", depth)
+    monkeypatch.setattr(tiny_clip.image_encoder, "num_layers", depth)
     assert len(RankingAdapter(tiny_clip, THINGS).net.cross_modal_blocks) == layers
 
 

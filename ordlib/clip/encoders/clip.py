@@ -1,20 +1,24 @@
-"""Image and text encoder of CLIP, each with its projection to the joint space.
-
-Shapes: N images, P patches, M prompts, T tokens, D joint width, W text width. An encoder shares its
-weights with the model it was made from; ``copy.deepcopy`` makes one that can be tuned.
-"""
+"""Encoders of CLIP (Radford et al., 2021): class token, causal text attention."""
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPModel
+from transformers import CLIPModel, PreTrainedTokenizerBase
 
 
 class ClipImageEncoder(nn.Module):
     """Vision transformer and projection."""
 
+    num_cls_tokens = 1
+    lora_target_modules = r".*\.(q_proj|v_proj)"
+
     def __init__(self, model: CLIPModel) -> None:
         super().__init__()
+        config = model.config.vision_config
         self.vision, self.projection = model.vision_model, model.visual_projection
+        self.embed_dim, self.image_size = model.config.projection_dim, config.image_size
+        self.grid_size = config.image_size // config.patch_size
+        self.num_layers = config.num_hidden_layers
+        self.settings = sorted(config.to_dict().items())
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Projected image features, ``(N, D)``, of ``(N, 3, S, S)`` pixels."""
@@ -29,20 +33,25 @@ class ClipImageEncoder(nn.Module):
 class ClipTextEncoder(nn.Module):
     """Text transformer and projection, on token embeddings, so that prompts can be learned."""
 
-    def __init__(self, model: CLIPModel) -> None:
+    def __init__(self, model: CLIPModel, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
         self.text, self.projection = model.text_model, model.text_projection
+        # OpenAI's configs have 2, for which transformers pools at the largest token id.
+        self.text.eos_token_id = tokenizer.eos_token_id
+        config = model.config.text_config
+        self.width, self.context_length = config.hidden_size, config.max_position_embeddings
 
     @property
     def token_embedding(self) -> nn.Embedding:
         """Table of the token embeddings."""
         return self.text.embeddings.token_embedding
 
-    def embed(self, ids: Tensor) -> Tensor:
-        """Token embeddings, ``(M, T, W)`` float32, of ``(M, T)`` ids, without positions."""
-        return self.token_embedding(ids).float()
+    @property
+    def projection_weight(self) -> Tensor:
+        """Matrix of the projection, ``(D, W)``."""
+        return self.projection.weight
 
-    def tokens(self, embeddings: Tensor) -> Tensor:
+    def tokens(self, embeddings: Tensor, eos_positions: Tensor) -> Tensor:
         """Token features, ``(M, T, W)``, after the final layer norm, not projected."""
         # transformers' text model accepts token ids only, so its modules are called one by one.
         hidden = self.text.embeddings(inputs_embeds=embeddings.to(self.projection.weight.dtype))
@@ -55,6 +64,6 @@ class ClipTextEncoder(nn.Module):
 
     def forward(self, embeddings: Tensor, eos_positions: Tensor) -> Tensor:
         """Projected features, ``(M, D)``, of the tokens at ``(M,)`` EOS positions."""
-        hidden = self.tokens(embeddings)
+        hidden = self.tokens(embeddings, eos_positions)
         rows = torch.arange(len(hidden), device=hidden.device)
         return self.projection(hidden[rows, eos_positions])
