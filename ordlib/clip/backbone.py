@@ -1,12 +1,11 @@
 """Frozen CLIP: image and text features, token features, and a text encoder for learned prompts."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -16,8 +15,10 @@ from torch import nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from ..utils.cache import content_hash
 from ..utils.threads import NUM_THREADS, prefetch
 from .checkpoints import hash_weights
+from .checksum import checksum
 from .preprocessing import Preprocessor, Resize
 from .settings_hash import hash_settings
 from .text import PromptEmbeddings, TokenizedPrompts, tokenize
@@ -29,7 +30,6 @@ Images = Sequence[Image.Image | np.ndarray]
 # Smaller batches are filled up: matrix products of fewer rows round differently, and an image's
 # features would depend on how many others are encoded with it.
 MIN_BATCH_SIZE = 8
-BLOCK_BYTES, BLOCKS_AT_ONCE = 8192, 1024
 # A warning follows where the crop leaves out this fraction of this share of the images.
 UNSEEN_FRACTION, UNSEEN_SHARE = 0.2, 0.1
 
@@ -43,8 +43,8 @@ class ClipBackbone:
 
     Attributes:
         name: argument of :func:`load_clip`.
-        folder: checkpoint folder.
-        model: transformers model, frozen and in eval mode.
+        folder: checkpoint folder; None for a model of open_clip.
+        model: model of transformers or open_clip, frozen and in eval mode.
         image_encoder, text_encoder: its two encoders; :mod:`.encoders` has their attributes.
         tokenizer: transformers tokenizer.
         preprocessor: image preprocessing.
@@ -68,7 +68,7 @@ class ClipBackbone:
     def __init__(
         self,
         name: str,
-        folder: Path,
+        folder: Path | None,
         model: nn.Module,
         encoders: tuple[nn.Module, nn.Module],
         tokenizer: PreTrainedTokenizerBase,
@@ -88,13 +88,53 @@ class ClipBackbone:
         self.context_length = self.text_encoder.context_length
         self.num_start_tokens = tokenize(tokenizer, [""], self.context_length).ids.shape[1] - 1
         self.logit_scale, self.logit_bias = logit_scale, logit_bias
-        self.loaded_checksum = self._checksum()
+        self.loaded_checksum = checksum(self.model)
         self._warned_of_crop = False
 
+    @classmethod
+    def from_open_clip(
+        cls,
+        model: nn.Module,
+        preprocess: Callable[[Image.Image], torch.Tensor],
+        tokenizer: Callable[..., torch.Tensor],
+        name: str,
+    ) -> Self:
+        """Wrap a model of open_clip, which is frozen in place; nothing of it is loaded or saved.
+
+        ZeroShot, LinearProbe, CORN and FineTuned run on every model; methods that learn prompts on
+        those with open_clip's own text transformer; the ranking adapter on its vision transformers.
+        What a model cannot do raises ValueError. A component that was trained on a model loads onto
+        the same weights in the same precision.
+
+        Args:
+            model, preprocess: as from ``open_clip.create_model_from_pretrained``.
+            tokenizer: as from ``open_clip.get_tokenizer``.
+            name: of the model, for messages and configs.
+
+        Raises:
+            TypeError: not a model of open_clip.
+            ValueError: random preprocessing, pixels of another size, or a text encoder that this
+                version of ordlib does not reproduce.
+
+        References:
+            Ilharco et al. (2021), OpenCLIP, https://github.com/mlfoundations/open_clip.
+
+        Example:
+            >>> model, preprocess = open_clip.create_model_from_pretrained(
+            ...     "ViT-B-32", "laion2b_s34b_b79k")  # doctest: +SKIP
+            >>> tokenizer = open_clip.get_tokenizer("ViT-B-32")  # doctest: +SKIP
+            >>> clip = ClipBackbone.from_open_clip(
+            ...     model, preprocess, tokenizer, "ViT-B-32")  # doctest: +SKIP
+        """
+        from .open_clip import wrap
+
+        return wrap(cls, model, preprocess, tokenizer, name)
+
     def __repr__(self) -> str:
+        grid = f"{self.grid_size}x{self.grid_size}" if self.grid_size else "no"
         return (
-            f"ClipBackbone({self.name!r}, {self.image_size} pixels, {self.grid_size}x"
-            f"{self.grid_size} patches, width {self.embed_dim}, {self.dtype} on {self.device})"
+            f"ClipBackbone({self.name!r}, {self.image_size} pixels, {grid} patches, "
+            f"width {self.embed_dim}, {self.dtype} on {self.device})"
         )
 
     @property
@@ -109,7 +149,13 @@ class ClipBackbone:
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of the checkpoint's weights."""
+        """SHA-256 of the checkpoint's weights; of a model of open_clip, also of its settings."""
+        if self.folder is None:
+            settings = [
+                getattr(self.text_encoder, "context_length", 0),
+                self.image_encoder.settings,
+            ]
+            return content_hash(self.loaded_checksum, *settings)
         return hash_weights(self.folder)
 
     @cached_property
@@ -125,14 +171,7 @@ class ClipBackbone:
     @property
     def weights_unchanged(self) -> bool:
         """Whether the weights equal those that were loaded: no fine-tuning, no LoRA, no edit."""
-        return self._checksum() == self.loaded_checksum
-
-    def _checksum(self) -> str:
-        """Hash of names, types and sums of all weights: the same on every device, and fast."""
-        parameters = list(self.model.named_parameters())
-        description = [(name, p.dtype, tuple(p.shape)) for name, p in parameters]
-        sums = torch.cat([_block_sums(p.detach()) for _, p in parameters]).cpu().numpy()
-        return hashlib.blake2b(repr(description).encode() + sums.tobytes()).hexdigest()[:32]
+        return checksum(self.model) == self.loaded_checksum
 
     def preprocess(self, images: Images) -> torch.Tensor:
         """Pixels ``(N, 3, image_size, image_size)`` float32; see :class:`Preprocessor`."""
@@ -157,6 +196,8 @@ class ClipBackbone:
 
     def text_features(self, prompts: Sequence[str]) -> torch.Tensor:
         """Projected text features, ``(M, D)``."""
+        if self.text_encoder.token_embedding is None:
+            return self.text_encoder.encode_ids(*self.tokenize(prompts)).float()
         embedded = self.token_embeddings(prompts)
         return self.encode_text_embeddings(embedded.embeddings, embedded.eos_positions)
 
@@ -168,6 +209,7 @@ class ClipBackbone:
         With ``all_positions``, T is the context length; behind the EOS token are padding tokens: of
         id 0, as in open_clip, or those of SigLIP.
         """
+        self._check_token_embeddings()
         ids, mask = self.tokenize(prompts)
         if all_positions:
             missing = (0, self.context_length - ids.shape[1])
@@ -176,7 +218,12 @@ class ClipBackbone:
         return self.text_encoder.tokens(embeddings, mask.sum(1) - 1).float(), mask
 
     def token_embeddings(self, prompts: Sequence[str]) -> PromptEmbeddings:
-        """Token embeddings of prompts, without positional embeddings."""
+        """Token embeddings of prompts, without positional embeddings.
+
+        Raises:
+            ValueError: the text encoder takes token ids only.
+        """
+        self._check_token_embeddings()
         tokens = self.tokenize(prompts)
         embeddings = self.text_encoder.token_embedding(tokens.ids).float()
         return PromptEmbeddings(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
@@ -193,6 +240,14 @@ class ClipBackbone:
         """
         self._check_length(embeddings)
         return self.text_encoder(embeddings, eos_positions).float()
+
+    def _check_token_embeddings(self) -> None:
+        if self.text_encoder.token_embedding is None:
+            raise ValueError(
+                f"{self.name}: its text encoder ({type(self.text_encoder.text).__name__}) takes "
+                "token ids only, so prompts cannot be learned, nor can the ranking adapter use its "
+                "tokens; use ZeroShot, LinearProbe, CORN or FineTuned, or another backbone"
+            )
 
     def _check_length(self, embeddings: torch.Tensor) -> None:
         if embeddings.shape[1] > self.context_length:
@@ -284,17 +339,3 @@ def _progress_bar(batches: Sequence, description: str) -> tqdm:
     # hundreds of such calls overran the message queue.
     disable = len(batches) == 1
     return tqdm(batches, description, leave=False, delay=2, unit="batch", disable=disable)
-
-
-def _block_sums(weights: torch.Tensor) -> torch.Tensor:
-    """Weighted sums of blocks of eight-byte words, modulo 2**64; of bytes for the rest.
-
-    Integers are exact in any order of summation, and the weights distinguish the positions.
-    """
-    content = weights.contiguous().flatten().view(torch.uint8)
-    whole = len(content) // BLOCK_BYTES * BLOCK_BYTES
-    blocks = content[:whole].view(torch.int64).view(-1, BLOCK_BYTES // 8)
-    factors = 2 * torch.arange(BLOCK_BYTES // 8, device=weights.device) + 1
-    rest = content[whole:].long() * torch.arange(1, len(content) - whole + 1, device=weights.device)
-    sums = [(part * factors).sum(1) for part in blocks.split(BLOCKS_AT_ONCE)]
-    return torch.cat([*sums, rest.sum(0, keepdim=True)])

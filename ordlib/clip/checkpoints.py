@@ -56,6 +56,11 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     name = os.fspath(name)
     if not name:
         raise FileNotFoundError("no checkpoint '': give a bundled name, a hub id or a folder")
+    if name.startswith("open_clip:"):
+        raise FileNotFoundError(
+            f"{name} is no checkpoint folder: create the model with open_clip, wrap it with "
+            "ClipBackbone.from_open_clip(model, preprocess, tokenizer, name), and pass it as clip"
+        )
     for folder in (BUNDLED / name, Path(name).expanduser()):
         if folder.is_dir():
             validate_model_type(folder)

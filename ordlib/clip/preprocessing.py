@@ -164,7 +164,7 @@ class Preprocessor:
     def resize_image(self, image: Image.Image | np.ndarray, index: int = 0) -> np.ndarray:
         """Scale an image to ``(image_size, image_size, 3)`` uint8; ``index`` is for messages."""
         square = (self.image_size, self.image_size)
-        image = _to_pil(image, index)
+        image = to_pil(image, index)
         if self.resize == "squash_crop":
             enlarged = image.resize((self.squashed_size, self.squashed_size), self._resample)
             return np.asarray(enlarged.crop(self._box) if self._box else enlarged)
@@ -202,7 +202,8 @@ class Preprocessor:
         return resized.transpose(1, 2, 0).astype(np.uint8)
 
 
-def _to_pil(image: Image.Image | np.ndarray, index: int) -> Image.Image:
+def to_pil(image: Image.Image | np.ndarray, index: int) -> Image.Image:
+    """An RGB image; ``index`` is for messages."""
     if isinstance(image, Image.Image):
         return image if image.mode == "RGB" else image.convert("RGB")
     array = np.asarray(image)
@@ -212,7 +213,7 @@ def _to_pil(image: Image.Image | np.ndarray, index: int) -> Image.Image:
             f"images[{index}] is a {array.dtype} array of shape {array.shape}; give PIL images or "
             "uint8 arrays (height, width, 3) with values 0 to 255"
         )
-    return _to_pil(Image.fromarray(array), index)
+    return to_pil(Image.fromarray(array), index)
 
 
 def _lengths(size: dict) -> dict[str, int]:

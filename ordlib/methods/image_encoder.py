@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..clip.encoders import ClipImageEncoder
 from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
 from ..utils.validation import check_choice, check_types
@@ -114,7 +113,7 @@ class Adapter(nn.Module):
         return RESIDUAL_RATIO * self.layers(features) + (1 - RESIDUAL_RATIO) * features
 
 
-def _tunable_encoder(clip: ClipBackbone, options: ImageEncoderConfig) -> ClipImageEncoder:
+def _tunable_encoder(clip: ClipBackbone, options: ImageEncoderConfig) -> nn.Module:
     """Return a float32 copy of CLIP's image encoder, to be tuned with LoRA or in full."""
     full = options.image_encoder == "full"
     encoder = deepcopy(clip.image_encoder).float().requires_grad_(full)
@@ -124,24 +123,36 @@ def _tunable_encoder(clip: ClipBackbone, options: ImageEncoderConfig) -> ClipIma
     return encoder
 
 
-def _inject_lora(vision: nn.Module, pattern: str, r: int) -> None:
+def _inject_lora(vision: nn.Module, pattern: str | None, r: int) -> None:
     """Add LoRA updates (Hu et al., 2021, arXiv:2106.09685) in place. Derived in notebook 03."""
     from peft import LoraConfig, inject_adapter_in_model  # slow to import, and rarely needed
 
     modules = dict(vision.named_modules())
     layers = [name for name, layer in modules.items() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    # Attention of torch passes the weight of its output layer to a function.
-    attention = [n for n, layer in modules.items() if isinstance(layer, nn.MultiheadAttention)]
-    idle = [f"{name}.out_proj" for name in attention]
+    attention = [name for name, layer in modules.items() if _is_self_attention(layer)]
+    idle = [name for name in layers if _is_idle(modules, name)]
     layers = [*(name for name in layers if name not in idle), *attention]
-    matched = [name for name in modules if re.fullmatch(pattern, name)]
+    matched = [name for name in modules if re.fullmatch(pattern or "(?!)", name)]
     if wrong := [name for name in matched if name not in layers]:
         problem = "LoRA has no effect on" if wrong[0] in idle else "peft has no LoRA for"
         raise ValueError(f"lora_target_modules = {pattern!r}: {problem} the layer {wrong[0]}")
     if not matched:
+        problem = "matches no linear layer of the image encoder"
+        if pattern is None:
+            problem = "this backbone has no default"
         raise ValueError(
-            f"lora_target_modules = {pattern!r}: matches no linear layer of the image encoder; "
-            f"available layers: {', '.join(layers)}"
+            f"lora_target_modules = {pattern!r}: {problem}; available layers: {', '.join(layers)}"
         )
     config = LoraConfig(r=r, lora_alpha=LORA_ALPHA_OVER_R * r, target_modules=pattern)
     inject_adapter_in_model(config, vision)
+
+
+def _is_self_attention(layer: nn.Module) -> bool:
+    """Whether peft knows this attention of torch, whose keys must be as wide as its queries."""
+    return isinstance(layer, nn.MultiheadAttention) and layer.kdim == layer.embed_dim
+
+
+def _is_idle(modules: dict[str, nn.Module], name: str) -> bool:
+    """Whether only the weight of a layer is used: attention of torch passes it to a function."""
+    parent = modules[name.rpartition(".")[0]]
+    return isinstance(parent, nn.MultiheadAttention) or type(parent).__name__ == "AttentionPool2d"

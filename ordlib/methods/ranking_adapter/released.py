@@ -44,7 +44,7 @@ NAMES = [
     (r"regressor\.pre_linear_block\.", r"score_head."),
     (r"regressor\.output_head\.", r"score_head.6."),
 ]
-# Tensors that identify the backbone, in the release and in transformers' CLIP.
+# Tensors that identify the backbone, in the release (and open_clip) and in transformers' CLIP.
 BACKBONE_NAMES = {
     "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
     "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
@@ -127,7 +127,8 @@ def check_backbone(
     others = [
         name
         for name, own_name in BACKBONE_NAMES.items()
-        if name in backbone_state and not _is_close(backbone_state[name], weights.get(own_name))
+        if name in backbone_state
+        and not _is_close(backbone_state[name], weights.get(own_name, weights.get(name)))
     ]
     others += [name for name in backbone_state if name.startswith("visual.trunk.")][:1]
     if others:
