@@ -209,7 +209,7 @@ class ClipBackbone:
         With ``all_positions``, T is the context length; behind the EOS token are padding tokens: of
         id 0, as in open_clip, or those of SigLIP.
         """
-        self._check_token_embeddings()
+        self.check_token_embeddings()
         ids, mask = self.tokenize(prompts)
         if all_positions:
             missing = (0, self.context_length - ids.shape[1])
@@ -223,7 +223,7 @@ class ClipBackbone:
         Raises:
             ValueError: the text encoder takes token ids only.
         """
-        self._check_token_embeddings()
+        self.check_token_embeddings()
         tokens = self.tokenize(prompts)
         embeddings = self.text_encoder.token_embedding(tokens.ids).float()
         return PromptEmbeddings(embeddings, tokens.mask.sum(1) - 1, tokens.mask)
@@ -241,7 +241,8 @@ class ClipBackbone:
         self._check_length(embeddings)
         return self.text_encoder(embeddings, eos_positions).float()
 
-    def _check_token_embeddings(self) -> None:
+    def check_token_embeddings(self) -> None:
+        """Raise ValueError if the text encoder takes token ids only."""
         if self.text_encoder.token_embedding is None:
             raise ValueError(
                 f"{self.name}: its text encoder ({type(self.text_encoder.text).__name__}) takes "

@@ -47,8 +47,8 @@ class OpenClipImageEncoder(nn.Module):
             self.num_cls_tokens = int(vision.pool_type == "tok")
             self.num_layers = len(vision.transformer.resblocks)
         blocks = getattr(getattr(vision, "transformer", None), "resblocks", [])
-        attention = any(isinstance(block.attn, nn.MultiheadAttention) for block in blocks)
-        self.lora_target_modules = r"transformer\.resblocks\.\d+\.attn" if attention else None
+        # Attention of torch is no choice: peft's LoRA for it rounds the weights at each step.
+        self.lora_target_modules = r".*\.mlp\.(c_fc|c_proj)" if blocks else None
         self.settings = _settings(vision)
 
     def forward(self, pixels: Tensor) -> Tensor:

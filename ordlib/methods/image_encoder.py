@@ -30,7 +30,8 @@ class ImageEncoderConfig:
         adapter: whether a CLIP-Adapter transforms the image features.
         lora_r: rank of the LoRA updates, at least 1.
         lora_target_modules: regular expression for full layer names, as peft's target_modules;
-            None: queries and values of the attention, by the names of the backbone.
+            None: queries and values of the attention; of open_clip's models, which have no such
+            layers, those of the feed-forward networks.
         seed: of the parameter initialization.
     """
 
@@ -129,12 +130,12 @@ def _inject_lora(vision: nn.Module, pattern: str | None, r: int) -> None:
 
     modules = dict(vision.named_modules())
     layers = [name for name, layer in modules.items() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    attention = [name for name, layer in modules.items() if _is_self_attention(layer)]
     idle = [name for name in layers if _is_idle(modules, name)]
-    layers = [*(name for name in layers if name not in idle), *attention]
+    layers = [name for name in layers if name not in idle]
     matched = [name for name in modules if re.fullmatch(pattern or "(?!)", name)]
     if wrong := [name for name in matched if name not in layers]:
-        problem = "LoRA has no effect on" if wrong[0] in idle else "peft has no LoRA for"
+        # For attention of torch, peft adds the update and subtracts it again, which rounds.
+        problem = "LoRA has no effect on" if wrong[0] in idle else "peft has no exact LoRA for"
         raise ValueError(f"lora_target_modules = {pattern!r}: {problem} the layer {wrong[0]}")
     if not matched:
         problem = "matches no linear layer of the image encoder"
@@ -145,11 +146,6 @@ def _inject_lora(vision: nn.Module, pattern: str | None, r: int) -> None:
         )
     config = LoraConfig(r=r, lora_alpha=LORA_ALPHA_OVER_R * r, target_modules=pattern)
     inject_adapter_in_model(config, vision)
-
-
-def _is_self_attention(layer: nn.Module) -> bool:
-    """Whether peft knows this attention of torch, whose keys must be as wide as its queries."""
-    return isinstance(layer, nn.MultiheadAttention) and layer.kdim == layer.embed_dim
 
 
 def _is_idle(modules: dict[str, nn.Module], name: str) -> bool:

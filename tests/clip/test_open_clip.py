@@ -202,13 +202,14 @@ def test_what_is_not_supported_is_refused_by_name(pixels):
         ClipBackbone.from_open_clip(model, transform, tokenizer, "x")
 
 
+@pytest.fixture
+def library():
+    reason = "open_clip or torchvision cannot be imported"
+    return pytest.importorskip("open_clip", reason=reason, exc_type=ImportError)
+
+
 class TestLibrary:
     """open_clip itself, with random weights; skipped where it or torchvision is missing."""
-
-    @pytest.fixture(scope="class")
-    def library(self):
-        reason = "open_clip or torchvision cannot be imported"
-        return pytest.importorskip("open_clip", reason=reason, exc_type=ImportError)
 
     @pytest.mark.parametrize("name", ["CLIP", "CustomTextCLIP", "ModifiedResNet", "last"])
     def test_features_equal_those_of_the_model(self, library, pixels, name):

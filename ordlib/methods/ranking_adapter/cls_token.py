@@ -10,8 +10,10 @@ def resolve_cls_token(options: RankingAdapterConfig, clip: ClipBackbone) -> Rank
     """Return the options with ``use_cls_token`` decided; None: if the backbone has a class token.
 
     Raises:
-        ValueError: the backbone has no patch tokens, or no class token although it is asked for.
+        ValueError: the backbone has no text or patch tokens, or no class token although it is
+            asked for.
     """
+    clip.check_token_embeddings()
     if clip.grid_size is None:
         raise ValueError(
             f"{clip.name}: its image encoder ({type(clip.image_encoder.vision).__name__}) has no "
