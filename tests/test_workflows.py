@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def test_there_are_workflows_for_tests_course_newest_real_clip_and_release():
     assert {path.stem for path in WORKFLOWS} == names
     versions = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
     assert '["3.11", "3.12", "3.13"]' in versions
+
+
+def test_newest_has_the_libraries_of_other_backbones():
+    """Elsewhere their tests are skipped."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    install = next(run for run in runs(ROOT / ".github/workflows/newest.yml") if " install " in run)
+    extras = re.search(r"\[([\w,-]+)\]", install)[1].split(",")
+    assert {"open-clip", "siglip"} <= set(extras) <= set(project["optional-dependencies"])
 
 
 def test_containers_have_a_fixed_python():

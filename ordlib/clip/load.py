@@ -27,15 +27,21 @@ def load_clip(
 ) -> ClipBackbone:
     """Load a frozen CLIP, SigLIP or SigLIP 2 from a checkpoint of transformers.
 
-    Which methods run on which backbone ("prompts": CoOp, OrdinalCLIP, NumCLIP and L2RCLIP):
+    ZeroShot, LinearProbe, CORN and FineTuned run on every backbone; the others on these:
 
-    =======================================  =============  =======  ===============  ====
-    backbone (``model_type`` in config.json)  ZeroShot etc.  prompts  RankingAdapter   LoRA
-    =======================================  =============  =======  ===============  ====
-    CLIP ("clip")                            yes            yes      yes              yes
-    SigLIP, SigLIP 2 ("siglip")              yes            yes      no class token   yes
-    SigLIP 2 NaFlex ("siglip2"), as squares  yes            yes      no class token   yes
-    =======================================  =============  =======  ===============  ====
+    =======================================  ===============  ==============  ================
+    backbone, ``model_type`` in config.json  learned prompts  RankingAdapter  LoRA, by default
+    =======================================  ===============  ==============  ================
+    CLIP, "clip"                             yes              yes             queries, values
+    SigLIP and SigLIP 2, "siglip"            yes              patch tokens    queries, values
+    SigLIP 2 NaFlex, "siglip2", as squares   yes              patch tokens    queries, values
+    open_clip, vision transformer            yes              yes             feed-forward
+    open_clip, other image encoder           yes              no              none
+    open_clip, text encoder of transformers  no               no              by image encoder
+    =======================================  ===============  ==============  ================
+
+    Learned prompts: CoOp, OrdinalCLIP, NumCLIP and L2RCLIP. For models of open_clip, see
+    :meth:`~.backbone.ClipBackbone.from_open_clip`.
 
     Args:
         name: a bundled name, a hub id like "openai/clip-vit-base-patch32", or a local folder.
@@ -85,9 +91,11 @@ def load_clip(
     _raise_if_not_finite(model, f"{folder}: the weights are damaged")
     model = model.to(device, dtype)
     _raise_if_not_finite(model, f"{folder}: {dtype} is too small for the weights, use float32")
-    return ClipBackbone(
-        os.fspath(name), folder, model, encoders, tokenizer, preprocessor, scale, bias
-    )
+    parts = model, encoders, tokenizer, preprocessor, scale, bias
+    try:
+        return ClipBackbone(os.fspath(name), folder, *parts)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -96,8 +104,8 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder, **options)
     except ImportError as error:
         raise ValueError(
-            f"{folder}: the tokenizer needs a package that is not installed; install sentencepiece "
-            f"and protobuf, for example with pip install 'ordlib[siglip]' ({error})"
+            f"{folder}: the tokenizer needs sentencepiece and protobuf; "
+            "pip install 'ordlib[siglip]'"
         ) from error
 
 

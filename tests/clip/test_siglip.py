@@ -1,5 +1,6 @@
 """SigLIP and SigLIP 2 against plain transformers."""
 
+import importlib.util
 import json
 import math
 import shutil
@@ -129,7 +130,7 @@ class TestText:
             clip.text_features([full + " one"])
         tokenizer = gemma_tokenizer()
         tokenizer.add_eos_token = False
-        with pytest.raises(ValueError, match="no EOS token"):
+        with pytest.raises(ValueError, match=r"siglip: the tokenizer puts no EOS token"):
             load_clip(build_tiny_siglip(tmp_path / "siglip", tokenizer), "cpu")
 
 
@@ -221,7 +222,25 @@ class TestLoading:
             with pytest.raises(ValueError, match=r"copy: num_patches = 15: must be a square"):
                 load_clip(copy, "cpu")
 
-    def test_sentencepiece_tokenizer_is_found_or_asked_for(self, folder, tmp_path):
+    def test_tokenizer_of_sentencepiece(self, tmp_path):
+        """SigLIP's own on the hub; that of SigLIP 2 needs no further package."""
+        spm = pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+        pytest.importorskip("google.protobuf", reason="protobuf is not installed")
+        text = [" ".join(PROMPTS).lower(), "abcdefghijklmnopqrstuvwxyz 0123456789"] * 50
+        special = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1, "vocab_size": 60}
+        with open(tmp_path / "spiece.model", "wb") as file:
+            spm.SentencePieceTrainer.train(
+                sentence_iterator=iter(text), model_writer=file, hard_vocab_limit=False, **special
+            )
+        tokenizer = transformers.SiglipTokenizer(str(tmp_path / "spiece.model"))
+        clip = load_clip(build_tiny_siglip(tmp_path / "siglip", tokenizer), "cpu")
+        assert type(clip.tokenizer).__name__ == "SiglipTokenizer"
+        with torch.no_grad():
+            expected = clip.model.get_text_features(input_ids=padded(clip)).pooler_output
+        assert_close(clip.text_features(PROMPTS), expected)
+        assert torch.equal(*clip.tokenize(["A Photo!", "a photo"]).ids)
+
+    def test_sentencepiece_tokenizer_is_found_or_asked_for(self, folder, kind, tmp_path):
         copy = tmp_path / "copy"
         shutil.copytree(folder, copy)
         for file in copy.glob("tokenizer*"):
@@ -231,3 +250,6 @@ class TestLoading:
         (copy / "spiece.model").write_bytes(b"")
         (copy / "tokenizer_config.json").write_text('{"tokenizer_class": "SiglipTokenizer"}')
         assert find_checkpoint(copy) == Path(copy)
+        if kind != "naflex" and not importlib.util.find_spec("sentencepiece"):
+            with pytest.raises(ValueError, match=r"copy: .*pip install 'ordlib\[siglip\]'"):
+                load_clip(copy, "cpu")
