@@ -36,6 +36,7 @@ MAKERS = {
     "adapter_ablation": "adapter_ablation",
     "dose_response": "pretrain_clip.dose_response",
     "rank_attention": "benchmarks.rank_attention",
+    "releases": "benchmarks.releases",
     "cost": "benchmarks.cost",
     "release": "release",
 }

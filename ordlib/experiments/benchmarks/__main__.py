@@ -5,11 +5,17 @@ import platform
 import torch
 from joblib import cpu_count
 
-from . import l2rclip, numclip, rank_attention, reading, speeds
+from . import l2rclip, numclip, rank_attention, reading, releases, speeds
 
 BENCHMARKS = (
     *(speeds.pico_clip, speeds.text_context, numclip.measure, l2rclip.measure),
-    *(rank_attention.measure, speeds.ranking, speeds.cached_features, speeds.rendering),
+    *(
+        releases.measure,
+        rank_attention.measure,
+        speeds.ranking,
+        speeds.cached_features,
+        speeds.rendering,
+    ),
     *(speeds.precision, reading.large_jpegs, reading.checking, reading.waiting, reading.tokens),
 )
 
