@@ -32,7 +32,7 @@ def supervised_contrastive(logits: Tensor, positives: Tensor) -> Tensor:
 
     Args:
         logits: ``(A, C)`` of anchors over candidates.
-        positives: ``(A, C)`` bool mask of the positives P(a).
+        positives: ``(A, C)`` mask of the positives P(a), bool or 0 and 1.
 
     Returns:
         A scalar, in nats.
@@ -47,10 +47,12 @@ def supervised_contrastive(logits: Tensor, positives: Tensor) -> Tensor:
         >>> round(supervised_contrastive(logits, positives).item(), 3)
         0.759
     """
+    positives = positives.to(logits.dtype)
     num_positives = positives.sum(1)
-    valid = (num_positives > 0) & (num_positives < positives.shape[1])
-    losses = -(logits.log_softmax(1) * positives).sum(1) / num_positives.clamp(min=1)
-    return torch.where(valid, losses, 0.0).sum() / valid.sum().clamp(min=1)
+    # 1, or 0 for an anchor without a positive or without a negative.
+    valid = (num_positives % positives.shape[1]).sign()
+    weights = valid / (num_positives * valid.sum()).clamp(min=1)
+    return torch.dot(F.cross_entropy(logits, positives, reduction="none"), weights)
 
 
 def _to_float32(features: Tensor) -> Tensor:

@@ -94,9 +94,11 @@ def batch_ordinal_pairwise(
         >>> round(loss.item(), 3)
         -2.0
     """
-    similarity = cosine_similarity_matrix(image_features, text_features)
-    text_similarity = cosine_similarity_matrix(text_features, text_features)
-    return _batch_pairwise(similarity, text_similarity, ranks, values)
+    if len(ranks) < len(text_features):  # texts of other ranks have no effect
+        text_features = text_features.index_select(0, ranks)
+        ranks = torch.arange(len(ranks), device=ranks.device)
+    similarity = _stacked_similarity(image_features, text_features)
+    return _batch_pairwise(similarity, ranks, values)
 
 
 def l2rclip_loss(
@@ -140,13 +142,16 @@ def l2rclip_loss(
         -0.707
     """
     check_choice("pairwise_loss", pairwise_loss, get_args(PairwiseLoss))
-    similarity = cosine_similarity_matrix(image_features, text_features)  # (B, M)
+    if pairwise_loss == "batch":
+        stacked = _stacked_similarity(image_features, text_features)
+        similarity = stacked[: len(ranks)]
+    else:
+        similarity = cosine_similarity_matrix(image_features, text_features)  # (B, M)
     logits = logit_scale * similarity
     loss = F.cross_entropy(logits, ranks)
     if contrastive_weight:
-        positives = F.one_hot(ranks, len(text_features)).bool()  # (B, M)
-        image_to_text = supervised_contrastive(logits, positives)
-        text_to_image = supervised_contrastive(logits.T, positives.T)
+        positives = F.one_hot(ranks, len(text_features)).T  # (M, B)
+        image_to_text, text_to_image = loss, supervised_contrastive(logits.T, positives)
         loss = loss + contrastive_weight * (image_to_text + text_to_image)
     if pairwise_loss == "off":
         return loss
@@ -157,8 +162,7 @@ def l2rclip_loss(
     elif pairwise_loss == "diversity":
         pair = gamma * _diversity(similarity, values, rank_values)
     else:
-        text_similarity = cosine_similarity_matrix(text_features, text_features)
-        pair = _batch_pairwise(similarity, text_similarity, ranks, values)
+        pair = _batch_pairwise(stacked, ranks, values)
     return loss + pairwise_weight * pair
 
 
@@ -184,12 +188,21 @@ def _diversity(similarity: Tensor, values: Tensor, rank_values: Tensor) -> Tenso
     return -(weights * _distances(similarity)).mean()
 
 
-def _batch_pairwise(
-    similarity: Tensor, text_similarity: Tensor, ranks: Tensor, values: Tensor
-) -> Tensor:
+def _stacked_similarity(image_features: Tensor, text_features: Tensor) -> Tensor:
+    """Return the ``(B + M, M)`` cosines of images, and below them of texts, with texts."""
+    return cosine_similarity_matrix(torch.cat([image_features, text_features]), text_features)
+
+
+def _batch_pairwise(stacked_similarity: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
     i, j = torch.triu_indices(len(values), len(values), 1, device=values.device)  # (P,) each
-    weights = _normalized_label_distances((values[i] - values[j]).abs())
-    num_pairs = max(len(weights), 1)
-    image_text = (weights * _distances(similarity[i, ranks[j]])).sum() / num_pairs
-    text_text = (weights * _distances(text_similarity[ranks[i], ranks[j]])).sum() / num_pairs
-    return _tightness(similarity, ranks) / 2 - image_text - text_text / 2
+    label_distances = _normalized_label_distances((values[i] - values[j]).abs())
+    dtype, num_texts = stacked_similarity.dtype, stacked_similarity.shape[1]
+    weights = torch.zeros(len(values), len(values), dtype=dtype, device=values.device)
+    weights[i, j] = label_distances.to(dtype) / max(len(i), 1)
+    # Summed over the images of each rank: a matrix of cosines instead of all pairs has gradients.
+    with torch.autocast(values.device.type, enabled=False):
+        one_hot = F.one_hot(ranks, num_texts).to(dtype)  # (B, M)
+        image_text = weights @ one_hot  # (B, M)
+        text_text = one_hot.T @ image_text / 2  # (M, M)
+    diversity = torch.cat([image_text, text_text]) * _distances(stacked_similarity)
+    return _tightness(stacked_similarity[: len(ranks)], ranks) / 2 - diversity.sum()
