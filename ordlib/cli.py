@@ -3,11 +3,24 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option, Typer, echo
+from typer import Argument, Exit, Option, Typer
 
 from ordlib.course import commands as course
 from ordlib.experiments import commands as training
-from ordlib.utils.command import SETTINGS, BatchSize, BitDepth, Device, File, plain_errors
+from ordlib.utils.command import (
+    INPUT,
+    INPUT_FOLDER,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
+    OUTPUT_STREAM,
+    SETTINGS,
+    BatchSize,
+    BitDepth,
+    Device,
+    echo,
+    input_path,
+    plain_errors,
+)
 
 app = Typer(name="ordlib", help="Ordinal regression with CLIP.", **SETTINGS)
 app.add_typer(training.app)
@@ -16,8 +29,10 @@ app.add_typer(training.results, name="results")
 data = Typer(help="The data sets of the papers.", **SETTINGS)
 app.add_typer(data, name="data")
 
-Csv = Annotated[Path | None, Option(dir_okay=False, help="Write CSV; - for stdout.")]
-Json = Annotated[Path | None, Option(dir_okay=False, help="Write JSON; - for stdout.")]
+Images = Annotated[Path, Argument(help="Image folder, searched recursively.", **INPUT_FOLDER)]
+Csv = Annotated[Path | None, Option(help="Write CSV; - for stdout.", **OUTPUT_STREAM)]
+Json = Annotated[Path | None, Option(help="Write JSON; - for stdout.", **OUTPUT_STREAM)]
+Html = Annotated[Path | None, Option(help="Write an HTML page with the images.", **OUTPUT_FILE)]
 Strict = Annotated[bool, Option("--strict", help="Fail if an image was skipped.")]
 
 
@@ -74,7 +89,9 @@ def list_datasets() -> None:
 @data.command()
 def check(
     name: Annotated[str, Argument(help="A name of `ordlib data list`.")],
-    root: Annotated[Path, Argument(metavar="ROOT", help="Folder with images and lists.")],
+    root: Annotated[
+        Path, Argument(help="Folder with images and lists.", parser=input_path, metavar="ROOT")
+    ],
     protocol: Annotated[str | None, Option(help="Decode the images of this one.")] = None,
 ) -> None:
     """Check whether a folder holds a data set of the papers, and decode its images."""
@@ -87,14 +104,14 @@ def check(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, Argument(help="Image folder, searched recursively.")],
+    folder: Images,
     model: Annotated[str, Option(metavar="NAME|FOLDER", help="Trained component.")],
     task: Annotated[str | None, Option(help="For an adapter of several tasks, one.")] = None,
     confidence_level: Annotated[float, Option(help="Of the prediction intervals.")] = 0.9,
     batch_size: BatchSize = 64,
     csv: Csv = None,
     json: Json = None,
-    html: Annotated[File, Option(dir_okay=False, help="Write a sortable HTML page.")] = None,
+    html: Html = None,
     bit_depth: BitDepth = None,
     strict: Strict = False,
     device: Device = "auto",
@@ -106,8 +123,9 @@ def predict(
     with plain_errors():
         from ordlib.components import load_component
         from ordlib.inference import predict_files
-        from ordlib.inference.console import report
+        from ordlib.inference.console import check_outputs, report
 
+        check_outputs(csv=csv, json=json, html=html)
         options = {"task": task, "confidence_level": confidence_level, "batch_size": batch_size,
                    "bit_depth": bit_depth}  # fmt: skip
         predictions = predict_files(load_component(model, device=device), folder, **options)
@@ -119,9 +137,13 @@ def predict(
 @app.command()
 def evaluate(
     model: Annotated[str, Argument(metavar="NAME|FOLDER", help="Trained component.")],
-    folder: Annotated[Path, Argument(help="Image folder.")],
-    labels: Annotated[Path | None, Argument(help="Label file; default: class folders.")] = None,
-    output: Annotated[File, Option(metavar="FOLDER", help="Write a report to a folder.")] = None,
+    folder: Annotated[Path, Argument(help="Image folder.", **INPUT_FOLDER)],
+    labels: Annotated[
+        Path | None, Argument(help="Label file; default: class folders.", **INPUT)
+    ] = None,
+    output: Annotated[
+        Path | None, Option(help="Write a report to a folder.", **OUTPUT_FOLDER)
+    ] = None,
     split: Annotated[
         str | None, Option(help="Only a split, as `ordlib train` makes them: train, val or test.")
     ] = None,
@@ -172,19 +194,19 @@ def evaluate(
 
 @app.command()
 def rank(
-    folder: Annotated[Path, Argument(help="Image folder, searched recursively.")],
+    folder: Images,
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],
     model: Annotated[str, Option(metavar="NAME|FOLDER", help="Adapter.")] = "ranking-adapter",
     backbone: Annotated[str | None, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")] = None,
     resize: Annotated[
-        str, Option(help="For --backbone: crop, squash, pad or squash_crop.")
-    ] = "crop",
+        str | None, Option(help="For --backbone: crop, squash, pad or squash_crop; default: crop.")
+    ] = None,
     top: Annotated[int | None, Option(help="Number of images to show.", min=1)] = None,
     batch_size: BatchSize = 64,
     reverse: Annotated[bool, Option("--reverse", help="Reverse the order.")] = False,
     csv: Csv = None,
     json: Json = None,
-    html: Annotated[File, Option(dir_okay=False, help="Write an HTML gallery.")] = None,
+    html: Html = None,
     bit_depth: BitDepth = None,
     strict: Strict = False,
     device: Device = "auto",
@@ -196,13 +218,16 @@ def rank(
     """
     with plain_errors():
         from ordlib.inference import rank
-        from ordlib.inference.console import report
+        from ordlib.inference.console import check_outputs, report
 
+        check_outputs(csv=csv, json=json, html=html)
         clip = None
-        if backbone:
+        if backbone is None and resize is not None:
+            raise ValueError(f"resize = {resize!r}: only for --backbone; a model has its own")
+        if backbone is not None:
             from ordlib.clip import load_clip
 
-            clip = load_clip(backbone, device, resize=resize)
+            clip = load_clip(backbone, device, resize=resize or "crop")
         options = {"batch_size": batch_size, "reverse": reverse, "clip": clip, "device": device,
                    "bit_depth": bit_depth}  # fmt: skip
         ranking = rank(folder, prompt, model=model, **options)

@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from ..utils.command import SETTINGS, plain_errors
+from ..utils.command import (
+    INPUT,
+    INPUT_FOLDER,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
+    SETTINGS,
+    echo,
+    plain_errors,
+)
+from ..utils.output import check_distinct
 
 app = typer.Typer(help="Run, build and check the course's notebooks.", **SETTINGS)
 
@@ -17,10 +26,10 @@ Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", "--parameter", metavar="KEY VALUE", help="Set a parameter; repeatable."),
 ]
-Output = Annotated[Path, typer.Option(metavar="FOLDER", help="Output folder.")]
+Output = Annotated[Path, typer.Option(help="Output folder.", **OUTPUT_FOLDER)]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Continue after a failure.")]
 Home = Annotated[
-    Path | None, typer.Option("--notebooks", metavar="FOLDER", help="Folder of the notebooks.")
+    Path | None, typer.Option("--notebooks", help="Folder of the notebooks.", **INPUT_FOLDER)
 ]
 Limit = Annotated[int, typer.Option(metavar="SECONDS", help="Cell timeout.", min=1)]
 Jobs = Annotated[
@@ -30,7 +39,7 @@ Jobs = Annotated[
 Tasks = Annotated[
     list[str] | None, typer.Argument(help="counting, dating, ageing, quality; none means all four.")
 ]
-Root = Annotated[Path, typer.Option(metavar="FOLDER", help="Project folder.")]
+Root = Annotated[Path, typer.Option(help="Project folder.", **INPUT_FOLDER)]
 Ref = Annotated[str | None, typer.Option(help="Branch, tag or commit to open and install.")]
 
 
@@ -38,13 +47,20 @@ class _PairsCommand(TyperCommand):
     """Command with ``-p KEY VALUE`` as in papermill; typer has no options with two values."""
 
     def parse_args(self, ctx, args: list[str]) -> list[str]:
-        """Join ``-p key value`` into ``-p key=value``."""
+        """Join ``-p key value`` and ``--parameter=key value`` into ``-p key=value``."""
         joined, remaining = [], iter(args)
         for arg in remaining:
-            joined.append(arg)
-            if arg in ("-p", "--parameter"):
-                key = next(remaining, "")
-                joined.append(key if "=" in key else f"{key}={next(remaining, '')}")
+            option, equals, key = arg.partition("=")
+            if option not in ("-p", "--parameter"):
+                joined.append(arg)
+                continue
+            key = key if equals else next(remaining, "")
+            if "=" not in key:
+                value = next(remaining, None)
+                if value is None:
+                    ctx.fail(f"{option} {key}: needs a value, as in {option} {key} 3")
+                key = f"{key}={value}"
+            joined += ["-p", key]
         return super().parse_args(ctx, joined)
 
 
@@ -105,7 +121,7 @@ def labs(output: Output, notebooks: Home = None) -> None:
         from ordlib.course.runner.run import notebooks_folder
 
         for path in write_labs(notebooks or notebooks_folder(), output):
-            typer.echo(f"wrote {path}")
+            echo(f"wrote {path}")
 
 
 @app.command()
@@ -117,20 +133,22 @@ def slides(output: Output, names: Names = None, notebooks: Home = None) -> None:
 
         folder = notebooks or notebooks_folder()
         for path in select_notebooks([*folder.glob("*.ipynb")], names or []):
-            typer.echo(f"wrote {write_slides(path, output)}")
+            echo(f"wrote {write_slides(path, output)}")
 
 
 @app.command()
 def grade(
-    submissions: Annotated[Path, typer.Argument(help="STUDENT/NAME.ipynb or STUDENT.ipynb.")],
-    csv: Annotated[Path, typer.Option(metavar="FILE", help="Table of points and reasons.")],
+    submissions: Annotated[
+        Path, typer.Argument(help="STUDENT/NAME.ipynb or STUDENT.ipynb.", **INPUT_FOLDER)
+    ],
+    csv: Annotated[Path, typer.Option(help="Table of points and reasons.", **OUTPUT_FILE)],
     seconds: Annotated[int, typer.Option(help="For one submission.", min=5)] = 20,
     gradebook: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table with a row for each student.")
+        Path | None, typer.Option(help="Table with a row for each student.", **OUTPUT_FILE)
     ] = None,
     roster: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="All students: a CSV column 'student', or lines."),
+        typer.Option(help="All students: a CSV column 'student', or lines.", **INPUT),
     ] = None,
     notebooks: Home = None,
 ) -> None:
@@ -139,6 +157,7 @@ def grade(
     This is no security boundary: run it in a container if you do not know the students.
     """
     with plain_errors():
+        check_distinct(csv=csv, gradebook=gradebook, roster=roster)
         from ordlib.course.grading import console
         from ordlib.course.grading.assignments import load_assignments
         from ordlib.course.grading.run_answers import Limits
@@ -162,7 +181,7 @@ def audit(tasks: Tasks = None) -> None:
         audits = []
         for task in tasks or TASKS:
             audits.append(audit_shortcuts(task))
-            typer.echo(f"{audits[-1]}\n")
+            echo(f"{audits[-1]}\n")
     if not all(result.passed for result in audits):
         raise typer.Exit(1)
 
@@ -175,6 +194,6 @@ def set_url(root: Root = Path("."), ref: Ref = None) -> None:
 
         changed = repo_url.rewrite(root, ref)
         for path in changed:
-            typer.echo(f"wrote {path}")
+            echo(f"wrote {path}")
         if not changed:
-            typer.echo("Every URL already agrees with pyproject.toml.")
+            echo("Every URL already agrees with pyproject.toml.")

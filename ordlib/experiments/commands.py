@@ -7,14 +7,26 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, Typer, echo
+from typer import Argument, Option, Typer
 
-from ..utils.command import SETTINGS, BatchSize, BitDepth, Device, File, plain_errors
+from ..utils.command import (
+    INPUT,
+    INPUT_FOLDER,
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
+    SETTINGS,
+    BatchSize,
+    BitDepth,
+    Device,
+    echo,
+    plain_errors,
+)
 
 app = Typer(**SETTINGS)
 results = Typer(help="Compute results tables.", **SETTINGS)
 
-Output = Annotated[Path, Option(metavar="FOLDER", help="Output folder.")]
+File = Path | None
+Output = Annotated[Path, Option(help="Output folder.", **OUTPUT_FOLDER)]
 Seed = Annotated[int, Option(help="Random seed.")]
 Backbone = Annotated[str, Option(metavar="NAME|FOLDER", help="CLIP checkpoint.")]
 Epochs = Annotated[int | None, Option(help="Number of epochs; default: 2,000 steps.")]
@@ -32,9 +44,9 @@ def train(
     method: Annotated[str, Argument(help="coop, corn, finetuned, l2rclip, numclip, ordinalclip.")],
     task: Annotated[str, Option(metavar="NAME|FILE.toml", help="Built-in or custom task.")],
     output: Output,
-    data: Annotated[File, Option(metavar="FOLDER", help="Images; default: synthetic.")] = None,
+    data: Annotated[File, Option(help="Images; default: synthetic.", **INPUT_FOLDER)] = None,
     labels: Annotated[
-        File, Option(metavar="FILE", help="Columns path, label, and optionally split, group.")
+        File, Option(help="Columns path, label, and optionally split, group.", **INPUT)
     ] = None,
     image_column: Annotated[str | None, Option(help="Column of image paths.")] = None,
     label_column: Annotated[str | None, Option(help="Column of labels.")] = None,
@@ -131,7 +143,7 @@ def train(
 def reproduce(
     dataset: Annotated[str, Argument(help="A data set of `ordlib data list`.")],
     method: Annotated[str, Argument(help="zero-shot, probe, or as for `ordlib train`.")],
-    root: Annotated[Path, Option(metavar="FOLDER", help="Images and lists of the data set.")],
+    root: Annotated[Path, Option(help="Images and lists of the data set.", **INPUT_FOLDER)],
     output: Output,
     protocol: Annotated[str | None, Option(help="Default: the first that is complete.")] = None,
     label: Annotated[str | None, Option(help="Which label, where there are several.")] = None,
@@ -237,7 +249,9 @@ def pretrain(
 
 
 @app.command()
-def evaluate_clip(folder: Annotated[Path, Argument(help="pico-clip checkpoint.")]) -> None:
+def evaluate_clip(
+    folder: Annotated[Path, Argument(help="pico-clip checkpoint.", **INPUT_FOLDER)],
+) -> None:
     """Evaluate a pico-clip on 5,000 new images, and write the metrics to its card."""
     with plain_errors():
         from .pretrain_clip.evaluate import write_metrics
@@ -249,10 +263,10 @@ def evaluate_clip(folder: Annotated[Path, Argument(help="pico-clip checkpoint.")
 @results.command("make")
 def make_results(
     table: Annotated[str, Argument(help="Name of the table; an unknown name lists all.")],
-    output: Annotated[File, Option(metavar="FILE", dir_okay=False, help="Output file.")] = None,
+    output: Annotated[File, Option(help="Output file.", **OUTPUT_FILE)] = None,
     seeds: Annotated[int | None, Option(help="Number of seeds.", min=1)] = None,
     num_jobs: Annotated[int | None, Option(help="Models trained in parallel.", min=1)] = None,
-    work_dir: Annotated[File, Option(metavar="FOLDER", help="Cache folder.")] = None,
+    work_dir: Annotated[File, Option(help="Cache folder.", **OUTPUT_FOLDER)] = None,
     device: Annotated[str | None, Option(help="auto, cuda, mps or cpu.")] = None,
     minutes: Annotated[float | None, Option(help="Of release: start nothing later.")] = None,
     set_: SetOptions = None,

@@ -1,11 +1,14 @@
 """A page of a reproduction: what the paper printed, what the release does, what we measured."""
 
+import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
 from ..utils.cache import atomic_write
+from ..utils.validation import escape_nonprintable
 from .results import load_published_results
 
 COLUMNS = ("", "the paper printed", "the release does", "we measured")
@@ -113,5 +116,11 @@ def _model_rows(models: Sequence[Mapping]) -> list[dict[str, str]]:
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
     columns = list(rows[0])
     lines = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in rows)]
-    cells = ([str(cell).replace("|", r"\|").replace("\n", " ") for cell in line] for line in lines)
+    cells = ([_cell(cell) for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _cell(value: object) -> str:
+    """Text of a cell that Markdown shows as it is: no HTML, link, further cell or row."""
+    text = escape(escape_nonprintable(" ".join(str(value).split("\n"))), quote=False)
+    return re.sub(r"([|\[\]])", r"\\\1", text)

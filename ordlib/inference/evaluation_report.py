@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ import pandas as pd
 
 from ..data import ImageData
 from ..metrics.evaluate import Evaluation
-from ..utils.cache import atomic_write
-from .files import FileTable
+from ..utils.validation import escape_nonprintable
+from ..utils.spreadsheet import csv_text
+from .files import FileTable, write_text
 from .page import write_page
 
 if TYPE_CHECKING:
@@ -34,18 +36,17 @@ def write_report(
     The page has the metrics, the confusion matrix, predicted against true values, the learning
     curve (if the component's card has one) and the images with the largest errors.
     """
-    folder = Path(folder)
+    folder, history = Path(folder), _history(model)
     predictions = _table(evaluation, data)
     for name, table in (("metrics", evaluation.table()), ("predictions", predictions)):
-        with atomic_write(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=name == "metrics", lineterminator="\n")
+        write_text(csv_text(table, index=name == "metrics"), folder / f"{name}.csv")
     worst = predictions.sort_values("error", ascending=False, kind="stable").head(NUM_WORST)
     title = f"{evaluation.name}: {len(data):,} images"
     result = _WorstErrors(
         table=worst, skipped={}, ignored=0, bit_depth=data.bit_depth, unit=evaluation.unit
     )
     html = evaluation.table().rename_axis(None).round(3).to_html(border=0)
-    html += "".join(_figure(draw, alt) for draw, alt in _figures(model, evaluation, data))
+    html += "".join(_figure(draw, alt) for draw, alt in _figures(evaluation, data, history))
     images = f'<div class="figures">{html}</div>'
     return write_page(result, folder / "report.html", title=title, columns=COLUMNS, images=images)
 
@@ -74,13 +75,29 @@ def _table(evaluation: Evaluation, data: ImageData) -> pd.DataFrame:
     return table.assign(error=(table["value"] - table["true"]).abs())
 
 
-def _figures(model: "Predictor", evaluation: Evaluation, data: ImageData) -> list[tuple]:
+def _history(model: "Predictor") -> pd.DataFrame | None:
+    """Training history of the component's card, if it has one."""
+    history = getattr(model, "card", {}).get("history")
+    if not history:
+        return None
+    try:
+        table = pd.DataFrame(history).astype({"epoch": int, "loss": float, "best": bool})
+        monitors = table.columns.difference(["epoch", "loss", "best"])
+        return table.astype({monitors[0]: float})
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(
+            f"card.json: history is damaged ({error}); delete it, or train the component again"
+        ) from error
+
+
+def _figures(
+    evaluation: Evaluation, data: ImageData, history: pd.DataFrame | None
+) -> list[tuple[Callable, str]]:
     figures = [
         (lambda axes: _draw_confusion(axes, evaluation, data), "Confusion matrix of the ranks"),
         (lambda axes: _draw_predictions(axes, evaluation), "Predicted against true values"),
     ]
-    history = getattr(model, "card", {}).get("history")
-    if history:
+    if history is not None:
         figures.append((lambda axes: _draw_learning_curve(axes, history), "Learning curve"))
     return figures
 
@@ -94,7 +111,7 @@ def _draw_confusion(axes: "Axes", evaluation: Evaluation, data: ImageData) -> No
         data.ranks,
         task.rank_index(evaluation.prediction.label),
         labels=np.arange(task.num_ranks),
-        display_labels=[task.rank_label(i) for i in range(task.num_ranks)],
+        display_labels=[escape_nonprintable(task.rank_label(i)) for i in range(task.num_ranks)],
         include_values=few,
         xticks_rotation="horizontal" if few else "vertical",
         cmap="Blues",
@@ -126,13 +143,12 @@ def _draw_predictions(axes: "Axes", evaluation: Evaluation) -> None:
     axes.set(xlabel=f"predicted ({evaluation.unit})", ylabel=f"true ({evaluation.unit})")
 
 
-def _draw_learning_curve(axes: "Axes", history: dict) -> None:
-    table = pd.DataFrame(history)
+def _draw_learning_curve(axes: "Axes", table: pd.DataFrame) -> None:
     monitor = next(name for name in table if name not in ("epoch", "loss", "best"))
     axes.plot(table["epoch"], table["loss"], color="0.55", label="training loss")
     twin = axes.twinx()
     twin.plot(table["epoch"], table[monitor], color="#0b6e99", label=f"validation {monitor}")
-    best = table.loc[table["best"].astype(bool), "epoch"]
+    best = table.loc[table["best"], "epoch"]
     if len(best):
         twin.axvline(best.iloc[-1], color="#9a5b00", linestyle=":", label="best epoch")
     axes.set(xlabel="epoch", ylabel="training loss")
@@ -143,14 +159,17 @@ def _draw_learning_curve(axes: "Axes", history: dict) -> None:
 
 def _figure(draw: Any, alt: str) -> str:
     """An ``img`` with a figure as a data URI."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    # Not by pyplot, so that no window or backend is needed.
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    draw(axes)
-    axes.set_title(alt, loc="left")
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=110)
+    # A unit such as "$/m^2" is no formula.
+    with rc_context({"text.parse_math": False}):
+        # Not by pyplot, so that no window or backend is needed.
+        figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.set_title(alt, loc="left")
+        figure.savefig(png, format="png", dpi=110)
     content = base64.b64encode(png.getvalue()).decode("ascii")
     return f'<img src="data:image/png;base64,{content}" alt="{alt}">'

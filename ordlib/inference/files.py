@@ -13,6 +13,7 @@ from ..data.image_files import FileScan
 from ..data.image_io import SUFFIXES
 from ..utils.cache import atomic_write
 from ..utils.validation import escape_nonprintable
+from ..utils.spreadsheet import csv_text
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
@@ -65,7 +66,7 @@ class FileTable(ABC):
 
     def __repr__(self) -> str:
         table = self._rounded().to_string(index=False, max_rows=20)
-        return "\n".join([self.title, table, *self.warnings])
+        return "\n".join([escape_nonprintable(self.title), table, *self.warnings])
 
     def _repr_html_(self) -> str:
         warnings = "".join(f"<p>{escape(warning)}</p>\n" for warning in self.warnings)
@@ -73,8 +74,10 @@ class FileTable(ABC):
         return f"<p>{escape(self.title)}</p>\n{table}\n{warnings}"
 
     def _rounded(self) -> pd.DataFrame:
-        paths = [escape_nonprintable(path) for path in self.table["path"]]
-        return self.table.assign(path=paths).round(3)
+        texts = [name for name in ("path", "label") if name in self.table]
+        return self.table.assign(
+            **{name: [*map(escape_nonprintable, self.table[name])] for name in texts}
+        ).round(3)
 
     @property
     @abstractmethod
@@ -92,15 +95,18 @@ class FileTable(ABC):
         return warnings
 
     def to_csv(self, path: str | os.PathLike | None = None) -> str:
-        """Return the table as CSV, and write it to ``path`` if given."""
-        return _write(self.table.to_csv(index=False, lineterminator="\n"), path)
+        """Return the table as CSV, and write it to ``path`` if given.
+
+        For spreadsheets, a path that begins like a formula gets "./", a label an apostrophe.
+        """
+        return write_text(csv_text(self.table), path)
 
     def to_json(self, path: str | os.PathLike | None = None) -> str:
         """Return the attributes as JSON, with the table's rows as ``images``, as in `to_csv`."""
         content = {name: value for name, value in vars(self).items() if name != "table"}
         table = self.table.astype(object).where(self.table.notna(), None)
         content |= {"skipped": dict(self.skipped), "images": table.to_dict("records")}
-        return _write(json.dumps(content, indent=1) + "\n", path)
+        return write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", path)
 
 
 def is_ood(row: object) -> bool:
@@ -112,7 +118,8 @@ def _files_were(count: int) -> str:
     return f"{count:,} file was" if count == 1 else f"{count:,} files were"
 
 
-def _write(text: str, path: str | os.PathLike | None) -> str:
+def write_text(text: str, path: str | os.PathLike | None) -> str:
+    """Return a text, and write it atomically to ``path`` if given."""
     if path is not None:
         # Bytes of a name that are not UTF-8 are written as \udcff.
         with atomic_write(path) as temporary:

@@ -20,6 +20,8 @@ from .scoring import FileProcessor
 if TYPE_CHECKING:
     from ..methods.predictor import Predictor
 
+COLUMNS = ("value", "label", "probability", "low", "high", "ood_score")
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class FilePredictions(FileTable):
@@ -106,6 +108,7 @@ def predict_files(
     Raises:
         FileNotFoundError: the folder does not exist.
         ValueError: no image can be read, or an argument is invalid.
+        FloatingPointError: a number is NaN or infinite; the message names the image.
 
     Example:
         >>> import tempfile
@@ -131,7 +134,7 @@ def predict_files(
         return _table(model, definition, prediction, ood_scores, confidence_level)
 
     processor = FileProcessor(definition, process, "predicting", bit_depth)
-    table = processor.run(scan.files)
+    table = processor.run(scan.files).reindex(columns=["path", *COLUMNS])
     skipped = scan.skipped | processor.errors
     if table.empty:
         lines = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
@@ -168,7 +171,6 @@ def _table(
     ranks = task.rank_index(prediction.label)
     calibration = model.calibrations.get(task.name)
     table = pd.DataFrame({"value": prediction.value, "label": [*map(task.rank_label, ranks)]})
-    table[["probability", "low", "high", "ood_score"]] = np.nan
     if prediction.probabilities is not None:
         probabilities = prediction.probabilities
         probabilities = calibration.scale(probabilities) if calibration else probabilities

@@ -55,6 +55,7 @@ def rank(
         FileNotFoundError: the folder or the model does not exist.
         ValueError: no image can be read; the prompt is empty, too long or has an unknown
             character; the model is not a ranking adapter, or belongs to another backbone.
+        FloatingPointError: a score is NaN or infinite; the message names the image.
 
     Example:
         >>> import tempfile
@@ -79,13 +80,13 @@ def rank(
     task = match_task(prompt, adapter.prompt_templates)
 
     def score(data: ImageData) -> pd.DataFrame:
-        table = pd.DataFrame({"score": adapter.predict_scores(data, prompt, batch_size)})
+        tokens = adapter.open_tokens(data, batch_size)
+        table = {"score": adapter.predict_scores(data, prompt, batch_size, tokens)}
         # The OOD score depends on the task of the prompt: photographs are in-distribution for
         # quality, but not for counting.
-        has_ood = bool(adapter.ood_detectors)
-        return table.assign(
-            ood_score=adapter.ood_score(data, task, batch_size) if has_ood else np.nan
-        )
+        if adapter.ood_detectors:
+            table["ood_score"] = adapter.ood_score(data, task, batch_size, tokens)
+        return pd.DataFrame(table)
 
     scorer = FileProcessor(next(iter(adapter.tasks.values())), score, "scoring images", bit_depth)
     scores = scorer.run(scan.files)
@@ -95,13 +96,12 @@ def rank(
         raise ValueError(f"paths: none of {len(skipped)} images can be read:{lines}")
     asked = [adapter.tasks[task]] if task else adapter.tasks.values()
     descending = is_descending(prompt, asked) != reverse
-    has_ood_scores = scores["ood_score"].notna().all()
     return Ranking(
         prompt=prompt,
         table=_table(adapter, scores, task, descending),
         is_descending=descending,
         total=len(scores),
-        num_ood=int((scores["ood_score"] > 1).sum()) if has_ood_scores else None,
+        num_ood=int((scores["ood_score"] > 1).sum()) if adapter.ood_detectors else None,
         skipped=skipped,
         ignored=scan.ignored,
         task=task,
@@ -129,14 +129,13 @@ def _table(
 ) -> pd.DataFrame:
     table = scores.sort_values("score", ascending=not descending, kind="stable", ignore_index=True)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
-    ood_score = table.pop("ood_score")
     if task_name:
         task = adapter.tasks[task_name]
         table["value"] = adapter.predict_from_scores(task, table["score"].to_numpy()).value
         if isinstance(task.values[0], str):
             table["label"] = [task.rank_label(i) for i in task.rank_index(table["value"])]
     if adapter.ood_detectors:
-        table["ood_score"] = ood_score
+        table["ood_score"] = table.pop("ood_score")  # As the last column.
     return table
 
 

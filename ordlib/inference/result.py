@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ..utils.validation import escape_nonprintable
+from ..utils.validation import check_count, escape_nonprintable
 from .files import FileTable
 
 # From this fraction of OOD images on, the whole order is unreliable, not only their ranks.
@@ -78,5 +78,6 @@ class Ranking(FileTable):
         return getattr(row, "label", None) or f"{row.value:.1f}"
 
     def top(self, count: int) -> "Ranking":
-        """Return the ranking with the first ``count`` rows of its table."""
+        """Return the ranking with the first ``count`` rows of its table, at least one."""
+        check_count("count", count)
         return replace(self, table=self.table.head(count))

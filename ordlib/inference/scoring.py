@@ -82,4 +82,21 @@ class FileProcessor:
             split="all",
             bit_depth=self.bit_depth,
         )
-        return paths.join(self.process(data))
+        table = paths.join(self.process(data))
+        _raise_if_not_finite(table)
+        return table
+
+
+def _raise_if_not_finite(table: pd.DataFrame) -> None:
+    """Raise FloatingPointError that names the first image with a number that is not finite.
+
+    NaN has no order, counts as in-distribution, and is not valid JSON.
+    """
+    numbers = table.select_dtypes("number")
+    rows, columns = np.nonzero(~np.isfinite(numbers.to_numpy(float)))
+    if len(rows):
+        name, row = numbers.columns[columns[0]], rows[0]
+        raise FloatingPointError(
+            f"{name} of {table['path'].iloc[row]} is {numbers[name].iloc[row]}: the component has "
+            "a damaged config or weights that are too large; download or train it again"
+        )

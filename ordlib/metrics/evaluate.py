@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Protocol
 
 import numpy as np
@@ -80,7 +81,7 @@ class Evaluation:
         return f"{self._title()}\n{self.table().round(3).to_string()}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self._title()}</p>\n{self.table().round(3).to_html()}"
+        return f"<p>{escape(self._title())}</p>\n{self.table().round(3).to_html()}"
 
     def _title(self) -> str:
         return f"{self.name}: {len(self.y_true)} images, mae in {self.unit}"

@@ -1,5 +1,7 @@
 """Shared settings and error handling of the command line; heavy imports stay in the commands."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,17 +9,75 @@ from typing import Annotated
 
 import typer
 
+from .output import printable, write_error
+from .validation import escape_nonprintable
+
+STDOUT = Path("-")
 SETTINGS = {
     "no_args_is_help": True,
     "add_completion": False,
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
-File = Path | None
 Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 BatchSize = Annotated[int, typer.Option(help="Batch size.", min=1)]
 BitDepth = Annotated[int | None, typer.Option(help="Of images with more than 8 bits: 12 or 16.")]
 COURSE_TOOLS = {"papermill", "jupytext", "nbformat", "nbconvert", "nbclient", "nbgrader"}
+
+
+def input_path(text: str | Path) -> Path:
+    """Parse the path of an argument; an empty one would be the current folder."""
+    if not str(text):
+        raise typer.BadParameter("is empty; write . for the current folder")
+    return Path(text)
+
+
+def output_file(text: str | Path) -> Path:
+    """Parse the path of an output file; an error if it cannot be written comes before the work."""
+    return _output_path(text, is_folder=False)
+
+
+def output_folder(text: str | Path) -> Path:
+    """Parse the path of an output folder, as `output_file`."""
+    return _output_path(text, is_folder=True)
+
+
+def output_stream(text: str | Path) -> Path:
+    """Parse the path of an output file, or - for standard output."""
+    return STDOUT if str(text) == "-" else output_file(text)
+
+
+def _output_path(text: str | Path, is_folder: bool) -> Path:
+    path = input_path(text)
+    dash = f"is no file name here; write {os.path.join('.', '-')} for a file of that name"
+    if error := dash if str(text) == "-" else write_error(path, is_folder):
+        raise typer.BadParameter(f"{escape_nonprintable(str(text))} {error}")
+    return path
+
+
+# Settings of arguments and options.
+INPUT = {"parser": input_path, "metavar": "PATH"}
+INPUT_FOLDER = {"parser": input_path, "metavar": "FOLDER"}
+OUTPUT_FILE = {"parser": output_file, "metavar": "FILE"}
+OUTPUT_FOLDER = {"parser": output_folder, "metavar": "FOLDER"}
+OUTPUT_STREAM = {"parser": output_stream, "metavar": "FILE"}
+
+
+def echo(text: str) -> None:
+    """Print text of any origin: without control characters, and in any encoding."""
+    with stdout_errors():
+        typer.echo(printable(text, getattr(sys.stdout, "encoding", None) or "utf-8"))
+
+
+@contextmanager
+def stdout_errors() -> Iterator[None]:
+    """Name standard output in the errors of writing to it, such as that of a full disk."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 @contextmanager
@@ -34,10 +94,12 @@ def plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho("Interrupted; checkpoints and caches are kept.", err=True)
         raise typer.Exit(130) from None
+    except BrokenPipeError:  # The reader, such as `| head`, has what it wants.
+        raise
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         _exit(str(error))
 
 
 def _exit(message: str) -> None:
-    typer.secho(message, fg="red", err=True)
+    typer.secho(printable(message), fg="red", err=True)
     raise typer.Exit(1)

@@ -89,8 +89,13 @@ def check_batch_size(batch_size: object) -> None:
         Traceback (most recent call last):
         ValueError: batch_size = 0: must be an integer, 1 or more
     """
-    if not hasattr(type(batch_size), "__index__") or batch_size < 1:
-        raise ValueError(f"batch_size = {batch_size!r}: must be an integer, 1 or more")
+    check_count("batch_size", batch_size)
+
+
+def check_count(name: str, value: object) -> None:
+    """Validate a number of things that must be an integer of 1 or more; ValueError otherwise."""
+    if not hasattr(type(value), "__index__") or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} = {value!r}: must be an integer, 1 or more")
 
 
 def listed(errors: Sequence[str]) -> str:

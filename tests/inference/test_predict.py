@@ -239,4 +239,4 @@ def test_names_that_the_terminal_cannot_show_are_escaped(saved, folder):
 def test_only_one_table_goes_to_standard_output(saved, folder):
     result = invoke("predict", folder, "--model", saved, "--csv", "-", "--json", "-")
     assert result.exit_code == 1
-    assert "only one of them" in result.output
+    assert "--csv and --json are both -" in result.output

@@ -18,9 +18,10 @@ from ordlib.data import image_index
 from ordlib.data.image_io import MISSING_DECODERS, inspect_image
 from ordlib.inference import scoring
 from ordlib.inference.direction import is_descending
-from ordlib.inference.files import escape_nonprintable, find_images
+from ordlib.inference.files import find_images
 from ordlib.inference.html import write_gallery
 from ordlib.inference.rank import match_task
+from ordlib.utils.validation import escape_nonprintable
 
 STARS = "the number of stars"
 AGES = "Rank from oldest to newest photograph."

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from typer import echo
-
+from ...utils.command import echo
 from .assignments import Assignment
 from .grade import find_similar, grade_folder, read_roster, write_csv, write_gradebook
 from .run_answers import Limits, without_network

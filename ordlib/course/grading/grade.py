@@ -1,13 +1,15 @@
 """Grade a folder of submissions, two at a time, and write a table."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ...utils.cache import atomic_write
+from ...utils.spreadsheet import CsvLines, csv_cell
 from .assignments import Assignment
 from .run_answers import LIMITS, Grade, Limits, prepare, run_answers
 from .similarity import Similar, similar_answers
@@ -69,19 +71,15 @@ def find_similar(graded: Sequence[GradedSubmission]) -> list[Similar]:
 
 def write_csv(graded: Sequence[GradedSubmission], path: Path) -> None:
     """Write one row per exercise, and a row "total" after those of each submission."""
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["student", "file", *GRADE_COLUMNS])
+    with _rows_to(path) as write:
+        write(["student", "file", *GRADE_COLUMNS])
         for each in graded:
             submission = each.submission
             where = submission.student, submission.path.name
             name = submission.assignment.name if submission.assignment else "?"
             total = Grade(f"{name}-total", each.points, each.max_points, submission.problem)
             for grade in (*each.grades, total):
-                writer.writerow([_cell(value) for value in (*where, *grade)])
+                write([*where, *grade])
 
 
 def write_gradebook(
@@ -104,17 +102,13 @@ def write_gradebook(
         else:
             name = submission.assignment.name
             own[name] = max(each.points, own.get(name, 0))
-    with (
-        atomic_write(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["student", *labs, "total", "remarks"])
+    with _rows_to(path) as write:
+        write(["student", *labs, "total", "remarks"])
         for student, own in points.items():
             remarks = problems.get(student, []) + ["no file"] * (not own)
             remarks += ["not in the roster"] * (bool(roster) and student not in roster)
             row = [student, *(own.get(lab, "") for lab in labs), sum(own.values())]
-            writer.writerow([_cell(value) for value in (*row, "; ".join(remarks))])
+            write([*row, "; ".join(remarks)])
 
 
 def read_roster(path: Path) -> list[str]:
@@ -140,7 +134,11 @@ def read_roster(path: Path) -> list[str]:
     return students
 
 
-def _cell(value: object) -> object:
-    """Text that a spreadsheet does not take for a formula."""
-    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if is_formula else value
+@contextmanager
+def _rows_to(path: Path) -> Iterator[Callable[[Sequence], None]]:
+    """Write a CSV file; yields a function that adds a row, in which no text is a formula."""
+    lines = CsvLines()
+    writer = csv.writer(lines)
+    yield lambda row: writer.writerow(map(csv_cell, row))
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(lines.getvalue().encode("utf-8", "backslashreplace"))

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ordlib.course.runner.index_page import write_index
 from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun, run
+from ordlib.utils.output import printable
 
 OnNotebookCell = Callable[[str, int, int], None]
 _STYLE = {"ok": "green", "failed": "bold red", "not run": "dim"}
@@ -40,7 +41,8 @@ def progress(console: Console) -> Iterator[OnNotebookCell]:
         yield print_start
         return
     position = TextColumn("cell {task.completed} of {task.total}")
-    columns = "{task.description}", BarColumn(bar_width=24), position, TimeElapsedColumn()
+    name = TextColumn("{task.description}", markup=False)
+    columns = name, BarColumn(bar_width=24), position, TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress_bars:
         yield update_bar
 
@@ -126,5 +128,6 @@ def _verdict(seconds: float, budget: float) -> str:
 
 
 def _print(console: Console, text: str, style: str | None = None) -> None:
-    """Print text verbatim: without markup, highlighting or line breaks."""
+    """Print text without markup, highlighting, line breaks or control characters."""
+    text = printable(text, console.encoding)
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -30,6 +30,8 @@ from .released import check_backbone, read_released
 if TYPE_CHECKING:
     from ...inference import FilePredictions
 
+# Reads the tokens of given rows.
+TokenReader = Callable[[Sequence[int]], Tensor]
 # Image encoders with fewer layers, such as pico-clip's, get an adapter of one layer.
 MIN_LAYERS_FOR_FULL_ADAPTER = 6
 
@@ -127,13 +129,8 @@ class RankingAdapter(TrainableModule):
         """
         return self.open_tokens(data, batch_size)(range(len(data)))
 
-    def open_tokens(
-        self, data: ImageData, batch_size: int = 64
-    ) -> Callable[[Sequence[int]], Tensor]:
-        """Return a function that reads the tokens of given rows, ``(B, P, D)``, from the cache.
-
-        Those of all images together may exceed the memory.
-        """
+    def open_tokens(self, data: ImageData, batch_size: int = 64) -> TokenReader:
+        """Return a function that reads the tokens of given rows, ``(B, P, D)``, from the cache."""
         tokens = open_image_tokens(self.clip, data, batch_size)
         first = 0 if self.options.use_cls_token else self.clip.image_encoder.num_cls_tokens
         return lambda rows: tokens[rows][:, first:]
@@ -182,9 +179,12 @@ class RankingAdapter(TrainableModule):
 
     @torch.no_grad()
     def predict_scores(
-        self, data: ImageData, prompts: str | Sequence[str], batch_size: int = 64
-    ) -> np.ndarray:
+        self, data: ImageData, prompts: str | Sequence[str], batch_size: int = 64,
+        read_tokens: TokenReader | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Score N images, each independently of the others, for one prompt or N prompts.
+
+        ``read_tokens`` is what :meth:`open_tokens` returned for the images, if it was called.
 
         Returns:
             ``(N,)`` float64, in standard deviations of the training labels, or in their unit with
@@ -192,7 +192,7 @@ class RankingAdapter(TrainableModule):
         """
         check_batch_size(batch_size)
         prompts = np.array(broadcast_prompts(prompts, len(data)))
-        read_tokens = self.open_tokens(data, batch_size)
+        read_tokens = read_tokens or self.open_tokens(data, batch_size)
         scores = np.empty(len(data))
         with eval_mode(self):
             for prompt in dict.fromkeys(prompts.tolist()):
@@ -206,12 +206,9 @@ class RankingAdapter(TrainableModule):
         return scores
 
     def predict(
-        self,
-        images: ImageData | Paths,
-        batch_size: int = 64,
-        template: str | None = None,
+        self, images: ImageData | Paths, batch_size: int = 64, template: str | None = None,
         task: str | None = None,
-    ) -> "Prediction | FilePredictions":
+    ) -> "Prediction | FilePredictions":  # fmt: skip
         """Predict labels, without probabilities; ``template`` is that of :meth:`prompts`.
 
         ``images`` may be a folder or paths of image files, of the task named ``task`` if there are
@@ -220,17 +217,18 @@ class RankingAdapter(TrainableModule):
         if not isinstance(images, ImageData):
             options = {"batch_size": batch_size, "template": template, "task": task}
             return self.predict_files(images, **options)
-        prompts, data = self.prompts(images, template), images
-        return self.predict_from_scores(data.task, self.predict_scores(data, prompts, batch_size))
+        scores = self.predict_scores(images, self.prompts(images, template), batch_size)
+        return self.predict_from_scores(images.task, scores)
 
     def predict_with_ood(
         self, data: ImageData, batch_size: int = 64, template: str | None = None
     ) -> tuple[Prediction, np.ndarray | None]:
         """Return predictions and ``(N,)`` OOD scores, None without a detector; above 1 is OOD."""
-        prediction = self.predict(data, batch_size, template)
-        if data.task.name not in self.ood_detectors:
-            return prediction, None
-        return prediction, self.ood_score(data, data.task.name, batch_size)
+        task, tokens = data.task, self.open_tokens(data, batch_size)
+        scores = self.predict_scores(data, self.prompts(data, template), batch_size, tokens)
+        has_ood = task.name in self.ood_detectors
+        ood = self.ood_score(data, task.name, batch_size, tokens) if has_ood else None
+        return self.predict_from_scores(task, scores), ood
 
     def predict_from_scores(self, task: OrdinalTask, scores: np.ndarray) -> Prediction:
         """Return predictions for ``(N,)`` scores, clipped to the task's range."""
@@ -238,8 +236,9 @@ class RankingAdapter(TrainableModule):
         return task.decode_values(labels.clip(*task.range))
 
     def ood_score(
-        self, data: ImageData, task: str | None = None, batch_size: int = 64
-    ) -> np.ndarray:
+        self, data: ImageData, task: str | None = None, batch_size: int = 64,
+        read_tokens: TokenReader | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """Return ``(N,)`` out-of-distribution scores; above 1 is out of distribution.
 
         The score is the squared Mahalanobis distance to the training images of the named task,
@@ -250,14 +249,14 @@ class RankingAdapter(TrainableModule):
         """
         if not self.ood_detectors:
             raise RuntimeError("this RankingAdapter has no OOD detectors: train it with fit first")
-        features = self._ood_features(data, batch_size)
+        features = self._ood_features(data, batch_size, read_tokens)
         detectors = self.ood_detectors.values() if task is None else [self.ood_detectors[task]]
         return np.min([detector.scores(features) for detector in detectors], axis=0)
 
-    def _ood_features(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
+    def _ood_features(self, data: ImageData, batch_size: int = 64, read_tokens=None) -> np.ndarray:
         # With the mean patch token alone, the counting detector accepted most portraits.
         num_cls_tokens = int(self.options.use_cls_token)
-        read_tokens, rows = self.open_tokens(data, batch_size), range(len(data))
+        read_tokens, rows = read_tokens or self.open_tokens(data, batch_size), range(len(data))
         features = np.empty((len(data), (num_cls_tokens + 1) * self.clip.embed_dim))
         for start in rows[::batch_size]:
             batch = rows[start : start + batch_size]
