@@ -59,6 +59,9 @@ def tokenize(
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts:
         raise ValueError("prompts = []: no prompts to tokenize")
+    for prompt in prompts:
+        if not _is_utf8(prompt):
+            raise ValueError(f"prompt {prompt!r} has bytes that are not UTF-8; type it again")
     rows = tokenizer(prompts, padding=False, truncation=False, verbose=False)["input_ids"]
     for prompt, row in zip(prompts, rows, strict=True):
         if len(row) > context_length:
@@ -80,3 +83,12 @@ def tokenize(
     ids = torch.full(mask.shape, tokenizer.eos_token_id)
     ids[mask] = torch.tensor([token for row in rows for token in row])
     return TokenizedPrompts(ids, mask)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has no undecodable bytes, as those of a terminal in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

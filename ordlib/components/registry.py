@@ -65,7 +65,7 @@ def load_component(
 
 def _find(name: str | os.PathLike) -> Path:
     for folder in (COMPONENTS / name, Path(name).expanduser()):
-        if folder.is_dir() and folder != COMPONENTS:
+        if os.fspath(name) and folder.is_dir() and folder != COMPONENTS:
             return folder
     names = ", ".join(folder.name for folder in _folders()) or "none"
     raise FileNotFoundError(

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.stats import rankdata
@@ -33,10 +34,15 @@ def cached_rows(
 
     rows = cached_json(path, compute_rows)
     scores: list[dict] = [{} for _ in rows]
-    with np.load(scores_file) as arrays:
-        for name, array in arrays.items():
-            row, metric = name.split(maxsplit=1)
-            scores[int(row)][metric] = array
+    try:
+        with np.load(scores_file) as arrays:
+            for name, array in arrays.items():
+                row, metric = name.split(maxsplit=1)
+                scores[int(row)][metric] = array
+    except (OSError, ValueError, EOFError, IndexError, BadZipFile) as error:
+        raise ValueError(
+            f"{scores_file}: damaged ({error}); delete it and {path.name} to compute both again"
+        ) from error
     return rows, scores
 
 

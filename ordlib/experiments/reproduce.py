@@ -150,11 +150,14 @@ def _check_output(setting: Reproduction, output: Path) -> None:
     path = output / "results.json"
     if not path.is_file():
         return
-    earlier = json.loads(path.read_text("utf-8"))["setting"]
+    try:
+        earlier = json.loads(path.read_text("utf-8"))["setting"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: no results of a reproduction ({error!r}); move it") from error
     for name in ("dataset", "method", "backbone"):
-        if earlier[name] != getattr(setting, name):
+        if earlier.get(name) != getattr(setting, name):
             raise ValueError(
-                f"{path}: has the results of {name} {earlier[name]!r}; choose another folder"
+                f"{path}: has the results of {name} {earlier.get(name)!r}; choose another folder"
             )
 
 

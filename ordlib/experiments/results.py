@@ -230,7 +230,10 @@ def cached_json(path: Path, compute: Callable[[], Result]) -> Result:
         result = compute()
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(result), "utf-8")
-    return json.loads(path.read_text("utf-8"))
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}); delete it to compute it again") from error
 
 
 def run_parallel(jobs: Iterable[tuple], num_jobs: int) -> list:
