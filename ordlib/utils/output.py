@@ -1,6 +1,7 @@
 """Outputs of commands: which paths can be written, and text that a terminal can show."""
 
 import os
+import stat
 from itertools import combinations
 from pathlib import Path
 
@@ -16,28 +17,24 @@ def write_error(path: str | os.PathLike, is_folder: bool = False) -> str | None:
         >>> write_error(".")
         'is a folder'
     """
-    target = Path(os.path.realpath(path))
     try:
-        target.stat()
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        exists = False
+        target = Path(os.path.realpath(path))
+        existing = next((p for p in target.parents if os.path.lexists(p)), target)
+        if not existing.is_dir():
+            return f"cannot be written: {existing} is not a folder"
+        path = existing
     except OSError as error:
         return f"cannot be written: {error.strerror}"
     else:
-        exists = True
-        if target.is_dir() != is_folder:
-            return "is a file, but must be a folder" if is_folder else "is a folder"
-        if not is_folder and not os.access(target, os.W_OK):
+        if stat.S_ISDIR(mode) != is_folder:
+            return "is not a folder" if is_folder else "is a folder"
+        # A file that is read-only for all is so for root too, as in `atomic_write`.
+        if not is_folder and not mode & 0o222:
             return "is read-only"
-        if not is_folder and not target.is_file():  # A device or a FIFO is opened.
-            return None
-    folder = target if exists and is_folder else target.parent
-    existing = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), folder)
-    if not existing.is_dir():
-        return f"cannot be written: {existing} is not a folder"
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return f"cannot be written: the folder {existing} is read-only"
-    return None
+    is_writable = os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0))
+    return None if is_writable else f"cannot be written: {path} is read-only"
 
 
 def check_distinct(**paths: str | os.PathLike | None) -> None:
