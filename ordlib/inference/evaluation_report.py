@@ -13,8 +13,8 @@ import pandas as pd
 
 from ..data import ImageData
 from ..metrics.evaluate import Evaluation
-from ..utils.validation import escape_nonprintable
 from ..utils.spreadsheet import csv_text
+from ..utils.validation import escape_nonprintable
 from .files import FileTable, write_text
 from .page import write_page
 

@@ -12,8 +12,8 @@ import pandas as pd
 from ..data.image_files import FileScan
 from ..data.image_io import SUFFIXES
 from ..utils.cache import atomic_write
-from ..utils.validation import escape_nonprintable
 from ..utils.spreadsheet import csv_text
+from ..utils.validation import escape_nonprintable
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
