@@ -17,12 +17,13 @@ from ordlib.utils.command import (
     BatchSize,
     BitDepth,
     Device,
+    check_surroundings,
     echo,
     input_path,
     plain_errors,
 )
 
-app = Typer(name="ordlib", help="Ordinal regression with CLIP.", **SETTINGS)
+app = Typer(name="ordlib", **SETTINGS)
 app.add_typer(training.app)
 app.add_typer(course.app, name="course")
 app.add_typer(training.results, name="results")
@@ -36,6 +37,13 @@ Html = Annotated[Path | None, Option(help="Write an HTML page with the images.",
 Strict = Annotated[bool, Option("--strict", help="Fail if an image was skipped.")]
 
 
+@app.callback(help="Ordinal regression with CLIP.")
+def prepare() -> None:
+    """Check what every command needs."""
+    with plain_errors():
+        check_surroundings()
+
+
 @app.command()
 def doctor(
     network: Annotated[bool, Option(help="Also check whether the hub can be reached.")] = True,
@@ -44,10 +52,11 @@ def doctor(
 
     The exit code is 1 if anything is marked [FIX]. A missing GPU or hub is no problem.
     """
-    from ordlib.course._doctor import doctor
+    with plain_errors():
+        from ordlib.course._doctor import doctor
 
-    report = doctor(network=network)
-    echo(str(report))
+        report = doctor(network=network)
+        echo(str(report))
     if not report.ok:
         raise Exit(1)
 
@@ -80,10 +89,11 @@ def cache(
 @data.command("list")
 def list_datasets() -> None:
     """List the data sets of the papers, their protocols and where they come from."""
-    from ordlib.data.published.load import DATASETS
+    with plain_errors():
+        from ordlib.data.published.load import DATASETS
 
-    for dataset in DATASETS.values():
-        echo(f"{dataset.name}\n  {dataset.layout()}\n")
+        for dataset in DATASETS.values():
+            echo(f"{dataset.name}\n  {dataset.layout()}\n")
 
 
 @data.command()

@@ -136,7 +136,7 @@ def train(
         score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
         echo(f"val {monitor} {score} in {history.attrs['seconds']:.0f} s")
         echo(f"test mae {model.card['metrics']['mae']:.3f}")
-    _echo_saved(output, "load_component")
+        _echo_saved(output, "load_component")
 
 
 @app.command()
@@ -182,7 +182,7 @@ def reproduce(
             shots=shots, draw=draw, repeats=repeats, config=config, options=options,
         )  # fmt: skip
         run(setting, output, device, progress=echo)
-    echo(f"wrote {output / 'results.json'} and {output / 'report.md'}")
+        echo(f"wrote {output / 'results.json'} and {output / 'report.md'}")
 
 
 @app.command()
@@ -202,7 +202,7 @@ def train_adapter(
 
         config = replace(CONFIG, seed=seed, epochs=epochs)
         train_and_save_adapter(task or (), output, config=config, backbone=backbone, device=device)
-    _echo_saved(output, "load_component")
+        _echo_saved(output, "load_component")
 
 
 @app.command()
@@ -243,9 +243,9 @@ def pretrain(
         settings = {"checkpoint_minutes": checkpoint_minutes, "num_workers": num_workers}
         with closing(ProgressBar(config)) as progress:
             pretrain(config, output, **settings, on_step=progress.update)
-    # With several processes, only the main one shows progress.
-    if progress.bar is not None:
-        _echo_saved(output, "load_clip")
+        # With several processes, only the main one shows progress.
+        if progress.bar is not None:
+            _echo_saved(output, "load_clip")
 
 
 @app.command()

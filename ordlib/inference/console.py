@@ -20,6 +20,7 @@ from .predict import FilePredictions
 from .result import Ranking
 
 MAX_ROWS = 40
+MIN_WIDTH = 80  # In a narrower terminal columns would vanish; there, lines wrap.
 
 
 def report(
@@ -49,6 +50,7 @@ def report(
                 errors.append(f"{path} was not written: {error.strerror or error}")
     with stdout_errors():
         console = Console(stderr=bool(to_stdout))
+        console.width = max(console.width, MIN_WIDTH)
         print_result(console, shown, max_rows=top or MAX_ROWS)
         for export in to_stdout:
             typer.echo(export().encode("utf-8", "backslashreplace"), nl=False)

@@ -44,7 +44,11 @@ def output_folder(text: str | Path) -> Path:
 
 def output_stream(text: str | Path) -> Path:
     """Parse the path of an output file, or - for standard output."""
-    return STDOUT if str(text) == "-" else output_file(text)
+    if str(text) != "-":
+        return output_file(text)
+    if sys.stdout is None:
+        raise typer.BadParameter("standard output is closed")
+    return STDOUT
 
 
 def _output_path(text: str | Path, is_folder: bool) -> Path:
@@ -61,6 +65,20 @@ INPUT_FOLDER = {"parser": input_path, "metavar": "FOLDER"}
 OUTPUT_FILE = {"parser": output_file, "metavar": "FILE"}
 OUTPUT_FOLDER = {"parser": output_folder, "metavar": "FOLDER"}
 OUTPUT_STREAM = {"parser": output_stream, "metavar": "FILE"}
+
+
+def check_surroundings() -> None:
+    """Check what every command needs, and ignore a terminal width of 0, which shows nothing.
+
+    Raises:
+        FileNotFoundError: the current folder has been deleted.
+    """
+    if os.environ.get("COLUMNS") == "0":
+        del os.environ["COLUMNS"]
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise FileNotFoundError("the current folder has been deleted: cd to another") from error
 
 
 def echo(text: str) -> None:
