@@ -179,7 +179,7 @@ def evaluate(
         from ordlib.experiments.train import load_splits
         from ordlib.inference.evaluation_report import write_report
         from ordlib.inference.predict import find_task
-        from ordlib.metrics.evaluate import evaluate
+        from ordlib.metrics.evaluate import check_column, evaluate
         from ordlib.utils.validation import check_choice
 
         names = {"image_column": image_column, "label_column": label_column,
@@ -194,6 +194,8 @@ def evaluate(
             splits = load_splits(definition, component.clip.image_size, folder, labels, columns)
             check_choice("split", split, splits)
             data = splits[split]
+        if by is not None:
+            check_column(data.metadata, by)
         evaluation = evaluate(component, data)
         echo(str(evaluation))
         if by is not None:

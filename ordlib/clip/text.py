@@ -61,7 +61,9 @@ def tokenize(
         raise ValueError("prompts = []: no prompts to tokenize")
     for prompt in prompts:
         if not _is_utf8(prompt):
-            raise ValueError(f"prompt {prompt!r} has bytes that are not text; use a terminal with UTF-8")
+            raise ValueError(
+                f"prompt {prompt!r} has bytes that are not text; use a terminal with UTF-8"
+            )
     rows = tokenizer(prompts, padding=False, truncation=False, verbose=False)["input_ids"]
     for prompt, row in zip(prompts, rows, strict=True):
         if len(row) > context_length:

@@ -16,6 +16,7 @@ from ..utils.command import (
     plain_errors,
 )
 from ..utils.output import check_distinct
+from ..utils.validation import check_choice
 
 app = typer.Typer(help="Run, build and check the course's notebooks.", **SETTINGS)
 
@@ -178,6 +179,8 @@ def audit(tasks: Tasks = None) -> None:
         from ordlib.synthetic import TASKS
         from ordlib.synthetic.audit import audit_shortcuts
 
+        for task in tasks or ():
+            check_choice("task", task, TASKS)
         audits = []
         for task in tasks or TASKS:
             audits.append(audit_shortcuts(task))

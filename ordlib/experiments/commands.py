@@ -303,6 +303,6 @@ def _parse_value(text: str) -> object:
     """Parse JSON literals (and True, False, None); return any other text as a string."""
     try:
         value = jsonlib.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except jsonlib.JSONDecodeError:
+    except (jsonlib.JSONDecodeError, RecursionError):
         return text
     return tuple(value) if isinstance(value, list) else value

@@ -71,9 +71,7 @@ class Evaluation:
         Raises:
             ValueError: no such column.
         """
-        if column not in metadata:
-            names = ", ".join(map(str, metadata)) or "none"
-            raise ValueError(f"column = {column!r}: not in the metadata; its columns: {names}")
+        check_column(metadata, column)
         by = metadata[column].astype(str)
         return metrics_by(self.task, self.y_true, self.prediction, by)[["images", *self.metrics]]
 
@@ -85,6 +83,13 @@ class Evaluation:
 
     def _title(self) -> str:
         return f"{self.name}: {len(self.y_true)} images, mae in {self.unit}"
+
+
+def check_column(metadata: pd.DataFrame, column: str) -> None:
+    """Raise ValueError if the metadata has no such column."""
+    if column not in metadata:
+        names = ", ".join(map(str, metadata)) or "none"
+        raise ValueError(f"column = {column!r}: not in the metadata; its columns: {names}")
 
 
 def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int = 0) -> Evaluation:

@@ -113,6 +113,7 @@ class TrainingConfig:
         for name in ("seed", "weight_decay"):
             valid = getattr(self, name) is None or getattr(self, name) >= 0
             self._check(name, valid, "must not be negative")
+        self._check("seed", self.seed < 2**63, "must be below 2**63")
         limit = math.inf if self.epochs is None else self.epochs
         rule = f"must be 0 or more, and below epochs = {self.epochs}"
         self._check("prompt_epochs", 0 <= self.prompt_epochs < limit, rule)

@@ -60,7 +60,7 @@ def select_notebooks(paths: Sequence[Path], names: Sequence[str]) -> list[Path]:
         raise ValueError("There is no notebook there: pass the folder with --notebooks FOLDER.")
     prefixes = [Path(name).name.removesuffix(".ipynb").removesuffix(".py") for name in names]
     for prefix in prefixes:
-        if not any(path.stem.startswith(prefix) for path in paths):
+        if not prefix or not any(path.stem.startswith(prefix) for path in paths):
             available = ", ".join(path.stem for path in paths)
             raise ValueError(f"No notebook begins with {prefix!r}; there are {available}.")
     return [path for path in paths if not prefixes or path.stem.startswith(tuple(prefixes))]

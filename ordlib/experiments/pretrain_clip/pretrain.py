@@ -15,6 +15,7 @@ from transformers.utils import logging
 from ...clip.preprocessing import PROCESSOR
 from ...utils.cache import atomic_write
 from ...utils.device import device_description, pick_dtype, versions
+from ...utils.validation import check_count
 from ..results import command_line
 from .captioning import CaptionGenerator
 from .config import PretrainingConfig
@@ -57,6 +58,10 @@ def pretrain(
         OSError: not enough disk space for the pool.
         FloatingPointError: the training diverged.
     """
+    if not checkpoint_minutes >= 0:
+        raise ValueError(f"checkpoint_minutes = {checkpoint_minutes}: must be 0 or more")
+    if num_workers is not None:
+        check_count("num_workers", num_workers)
     output = Path(output)
     require_new_dir(output)
     timeout = InitProcessGroupKwargs(timeout=RENDER_TIMEOUT)
