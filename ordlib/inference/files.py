@@ -66,7 +66,9 @@ class FileTable(ABC):
 
     def __repr__(self) -> str:
         table = self._rounded().to_string(index=False, max_rows=20)
-        return "\n".join([escape_nonprintable(self.title), table, *self.warnings])
+        lines = [self.title, *self.warnings]
+        title, *warnings = map(escape_nonprintable, lines)
+        return "\n".join([title, table, *warnings])
 
     def _repr_html_(self) -> str:
         warnings = "".join(f"<p>{escape(warning)}</p>\n" for warning in self.warnings)
