@@ -73,10 +73,7 @@ def load_training_state(
 
     Raises:
         ValueError: the checkpoint is damaged, or of another run.
-        IsADirectoryError: a folder has its name, so that no checkpoint could be kept.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder, but the checkpoint must be a file; move it")
     if not path.exists():
         return None
     saved, trainer_state, tensors = _read(path)

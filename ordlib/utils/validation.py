@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from numbers import Real
 
-import numpy as np
-
 MAX_ERRORS_SHOWN = 10
 
 
@@ -53,7 +51,7 @@ def check_types(config: object) -> None:
 
 
 def _is_bool(value: object) -> bool:
-    return isinstance(value, bool | np.bool_)
+    return type(value).__name__ in ("bool", "bool_")  # NumPy is slow to import
 
 
 def _is_integer(value: object) -> bool:

@@ -90,9 +90,8 @@ def test_text_encoder_and_logit_scale_can_be_trained(tiny_clip, seven, tmp_path,
     assert {"text_encoder", "logit_scale"} <= model.parameter_groups().keys()
     names = model.trainable_state_dict()
     assert not any("token_embedding" in name for name in names)
-    checksum = tiny_clip._checksum()
     fit(model, seven, seven, {"epochs": 2, "learning_rate": 0.01}, progress=False)
-    assert tiny_clip._checksum() == checksum
+    assert tiny_clip.weights_unchanged
     projection = tiny_clip.text_encoder.projection.weight
     assert not torch.equal(model.text_encoder.projection.weight, projection)
     assert abs(float(model.logit_scale) - tiny_clip.logit_scale) > 0.01
