@@ -149,19 +149,15 @@ class ClipBackbone:
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of the checkpoint's weights; of a model of open_clip, also of its settings."""
+        """SHA-256 of the checkpoint's weights; of open_clip's models, of those in memory."""
         if self.folder is None:
-            settings = [
-                getattr(self.text_encoder, "context_length", 0),
-                self.image_encoder.settings,
-            ]
-            return content_hash(self.loaded_checksum, *settings)
+            return content_hash(self.loaded_checksum)
         return hash_weights(self.folder)
 
     @cached_property
     def settings_hash(self) -> str:
         """Hash of what decides features beside the weights; see :mod:`.settings_hash`."""
-        return hash_settings(self.model.config, self.tokenizer, self.preprocessor)
+        return hash_settings(self)
 
     @property
     def resize(self) -> Resize:

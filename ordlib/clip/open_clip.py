@@ -82,7 +82,7 @@ class OpenClipTextEncoder(nn.Module):
         text = getattr(model, "text", model)
         self.token_embedding, self.ln_final = text.token_embedding, text.ln_final
         self.transformer, self.text_projection = text.transformer, text.text_projection
-        self.positional_embedding = text.positional_embedding
+        self.positional_embedding, self.settings = text.positional_embedding, _settings(text)
         self.register_buffer("attn_mask", text.attn_mask, persistent=False)
         self.width, self.context_length = text.ln_final.normalized_shape[0], text.context_length
         self.pad_token_id, pool_type = tokenizer.pad_token_id, _pool_type(text)
@@ -129,6 +129,7 @@ class OpaqueTextEncoder(nn.Module):
     def __init__(self, model: nn.Module, tokenizer: "OpenClipTokenizer") -> None:
         super().__init__()
         self.text, self._encode = model.text, model.encode_text
+        self.settings = _settings(model.text)
         self.context_length, self.pad_token_id = tokenizer.context_length, tokenizer.pad_token_id
 
     def encode_ids(self, ids: Tensor, mask: Tensor) -> Tensor:

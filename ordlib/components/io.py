@@ -114,8 +114,8 @@ def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone"
     if trained.get("settings", clip.settings_hash) != clip.settings_hash:
         raise ValueError(
             f"{folder} was trained on {name!r} with another config, tokenizer or image "
-            f"preprocessing than in {clip.folder}, whose weights are the same; restore those "
-            "files or train the method on this backbone"
+            f"preprocessing than in {clip.folder or clip.name}, whose weights are the same; "
+            "restore those files or train the method on this backbone"
         )
     if not clip.weights_unchanged:
         raise ValueError(

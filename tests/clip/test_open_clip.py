@@ -138,6 +138,7 @@ class TestPreprocessing:
             squashing.encode_images(images)
         assert squashing.preprocessor.key != wrap("vit").preprocessor.key
         assert squashing.weights_hash == wrap("vit").weights_hash
+        assert squashing.settings_hash != wrap("vit").settings_hash
 
     def test_refuses_random_transforms_and_other_sizes(self):
         model, _, tokenizer = build("vit")
@@ -148,7 +149,7 @@ class TestPreprocessing:
 
 
 class TestIdentity:
-    def test_weights_hash_depends_on_weights_statistics_and_settings(self, kind):
+    def test_hashes_depend_on_weights_statistics_and_settings(self, kind):
         first = wrap(kind).weights_hash
         assert wrap(kind).weights_hash == first
         assert wrap(kind, seed=1).weights_hash != first
@@ -160,8 +161,9 @@ class TestIdentity:
             for block in model.visual.transformer.resblocks:
                 block.attn.num_heads, block.attn.head_dim = 2, 20
             changed = ClipBackbone.from_open_clip(model, *rest, kind)
-            assert changed.loaded_checksum == wrap(kind).loaded_checksum
-            assert changed.weights_hash != first
+            assert changed.weights_hash == first
+            assert changed.settings_hash != wrap(kind).settings_hash == wrap(kind).settings_hash
+            assert changed.image_encoder.settings != wrap(kind).image_encoder.settings
 
     def test_cached_features_are_read_again(self, tmp_path, monkeypatch, noise_images):
         monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
