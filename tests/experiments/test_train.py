@@ -89,7 +89,7 @@ def test_train_and_save_writes_a_card(corn, clip, tiny_clip_folder, tmp_path):
         "--lr-multiplier adapter=0.5 --seed 4 --set adapter=true",
         "data": {split: f"dating-{split}" for split in module.SPLITS} | {"image_size": 64},
         "seed": 4,
-        "hyperparameters": asdict(CONFIG),
+        "hyperparameters": asdict(CONFIG) | {"milestones": []},
         "steps": 6,
         "best_epoch": int(history.loc[history["mae"].idxmin(), "epoch"]),
         "device": device_description(clip.device),

@@ -15,7 +15,7 @@ def run_script(training_cache):  # noqa: F811
     def run(script: str, *arguments: str | Path, launcher: tuple[str, ...] = ()) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
         line = [sys.executable, *launcher, script, *map(str, arguments)]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
 
     return run
