@@ -1,8 +1,10 @@
 """Image features of a dataset, cached on disk by image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 # A change of how images are read or encoded needs another number.
 VERSION = 2
 DTYPES = {"features": np.float32, "tokens": np.float16}
+# Stores with features that could not be written, by data set and folder: kept as long as the data
+# set, of which several results are often computed.
+_IN_MEMORY: WeakKeyDictionary["ImageData", dict[Path, FeatureStore]] = WeakKeyDictionary()
 
 
 def cached_image_features(
@@ -50,18 +55,43 @@ def open_image_tokens(
 
 
 class CachedFeatures:
-    """Features on disk of N images: indexing by rows reads those, as a tensor on the CPU."""
+    """Features on disk of N images: indexing by rows reads those, as a tensor on the CPU.
 
-    def __init__(self, store: FeatureStore, keys: Sequence[str]) -> None:
-        self._store, self._keys = store, keys
+    Those that have been deleted from the cache since are encoded again.
+    """
+
+    def __init__(self, encode: Callable[..., tuple[FeatureStore, Sequence[str]]]) -> None:
+        self._encode = encode
+        self._store, self._keys = encode()
 
     def __getitem__(self, rows: Sequence[int]) -> torch.Tensor:
+        try:
+            return self._read(rows)
+        except OSError:
+            self._store, self._keys = self._encode(reuse=False)
+            return self._read(rows)
+
+    def _read(self, rows: Sequence[int]) -> torch.Tensor:
         return torch.from_numpy(self._store.read([self._keys[row] for row in rows]))
 
 
 def _open(
     clip: ClipBackbone, data: "ImageData", batch_size: int, kind: Literal["features", "tokens"]
 ) -> CachedFeatures:
+    return CachedFeatures(partial(_encoded, clip, data, batch_size, kind))
+
+
+def _encoded(
+    clip: ClipBackbone,
+    data: "ImageData",
+    batch_size: int,
+    kind: Literal["features", "tokens"],
+    reuse: bool = True,
+) -> tuple[FeatureStore, list[str]]:
+    """The store with the features of a data set, and the keys of its images.
+
+    ``reuse`` that of an earlier call, if it has features that could not be written.
+    """
     if not clip.weights_unchanged:
         raise ValueError(
             f"the weights of {clip.name} have changed since loading (fine-tuning or LoRA), so "
@@ -75,11 +105,17 @@ def _open(
     description = f"{kind} of {clip.name} ({precision}, {clip.device.type}, {clip.resize})"
     # Before the hashes, so that any later change of a file is noticed.
     signatures = [file_signature(image) if isinstance(image, Path) else () for image in data.images]
-    store, keys = FeatureStore(folder, description), data.image_keys
+    num_tokens = 1 + clip.grid_size**2
+    shape = (clip.embed_dim,) if kind == "features" else (num_tokens, clip.embed_dim)
+    store = _IN_MEMORY.get(data, {}).get(folder) if reuse else None
+    store = store or FeatureStore(folder, description, DTYPES[kind], shape)
+    keys = data.image_keys
     rows = {key: row for row, key in enumerate(keys) if key not in store}
     if rows:
         _encode(clip, data, batch_size, kind, sorted(rows.values()), keys, signatures, store)
-    return CachedFeatures(store, keys)
+    if store.is_in_memory:
+        _IN_MEMORY.setdefault(data, {})[folder] = store
+    return store, keys
 
 
 def _encode(

@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
+import stat
 import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
+from numpy.lib import format
 
-from ..utils.cache import atomic_write
+from ..utils.cache import atomic_write, delete_remains, writers_lock
 from ..utils.cache_entries import DESCRIPTION_NAME, listing
 
 MAX_SHARD_IMAGES = 1024
@@ -25,11 +28,16 @@ class FeatureStore:
 
     A shard is an array (``.npy``) of at most 1,024 images with a list of keys (``.json``). The list
     is written last and has the array's checksum, so that an incomplete or damaged shard is ignored.
-    Two processes may encode the same image; neither can damage the other's shards.
+    Two processes may encode the same image; neither can damage the other's shards. What a killed
+    one has left is deleted when nobody writes.
 
     Args:
         folder: created on the first write.
         description: what the features are, for `ordlib cache`.
+        dtype, shape: of the features of an image; shards of any other are ignored. None: any.
+
+    Attributes:
+        is_in_memory: whether features are in memory, because they could not be written.
 
     Example:
         >>> import tempfile
@@ -39,13 +47,20 @@ class FeatureStore:
         (True, [[1.0, 1.0, 1.0]])
     """
 
-    def __init__(self, folder: Path, description: str = "features") -> None:
-        self.folder, self.description = folder, description
+    def __init__(
+        self,
+        folder: Path,
+        description: str = "features",
+        dtype: np.dtype | type | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.folder, self.description, self.is_in_memory = folder, description, False
+        delete_remains(folder, ".npy", unless=".json")
         # By key: file, or array in memory, and row.
         self._locations: dict[str, tuple[Path | np.ndarray, int]] = {}
         for file in listing(folder):
             if file.suffix == ".json":
-                self._add_shard(_keys_if_valid(file), file.with_suffix(".npy"))
+                self._add_shard(_keys_if_valid(file, dtype, shape), file.with_suffix(".npy"))
 
     def __contains__(self, key: str) -> bool:
         return key in self._locations
@@ -68,8 +83,8 @@ class FeatureStore:
         try:
             source = self._write(keys, features)
         except OSError as error:
-            warnings.warn(f"cannot cache the features in {self.folder}: {error}", stacklevel=2)
-            source = features
+            _warn_once(f"cannot cache the features in {self.folder}: {error}")
+            source, self.is_in_memory = features, True
         self._add_shard(keys, source)
 
     def max_images(self, features: np.ndarray) -> int:
@@ -80,24 +95,31 @@ class FeatureStore:
         self._locations |= {key: (source, row) for row, key in enumerate(keys)}
 
     def _write(self, keys: Sequence[str], features: np.ndarray) -> Path:
-        if not (note := self.folder / DESCRIPTION_NAME).exists():
+        if not os.path.exists(note := self.folder / DESCRIPTION_NAME):
             with atomic_write(note) as temporary:
                 temporary.write_text(self.description, encoding="utf-8")
         file = self.folder / f"{uuid4().hex}.npy"
-        with atomic_write(file) as temporary, open(temporary, "wb") as stream:
-            np.save(stream, features)
-            _sync(stream)
-        index = file.with_suffix(".json")
-        with atomic_write(index) as temporary, open(temporary, "w", encoding="utf-8") as stream:
-            json.dump({"keys": list(keys), "checksum": _checksum(features)}, stream)
-            _sync(stream)
+        # Until the list is written, the array would count as the remains of a killed process.
+        with writers_lock(self.folder):
+            with atomic_write(file) as temporary, open(temporary, "wb") as stream:
+                _save(stream, features)
+            with atomic_write(file.with_suffix(".json")) as temporary:
+                content = {"keys": list(keys), "checksum": _checksum(features)}
+                temporary.write_text(json.dumps(content), encoding="utf-8")
         return file
 
 
-def _sync(stream: object) -> None:
-    """Wait until the content is on disk: a renamed file could otherwise be empty after a crash."""
-    stream.flush()
-    os.fsync(stream.fileno())
+@cache
+def _warn_once(message: str) -> None:
+    """Warn; not again in this process, for a folder of images is encoded in parts."""
+    warnings.warn(message, stacklevel=4)
+
+
+def _save(stream: BinaryIO, array: np.ndarray) -> None:
+    """Like ``np.save``, which does not notice every full disk."""
+    array = np.ascontiguousarray(array)
+    format.write_array_header_1_0(stream, format.header_data_from_array_1_0(array))
+    stream.write(array.data)
 
 
 def _checksum(array: np.ndarray) -> str:
@@ -107,7 +129,9 @@ def _checksum(array: np.ndarray) -> str:
 def _signature(index: Path) -> tuple:
     """Changes with either file of a shard, so that each is verified once per process."""
     statuses = (os.stat(index), os.stat(index.with_suffix(".npy")))
-    return tuple((status.st_size, status.st_mtime_ns, status.st_ino) for status in statuses)
+    if not all(stat.S_ISREG(status.st_mode) for status in statuses):
+        raise ValueError(f"{index}: not a file")  # Reading a pipe would wait for its other end.
+    return tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in statuses)
 
 
 def _record_use(index: Path) -> None:
@@ -116,22 +140,30 @@ def _record_use(index: Path) -> None:
         os.utime(index, ns=(time.time_ns(), index.stat().st_mtime_ns))
 
 
-def _keys_if_valid(index: Path) -> list[str]:
-    """Keys of a shard; none if it is incomplete, damaged or cannot be read now."""
+def _keys_if_valid(
+    index: Path, dtype: np.dtype | type | None, shape: tuple[int, ...] | None
+) -> list[str]:
+    """Keys of a shard; none if it is incomplete, damaged, of other features or not readable."""
     try:
-        return _verified_keys(index, _signature(index))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError):
+        keys, *found = _verified_shard(index, _signature(index))
+    except Exception:  # Numpy raises almost anything on a damaged header.
         return []
+    is_expected = dtype is None or found == [np.dtype(dtype), shape]
+    return keys if is_expected else []
 
 
 @lru_cache(maxsize=4096)
-def _verified_keys(index: Path, _signature: tuple) -> list[str]:
+def _verified_shard(index: Path, _signature: tuple) -> tuple[list[str], np.dtype, tuple[int, ...]]:
+    """Keys of a shard, and the type and shape of its features."""
     content = json.loads(index.read_text(encoding="utf-8"))
-    array = np.load(index.with_suffix(".npy"), mmap_mode="r")
-    if len(array) != len(content["keys"]) or _checksum(array) != content["checksum"]:
+    array, keys = np.load(index.with_suffix(".npy"), mmap_mode="r"), content["keys"]
+    is_complete = len(array) == len(keys) and _checksum(array) == content["checksum"]
+    if not is_complete or not all(isinstance(key, str) for key in keys):
         raise ValueError(f"{index}: damaged")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{index}: contains NaN or infinite values")
     _record_use(index)
-    return content["keys"]
+    return keys, array.dtype, array.shape[1:]
 
 
 # Each open array takes a file descriptor, of which a process may have few.

@@ -309,7 +309,7 @@ def test_an_interrupted_encoding_keeps_what_it_has(clip, data, monkeypatch, erro
 
 def test_features_are_read_from_a_read_only_cache(clip, data, cache, monkeypatch):
     first = cached_image_features(clip, data)
-    feature_store._verified_keys.cache_clear()
+    feature_store._verified_shard.cache_clear()
     for name in ("utime", "mkdir", "replace"):  # root may write anywhere
         monkeypatch.setattr(os, name, Mock(side_effect=PermissionError))
     folders = [cache.parent, cache, *cache.iterdir()]

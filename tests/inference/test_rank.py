@@ -183,6 +183,22 @@ def test_rank_scores_in_chunks(adapter, folder, monkeypatch):
     assert list(chunked.skipped) == [str(folder / "5b.png")]
 
 
+def test_rank_without_a_cache_encodes_each_image_once_and_warns_once(
+    adapter, folder, batch_sizes, monkeypatch, tmp_path
+):
+    """Scores and OOD scores need the tokens of the same images."""
+    expected = rank(folder, STARS, model=adapter)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(scoring, "CHUNK_SIZE", 4)
+    batch_sizes.clear()
+    with pytest.warns(UserWarning, match=r"cannot cache the features .*set ORDLIB_CACHE") as caught:
+        ranking = rank(folder, STARS, model=adapter)
+    assert len(caught) == 1
+    assert batch_sizes == [8, 8, 8]  # Of 4, 4 and 2 images.
+    pd.testing.assert_frame_equal(ranking.table, expected.table)
+
+
 def test_rank_scales_deep_images_of_a_folder_alike(adapter, tmp_path):
     folder = tmp_path / "deep"
     folder.mkdir()
