@@ -29,7 +29,7 @@ _MODULES = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "list_published": "data.published",
     "load_clip": "clip",
     "load_component": "components",
-    "load_data": "synthetic.load",
+    "load_data": "experiments.synthetic_data",
     "load_folder": "data",
     "load_published": "data.published",
     "load_results": "experiments.results",

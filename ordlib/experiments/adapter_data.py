@@ -8,7 +8,6 @@ import pandas as pd
 
 from ..clip import ClipBackbone
 from ..data import ImageData
-from ..synthetic.load import load_data
 
 # Private in synthetic.quality, whose every change invalidates all rendered images.
 from ..synthetic.quality import _apply_distortions, _distribute_severity
@@ -16,6 +15,7 @@ from ..synthetic.vocabulary import OBJECTS
 from ..tasks.templates import placeholder_names
 from ..utils.cache import content_hash
 from .calibration import synthetic_calibration_data
+from .synthetic_data import load_data
 
 # The default train split of 2,000 images has 26 per object, too few to learn the objects. Quality
 # gets no more, because further crops of its seven photographs add no new scenes; instead, it is

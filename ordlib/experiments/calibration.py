@@ -1,7 +1,7 @@
 """Synthetic images for the calibration of prediction intervals."""
 
 from ..data import ImageData
-from ..synthetic.load import load_data
+from .synthetic_data import load_data
 
 NUM_VAL_IMAGES, NUM_CALIBRATION_IMAGES = 400, 200
 

@@ -18,7 +18,6 @@ from ..methods.predictor import Predictor
 from ..methods.zero_shot import ZeroShot
 from ..metrics import compute_metrics, expected_calibration_error, ordinality_score
 from ..metrics.prediction import Prediction
-from ..synthetic.load import load_data
 from ..training.config import TrainingConfig
 from ..training.fit import fit
 from ..utils.cache import content_hash
@@ -27,6 +26,7 @@ from .adapter_data import HELD_OUT_SPLIT, held_out_objects
 from .calibration import synthetic_calibration_data
 from .intervals import Scores, cached_rows
 from .results import round_or_none
+from .synthetic_data import load_data
 from .train import METHODS
 from .training_draws import draw_training_set
 

@@ -23,7 +23,6 @@ from ..clip import load_clip
 from ..clip.feature_cache import cached_image_features
 from ..components.io import CARD, CONFIG, read_json
 from ..components.registry import COMPONENTS as SHIPPED
-from ..synthetic.load import load_data
 from ..training.config import TrainingConfig
 from ..training.fit import CHECKPOINT_NAMES
 from ..utils.cache import atomic_write
@@ -33,6 +32,7 @@ from .grid import TASKS, lora_block
 from .intervals import Scores
 from .ranking_table import MULTI_TASK, Entry, entry_path, run_entry
 from .results import make_results, run_parallel
+from .synthetic_data import load_data
 from .train import METHODS, train_and_save
 from .train_adapter import CONFIG as ADAPTER_CONFIG
 

@@ -14,6 +14,7 @@ import pandas as pd
 from joblib import Parallel
 
 from ..utils.cache import atomic_write
+from ..utils.processes import worker_processes
 
 Result = TypeVar("Result", dict, list)
 RESULTS = Path(__file__).with_name("results")
@@ -247,7 +248,8 @@ def run_parallel(jobs: Iterable[tuple], num_jobs: int) -> list:
         >>> run_parallel((delayed(pow)(2, n) for n in range(3)), num_jobs=1)
         [1, 2, 4]
     """
-    return Parallel(num_jobs, verbose=int(num_jobs > 1))(jobs)
+    with worker_processes():
+        return Parallel(num_jobs, verbose=int(num_jobs > 1))(jobs)
 
 
 def round_or_none(value: float) -> float | None:

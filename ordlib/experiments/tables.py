@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from joblib import delayed
 
-from ..synthetic.load import load_data
 from ..utils.device import pick_device
 from .adapter_data import HELD_OUT_SPLIT
 from .experiment import BACKBONE, BACKBONES, Experiment, check_backbones, run_experiment
@@ -26,6 +25,7 @@ from .grid import (
 from .intervals import Scores, bootstrap_cells, differences_across
 from .method_ablations import numclip_ablation, rankformer_ablation
 from .results import load_results, run_parallel
+from .synthetic_data import load_data
 from .training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 
 FEW_SHOT_METHODS = (

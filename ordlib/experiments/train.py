@@ -21,13 +21,13 @@ from ..methods import METHODS as ALL_METHODS
 from ..methods import find_method
 from ..methods.base import OrdinalMethod
 from ..metrics.evaluate import evaluate
-from ..synthetic.load import load_data
 from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints, fit
 from ..utils.device import device_description, versions
 from .calibration import synthetic_calibration_data
 from .results import command_line, round_or_none
+from .synthetic_data import load_data
 
 # By command-line name; ranking adapters have a command of their own.
 METHODS = {name.lower(): find_method(name) for name in ALL_METHODS if name != "RankingAdapter"}

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -22,6 +23,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, *READ_ONLY)
 TEMPORARY_PREFIX = ".ordlib-tmp-"
 PRIVATE_MODE = 0o600
+# What numpy says when a disk is full.
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 TIME_STEP_NS = 2_000_000_000
 
 
@@ -74,6 +77,20 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
                     _overwrite(temporary, path, status)
             finally:
                 shutil.rmtree(temporary_folder, ignore_errors=True)
+
+
+def check_writable(path: Path, num_bytes: int) -> None:
+    """Check, before the work, whether a folder of this size could be written with atomic_write.
+
+    Raises:
+        OSError: it could not; as :func:`atomic_write`.
+    """
+    with _errors_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(prefix=TEMPORARY_PREFIX, dir=path.parent):
+            pass
+        if num_bytes > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -197,7 +214,7 @@ def delete_remains(folder: Path, suffix: str | None = None, unless: str | None =
             return
         for path in folder.iterdir():
             if path.name.startswith(TEMPORARY_PREFIX):
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
             elif suffix and path.suffix == suffix and not path.with_suffix(unless).exists():
                 path.unlink()
 
@@ -225,6 +242,8 @@ def _errors_name(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if SHORT_WRITE.fullmatch(str(error)):
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         name = error.filename
         is_temporary = name is None or TEMPORARY_PREFIX in str(name)
         is_own = is_temporary or Path(str(name)) in (path, *path.parents)

@@ -20,10 +20,10 @@ from torch.utils.benchmark import set_torch_threads
 
 from ordlib.clip import ClipBackbone, feature_cache, load_clip
 from ordlib.data import ImageData
+from ordlib.experiments.synthetic_data import load_data
 from ordlib.methods.base import TrainableModule
 from ordlib.methods.predictor import Predictor
 from ordlib.methods.ranking_adapter.model import RankingAdapter
-from ordlib.synthetic.load import load_data
 from ordlib.training.config import TrainingConfig
 from ordlib.training.fit import fit
 from ordlib.utils.device import device_description

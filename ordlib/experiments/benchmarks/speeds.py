@@ -13,9 +13,9 @@ from torch.nn.functional import normalize
 from ordlib import load_component, rank
 from ordlib.clip import load_clip
 from ordlib.clip.feature_cache import cached_image_features, cached_image_tokens
+from ordlib.experiments.synthetic_data import load_data
 from ordlib.methods.zero_shot import ZeroShot
 from ordlib.synthetic import TASKS, render_many
-from ordlib.synthetic.load import load_data
 from ordlib.tasks import load_task
 from ordlib.utils.cache import cache_dir
 

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from ...synthetic.captions import captions
 from ...utils.cache import content_hash
+from ...utils.processes import worker_processes
 from .image_pool import ImagePool
 
 # Enough that the overhead of starting a job is negligible.
@@ -36,7 +37,8 @@ class CaptionGenerator:
         seed, all count-caption fractions give the same captions, except for those.
         """
         jobs = (delayed(self._block)(block, epoch) for block in self.pool.blocks)
-        blocks = Parallel(num_workers or cpu_count(), batch_size=BLOCKS_PER_JOB)(jobs)
+        with worker_processes():
+            blocks = Parallel(num_workers or cpu_count(), batch_size=BLOCKS_PER_JOB)(jobs)
         ids, is_count_caption = zip(*blocks, strict=True)
         return _pad_and_concatenate(ids), np.concatenate(is_count_caption)
 

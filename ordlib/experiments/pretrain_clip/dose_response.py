@@ -8,8 +8,9 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from ...clip import load_clip
-from ...synthetic.load import load_data
+from ...utils.processes import worker_processes
 from ..results import cached_json, round_or_none
+from ..synthetic_data import load_data
 from .config import SIZES, PretrainingConfig
 from .evaluate import eval_images, evaluate_counting
 from .image_pool import render_pool
@@ -120,6 +121,7 @@ def make(
         load_data("counting")
     num_workers = None if num_jobs == 1 else 1
     jobs = (delayed(run_condition)(condition, work_dir, num_workers) for condition in models)
-    rows = Parallel(num_jobs)(jobs)
+    with worker_processes():
+        rows = Parallel(num_jobs)(jobs)
     rows.sort(key=lambda row: (row["condition"], row["count_caption_fraction"], row["seed"]))
     return {"description": DESCRIPTION, "records": rows}

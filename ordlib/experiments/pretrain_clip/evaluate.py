@@ -14,10 +14,10 @@ from ...data import ImageData
 from ...methods.linear_probe import LinearProbe
 from ...methods.zero_shot import ZeroShot
 from ...metrics import mae, spearman
-from ...synthetic.load import load_data
 from ...synthetic.rendering import SPLIT_SIZES
 from ...tasks import OrdinalTask
 from ...utils.cache import atomic_write
+from ..synthetic_data import load_data
 
 NUM_EVAL_IMAGES = 5000
 # The templates without the color.

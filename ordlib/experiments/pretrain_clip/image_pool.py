@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from ...synthetic.rendering import DATASET_VERSION, render, validate_sample_id
 from ...utils.cache import atomic_write, cache_dir, content_hash
+from ...utils.processes import worker_processes
 
 BLOCK = 500
 # Half of the images are of counting, the task with the most classes.
@@ -77,8 +78,9 @@ def render_pool(size: int, image_size: int, num_workers: int | None = None) -> I
     if missing:
         _allocate(pool)
         jobs = (delayed(_render_block)(folder, block, image_size) for block in missing)
-        blocks = Parallel(num_workers or cpu_count(), return_as="generator_unordered")(jobs)
-        with tqdm(total=size, desc="rendering the pool", unit="image", smoothing=0.01) as bar:
+        bar = tqdm(total=size, desc="rendering the pool", unit="image", smoothing=0.01)
+        with worker_processes(), bar:
+            blocks = Parallel(num_workers or cpu_count(), return_as="generator_unordered")(jobs)
             bar.initial = bar.n = size - len(missing) * BLOCK
             for _ in blocks:
                 bar.update(BLOCK)
