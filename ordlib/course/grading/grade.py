@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ...data.text_files import read_text
 from ...utils.cache import atomic_write
 from ...utils.spreadsheet import CsvLines, csv_cell
 from .assignments import Assignment
@@ -116,9 +117,9 @@ def read_roster(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a CSV file without that column, a student twice, or nobody.
+        ValueError: no UTF-8 text, a CSV file without that column, a student twice, or nobody.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     if path.suffix.lower() == ".csv":
         rows = list(csv.DictReader(text.splitlines()))
         if rows and "student" not in rows[0]:

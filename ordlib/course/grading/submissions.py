@@ -48,6 +48,8 @@ def read_submissions(folder: Path, assignments: Sequence[Assignment]) -> list[Su
 
 def read_submission(path: Path, student: str, assignments: Sequence[Assignment]) -> Submission:
     """Read a notebook; never raises for what a student may have done to it."""
+    if not path.is_file():
+        return Submission(student, path, None, {}, "it is no regular file, or a broken link")
     size = path.stat().st_size
     if size > MAX_BYTES:
         problem = f"the file has {size / 1e6:.0f} MB, at most {MAX_BYTES / 1e6:.0f}: clear outputs"

@@ -1,7 +1,6 @@
 """Run notebooks, one or several at a time."""
 
 import os
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,7 +117,6 @@ def run(
     """
     output = Path(output)
     _check_output(notebooks, output)
-    _remove_temporary_files(notebooks, output)
     parameters = {path: _parse_if_readable(path, values or {}) for path in notebooks}
     can_share = cpu_count() >= MIN_CORES and psutil.virtual_memory().total >= MIN_MEMORY
     jobs = min(jobs or (2 if can_share else 1), max(len(notebooks), 1))
@@ -146,14 +144,6 @@ def _check_output(notebooks: Sequence[Path], output: Path) -> None:
                 f"--output {output}: has {found[0]}, which is not from an earlier run and would be "
                 "overwritten; pass another folder, such as build/course."
             )
-
-
-def _remove_temporary_files(notebooks: Sequence[Path], output: Path) -> None:
-    """Remove what a run that was killed has left of files that it was writing."""
-    names = [(path.name, f"results/{path.stem}.json", f"{path.stem}.html") for path in notebooks]
-    for target in [output / name for each in names for name in each] + [output / "index.html"]:
-        for folder in target.parent.glob(f".{target.name}.*/"):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_all(runs, jobs, keep_going, on_cell) -> Iterator[NotebookRun]:

@@ -192,19 +192,6 @@ def test_run_overwrites_nothing_that_no_run_has_written(tmp_path, notebooks, out
     assert not (tmp_path / output / "files").exists()
 
 
-def test_run_removes_what_a_killed_run_was_writing(tmp_path):
-    source, output = save(tmp_path / "00_a.ipynb", "[]"), tmp_path / "out"
-    list(run([source], output, jobs=1))
-    left = [output / ".00_a.ipynb.x1y2", output / "results" / ".00_a.json.x1y2"]
-    other = output / ".00_b.ipynb.x1y2"
-    for folder in (*left, other):
-        folder.mkdir()
-        save(folder / "part", "half")
-    list(run([source], output, jobs=1))
-    assert not any(folder.exists() for folder in left)
-    assert other.exists()
-
-
 RESULTS = "import os, pathlib; p = pathlib.Path(os.environ['ORDLIB_RESULTS'], '{}.json')\n"
 PNG = "from IPython.display import display\ndisplay({}, raw=True)"
 HOSTILE = {
