@@ -15,10 +15,11 @@ from ..utils.validation import check_choice
 from .dataset import ImageData
 from .image_io import check_bit_depth
 from .label_files import SPLIT_NAMES, LabelTable, read_labels
-from .leakage import warn_about_labels, warn_about_splits
+from .leakage import warn_about_copies, warn_about_labels, warn_about_splits
 from .splits import split_indices
 from .validation import validate_samples
 
+SYNONYMS = {"train": SPLIT_NAMES[:2], "val": SPLIT_NAMES[2:5]}
 # Names of splits that are given as so many fractions.
 SPLITS = {2: ("train", "test"), 3: ("train", "val", "test")}
 
@@ -102,7 +103,7 @@ def load_folder(
     split_names = _column_or_match(table, "split", split_column, split_pattern)
     if split_names is not None and splits is not None:
         raise ValueError("splits = ...: there are splits already; drop splits=, or split_column=")
-    groups = None if groups is None else _merge_numbers(groups)
+    groups = None if groups is None else _merge_spellings(groups)
     split_names = None if split_names is None else _merge_cases(split_names)
     files, values, bit_depth = validate_samples(
         root, table, task, (groups, split_names), first_label, check == "decode", bit_depth
@@ -119,6 +120,8 @@ def load_folder(
         bit_depth=bit_depth,
     )
     warn_about_labels(data)
+    if check == "decode":  # The images have been read.
+        warn_about_copies(data)
     if split_names is not None:
         indices = {name: np.flatnonzero(split_names == name) for name in split_names.unique()}
     elif splits is not None:
@@ -190,13 +193,22 @@ def _column_or_match(
     return pd.Series([match[1] or "" for match in found], name=f"{kind}_pattern", dtype=str)
 
 
-def _merge_numbers(groups: pd.Series) -> pd.Series:
-    """Groups "7" and "7.0" are one: pandas writes integers as floats where some are missing."""
-    return groups.str.replace(r"^([+-]?\d+)\.0+$", r"\1", regex=True)
+def _merge_spellings(groups: pd.Series) -> pd.Series:
+    """Groups "7" and "7.0" are one: pandas writes integers as floats where some are missing.
+
+    Names that look alike are one, too, in whichever Unicode form they are.
+    """
+    return groups.str.normalize("NFC").str.replace(r"^([+-]?\d+)\.0+$", r"\1", regex=True)
 
 
 def _merge_cases(split_names: pd.Series) -> pd.Series:
     """Splits "Train" and "train" are one; in lower case if it is a usual name of a split."""
     folded = split_names.str.casefold()
+    for standard, synonyms in SYNONYMS.items():
+        if len(found := [name for name in synonyms if (folded == name).any()]) > 1:
+            raise ValueError(
+                f"{split_names.name!r}: {', '.join(map(repr, found))} all mean {standard!r}; use "
+                "one name"
+            )
     first_spelling = split_names.groupby(folded).transform("first")
     return first_spelling.mask(folded.isin(SPLIT_NAMES), folded).rename(split_names.name)

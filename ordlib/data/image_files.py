@@ -51,13 +51,21 @@ class FileScan:
 
     def add_file(self, path: str) -> None:
         """Add a file of any extension, or the reason why it cannot be read."""
-        if os.path.isfile(path):
-            self.files.append(path)
-        elif os.path.islink(path):
-            self.skipped[path] = "is a broken link"
+        if problem := missing_file(path):
+            self.skipped[path] = problem
         else:
-            exists = os.path.exists(path)
-            self.skipped[path] = "is not a regular file" if exists else "is missing"
+            self.files.append(path)
+
+
+def missing_file(path: str | os.PathLike) -> str | None:
+    """Why a path is no regular file; None if it is one."""
+    if os.path.isfile(path):
+        return None
+    if os.path.isdir(path):
+        return "is a folder"
+    if os.path.exists(path):
+        return "is not a regular file"
+    return "is a broken link" if os.path.islink(path) else "is missing"
 
 
 def is_hidden(name: str) -> bool:

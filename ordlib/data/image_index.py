@@ -1,5 +1,6 @@
 """Content hashes and inspection results of image files, remembered between runs."""
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 from ..utils.cache import cache_dir, content_hash, file_signature, is_settled
 from ..utils.cache_entries import INDEX_NAME
 from ..utils.threads import NUM_THREADS
-from .image_io import ImageReport, inspect_image
+from .image_io import ImageReport, inspect_image, is_regular
 
 # Signatures of files that may still change unnoticed: not kept.
 NEW = "new "
@@ -147,6 +148,8 @@ def _insert_hashes(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def _hash_file(file: Path) -> str:
+    if not is_regular(file):
+        raise OSError(errno.EINVAL, "is not a regular file", str(file))
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "blake2b").hexdigest()[:32]
 

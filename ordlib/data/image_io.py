@@ -1,6 +1,8 @@
 """Read and inspect image files; convert to 8-bit RGB."""
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -9,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError, features
+
+from .truncation import check_complete
 
 # Raster formats only: Pillow passes EPS files, for example, to an external program.
 FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -203,9 +207,20 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else image
 
 
+def is_regular(path: str | os.PathLike) -> bool:
+    """Whether an existing path is a file with an end, unlike a pipe or a device.
+
+    Raises:
+        OSError: the file is missing or cannot be reached; the message names it.
+    """
+    return stat.S_ISREG(os.stat(path).st_mode)
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[Image.Image]:
     """Open an image file, not yet decoded, unless its size or mode is unsuitable."""
+    if not is_regular(path):
+        raise UnsuitableImageError("is not a regular file")
     with Image.open(path, formats=FORMATS) as image:
         width, height = image.size
         most = Image.MAX_IMAGE_PIXELS
@@ -244,9 +259,13 @@ def inspect_image(path: Path, decode: bool = True, bit_depth: int | None = None)
             if image.format == "PNG" and (decode or is_deep):
                 _verify_checksums(path)
             if is_deep:
-                return _inspect_deep(image, _bit_depth(image, bit_depth))
+                report = _inspect_deep(image, _bit_depth(image, bit_depth))
+                check_complete(path, image)
+                return report
             if decode:
                 image.draft(None, (1, 1))
+                image.load()
+                check_complete(path, image)
                 to_rgb(image)
     except Image.DecompressionBombError:
         return ImageReport(f"has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; scale it down")

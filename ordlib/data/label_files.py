@@ -14,6 +14,7 @@ import pandas as pd
 from ..utils.validation import listed
 from .image_files import FileScan, is_hidden
 from .image_io import SUFFIXES
+from .text_files import read_lines, read_text
 
 TABLES = (".csv", ".tsv", ".tab")
 EXCEL = (".xlsx", ".xls", ".ods")
@@ -78,6 +79,8 @@ def read_labels(
         return read_class_folders(root)
     if not isinstance(labels, Path):
         return _as_table(labels, image_column, label_column)
+    if labels.suffix.lower() == ".json":
+        raise ValueError(f"{labels}: is JSON; write one object per line into a .jsonl file")
     if labels.suffix.lower() in (*TABLES, *EXCEL, *JSON_LINES):
         return read_table(labels, image_column, label_column)
     return read_list(labels, names)
@@ -104,7 +107,7 @@ def read_list(file: Path, names: Collection[str] = ()) -> LabelTable:
 
     A label may be a name with blanks if it is one of ``names``. Empty lines are skipped.
     """
-    lines = enumerate(read_text(file).splitlines(), start=1)
+    lines = enumerate(read_lines(file), start=1)
     lines = {number: line.strip() for number, line in lines if line.strip()}
     if not lines:
         raise ValueError(f"{file}: is empty; add lines of a path and a label")
@@ -194,18 +197,28 @@ def _read_classes(root: Path, folders: list[Path]) -> LabelTable:
     scans = {folder: FileScan() for folder in folders}
     for folder, scan in scans.items():
         scan.add_folder(str(folder))
-    _warn_skipped(root, scans.values())
     images = {folder: sorted(map(Path, scan.files)) for folder, scan in scans.items()}
-    empty = [folder.name for folder, files in images.items() if not files]
+    empty = [folder for folder, files in images.items() if not files]
     if empty:
+        skipped = [f"{path!r} {reason}" for f in empty for path, reason in scans[f].skipped.items()]
         raise ValueError(
-            f"{root}: subfolders without images ({', '.join(empty)}); fill or delete them. "
-            f"Image suffixes: {', '.join(SUFFIXES)}"
+            f"{root}: subfolders without images ({', '.join(f.name for f in empty)}); fill or "
+            f"delete them. Image suffixes: {', '.join(SUFFIXES)}{listed(skipped)}"
         )
+    _warn_skipped(root, [_scan_special_files(root), *scans.values()])
     pairs = [(file, folder) for folder, files in images.items() for file in files]
     entries = [(file.relative_to(root).as_posix(), folder.name) for file, folder in pairs]
     rows, fields = [""] * len(entries), {"path_field": "image", "label_field": "subfolder"}
     return LabelTable(str(root), rows, _as_frame(entries), **fields)
+
+
+def _scan_special_files(root: Path) -> FileScan:
+    """Visible links that lead nowhere, pipes and devices beside the class folders."""
+    scan = FileScan()
+    for path in sorted(root.iterdir()):
+        if not (is_hidden(path.name) or path.is_dir() or path.is_file()):
+            scan.add_file(str(path))
+    return scan
 
 
 def _warn_skipped(root: Path, scans: Iterable[FileScan]) -> None:
@@ -225,11 +238,14 @@ def parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
     body = text[excel_line.end() :] if excel_line else text
     first_line = body.lstrip().partition("\n")[0]
     delimiter = excel_line[1] if excel_line else max(",;\t", key=first_line.count)
+    lines, first_number = [], 1 + text[: len(text) - len(body)].count("\n")
     try:
-        lines = list(csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True))
+        for line in csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True):
+            lines.append(line)
     except csv.Error as error:
-        raise ValueError(f"{file}: invalid table: {error}; check its quotes") from error
-    numbered = enumerate(lines, start=1 + text[: len(text) - len(body)].count("\n"))
+        row = first_number + len(lines)
+        raise ValueError(f"{file}, row {row}: invalid table: {error}; check its quotes") from error
+    numbered = enumerate(lines, start=first_number)
     rows = {number: [cell.strip() for cell in line] for number, line in numbered}
     rows = {number: line for number, line in rows.items() if any(line)}
     if not rows:
@@ -239,6 +255,11 @@ def parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
     width = max(len(line) - line[::-1].index(next(filter(None, line[::-1])))
                 for line in (header, *rows.values()))  # fmt: skip
     header, rows = header[:width], {number: line[:width] for number, line in rows.items()}
+    if len(header) == 1:
+        raise ValueError(
+            f"{file}: its header has a single column, {header[0][:200]!r}; separate columns by "
+            "commas, semicolons or tabs, and delete lines above the header"
+        )
     if len(set(header)) < len(header):
         raise ValueError(f"{file}: duplicate column names: {', '.join(map(repr, header))}")
     for number, line in rows.items():
@@ -254,10 +275,10 @@ def parse_table(file: Path) -> tuple[list[str], pd.DataFrame]:
 def _parse_json_lines(file: Path) -> tuple[list[str], pd.DataFrame]:
     """Row names and fields of one JSON object per line, as Hugging Face datasets writes them."""
     records = {}
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         try:
-            record = json.loads(line) if line.strip() else None
-        except ValueError as error:
+            record = json.loads(line, object_pairs_hook=_unique) if line.strip() else None
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}, line {number}: invalid JSON: {error}") from error
         if record is not None and not isinstance(record, dict):
             raise ValueError(f"{file}, line {number}: {line[:40]!r} is no JSON object")
@@ -267,12 +288,24 @@ def _parse_json_lines(file: Path) -> tuple[list[str], pd.DataFrame]:
     return list(records), frame.where(frame.notna(), "").astype(str)
 
 
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, of which Python would take the last of equal keys."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError(f"equal keys in {', '.join(key for key, _ in pairs)}")
+    return record
+
+
 def _parse_excel(file: Path) -> tuple[list[str], pd.DataFrame]:
     """Row names and cells of the first sheet of a spreadsheet."""
     try:
         frame = pd.read_excel(file, dtype=str, keep_default_na=False)
     except ImportError as error:
         raise ImportError(f"{file}: {error}; or save the table as CSV") from error
+    except Exception as error:  # The packages for spreadsheets raise almost anything.
+        raise ValueError(
+            f"{file}: is no spreadsheet or damaged ({error}); save the table as CSV"
+        ) from error
     frame = frame.apply(lambda column: column.str.strip())
     frame = frame[(frame != "").any(axis=1)]
     return [f"row {index + 2}" for index in frame.index], frame.reset_index(drop=True)
@@ -284,16 +317,3 @@ def _as_frame(entries: list, columns: tuple | list = ("path", "label")) -> pd.Da
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def read_text(file: Path) -> str:
-    """Read a UTF-8 file, with or without a byte order mark; an error names the line."""
-    content = file.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{file}, line {line}: byte {content[error.start]:#04x} is not UTF-8; "
-            "save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        ) from error

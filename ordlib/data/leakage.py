@@ -2,7 +2,7 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,35 @@ def warn_about_labels(data: ImageData) -> None:
         pairs = {(group, value) for group, value in zip(data.groups, values, strict=True)}
         if len(pairs) == len(set(data.groups)) == len(set(values)) < len(values):
             _warn("each group has one label and each label one group: is it the label column?")
+
+
+def warn_about_copies(data: ImageData) -> None:
+    """Warn of copies of an image (by content) with different labels, and of two names of a file.
+
+    Example:
+        >>> from ordlib import load_data
+        >>> warn_about_copies(load_data("dating", "val", num_images=20))
+    """
+    files = {i: image for i, image in enumerate(data.images) if isinstance(image, Path)}
+    status = {i: file.stat() for i, file in files.items()}
+    by_file = _same({i: (s.st_dev, s.st_ino) for i, s in status.items()})
+    if by_file:
+        names = " and ".join(str(files[i]) for i in by_file[0][:2])
+        _warn(f"{len(by_file)} files have two names ({names}, ...): they count twice")
+    alike = [i for group in _same({i: s.st_size for i, s in status.items()}) for i in group]
+    contents = dict(zip(alike, content_hashes([files[i] for i in alike]), strict=True))
+    copies = [group for group in _same(contents) if len(set(data.values[group])) > 1]
+    if copies:
+        labels = " and ".join(f"{files[i]}: {data.values[i]:g}" for i in copies[0])
+        _warn(f"{len(copies)} images have copies (by content) with other labels ({labels}, ...)")
+
+
+def _same(keys: Mapping[int, Hashable]) -> list[list[int]]:
+    """Indices with equal keys, if there are several."""
+    groups = defaultdict(list)
+    for index, key in keys.items():
+        groups[key].append(index)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def warn_about_splits(parts: Mapping[str, ImageData]) -> None:

@@ -1,6 +1,7 @@
 """Validate all samples of a label table and report every error."""
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,9 +14,13 @@ import pandas as pd
 from ..tasks import OrdinalTask
 from ..tasks.validation import MISSING
 from ..utils.validation import listed
+from .image_files import missing_file
 from .image_index import common_bit_depth, inspect_images
 from .image_io import unknown_depth
 from .label_files import LabelTable
+
+URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+MAX_PROBLEM = 1_000  # characters
 
 
 def validate_samples(
@@ -67,6 +72,8 @@ class ErrorReport:
     def add(self, index: int, field: str, problem: str) -> None:
         """Add an error of an entry: "row 7, column 'age': problem"."""
         row = self.table.rows[index]
+        if len(problem) > MAX_PROBLEM:
+            problem = f"{problem[: MAX_PROBLEM // 2]} ... {problem[-MAX_PROBLEM // 2 :]}"
         self.errors[index].append(f"{row}, {field}: {problem}" if row else f"{field}: {problem}")
 
     def raise_if_any(self) -> None:
@@ -97,8 +104,10 @@ def _resolve_paths(root: Path, report: ErrorReport) -> list[Path | None]:
             problem = f"{name!r} is outside {root}; give a folder that contains all images"
         elif file in first:
             problem = f"{name!r} duplicates {table.rows[first[file]]}; remove one"
-        elif not os.path.isfile(file):
-            problem = f"{name!r} is missing: no file {file}"
+        elif URL.match(name):
+            problem = f"{name!r} is a URL; download the images and give their paths"
+        elif reason := missing_file(file):
+            problem = f"{name!r} {reason}: no file {str(file)!r}"
         else:
             first[file] = index
             files.append(file)

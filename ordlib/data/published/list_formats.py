@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..image_io import SUFFIXES
-from ..label_files import parse_table, read_text
+from ..label_files import parse_table
+from ..text_files import read_lines, read_text
 
 # A path, which may contain blanks, and one or several labels such as "3", "3.0" or "1930s".
 _LABEL = r"(?:-?\d[\d.]*s?|nan)"
@@ -110,7 +111,7 @@ def read_numbers(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _lines(file: Path) -> list[tuple[str, str]]:
     """Origin and text of the lines that are not empty."""
-    lines = enumerate(read_text(file).splitlines(), start=1)
+    lines = enumerate(read_lines(file), start=1)
     where = _short(file)
     return [(f"{where}, line {number}", line.strip()) for number, line in lines if line.strip()]
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ...tasks import OrdinalTask, load_task
 from ...tasks.builtin import in_words
-from ..label_files import read_text
+from ..text_files import read_text
 from .dataset_folder import DatasetFolder
 from .list_formats import read_columns
 from .protocol import Protocol, PublishedDataset
