@@ -15,7 +15,7 @@ from .templates import placeholder_names
 
 DECODINGS = ("expectation", "argmax")
 AUGMENTATIONS = ("flip", "crop_scale", "random_crop", "jitter")
-MISSING = {"", "nan", "none", "<na>", "nat"}
+MISSING = {"", "nan", "none", "<na>", "nat", "null", "n/a", "#n/a"}
 _repr = Repr()
 _repr.maxtuple = _repr.maxlist = 8
 _repr.maxstring = _repr.maxother = 80
