@@ -142,6 +142,7 @@ DAMAGED = {
     "all but a row.png": png(60, 40, ROWS, share=0.97),
     "half an interlaced.png": png(60, 40, PASSES, interlaced=1, share=0.5),
     "most of an interlaced.png": png(60, 40, PASSES, interlaced=1, share=0.95),
+    "almost an interlaced.png": png(60, 40, PASSES, interlaced=1, share=0.9973),
     "half a palette.png": png(60, 40, filtered(NOISE[..., 0] // 64), color=0, share=0.5),
     "half of 16 bits.png": png(
         60, 40, filtered(NOISE[..., 0].astype(">u2") + 1), depth=16, color=0, share=0.5
