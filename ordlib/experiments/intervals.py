@@ -39,10 +39,10 @@ def cached_rows(
             for name, array in arrays.items():
                 row, metric = name.split(maxsplit=1)
                 scores[int(row)][metric] = array
-    except (OSError, ValueError, EOFError, IndexError, BadZipFile) as error:
-        raise ValueError(
-            f"{scores_file}: damaged ({error}); delete it and {path.name} to compute both again"
-        ) from error
+    except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
+        both = f"{path} and {scores_file.name}"
+        problem = f"{scores_file}: damaged ({error!r}); delete {both} to compute them again"
+        raise ValueError(problem) from error
     return rows, scores
 
 

@@ -226,7 +226,11 @@ def command_line(*arguments: str, options: Iterable[tuple[str, object]]) -> str:
 
 
 def cached_json(path: Path, compute: Callable[[], Result]) -> Result:
-    """Return the result stored in a JSON file; compute and store it if there is none."""
+    """Return the result stored in a JSON file; compute and store it if there is none.
+
+    Raises:
+        ValueError: the file is damaged; the message names it.
+    """
     if not path.is_file():
         result = compute()
         with atomic_write(path) as temporary:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .cache import cache_dir
+from .cache import TEMPORARY_PREFIX, cache_dir
 
 DESCRIPTION_NAME = "description.txt"
 # Nothing else is touched: the folder may hold files of others, and the reader's own results.
@@ -38,6 +38,12 @@ class CacheEntry:
     files: tuple[Path, ...]
     size: int
     last_used: float
+
+    @property
+    def is_being_written(self) -> bool:
+        """Whether another process may be writing it: a temporary folder of the last day."""
+        is_temporary = self.files[0].name.startswith(TEMPORARY_PREFIX)
+        return is_temporary and self.last_used > time.time() - SECONDS_PER_DAY
 
 
 def cache_entries() -> list[CacheEntry]:
@@ -88,6 +94,8 @@ def prune_cache(
         total = sum(entry.size for entry in entries)
         oldest = 0 if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY
         for entry in entries:
+            if entry.is_being_written:
+                continue
             if entry.last_used < oldest or (max_bytes is not None and total > max_bytes):
                 _delete(entry)
                 total -= entry.size

@@ -141,3 +141,27 @@ def test_cached_rows_keep_the_scores_of_every_row(tmp_path):
         for one, other in zip(found[1], scores, strict=True):
             assert [*one] == [*other]
             assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"PK\3\4 damaged", b"\x93NUMPY"])
+@pytest.mark.parametrize("name", ["rows.json", "rows.npz"])
+def test_cached_rows_name_a_damaged_file(tmp_path, name, content):
+    def compute():
+        return [{"seed": 0}], [{"mae": np.ones(3)}]
+
+    cached_rows(tmp_path / "rows.json", compute)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}: damaged .*; delete .*compute (it|them) again"):
+        cached_rows(tmp_path / "rows.json", compute)
+
+
+def test_cached_rows_whose_scores_are_cut_off_name_the_file(tmp_path):
+    def compute():
+        return [{"seed": 0}], [{"mae": np.ones(3)}]
+
+    cached_rows(tmp_path / "rows.json", compute)
+    file = tmp_path / "rows.npz"
+    for share in (0.3, 0.6, 0.9):
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+        with pytest.raises(ValueError, match=r"rows.npz: damaged"):
+            cached_rows(tmp_path / "rows.json", compute)

@@ -8,6 +8,7 @@ import pytest
 
 from ordlib.clip.feature_store import FeatureStore
 from ordlib.utils import cache_entries as cache_module
+from ordlib.utils.cache import TEMPORARY_PREFIX
 from ordlib.utils.cache_entries import cache_entries, prune_cache, summarize
 
 DAY = 24 * 3600
@@ -73,6 +74,17 @@ def test_prune_cache_deletes_remains_of_an_interrupted_write(cache):
     os.utime(array, (0, 0))
     (deleted,) = prune_cache(older_than_days=100)
     assert deleted.files == (array,)
+
+
+@pytest.mark.parametrize("folder", ["rendered", STORE])
+def test_prune_cache_leaves_what_is_being_written(cache, folder):
+    written = cache / folder / f"{TEMPORARY_PREFIX}abc"
+    written.mkdir()
+    (written / "images.npy").write_bytes(b"half")
+    prune_cache(max_bytes=0)
+    assert [path.name for path in (cache / folder).iterdir() if path.is_dir()] == [written.name]
+    os.utime(written / "images.npy", (time.time() - 2 * DAY,) * 2)
+    assert [entry.files for entry in prune_cache(max_bytes=0)] == [(written,)]
 
 
 def test_prune_cache_waits_for_another_process(cache, monkeypatch):

@@ -74,7 +74,7 @@ def render_pool(size: int, image_size: int, num_workers: int | None = None) -> I
     key = content_hash(DATASET_VERSION, BLOCK, BLOCK_TASKS)
     folder = cache_dir() / "pool" / f"{image_size}-{key}"
     pool = ImagePool(folder, size, image_size)
-    missing = [block for block in pool.blocks if not _label_file(folder, block).is_file()]
+    missing = [block for block in pool.blocks if not _is_rendered(pool, block)]
     if missing:
         _allocate(pool)
         jobs = (delayed(_render_block)(folder, block, image_size) for block in missing)
@@ -121,6 +121,16 @@ def _render_block(folder: Path, block: int, image_size: int) -> None:
     labels = {"values": [float(sample.value) for sample in samples], "records": metadata}
     with atomic_write(_label_file(folder, block)) as temporary:
         temporary.write_text(json.dumps(labels), "utf-8")
+
+
+def _is_rendered(pool: ImagePool, block: int) -> bool:
+    """Whether a block's labels can be read and its images have not been cut off."""
+    try:
+        end = (block + 1) * BLOCK * pool.image_size**2 * 3
+        is_whole = (pool.folder / IMAGES).stat().st_size >= end
+        return is_whole and len(pool.labels(block)[1]) == BLOCK
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _label_file(folder: Path, block: int) -> Path:

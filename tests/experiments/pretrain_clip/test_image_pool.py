@@ -64,6 +64,30 @@ def test_render_pool_renders_only_missing_blocks(small_pool, monkeypatch):
     assert (again.open() == before).all()
 
 
+DAMAGE = {
+    "labels empty": ("000003.json", lambda content: b""),
+    "labels truncated": ("000003.json", lambda content: content[:-9]),
+    "labels are a list": ("000003.json", lambda content: b"[]"),
+    "labels of one image": ("000003.json", lambda content: b'{"values": [1], "records": {}}'),
+    "images truncated": ("images.u8", lambda content: content[: len(content) // 2]),
+    "images without the last byte": ("images.u8", lambda content: content[:-1]),
+    "images empty": ("images.u8", lambda content: b""),
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGE.values(), ids=DAMAGE)
+def test_damaged_pool_is_rendered_again(small_pool, name, damage):
+    images = small_pool.open().copy()
+    labels = [small_pool.labels(block)[1] for block in small_pool.blocks]
+    file = small_pool.folder / name
+    content = file.read_bytes()
+    file.unlink()  # Not in the memory map.
+    file.write_bytes(damage(content))
+    again = render_pool(12, 64, num_workers=1)
+    assert (again.open() == images).all()
+    assert [again.labels(block)[1] for block in again.blocks] == labels
+
+
 def test_render_pool_extends_a_smaller_pool(small_pool):
     before = small_pool.open().copy()
     larger = render_pool(24, 64, num_workers=1)
