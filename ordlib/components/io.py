@@ -1,27 +1,37 @@
-"""Component files: safetensors weights, config and card, linked by a SHA-256 hash."""
+"""Component files: safetensors weights, config and card, linked by SHA-256 hashes."""
 
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ..utils.cache import atomic_write
+from ..utils.reading import check_file, get_field, parse_json, read_file, read_json, shorten
 
 if TYPE_CHECKING:
     from ..clip import ClipBackbone
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
+MAX_WEIGHTS_BYTES = 16 * 2**30
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_PENDING = re.compile(rf"({re.escape(WEIGHTS)}|{re.escape(CARD)})\.[0-9a-f]{{16}}")
 
 
 def save_checkpoint(
     folder: str | os.PathLike, config: dict, tensors: dict[str, Tensor], card: dict
 ) -> None:
-    """Save a component; each file is written atomically, config and card hold the weights' hash.
+    """Save a component. Interrupted at any time, it leaves the old component or the new one.
+
+    Weights and card are first written under names that end in a hash of the new config. The
+    config, written atomically, decides: :func:`load_checkpoint` reads the files of its hash, and
+    else those of the usual names, which the new files have at last.
 
     Args:
         folder: created if missing.
@@ -34,16 +44,21 @@ def save_checkpoint(
         >>> folder = tempfile.mkdtemp()
         >>> save_checkpoint(folder, {"method": "A"}, {"x": torch.ones(2)}, {"seed": 0})
         >>> config, tensors = load_checkpoint(folder)
-        >>> config["method"], tensors["x"]
-        ('A', tensor([1., 1.]))
+        >>> config["method"], tensors["x"], read_card(folder)["seed"]
+        ('A', tensor([1., 1.]), 0)
     """
+    folder = Path(folder)
     weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     sha256 = {"sha256": hashlib.sha256(weights).hexdigest()}
     card_json, config_json = _to_json(card | sha256), _to_json(config | sha256)
-    # The config is last: its hash exposes a mixture of old and new files.
-    for name, content in ((WEIGHTS, weights), (CARD, card_json), (CONFIG, config_json)):
-        with atomic_write(Path(folder) / name) as temporary:
-            temporary.write_bytes(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    _complete(folder)
+    pending = {name: _pending(folder / name, config_json) for name in (WEIGHTS, CARD)}
+    for name, content in ((WEIGHTS, weights), (CARD, card_json)):
+        _write(pending[name], content)
+    with atomic_write(folder / CONFIG) as temporary:
+        temporary.write_bytes(config_json)
+    _complete(folder)
 
 
 def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
@@ -51,40 +66,43 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
-        ValueError: the weights do not match the hash in the config, or are NaN or infinite.
+        ValueError: a file is damaged; the weights do not match the hash in the config, or are
+            no finite floating-point numbers.
     """
-    folder = Path(folder)
-    config = read_json(folder / CONFIG)
-    weights = _read(folder / WEIGHTS)
+    config, weights_path = _config_and(Path(folder), WEIGHTS)
+    weights = read_file(weights_path, MAX_WEIGHTS_BYTES)
     sha256 = hashlib.sha256(weights).hexdigest()
     if sha256 != config.get("sha256"):
         raise ValueError(
-            f"{folder / WEIGHTS}: sha256 = {sha256[:12]}...: config.json has "
-            f"{str(config.get('sha256'))[:12]}..., so the file is damaged or exchanged; "
+            f"{weights_path}: sha256 = {sha256[:12]}...: config.json has "
+            f"{shorten(config.get('sha256'), 12)}, so the file is damaged or exchanged; "
             "download or train the component again"
         )
     try:
         tensors = load(weights)
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS}: not a safetensors file: {error}") from error
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{weights_path}: not a safetensors file: {error}") from error
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        if tensor.dtype not in DTYPES or not tensor.float().isfinite().all():
             raise ValueError(
-                f"{folder / WEIGHTS}: {name} contains NaN or infinite values; train the component "
-                "again"
+                f"{weights_path}: {name} contains NaN or infinite values, or no floating-point "
+                "numbers; train the component again"
             )
     return config, tensors
 
 
-def read_json(path: Path) -> dict:
-    """Read a component's config or card; ValueError if it is not a JSON object."""
-    try:
-        content = json.loads(_read(path))
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: damaged: {content!r:.40} is not a JSON object")
-    return content
+def read_config(folder: Path) -> dict:
+    """Read the config of a component; errors as of :func:`load_checkpoint`."""
+    return _config_and(folder, CONFIG)[0]
+
+
+def read_card(folder: Path) -> dict:
+    """Read the card of a component; ValueError if it is damaged or that of other weights."""
+    config, path = _config_and(folder, CARD)
+    card = read_json(path)
+    if card.get("sha256", config.get("sha256")) != config.get("sha256"):
+        raise ValueError(f"{path}: sha256 is not that in config.json: the card of other weights")
+    return card
 
 
 def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone") -> None:
@@ -98,11 +116,11 @@ def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone"
     Raises:
         ValueError: other weights, settings or ``resize``, or weights changed since loading.
     """
-    trained = config["backbone"]
-    name, sha256 = trained["name"], trained["sha256"]
+    name, sha256 = (get_field(config, f"backbone.{key}", str) for key in ("name", "sha256"))
+    settings = get_field(config, "backbone.settings", str, default=clip.settings_hash)
     if sha256 != clip.weights_hash:
         raise ValueError(
-            f"{folder} was trained on {name!r} (weights {sha256[:8]}) and does not fit "
+            f"{folder} was trained on {name!r} (weights {shorten(sha256, 9)}) and does not fit "
             f"{clip.name!r} (weights {clip.weights_hash[:8]}); load that backbone or train the "
             "method on this one"
         )
@@ -111,7 +129,7 @@ def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone"
             f"{folder} was trained with resize={resize!r}, the backbone has {clip.resize!r}; "
             f"use load_clip({clip.name!r}, resize={resize!r})"
         )
-    if trained.get("settings", clip.settings_hash) != clip.settings_hash:
+    if settings != clip.settings_hash:
         raise ValueError(
             f"{folder} was trained on {name!r} with another config, tokenizer or image "
             f"preprocessing than in {clip.folder or clip.name}, whose weights are the same; "
@@ -126,13 +144,42 @@ def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone"
 
 def trained_resize(config: dict) -> str:
     """Return the ``resize`` of the backbone that a component was trained with."""
-    return config["backbone"].get("resize", "crop")
+    return get_field(config, "backbone.resize", str, default="crop")
 
 
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.parent}: not a component, {path.name} is missing")
-    return path.read_bytes()
+def _config_and(folder: Path, name: str) -> tuple[dict, Path]:
+    """Config, and the path of the file of a name that belongs to it."""
+    try:
+        content = read_file(folder / CONFIG)
+        path = _pending(folder / name, content)
+        path = path if path.exists() else check_file(folder / name)
+    except FileNotFoundError as error:
+        reason = str(error).removeprefix(f"{folder}: ")
+        raise FileNotFoundError(f"{folder}: not a component, {reason}") from None
+    return parse_json(folder / CONFIG, content), path
+
+
+def _pending(path: Path, config_json: bytes) -> Path:
+    return path.with_name(f"{path.name}.{hashlib.sha256(config_json).hexdigest()[:16]}")
+
+
+def _complete(folder: Path) -> None:
+    """Give pending files of the present config the usual names; delete those of other saves."""
+    if (folder / CONFIG).exists():
+        config_json = read_file(folder / CONFIG)
+        for name in (WEIGHTS, CARD):
+            if (pending := _pending(folder / name, config_json)).is_file():
+                os.replace(pending, folder / name)
+    for path in folder.iterdir():
+        if _PENDING.fullmatch(path.name):
+            path.unlink()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _to_json(content: dict) -> bytes:

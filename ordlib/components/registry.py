@@ -8,9 +8,11 @@ import pandas as pd
 import torch
 
 from ..clip import ClipBackbone, load_clip
+from ..clip.checkpoints import is_known
 from ..methods import METHODS, find_method
+from ..utils.reading import errors_name, get_field, read_json
 from ..utils.validation import check_choice
-from .io import CARD, CONFIG, read_json, trained_resize
+from .io import CONFIG, read_card, read_config, trained_resize
 
 if TYPE_CHECKING:
     from ..methods.base import TrainableModule
@@ -53,24 +55,40 @@ def load_component(
         FileNotFoundError: no component 'counting-by-magic'; ...
     """
     folder = _find(name)
-    config = read_json(folder / CONFIG)
-    method = config.get("method")
-    check_choice(f"{folder}: method", method, METHODS)
+    config = read_config(folder)
+    with errors_name(folder / CONFIG):
+        check_choice("method", method := config.get("method"), METHODS)
+        if clip is None:
+            backbone = get_field(config, "backbone.name", str)
+            resize = trained_resize(config)
     if clip is None:
-        clip = load_clip(config["backbone"]["name"], device, resize=trained_resize(config))
+        clip = load_clip(_known(folder, backbone), device, resize=resize)
     model = find_method(method).from_pretrained(folder, clip)
-    model.card = read_json(folder / CARD)
+    model.card = read_card(folder)
     return model
 
 
+def _known(folder: Path, backbone: str) -> str:
+    """Return the name of a backbone that can be loaded without a request to an unknown address."""
+    if not is_known(backbone):
+        raise FileNotFoundError(
+            f"{folder} was trained on {backbone!r}, which is neither bundled nor on this machine; "
+            f"ordlib downloads no backbone that a component names. If you trust it, pass clip="
+            f"load_clip({backbone!r}), which also keeps it for later"
+        )
+    return backbone
+
+
 def _find(name: str | os.PathLike) -> Path:
-    for folder in (COMPONENTS / name, Path(name).expanduser()):
-        if os.fspath(name) and folder.is_dir() and folder != COMPONENTS:
+    text = os.fspath(name)
+    # A bundled name is a plain one: "../x" is a folder of the user.
+    bundled = [COMPONENTS / text] if text == Path(text).name else []
+    folders = [*bundled, Path(os.path.expanduser(text))] if text else []
+    for folder in folders:
+        if folder.is_dir():
             return folder
     names = ", ".join(folder.name for folder in _folders()) or "none"
-    raise FileNotFoundError(
-        f"no component {os.fspath(name)!r}; give a folder or a bundled component: {names}"
-    )
+    raise FileNotFoundError(f"no component {text!r}; give a folder or a bundled component: {names}")
 
 
 def _folders() -> list[Path]:
@@ -79,7 +97,7 @@ def _folders() -> list[Path]:
 
 
 def _row(folder: Path) -> tuple:
-    config, card = read_json(folder / CONFIG), read_json(folder / CARD)
+    config, card = read_config(folder), read_card(folder)
     return (
         config["method"],
         ", ".join(task["name"] for task in config.get("tasks") or [config["task"]]),

@@ -21,7 +21,7 @@ from joblib import delayed
 
 from ..clip import load_clip
 from ..clip.feature_cache import cached_image_features
-from ..components.io import CARD, CONFIG, read_json
+from ..components.io import CONFIG, read_card, read_config
 from ..components.registry import COMPONENTS as SHIPPED
 from ..training.config import TrainingConfig
 from ..training.fit import CHECKPOINT_NAMES
@@ -169,12 +169,12 @@ def _retrain(name: str, folder: Path, work_dir: Path, device: str) -> None:
         incomplete.rename(folder)
         return
     shipped = SHIPPED / name
-    config = TrainingConfig(**read_json(shipped / CARD)["hyperparameters"])
+    config = TrainingConfig(**read_card(shipped)["hyperparameters"])
     method, task = name.split("-")
     defaults = vars(METHODS[method].Config())
     options = {
         key: tuple(value) if isinstance(value, list) else value
-        for key, value in read_json(shipped / CONFIG)["options"].items()
+        for key, value in read_config(shipped)["options"].items()
         if key != "seed" and value != defaults[key]
     }
     train_and_save(method, task, folder, config=config, options=options, device=device)

@@ -170,5 +170,11 @@ def _normalize(text: str) -> str:
 
 
 def _pattern(template: str) -> str:
-    parts = string.Formatter().parse(_normalize(template))
-    return "".join(re.escape(text) + (".+" if name is not None else "") for text, name, *_ in parts)
+    texts, fields = [""], list(string.Formatter().parse(_normalize(template)))
+    for text, name, *_ in fields:
+        texts[-1] += re.escape(text)
+        texts += [""] * (name is not None)
+    first, *middle = texts
+    last = f".+{middle.pop()}" if middle else ""
+    # Atomic: the first place where a text follows is as good as any other, and none is tried twice.
+    return first + "".join(f"(?>.+?{text})" for text in middle) + last

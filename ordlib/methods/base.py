@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..components.io import check_backbone, load_checkpoint, save_checkpoint
+from ..components.io import CONFIG, WEIGHTS, check_backbone, load_checkpoint, save_checkpoint
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
+from ..utils.reading import build, errors_name, get_field
 from ..utils.validation import check_batch_size
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
 from .ood import MahalanobisOOD
@@ -114,7 +116,6 @@ class TrainableModule(nn.Module, Predictor, ABC):
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
         """Load the tensors of :meth:`saved_state_dict`, saved with this :meth:`config`."""
         self.load_trainable_state_dict(state)
-        self.load_calibrations(config)
 
     @classmethod
     @abstractmethod
@@ -130,13 +131,19 @@ class TrainableModule(nn.Module, Predictor, ABC):
             ValueError: the component belongs to another method or backbone, or is damaged.
         """
         config, state = load_checkpoint(folder)
-        method = config["method"]
-        if method != cls.__name__:
-            raise ValueError(f"{folder} holds a {method}, not a {cls.__name__}; use load_component")
-        check_backbone(folder, config, clip)
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in config["options"].items()}
-        model = cls.from_config(config | {"options": options}, clip)
-        model.load_saved_state_dict(state, config)
+        with errors_name(Path(folder) / CONFIG):
+            if (method := get_field(config, "method", str)) != cls.__name__:
+                raise ValueError(f"holds a {method}, not a {cls.__name__}; use load_component")
+            check_backbone(folder, config, clip)
+            # JSON turned tuples into lists.
+            options = get_field(config, "options", dict).items()
+            options = {name: tuple(v) if isinstance(v, list) else v for name, v in options}
+            model = cls.from_config(config | {"options": options}, clip)
+            model.load_calibrations(config)
+            if unknown := config.keys() - model.config().keys() - {"sha256"}:
+                raise ValueError(f"unknown field {min(unknown)!r}, perhaps of a newer ordlib")
+        with errors_name(Path(folder) / WEIGHTS):
+            model.load_saved_state_dict(state, config)
         return model
 
 
@@ -299,8 +306,10 @@ class OrdinalMethod(TrainableModule):
         """Load what :meth:`saved_state_dict` and :meth:`config` returned."""
         parameters = {name: t for name, t in state.items() if not name.startswith("ood.")}
         super().load_saved_state_dict(parameters, config)
-        if config.get("ood_threshold") is not None:
-            self.ood_detector = MahalanobisOOD.from_state_dict(state, config["ood_threshold"])
+        threshold = config.get("ood_threshold")
+        if len(parameters) < len(state) or threshold is not None:
+            width = self.clip.embed_dim
+            self.ood_detector = MahalanobisOOD.from_state_dict(state, threshold, width)
 
     def task_fields(self) -> dict:
         """Return the fields of the task that the method uses."""
@@ -309,7 +318,7 @@ class OrdinalMethod(TrainableModule):
     @classmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:
         """Build an untrained model from a config."""
-        return cls(clip, OrdinalTask(**config["task"]), **config["options"])
+        return cls(clip, build(OrdinalTask, config.get("task"), "task"), **config["options"])
 
     def set_frozen_groups(self, *groups: str) -> None:
         """Freeze exactly these groups; all other groups become trainable.

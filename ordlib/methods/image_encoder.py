@@ -1,24 +1,26 @@
 """Image encoder shared by all methods: frozen, LoRA or fully tuned, plus CLIP-Adapter."""
 
-import re
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+import regex
 import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
 from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
-from ..utils.validation import check_choice, check_types
+from ..utils.validation import check_types
 
 EncoderTuning = Literal["frozen", "lora", "full"]
 BatchLoader = Callable[[Sequence[int]], Tensor]
 RESIDUAL_RATIO = 0.8  # of CLIP-Adapter: weight of the adapted features
 REDUCTION = 4  # of CLIP-Adapter's bottleneck
 LORA_ALPHA_OVER_R = 2  # LoRA scaling factor, alpha / r
+
+MAX_MATCH_SECONDS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,6 @@ class ImageEncoderConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_choice("image_encoder", self.image_encoder, get_args(EncoderTuning))
         if self.lora_r < 1:
             raise ValueError(f"lora_r = {self.lora_r}: must be 1 or more")
 
@@ -132,7 +133,7 @@ def _inject_lora(vision: nn.Module, pattern: str | None, r: int) -> None:
     layers = [name for name, layer in modules.items() if isinstance(layer, nn.Linear | nn.Conv2d)]
     idle = [name for name in layers if _is_idle(modules, name)]
     layers = [name for name in layers if name not in idle]
-    matched = [name for name in modules if re.fullmatch(pattern or "(?!)", name)]
+    matched = _matching(pattern or "(?!)", [*modules])
     if wrong := [name for name in matched if name not in layers]:
         # For attention of torch, peft adds the update and subtracts it again, which rounds.
         problem = "LoRA has no effect on" if wrong[0] in idle else "peft has no exact LoRA for"
@@ -144,7 +145,11 @@ def _inject_lora(vision: nn.Module, pattern: str | None, r: int) -> None:
         raise ValueError(
             f"lora_target_modules = {pattern!r}: {problem}; available layers: {', '.join(layers)}"
         )
-    config = LoraConfig(r=r, lora_alpha=LORA_ALPHA_OVER_R * r, target_modules=pattern)
+    if r > (limit := min(min(modules[name].weight.shape[:2]) for name in matched)):
+        raise ValueError(
+            f"lora_r = {r}: above {limit}, the smaller side of a layer that it updates"
+        )
+    config = LoraConfig(r=r, lora_alpha=LORA_ALPHA_OVER_R * r, target_modules=matched)
     inject_adapter_in_model(config, vision)
 
 
@@ -152,3 +157,14 @@ def _is_idle(modules: dict[str, nn.Module], name: str) -> bool:
     """Whether only the weight of a layer is used: attention of torch passes it to a function."""
     parent = modules[name.rpartition(".")[0]]
     return isinstance(parent, nn.MultiheadAttention) or type(parent).__name__ == "AttentionPool2d"
+
+
+def _matching(pattern: str, names: Sequence[str]) -> list[str]:
+    """Names that a regular expression matches, which a file may have brought."""
+    try:
+        # In `regex`, unlike `re`, a match ends: some patterns of ten characters take years.
+        return [name for name in names if regex.fullmatch(pattern, name, timeout=MAX_MATCH_SECONDS)]
+    except (regex.error, TimeoutError) as error:
+        raise ValueError(
+            f"lora_target_modules = {pattern!r:.80}: cannot be matched with layer names: {error}"
+        ) from error

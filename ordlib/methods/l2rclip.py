@@ -218,9 +218,7 @@ class L2RCLIPConfig(PromptConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("attention_over", self.attention_over, (*get_args(AttentionAxis), "off"))
         _check_rankformer_options(self.block_form, self.alpha, self.rank_pos_embed)
-        check_choice("pairwise_loss", self.pairwise_loss, get_args(PairwiseLoss))
         for name in ("pairwise_weight", "gamma", "contrastive_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be 0 or more")

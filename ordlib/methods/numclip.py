@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from ..data import ImageData
 from ..losses import FCRCForm, FCRCNorm, fcrc, text_to_image_kl
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
-from ..utils.validation import check_choice
+from ..utils.validation import check_choice, is_number
 from .base import bin_targets
 from .prompt_learner import RankEmbeddings
 from .prompt_method import PromptConfig, PromptMethod
@@ -69,10 +69,9 @@ class NumCLIPConfig(PromptConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("fcrc_form", self.fcrc_form, get_args(FCRCForm))
-        check_choice("fcrc_norm", self.fcrc_norm, get_args(FCRCNorm))
-        check_choice("bin_anchor", self.bin_anchor, get_args(BinAnchor))
-        if len(self.loss_weights) != 3 or not all(w >= 0 for w in self.loss_weights):
+        if len(self.loss_weights) != 3 or not all(
+            is_number(w) and w >= 0 for w in self.loss_weights
+        ):
             raise ValueError(f"loss_weights = {self.loss_weights}: must be three, each 0 or more")
         if not 0 <= self.min_divisor < 1:
             raise ValueError(f"min_divisor = {self.min_divisor}: must be 0 or more and below 1")

@@ -7,6 +7,8 @@ import torch
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
+from ..utils.validation import is_number
+
 # Share of held-out in-distribution images below the threshold.
 IN_DIST_QUANTILE = 0.995
 
@@ -50,13 +52,39 @@ class MahalanobisOOD:
 
     @classmethod
     def from_state_dict(
-        cls, state: dict[str, Tensor], threshold: float, prefix: str = "ood."
+        cls, state: dict[str, Tensor], threshold: float, width: int, prefix: str = "ood."
     ) -> Self:
-        """Build a detector from tensors of :meth:`state_dict`."""
-        arrays = (state[f"{prefix}{name}"].numpy() for name in ("mean", "precision"))
+        """Build a detector of D = ``width`` features from tensors of :meth:`state_dict`.
+
+        Raises:
+            ValueError: the tensors lack, are not of this width, or the threshold is not positive.
+        """
+        if not is_number(threshold) or threshold <= 0:
+            name = prefix[len("ood.") : -1]
+            field = f"ood_thresholds.{name}" if name else "ood_threshold"
+            raise ValueError(f"{field} in config.json = {threshold!r:.60}: must be above 0")
+        arrays = []
+        for name, shape in (("mean", (width,)), ("precision", (width, width))):
+            tensor = state.get(f"{prefix}{name}")
+            if tensor is None or tuple(tensor.shape) != shape:
+                given = "missing" if tensor is None else tuple(tensor.shape)
+                raise ValueError(f"the tensor {prefix}{name} is {given}; it must be {shape}")
+            arrays.append(tensor.float().numpy())
         return cls(*arrays, threshold)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return ``(N,)`` OOD scores: squared Mahalanobis distance divided by the threshold."""
         centered = features - self.mean
         return np.einsum("nd,de,ne->n", centered, self.precision, centered) / self.threshold
+
+
+def read_ood_detectors(
+    state: dict[str, Tensor], thresholds: dict[str, float], width: int
+) -> dict[str, MahalanobisOOD]:
+    """Build the detectors of several tasks by name, from tensors such as "ood.dating.mean"."""
+    names = {name.removeprefix("ood.").rpartition(".")[0] for name in state}
+    build = MahalanobisOOD.from_state_dict
+    return {
+        name: build(state, thresholds.get(name), width, f"ood.{name}.")
+        for name in sorted(names.union(thresholds))
+    }

@@ -62,6 +62,8 @@ class OrdinalCLIP(PromptMethod):
     def _build(self) -> None:
         options, names = self.options, self.task.rank_names
         count = options.num_base_ranks or min(NUM_BASE_RANKS, len(names))
+        if count > len(names):
+            raise ValueError(f"num_base_ranks = {count}: must be 1 to num_ranks = {len(names)}")
         index = np.linspace(0, len(names) - 1, count).round().astype(int)
         rank_embeddings = InterpolatedRankEmbeddings(
             self.clip,

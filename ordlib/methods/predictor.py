@@ -12,6 +12,7 @@ from ..data import ImageData
 from ..metrics.conformal import ConformalCalibration
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask, load_task
+from ..utils.reading import build, get_field
 
 if TYPE_CHECKING:
     from ..inference import FilePredictions
@@ -81,8 +82,11 @@ class Predictor:
 
     def load_calibrations(self, config: dict) -> None:
         """Load the calibrations of a config; components of older versions have none."""
-        calibrations = config.get("calibrations", {}).items()
-        self.calibrations = {name: ConformalCalibration(**fields) for name, fields in calibrations}
+        calibrations = get_field(config, "calibrations", dict, default={}).items()
+        self.calibrations = {
+            name: build(ConformalCalibration, fields, f"calibrations.{name}")
+            for name, fields in calibrations
+        }
 
     def predict_files(self, paths: Paths, **options: Any) -> "FilePredictions":
         """Predict image files; arguments as for :func:`~ordlib.inference.predict_files`."""

@@ -175,6 +175,10 @@ class PromptLearner(nn.Module):
     ) -> None:
         super().__init__()
         self.clip, self.rank_embeddings = clip, rank_embeddings
+        if n_ctx is not None and n_ctx > clip.context_length:
+            raise ValueError(
+                f"n_ctx = {n_ctx}: above the context length of {clip.name}, {clip.context_length}"
+            )
         start = clip.num_start_tokens
         *texts, end = [
             clip.token_embeddings([text]).embeddings[0, start:-1]
@@ -255,7 +259,9 @@ def _token_rows(
 def _split_template(template: str) -> tuple[str, str]:
     before, placeholder, after = template.partition("{rank}")
     if not placeholder or "{" in before + after:
-        raise ValueError(f"template = {template!r}: must contain {{rank}} as its only placeholder")
+        raise ValueError(
+            f"template = {template!r:.80}: must contain {{rank}} as its only placeholder"
+        )
     # The space behind the rank is kept: some tokenizers, such as Gemma's, make it part of a token.
     return before.strip(), after.rstrip()
 

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..tasks.templates import placeholder_names
-from ..utils.validation import check_choice
 from .base import OrdinalMethod, rank_targets
 from .image_encoder import ImageEncoderConfig
 from .prompt_learner import PromptLearner
@@ -47,7 +46,6 @@ class PromptConfig(ImageEncoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("text_encoder", self.text_encoder, get_args(TextEncoderTuning))
         if self.n_ctx is not None and self.n_ctx < 0:
             raise ValueError(f"n_ctx = {self.n_ctx}: must be 0 or more, or None")
 

@@ -164,6 +164,7 @@ def _template_indices(templates: Sequence[int] | None, count: int) -> tuple[int,
     if templates is None:
         return tuple(range(count))
     valid = isinstance(templates, Sequence) and not isinstance(templates, str) and len(templates)
+    valid = valid and all(hasattr(type(index), "__index__") for index in templates)
     if not valid or len(set(templates)) < len(templates):
         raise ValueError(f"templates = {templates!r}: must be unique indices, such as (0, 1)")
     return tuple(templates)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from ..tasks import OrdinalTask
+from ..utils.validation import is_number
 from .prediction import Prediction
 
 # A temperature of fewer images is mostly noise.
@@ -45,6 +46,13 @@ class ConformalCalibration:
     temperature: float | None = None
 
     def __post_init__(self) -> None:
+        given = np.asarray(self.residuals)
+        in_order = given.dtype.kind in "iuf" and given.ndim == 1 and (np.diff(given) >= 0).all()
+        if not in_order or not (given >= 0).all() or not np.isfinite(given).all():
+            raise ValueError("residuals: must be numbers from 0, in increasing order")
+        temperature = self.temperature
+        if temperature is not None and not (is_number(temperature) and temperature > 0):
+            raise ValueError(f"temperature = {temperature!r:.60}: must be above 0, or None")
         object.__setattr__(self, "residuals", tuple(self.residuals))
 
     @classmethod

@@ -1,11 +1,14 @@
 """Shared error messages: invalid options, long lists of errors, text for terminals."""
 
-import math
 import operator
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from numbers import Real
+from types import NoneType, UnionType
+from typing import Literal, Union, get_args, get_origin
 
+MAX_INTEGER, MAX_TEXT = 2**63 - 1, 4000
 MAX_ERRORS_SHOWN = 10
 
 
@@ -29,7 +32,9 @@ def check_choice(name: str, value: object, choices: Iterable) -> None:
 
 
 def check_types(config: object) -> None:
-    """Validate numbers, booleans and strings of a dataclass, and convert NumPy's to Python's.
+    """Validate the fields of a dataclass by their annotations; convert NumPy's numbers to Python's.
+
+    These are bool, int, float, str, a Literal, or one of them or None. The class checks others.
 
     Raises:
         ValueError: names the field and a value of another type, such as 20.0 or "3".
@@ -41,13 +46,27 @@ def check_types(config: object) -> None:
         ValueError: epochs = 2.5: must be an integer, or None
     """
     for field in fields(config):
-        value = getattr(config, field.name)
-        for kind, is_valid, convert, rule in _TYPES:
-            if field.type == kind or (field.type == kind | None and value is not None):
-                if not is_valid(value):
-                    end = "" if field.type is kind else ", or None"
-                    raise ValueError(f"{field.name} = {value!r}: must be {rule}{end}")
-                object.__setattr__(config, field.name, convert(value))
+        name, value, kind = field.name, getattr(config, field.name), field.type
+        parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        choices = [choice for part in parts for choice in _choices(part)]
+        if NoneType in parts and (value is None or choices):
+            choices.append(None)
+        if choices:
+            check_choice(name, value, choices)
+        elif parts[0] in _TYPES:
+            end = ", or None" if NoneType in parts else ""
+            object.__setattr__(config, name, _converted(name, value, parts[0], end))
+
+
+def _choices(kind: object) -> tuple:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _converted(name: str, value: object, kind: type, end: str) -> object:
+    is_valid, convert, rule = _TYPES[kind]
+    if not is_valid(value):
+        raise ValueError(f"{name} = {value!r:.80}: must be {rule}{end}")
+    return convert(value)
 
 
 def _is_bool(value: object) -> bool:
@@ -55,7 +74,8 @@ def _is_bool(value: object) -> bool:
 
 
 def _is_integer(value: object) -> bool:
-    return not _is_bool(value) and hasattr(type(value), "__index__")
+    # torch's random numbers take 64 bits.
+    return not _is_bool(value) and hasattr(type(value), "__index__") and abs(value) <= MAX_INTEGER
 
 
 def is_number(value: object) -> bool:
@@ -65,15 +85,20 @@ def is_number(value: object) -> bool:
         >>> is_number(3), is_number("3"), is_number(float("nan"))
         (True, False, False)
     """
-    return not _is_bool(value) and isinstance(value, Real) and math.isfinite(value)
+    is_real = isinstance(value, Real) and not _is_bool(value)
+    return is_real and bool(abs(value) <= sys.float_info.max)
 
 
-_TYPES = (
-    (int, _is_integer, operator.index, "an integer"),
-    (float, is_number, float, "a finite number"),
-    (bool, _is_bool, bool, "True or False"),
-    (str, lambda value: isinstance(value, str), str, "a string"),
-)
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+_TYPES = {
+    int: (_is_integer, operator.index, "an integer"),
+    float: (is_number, float, "a finite number"),
+    bool: (_is_bool, bool, "True or False"),
+    str: (_is_text, str, f"a text of at most {MAX_TEXT} characters"),
+}
 
 
 def check_batch_size(batch_size: object) -> None:

@@ -1,11 +1,13 @@
 import json
+import os
+from contextlib import suppress
 
 import pytest
 import torch
 from safetensors import safe_open
 
 from ordlib.components import io
-from ordlib.components.io import load_checkpoint, read_json, save_checkpoint
+from ordlib.components.io import load_checkpoint, read_card, save_checkpoint
 
 # The tensor is a non-contiguous view.
 OLD = ({"method": "A", "n": [1, 2]}, {"x": torch.arange(6.0).view(2, 3).T}, {"seed": 0})
@@ -29,7 +31,7 @@ def test_save_checkpoint_round_trip(folder):
     with safe_open(folder / "model.safetensors", "pt") as file:
         assert list(file.keys()) == ["x"]
         assert not file.metadata()
-    assert read_json(folder / "card.json") == OLD[2] | {"sha256": sha256}
+    assert read_card(folder) == OLD[2] | {"sha256": sha256}
 
 
 @pytest.mark.parametrize("position", [0, 60, -1])
@@ -74,46 +76,69 @@ class Crash(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("when", ["before", "half", "after"])
-def test_save_checkpoint_crash_leaves_old_or_detectable_files(folder, monkeypatch, name, when):
-    real = io.atomic_write
+def crash_at(monkeypatch, step):
+    """Raise at one step of the sequence of writes, flushes and renames; return the steps taken."""
+    taken = []
 
-    class Crashing:
-        """Atomic write that crashes before, halfway, or right after the rename."""
-
-        def __init__(self, path):
-            self.path, self.inner = path, real(path)
-
-        def __enter__(self):
-            self.temporary = self.inner.__enter__()
-            if self.path.name == name and when == "before":
+    def crashing(real):
+        def call(*arguments, **options):
+            taken.append(arguments)
+            if len(taken) == step:
                 raise Crash
-            return self.temporary
+            return real(*arguments, **options)
 
-        def __exit__(self, *error):
-            if self.path.name == name and when == "half":
-                self.temporary.write_bytes(self.temporary.read_bytes()[:7])
-                raise Crash
-            self.inner.__exit__(*error)
-            if self.path.name == name:
-                raise Crash
+        return call
 
-    monkeypatch.setattr(io, "atomic_write", Crashing)
-    with pytest.raises(Crash):
-        save_checkpoint(folder, *NEW)
-    if name == "model.safetensors" and when != "after":
-        config, tensors = load_checkpoint(folder)
-        assert config["method"] == "A"
-        assert torch.equal(tensors["x"], OLD[1]["x"])
-    elif name == "config.json" and when == "after":
-        config, tensors = load_checkpoint(folder)
-        assert config["method"] == "B"
-        assert torch.equal(tensors["x"], NEW[1]["x"])
-        assert read_json(folder / "card.json")["seed"] == 1
-    else:
-        with pytest.raises(ValueError, match="damaged or exchanged"):
-            load_checkpoint(folder)
+    monkeypatch.setattr(io.os, "fsync", crashing(io.os.fsync))
+    monkeypatch.setattr(io.os, "replace", crashing(io.os.replace))
+    monkeypatch.setattr(io.Path, "write_bytes", crashing(io.Path.write_bytes))
+    return taken
+
+
+def assert_is(folder, component):
+    config, tensors = load_checkpoint(folder)
+    assert (config["method"], read_card(folder)["seed"]) == (
+        component[0]["method"],
+        component[2]["seed"],
+    )
+    assert torch.equal(tensors["x"], component[1]["x"])
+
+
+def test_save_checkpoint_crash_leaves_old_or_new_component(tmp_path, monkeypatch):
+    found, step, taken = [], 1, [None]
+    while len(taken) >= step - 1:  # until no step is left to crash at
+        folder = tmp_path / str(step)
+        save_checkpoint(folder, *OLD)
+        with monkeypatch.context() as patch:
+            taken = crash_at(patch, step)
+            with suppress(Crash):
+                save_checkpoint(folder, *NEW)
+        found.append(load_checkpoint(folder)[0]["method"])
+        assert_is(folder, {"A": OLD, "B": NEW}[found[-1]])
+        save_checkpoint(folder, *OLD)
+        assert_is(folder, OLD)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+        step += 1
+    # The config's rename decides.
+    assert found == sorted(found)
+    assert {"A", "B"} == set(found)
+
+
+def test_save_checkpoint_removes_what_killed_processes_left(folder):
+    left = ["model.safetensors." + "0" * 16, "card.json." + "a" * 16]
+    for name in left:
+        (folder / name).write_text("half")
+    (folder / ".ordlib-tmp-abcd").mkdir()
+    (folder / "card.json.bak").write_text("mine")
+    save_checkpoint(folder, *NEW)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, "card.json.bak"])
+    assert_is(folder, NEW)
+
+
+def test_save_checkpoint_files_are_readable_for_others(folder):
+    mask = os.umask(0)
+    os.umask(mask)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o666 & ~mask}
 
 
 def test_save_checkpoint_validates_json_before_writing(folder):

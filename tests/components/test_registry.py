@@ -200,7 +200,7 @@ def test_load_component_unknown_method(saved, clip, method):
     with pytest.raises(ValueError, match=r"CoOp.*NumCLIP"):
         NumCLIP.from_pretrained(saved[1], clip)
     edit_config(saved[1], method=method)
-    with pytest.raises(ValueError, match=rf"mine: method = {method!r}: .* CoOp, CORN"):
+    with pytest.raises(ValueError, match=rf"mine/config.json: method = {method!r}: .* CoOp, CORN"):
         load_component(saved[1], clip)
 
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...losses import LossComponent, TieHandling
-from ...utils.validation import check_choice, check_types
+from ...utils.validation import check_types
 from .network import NUM_LEARNABLE_TOKENS, NUM_RELATIONAL_TOKENS, LearnableTokens, PairwiseHead
 
 TextPositions = Literal["sentence", "all"]
+MAX_SIZES = {"num_layers": 100, "num_learnable_tokens": 10_000, "num_relational_tokens": 10_000}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +58,9 @@ class RankingAdapterConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_choice("text_positions", self.text_positions, get_args(TextPositions))
-        check_choice("learnable_tokens", self.learnable_tokens, get_args(LearnableTokens))
-        check_choice("pairwise_head", self.pairwise_head, get_args(PairwiseHead))
-        check_choice("tie_handling", self.tie_handling, get_args(TieHandling))
-        for name in ("num_layers", "num_learnable_tokens", "num_relational_tokens"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} = {value}: must be 1 or more")
+        for name, most in MAX_SIZES.items():
+            if (value := getattr(self, name)) is not None and not 1 <= value <= most:
+                raise ValueError(f"{name} = {value}: must be 1 or more, and at most {most}")
         if not 0 <= self.negative_ratio < 1:
             raise ValueError(f"negative_ratio = {self.negative_ratio!r}: must be from 0 to below 1")
         self._check_loss_components()

@@ -1,11 +1,14 @@
 """Label standardization and calibration of scores."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from ...tasks import OrdinalTask
+from ...utils.reading import build, get_field
+from ...utils.validation import is_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,11 @@ class LabelScaler:
     std: float
     slope: float
     intercept: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not is_number(value) or (value < 0 and name in ("std", "slope")):
+                raise ValueError(f"{name} = {value!r:.60}: must be a number; std and slope from 0")
 
     @classmethod
     def fit(cls, labels: np.ndarray) -> Self:
@@ -58,3 +66,14 @@ class LabelScaler:
     def scores_to_labels(self, scores: np.ndarray) -> np.ndarray:
         """Convert ``(N,)`` scores to labels, not clipped to the range of the task."""
         return self.slope * scores + self.intercept
+
+
+def read_label_scalers(config: dict, tasks: Collection[str]) -> dict[str, LabelScaler]:
+    """Label scalers of a component's config; ValueError if they are not those of its tasks."""
+    for name in ("label_scalers", "prompt_templates", "ood_thresholds"):
+        given = get_field(config, name, dict).keys()
+        # There may be fewer detectors.
+        if given - set(tasks) or (len(given) < len(tasks) and name != "ood_thresholds"):
+            raise ValueError(f"{name}: has {[*given]!r:.200}; the tasks are {', '.join(tasks)}")
+    scalers = config["label_scalers"].items()
+    return {name: build(LabelScaler, s, f"label_scalers.{name}") for name, s in scalers}

@@ -15,13 +15,14 @@ from ...data import ImageData
 from ...losses import dual_loss
 from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
+from ...utils.reading import build, get_field
 from ...utils.validation import check_batch_size
 from ..base import TrainableModule, eval_mode, seeded
-from ..ood import MahalanobisOOD
+from ..ood import MahalanobisOOD, read_ood_detectors
 from ..predictor import Paths, as_backbone, as_task
 from .cls_token import resolve_cls_token
 from .config import RankingAdapterConfig
-from .label_scaler import LabelScaler
+from .label_scaler import LabelScaler, read_label_scalers
 from .network import NUM_LAYERS, RankingAdapterNetwork
 from .prompts import broadcast_prompts, fill_template, merge_templates
 from .recipe import RELEASED_TRAINING, released_network
@@ -303,17 +304,19 @@ class RankingAdapter(TrainableModule):
         """Load what :meth:`saved_state_dict` and :meth:`config` returned."""
         network = {name: t for name, t in state.items() if not name.startswith("ood.")}
         super().load_saved_state_dict(network, config)
-        scalers = config["label_scalers"].items()
-        self.label_scalers = {name: LabelScaler(**fields) for name, fields in scalers}
-        for name, threshold in config["ood_thresholds"].items():
-            ood = MahalanobisOOD.from_state_dict(state, threshold, f"ood.{name}.")
-            self.ood_detectors[name] = ood
+        width = (int(self.options.use_cls_token) + 1) * self.clip.embed_dim
+        detectors = {n: t for n, t in state.items() if n not in network}
+        self.ood_detectors = read_ood_detectors(detectors, config["ood_thresholds"], width)
 
     @classmethod
     def from_config(cls, config: dict, clip: ClipBackbone) -> Self:
         """Build the adapter of a config, without loading its tensors."""
-        tasks = [OrdinalTask(**task) for task in config["tasks"]]
-        return cls(clip, tasks, prompt_templates=config["prompt_templates"], **config["options"])
+        given = enumerate(get_field(config, "tasks", list))
+        tasks = [build(OrdinalTask, task, f"tasks.{index}") for index, task in given]
+        scalers = read_label_scalers(config, [task.name for task in tasks])
+        adapter = cls(clip, tasks, prompt_templates=config["prompt_templates"], **config["options"])
+        adapter.label_scalers = scalers
+        return adapter
 
     @classmethod
     def from_released(

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from ...data import ImageData
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import prompt_templates_for
-from ...tasks.templates import fillable_templates, placeholder_names
+from ...tasks.templates import are_templates, fillable_templates, placeholder_names
+from ...utils.reading import shorten
 
 
 def merge_templates(
@@ -18,9 +19,9 @@ def merge_templates(
             cannot be filled in.
     """
     for name, templates in custom.items():
-        if name not in tasks or isinstance(templates, str) or not templates:
+        if name not in tasks or not are_templates(templates):
             raise ValueError(
-                f"prompt_templates[{name!r}] = {templates!r}: must be a list of one or more "
+                f"prompt_templates[{name!r}] = {shorten(templates)}: must be a list of one or more "
                 f"templates, for one of the tasks {', '.join(tasks)}"
             )
         for index, template in enumerate(templates):

@@ -8,10 +8,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ...clip import ClipBackbone
+from ...utils.reading import errors_name
+from .config import MAX_SIZES
 from .network import RankingAdapterNetwork
 
 ANCHOR = "crossmodal_block.projection"  # a tensor that every checkpoint has
@@ -92,9 +95,11 @@ def read_released(path: str | os.PathLike) -> tuple[RankingAdapterNetwork, dict[
         for name, tensor in state.items()
         if name.startswith(prefix)
     }
-    tensors = convert_released_tensors(released)
-    network = _matching_network(tensors)
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    with errors_name(Path(path)):
+        tensors = convert_released_tensors(released)
+        _check_tensors(tensors)
+        network = _matching_network(tensors)
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
     if missing or unexpected:
         names = ", ".join([*missing, *unexpected][:5])
         raise ValueError(
@@ -170,6 +175,19 @@ def convert_released_tensors(released: Mapping[str, Tensor]) -> dict[str, Tensor
     return tensors
 
 
+def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless a network of these tensors is as large as they are."""
+    shape = tuple(tensors["projection.1.weight"].shape)
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise ValueError(f"{ANCHOR} has the shape {shape}: must be square")
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise ValueError(f"the tensor of {name} has NaN or infinite values, or no numbers")
+    layers = {name.split(".")[1] for name in tensors if name.startswith("cross_modal_blocks.")}
+    if len(layers) > MAX_SIZES["num_layers"]:
+        raise ValueError(f"has {len(layers)} blocks: must be at most {MAX_SIZES['num_layers']}")
+
+
 def _matching_network(tensors: Mapping[str, Tensor]) -> RankingAdapterNetwork:
     width = len(tensors["projection.1.weight"])
     layers = {name.split(".")[1] for name in tensors if name.startswith("cross_modal_blocks.")}
@@ -188,15 +206,24 @@ def _matching_network(tensors: Mapping[str, Tensor]) -> RankingAdapterNetwork:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     if path.suffix == ".safetensors":
-        return load_file(path)
+        with errors_name(path, SafetensorError):
+            return load_file(path)
     try:  # Tensors alone: any other object in the file is an error.
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path}: no torch file with tensors alone: {reason}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise ValueError(f"{path}: contains a {type(content).__name__}, no tensors by name")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    for name, tensor in tensors.items():
+        # A tensor of a few numbers may claim billions by strides of 0.
+        is_dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+        if not is_dense or tensor.untyped_storage().nbytes() < tensor.nbytes:
+            raise ValueError(f"{path}: the tensor {name} is not stored in full")
+    return tensors
