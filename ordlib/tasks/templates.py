@@ -7,6 +7,7 @@ from itertools import product
 
 # Of the options of a template's placeholders, each of which becomes a prompt per rank.
 MAX_COMBINATIONS = 10_000
+MAX_LENGTH = 4000  # characters of a text in a task; CLIP's context holds 77 tokens
 
 
 def placeholder_names(template: str) -> set[str]:
@@ -29,6 +30,24 @@ def placeholder_names(template: str) -> set[str]:
         if name is not None:
             names.add(name)
     return names
+
+
+def are_templates(given: object) -> bool:
+    """Whether these are one or more texts of limited length with plain placeholders.
+
+    Example:
+        >>> are_templates(["Rank by {plural}."]), are_templates(["{plural:>9}"]), are_templates([])
+        (True, False, False)
+    """
+    if not isinstance(given, list | tuple) or not given:
+        return False
+    try:
+        return all(
+            0 < len(text) <= MAX_LENGTH and all(map(str.isidentifier, placeholder_names(text)))
+            for text in given
+        )
+    except (ValueError, TypeError):  # unbalanced braces, no text
+        return False
 
 
 def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -95,8 +114,8 @@ def placeholder_combinations(
     count = math.prod(len(options[name]) for name in names)
     if count > MAX_COMBINATIONS:
         raise ValueError(
-            f"template {template!r}: its placeholders have {count:,} combinations of options, more "
-            f"than {MAX_COMBINATIONS:,}; give some of them a value, or fewer options"
+            f"template {template!r:.80}: its placeholders have {count:,} combinations of options, "
+            f"more than {MAX_COMBINATIONS:,}; give some of them a value, or fewer options"
         )
     return [
         dict(zip(names, texts, strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..utils.cache import atomic_write
+from ..utils.reading import read_file
 
 REQUIRED = ("name", "unit", "values")
 
@@ -17,8 +18,8 @@ def read_toml(path: Path, available: Sequence[str]) -> dict:
         ValueError: not a TOML file, or a field is unknown or missing.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        values = tomllib.loads(read_file(path).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"task = {path}: not a readable TOML file: {error}") from error
     unknown = [name for name in values if name not in available]
     missing = [name for name in REQUIRED if name not in values]
@@ -49,8 +50,7 @@ def write_toml(fields: Mapping[str, object], path: Path) -> None:
 
 def _literal(value: object) -> str:
     if isinstance(value, str):
-        # TOML's strings are JSON's, but for DEL.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return json.dumps(value, ensure_ascii=False)  # TOML's strings, but for DEL: refused
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_literal, value))}]"
     return repr(int(value) if isinstance(value, int) else float(value))

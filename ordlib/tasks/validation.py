@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Set
-from itertools import pairwise
+from itertools import islice, pairwise
 from numbers import Integral, Real
 from reprlib import Repr
 from typing import NoReturn
@@ -11,10 +11,14 @@ from typing import NoReturn
 import numpy as np
 
 from ..utils.validation import check_choice
-from .templates import placeholder_names
+from .templates import MAX_LENGTH, placeholder_names
 
 DECODINGS = ("expectation", "argmax")
 AUGMENTATIONS = ("flip", "crop_scale", "random_crop", "jitter")
+MAX_RANKS = 10_000
+MAX_NUMBER = 1e300  # differences stay finite
+# They change the order in which following characters are shown.
+BIDIRECTIONAL = {*"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 MISSING = {"", "nan", "none", "<na>", "nat", "null", "n/a", "#n/a"}
 _repr = Repr()
 _repr.maxtuple = _repr.maxlist = 8
@@ -37,7 +41,7 @@ def validate(fields: Mapping) -> dict:
         augmentations = _augmentations(fields["augmentations"])
         return {**fields, **ranks, **_prompts(fields), **bins, "augmentations": augmentations}
     except ValueError as error:
-        raise ValueError(f"OrdinalTask {fields['name']!r}: {error}") from None
+        raise ValueError(f"OrdinalTask {_repr.repr(fields['name'])}: {error}") from None
 
 
 def _prompts(fields: Mapping) -> dict:
@@ -173,27 +177,37 @@ def _templates(field: str, given: object, placeholders: Mapping) -> tuple:
 def _sequence(field: str, given: object) -> tuple:
     if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
         _invalid(field, given, "must be a tuple or list in order; write one entry as (entry,)")
-    return tuple(given)
+    entries = tuple(islice(given, MAX_RANKS + 1))
+    if len(entries) > MAX_RANKS:
+        problem = f"more than {MAX_RANKS:,} entries; use fewer: labels may lie between ranks"
+        _invalid(field, given, problem)
+    return entries
 
 
 def _text(field: str, given: object) -> str:
-    if not isinstance(given, str) or not given.strip():
+    if not isinstance(given, str) or not normalize_label(given):
         _invalid(field, given, "must be a non-empty string")
+    if len(given) > MAX_LENGTH:
+        _invalid(field, given, f"has {len(given):,} characters; the limit is {MAX_LENGTH}")
+    # Control characters command a terminal, and half a surrogate pair cannot be written to a file.
+    for character in set(given) - {"\t", "\n"}:
+        if unicodedata.category(character) in ("Cc", "Cs") or character in BIDIRECTIONAL:
+            _invalid(field, given, f"contains the control character {character!r}; remove it")
     return given
 
 
 def _number(field: str, given: object) -> float:
     if isinstance(given, bool | np.bool_) or not isinstance(given, Real):
         _invalid(field, given, "must be a number")
-    if not math.isfinite(given):
-        _invalid(field, given, "must be finite")
+    if not abs(given) <= MAX_NUMBER:
+        _invalid(field, given, f"must be finite, from -{MAX_NUMBER:g} to {MAX_NUMBER:g}")
     return int(given) if isinstance(given, Integral) else float(given)
 
 
 def _increasing(field: str, given: tuple) -> tuple:
     numbers = tuple(_number(f"{field}[{index}]", value) for index, value in enumerate(given))
     for low, high in pairwise(numbers):
-        if low == high:
+        if float(low) == float(high):
             _invalid(field, given, f"contains {high} twice; remove one")
         if low > high:
             _invalid(field, given, f"{high} follows {low}; list them from lowest to highest")
@@ -205,12 +219,12 @@ def _phrases(field: str, given: object, count: int | None = None, unit: str = "r
     phrases = tuple(_text(f"{field}[{index}]", text) for index, text in enumerate(texts))
     if not phrases:
         _invalid(field, given, "empty; give at least one entry")
-    folded = [normalize_label(phrase) for phrase in phrases]
-    for index, phrase in enumerate(phrases):
-        if folded[index] in folded[:index]:
-            _invalid(
-                field, given, f"contains {phrase!r} twice, ignoring case and spaces; remove one"
-            )
+    seen: set[str] = set()
+    for phrase in phrases:
+        if (name := normalize_label(phrase)) in seen:
+            problem = f"contains {phrase!r} twice, ignoring case, spaces and invisible characters"
+            _invalid(field, given, f"{problem}; remove one")
+        seen.add(name)
     return phrases if count is None else _check_length(field, phrases, count, unit)
 
 
@@ -233,8 +247,12 @@ def rank_values_by_name(
 
 
 def normalize_label(label: object) -> str:
-    """Label as case-folded NFC text without surrounding whitespace."""
-    return unicodedata.normalize("NFC", str(label)).strip().casefold()
+    """Label as case-folded NFC text, without surrounding whitespace and invisible characters."""
+    text = str(label)
+    if not text.isascii():
+        text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+        text = unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
 
 
 def parse_label(

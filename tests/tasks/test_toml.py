@@ -13,7 +13,7 @@ def test_built_in_tasks_round_trip(name, tmp_path):
 
 
 def test_any_text_round_trips(tmp_path):
-    names = ('a "quoted" \\ one', "tab\tand\nline", "Ünï \U0001f34c", "del\x7f", "'")
+    names = ('a "quoted" \\ one', "tab\tand\nline", "Ünï \U0001f34c", "\u200dx\xa0y", "'")
     task = OrdinalTask(
         name="odd", unit="ünits", values=names, positions=(-1.5, 0, 1e-9, 2, 1e300),
         templates=("{rank} of {thing}",), placeholders={"thing": ('"', "\\")},
