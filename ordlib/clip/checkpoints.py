@@ -1,7 +1,6 @@
 """Locate and validate a checkpoint of CLIP or SigLIP; hash its weights."""
 
 import hashlib
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from huggingface_hub.errors import (
 )
 
 from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature, is_settled
+from ..utils.reading import check_file, errors_name, get_field, read_json
 
 INDEX = "model.safetensors.index.json"
 # Files and keys of config.json by which transformers would load other weights than the folder's.
@@ -61,14 +61,31 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
             f"{name} is no checkpoint folder: create the model with open_clip, wrap it with "
             "ClipBackbone.from_open_clip(model, preprocess, tokenizer, name), and pass it as clip"
         )
-    for folder in (BUNDLED / name, Path(name).expanduser()):
-        if folder.is_dir():
-            validate_model_type(folder)
-            break
+    folder = _local(name)
+    if folder:
+        validate_model_type(folder)
     else:
         folder = _from_hub(name, revision)
     check_files(folder)
     return folder
+
+
+def is_known(name: str) -> bool:
+    """Whether a checkpoint is on this machine, or on the hub at a commit that ordlib names."""
+    if name in REVISIONS or _local(name):
+        return True
+    return _is_hub_id(name) and cached(name) is not None
+
+
+def _local(name: str) -> Path | None:
+    """Folder of a bundled checkpoint, whose name has no separator, or folder of the user."""
+    bundled = [BUNDLED / name] if name == Path(name).name else []
+    folders = [*bundled, Path(os.path.expanduser(name))] if name else []
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def list_bundled() -> list[str]:
@@ -80,7 +97,7 @@ def list_bundled() -> list[str]:
 def validate_model_type(folder: Path) -> None:
     """Raise unless the folder's config describes a CLIP or SigLIP model."""
     config = folder / "config.json"
-    if not config.is_file():
+    if not config.exists():
         raise FileNotFoundError(
             f"{folder}: not a transformers checkpoint, config.json is missing ({_listing(folder)})"
         )
@@ -96,16 +113,20 @@ def check_files(folder: Path) -> None:
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a damaged index of shards, a PEFT adapter, or other weights in config.json.
+        ValueError: a damaged index of shards, a PEFT adapter, other weights in config.json, or a
+            file that is no regular one or a link out of the folder.
     """
-    if (folder / ADAPTER).is_file():
+    for pattern in (*WEIGHTS, *SETTINGS):
+        for path in folder.glob(pattern):
+            check_file(path)
+    if (folder / ADAPTER).exists():
         raise ValueError(
             f"{folder / ADAPTER}: a PEFT adapter beside the weights: merge it into them with "
             "model.merge_and_unload().save_pretrained(folder), or move it to another folder"
         )
-    if other := _read_config(folder / "config.json").get(OTHER_WEIGHTS):
+    if other := read_json(folder / "config.json").get(OTHER_WEIGHTS):
         raise ValueError(
-            f"{folder / 'config.json'}: {OTHER_WEIGHTS} = {other!r}: rename that file to "
+            f"{folder / 'config.json'}: {OTHER_WEIGHTS} = {other!r:.80}: rename that file to "
             "model.safetensors and delete the entry"
         )
     files = weights_files(folder)
@@ -115,6 +136,7 @@ def check_files(folder: Path) -> None:
                 f"{folder / INDEX} names {file.name!r}, which is missing; download or save the "
                 "checkpoint again"
             )
+        check_file(file, folder)
     if not files:
         raise FileNotFoundError(
             f"{folder}: no model.safetensors ({_listing(folder)}). ordlib loads safetensors only, "
@@ -136,11 +158,12 @@ def weights_files(folder: Path) -> list[Path]:
     single, index = folder / "model.safetensors", folder / INDEX
     if single.is_file() or not index.is_file():
         return [single] if single.is_file() else []
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    with errors_name(index):
+        names = set(get_field(read_json(index), "weight_map", dict).values())
+        for name in names:
+            if not isinstance(name, str) or not name.endswith(".safetensors"):
+                raise ValueError(f"damaged: weight_map names {name!r:.80}, no safetensors file")
         return sorted(folder / name for name in names)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{index}: damaged: {error!r}; download the checkpoint again") from error
 
 
 def hash_weights(folder: Path) -> str:
@@ -169,17 +192,7 @@ def _sha256(path: Path) -> str:
 
 def model_type(config: Path) -> str | None:
     """Architecture that a config.json names."""
-    return _read_config(config).get("model_type")
-
-
-def _read_config(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: damaged: {content!r:.40} is not a JSON object")
-    return content
+    return read_json(config).get("model_type")
 
 
 def _listing(folder: Path) -> str:
@@ -189,7 +202,7 @@ def _listing(folder: Path) -> str:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not _is_hub_id(name):
         raise FileNotFoundError(
             f"no checkpoint {name!r}: neither a folder, a hub id ('owner/name') nor bundled with "
             f"ordlib (bundled: {', '.join(list_bundled()) or 'none'})"

@@ -8,14 +8,25 @@ from typing import Literal
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..utils.device import pick_device, pick_inference_dtype
+from ..utils.reading import errors_name, read_json
+from ..utils.validation import check_choice
+from .architecture import read_architecture
 from .backbone import ClipBackbone
-from .checkpoints import BUNDLED, find_checkpoint, model_type
+from .checkpoints import BUNDLED, find_checkpoint, model_type, weights_files
 from .encoders import ARCHITECTURES
 from .preprocessing import Preprocessor, Resize
+
+# Classes of transformers that checkpoints of CLIP and SigLIP name. Others may run code.
+TOKENIZERS = (
+    *("CLIPTokenizer", "CLIPTokenizerFast", "SiglipTokenizer", "Siglip2Tokenizer"),
+    *("GemmaTokenizer", "GemmaTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"),
+)
+MAX_LOGIT_SCALE = 1e6
 
 
 def load_clip(
@@ -73,22 +84,19 @@ def load_clip(
     with _quiet():
         kind = model_type(folder / "config.json")
         model_class, image_encoder, text_encoder = ARCHITECTURES[kind]
-        model, tokenizer = _load_model(model_class, folder), _load_tokenizer(folder)
+        model = _load_model(model_class, folder)
+        tokenizer = _load_tokenizer(folder, model.config)
         try:
             encoders = image_encoder(model), text_encoder(model, tokenizer)
         except ValueError as error:
             raise ValueError(f"{folder}: {error}") from None
         preprocessor = Preprocessor(folder, encoders[0].image_size, resize, kind)
-    size = model.config.text_config.vocab_size
-    if len(tokenizer) > size:
-        raise ValueError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {size}; they belong "
-            "to different checkpoints"
-        )
     # Read before the cast: half precision would round OpenAI's scale of 100 to 100.03.
     scale = model.logit_scale.exp().item()
     bias = model.logit_bias.item() if hasattr(model, "logit_bias") else 0.0
     _raise_if_not_finite(model, f"{folder}: the weights are damaged")
+    if not 0 < scale <= MAX_LOGIT_SCALE:
+        raise ValueError(f"{folder}: logit_scale = {scale:g}: must be 0 to {MAX_LOGIT_SCALE:g}")
     model = model.to(device, dtype)
     _raise_if_not_finite(model, f"{folder}: {dtype} is too small for the weights, use float32")
     parts = model, encoders, tokenizer, preprocessor, scale, bias
@@ -98,25 +106,35 @@ def load_clip(
         raise ValueError(f"{folder}: {error}") from None
 
 
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    options = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        return AutoTokenizer.from_pretrained(folder, **options)
-    except ImportError as error:
-        raise ValueError(
-            f"{folder}: the tokenizer needs sentencepiece and protobuf; "
-            "pip install 'ordlib[siglip]'"
-        ) from error
-
-
 def _load_model(model_class: type[PreTrainedModel], folder: Path) -> PreTrainedModel:
-    """Load in float32; missing weights are an error, where transformers would initialize them."""
-    options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    """Load in float32; missing weights are an error, where transformers would initialize them.
+
+    transformers gets tensors and sizes, not the folder: in one it may find an adapter of another
+    model, an index of other files, or pickles.
+    """
+    files = weights_files(folder)
+    config = read_architecture(folder, model_class, sum(path.stat().st_size for path in files))
+    tensors: dict[str, torch.Tensor] = {}
+    problem = f"{folder}: the weights are damaged or do not match config.json"
     try:
-        model, report = model_class.from_pretrained(folder, dtype=torch.float32, **options)
-    except (SafetensorError, RuntimeError) as error:
-        problem = "the weights are damaged or do not match config.json"
-        raise ValueError(f"{folder}: {problem}: {error}") from error
+        for path in files:
+            part = load_file(path)
+            if twice := sorted(tensors.keys() & part.keys()):
+                raise ValueError(f"{path}: the tensor {twice[0]} is in two files")
+            tensors |= part
+        model, report = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict=tensors,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"{problem}: {error}") from error
+    for name, _ in model.named_parameters():
+        if name in tensors and not tensors[name].is_floating_point():
+            raise ValueError(f"{problem}: {name} is of {tensors[name].dtype}")
     missing = sorted(report["missing_keys"])
     if missing:
         raise ValueError(
@@ -124,6 +142,35 @@ def _load_model(model_class: type[PreTrainedModel], folder: Path) -> PreTrainedM
             "download or save the checkpoint again"
         )
     return model
+
+
+def _load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+    """Load the tokenizer; ValueError if it is damaged, or not one of this model."""
+    settings, size = folder / "tokenizer_config.json", config.text_config.vocab_size
+    name = read_json(settings).get("tokenizer_class") if settings.is_file() else None
+    with errors_name(settings):
+        check_choice("tokenizer_class", name, (*TOKENIZERS, None))
+    # The tokenizers library raises exceptions of no other class.
+    with errors_name(f"{folder}: the tokenizer is damaged or of another kind", Exception):
+        options = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, config=config, **options)
+        except ImportError as error:
+            remedy = "it needs sentencepiece and protobuf; pip install 'ordlib[siglip]'"
+            raise ValueError(f"{folder}: {remedy}") from error
+        ids = tokenizer("a photo")["input_ids"]
+    last = max(tokenizer.get_vocab().values(), default=-1)
+    if last >= size:
+        raise ValueError(
+            f"{folder}: the tokenizer has {last + 1} tokens, the model {size}; they belong "
+            "to different checkpoints"
+        )
+    if ids[-1:] != [tokenizer.eos_token_id] or len(ids) < 2:
+        raise ValueError(
+            f"{folder}: the tokenizer puts no EOS token behind a prompt: 'a photo' becomes {ids}; "
+            "save it with add_eos_token=True, or take the model's own"
+        )
+    return tokenizer
 
 
 def _raise_if_not_finite(model: PreTrainedModel, problem: str) -> None:

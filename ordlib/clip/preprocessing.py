@@ -1,5 +1,6 @@
 """Image preprocessing of CLIP and SigLIP, identical with and without torchvision."""
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -12,7 +13,9 @@ from PIL import Image, ImageOps
 
 from ..data.image_io import MAX_ASPECT_RATIO
 from ..utils.cache import content_hash
+from ..utils.reading import errors_name, get_field, read_json
 from ..utils.validation import check_choice
+from .architecture import MAX_IMAGE_SIZE
 
 Resize = Literal["crop", "squash", "pad", "squash_crop"]
 ENLARGEMENT = 256 / 224  # of the square that "squash_crop" crops from
@@ -61,23 +64,40 @@ class Preprocessor:
         self, folder: Path, image_size: int, resize: Resize = "crop", model_type: str = "clip"
     ) -> None:
         check_choice("resize", resize, get_args(Resize))
+        names = ("preprocessor_config.json", "processor_config.json")
+        files = [folder / name for name in names if (folder / name).is_file()]
+        with errors_name(files[0] if files else folder, Exception):
+            self._configure(files, image_size, resize, model_type)
+            self._check_output_size()
+
+    def _configure(
+        self, files: list[Path], image_size: int, resize: Resize, model_type: str
+    ) -> None:
+        for path in files:
+            read_json(path)
         square = {"height": image_size, "width": image_size}
         processor, defaults = SIGLIP_PROCESSOR, {"size": square}
         if model_type == "clip":
             processor = PROCESSOR
             defaults = {"size": {"shortest_edge": image_size}, "crop_size": square}
-        files = ("preprocessor_config.json", "processor_config.json")
-        if any((folder / name).is_file() for name in files):
+        if files:
             options = defaults if model_type == "siglip2" else {}
-            self._processor = processor.from_pretrained(folder, local_files_only=True, **options)
+            options |= {"local_files_only": True}
+            self._processor = processor.from_pretrained(files[0].parent, **options)
         else:
             self._processor = processor(**defaults)
         settings = self._processor.to_dict()
         if not settings.get("do_center_crop"):
             settings |= {"do_center_crop": False, "crop_size": settings.get("crop_size") or square}
-        sizes = [_lengths(settings[name]) for name in ("size", "crop_size")]
-        mean, std = ([float(x) for x in settings[name]] for name in ("image_mean", "image_std"))
-        rescale = settings["rescale_factor"]
+        sizes = [_lengths(settings[name], name) for name in ("size", "crop_size")]
+        mean, std = (_colors(settings[name], name) for name in ("image_mean", "image_std"))
+        if not all(std):
+            raise ValueError(f"image_std = {std}: must be above 0")
+        rescale = get_field(settings, "rescale_factor", float)
+        if not 0 < rescale < math.inf:
+            raise ValueError(f"rescale_factor = {rescale!r}: must be above 0")
+        for name in ("do_resize", "do_center_crop", "do_normalize", "do_rescale"):
+            check_choice(name, settings[name], (True, False))
         self._mean_color = tuple(round(x / rescale) for x in mean)
         # transformers may leave out either step.
         mean, std = (mean, std) if settings["do_normalize"] else ([0.0] * 3, [1.0] * 3)
@@ -105,14 +125,13 @@ class Preprocessor:
         mean, std = (torch.tensor(x, dtype=torch.float64).view(3, 1, 1) for x in (mean, std))
         self._factor = (rescale / std).float()
         self._shift = (-mean / std).float()
-        self._check_output_size(folder)
 
-    def _check_output_size(self, folder: Path) -> None:
+    def _check_output_size(self) -> None:
         side = self.image_size
         height, width = self.resize_image(Image.new("RGB", (2 * side, side + 1))).shape[:2]
         if (height, width) != (side, side):
             raise ValueError(
-                f"{folder}: the preprocessor config turns an image of {2 * side} by {side + 1} "
+                f"the preprocessor config turns an image of {2 * side} by {side + 1} "
                 f"pixels into {width} by {height}, but the model takes {side} by {side}; correct "
                 "size, crop_size, do_resize or do_center_crop, or set resize='squash' or 'pad'"
             )
@@ -216,6 +235,17 @@ def to_pil(image: Image.Image | np.ndarray, index: int) -> Image.Image:
     return to_pil(Image.fromarray(array), index)
 
 
-def _lengths(size: dict) -> dict[str, int]:
+def _lengths(size: dict, field: str) -> dict[str, int]:
     """Normalized size: transformers' versions differ in the entries that they leave empty."""
-    return {name: int(length) for name, length in sorted(dict(size).items()) if length}
+    lengths = {name: int(length) for name, length in sorted(dict(size).items()) if length}
+    if not all(0 < length <= MAX_IMAGE_SIZE for length in lengths.values()):
+        raise ValueError(f"{field} = {lengths}: must be 1 to {MAX_IMAGE_SIZE}")
+    return lengths
+
+
+def _colors(given: Sequence, field: str) -> list[float]:
+    """Red, green and blue."""
+    colors = [float(x) for x in given]
+    if len(colors) != 3 or not all(math.isfinite(x) and x >= 0 for x in colors):
+        raise ValueError(f"{field} = {colors}: must be three numbers from 0")
+    return colors

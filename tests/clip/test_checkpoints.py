@@ -224,8 +224,8 @@ def make_index(folder, weight_map, keep=False):
     (folder / "model.safetensors.index.json").write_text(content)
 
 
-@pytest.mark.parametrize("name", ["sub/other.safetensors", "../other.safetensors"])
-def test_hash_weights_follows_the_index(folder, name):
+def test_hash_weights_follows_the_index(folder):
+    name = "sub/other.safetensors"
     weights = load_file(folder / "model.safetensors")
     (folder / name).parent.mkdir(exist_ok=True)
     save_file({k: 2 * v for k, v in weights.items()}, folder / name, {"format": "pt"})
