@@ -181,7 +181,7 @@ TRAIN = [
     (["--seed", "-1"], "seed = -1"),
     (["--seed", str(2**70)], "seed = 1180591620717411303424"),
     *((["--learning-rate", x], "learning_rate") for x in ("nan", "inf", "0", "-1")),
-    *((["--max-grad-norm", x], "max_grad_norm") for x in ("nan", "inf", "0", "-1")),
+    *((["--max-grad-norm", x], "max_grad_norm") for x in ("nan", "0", "-1")),
     *((["--epochs", x], f"epochs = {x}") for x in ("0", "-3")),
     (["--monitor", ""], "monitor = ''"),
     (["--patience", "0"], "patience = 0"),
@@ -225,7 +225,7 @@ def test_train_rejects_a_folder_in_the_checkpoint_s_place(saved):
     base += ["--labels", "labels.csv", "--first-label", 0, "--backbone", saved / "clip"]
     result = invoke(*base, "--epochs", 1)
     assert result.exit_code == 1
-    assert "out/checkpoint.safetensors: is a folder" in result.stderr
+    assert "out/checkpoint.safetensors: no intact training checkpoint" in result.stderr
 
 
 PRETRAIN = ["pretrain", "--output", "new", "--batch-size", "8"]
