@@ -21,22 +21,25 @@ class OrdinalCLIPConfig(PromptConfig):
     """Options of :class:`OrdinalCLIP`.
 
     Attributes:
-        num_base_ranks: K', 1 to M; None takes 3, or M if that is less.
+        num_base_ranks: K', 1 to M; a task of two ranks has two in place of the default 3.
         interpolation_type: "linear", "inverse" or "normal".
         init_from_words: whether base ranks start from rank names, else at random.
         num_tokens_per_rank: tokens of each rank; None takes all tokens of the base ranks' names.
     """
 
-    num_base_ranks: int | None = None
+    num_base_ranks: int = NUM_BASE_RANKS
     interpolation_type: Interpolation = "linear"
     init_from_words: bool = True
     num_tokens_per_rank: int | None = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("num_base_ranks", "num_tokens_per_rank"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} = {value}: must be 1 or more, or None")
+        if self.num_base_ranks < 1:
+            raise ValueError(f"num_base_ranks = {self.num_base_ranks}: must be 1 or more")
+        if self.num_tokens_per_rank is not None and self.num_tokens_per_rank < 1:
+            raise ValueError(
+                f"num_tokens_per_rank = {self.num_tokens_per_rank}: must be 1 or more, or None"
+            )
         if self.num_tokens_per_rank is None and not self.init_from_words:
             raise ValueError("num_tokens_per_rank = None: needs init_from_words=True")
 
@@ -61,7 +64,9 @@ class OrdinalCLIP(PromptMethod):
 
     def _build(self) -> None:
         options, names = self.options, self.task.rank_names
-        count = options.num_base_ranks or min(NUM_BASE_RANKS, len(names))
+        count = options.num_base_ranks
+        if count == NUM_BASE_RANKS:
+            count = min(count, len(names))
         if count > len(names):
             raise ValueError(f"num_base_ranks = {count}: must be 1 to num_ranks = {len(names)}")
         index = np.linspace(0, len(names) - 1, count).round().astype(int)
