@@ -248,7 +248,7 @@ def test_command_train_on_subfolders_needs_no_label_file(train_corn, tmp_path):
     ("file", "change", "message"),
     [
         ("fruit/ripe.csv", None, "ripe.csv"),
-        ("fruit/ripe.csv", lambda _: "path\n0.png\n", "'label'"),
+        ("fruit/ripe.csv", lambda _: "path\n0.png\n", "a single column, 'path'"),
         ("fruit/ripe.csv", lambda text: text.replace("val", "test"),
          "fruit/ripe.csv: column 'split' has no 'val', only 'train', 'test'"),
         ("fruit/3.png", None, "3.png"),
