@@ -23,7 +23,6 @@ def read_notebook(path: Path) -> NotebookNode:
         # Cells without an identifier, or with that of another one, get a new one.
         with warnings.catch_warnings(action="ignore"):
             notebook = nbformat.reads(json.dumps(content), as_version=4)
-            notebook = nbformat.from_dict(nbformat.v4.upgrade(notebook) or notebook)
         if not all(isinstance(cell.source, str) for cell in notebook.cells):
             raise TypeError("the source of a cell is no text")
     except OSError:
