@@ -36,7 +36,7 @@ TOLERANCE = 1e-3
 Run = Callable[[], list[Tensor]]
 
 
-def make(table: str, repeats: int = 5) -> dict:
+def make(table: str, repeats: int = 3) -> dict:
     """Compute the results table; also record the load of the machine, which should be idle."""
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
     return {
@@ -49,7 +49,7 @@ def make(table: str, repeats: int = 5) -> dict:
     }
 
 
-def measure(repeats: int = 5) -> pd.DataFrame:
+def measure(repeats: int = 3) -> pd.DataFrame:
     """Released codes: losses and the ranking adapter's training step, forward and backward."""
     table = pd.DataFrame(records(repeats))
     return table.astype(object).where(table.notna(), "")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...utils.validation import check_choice
+from .layers import EncoderLayer, TokenLinear, attend
 from .rank_attention import rank_attention
 
 LearnableTokens = Literal["vector", "scalar"]
@@ -77,9 +78,9 @@ class RankingAdapterNetwork(nn.Module):
         self.text_projection = nn.Linear(text_width, width) if project_text else nn.Identity()
         blocks = (_CrossModalBlock(width, num_heads) for _ in range(num_layers))
         self.cross_modal_blocks = nn.ModuleList(blocks)
-        linear = nn.Linear(width, width, bias=projection_bias)
+        linear = TokenLinear(width, width, bias=projection_bias)
         self.projection = nn.Sequential(nn.LayerNorm(width), linear)
-        encoder_layer = partial(nn.TransformerEncoderLayer, width, num_heads, width, DROPOUT)
+        encoder_layer = partial(EncoderLayer, width, num_heads, width, DROPOUT)
         self.encoder = nn.ModuleList(encoder_layer(batch_first=True) for _ in range(num_layers))
         self.score_norm = nn.LayerNorm(width)
         self.score_head = _mlp_head(width, 2)
@@ -97,8 +98,7 @@ class RankingAdapterNetwork(nn.Module):
         Returns ``(N, P, d)``; images do not interact.
         """
         text = self.text_projection(text_tokens)  # (T, d)
-        text = torch.cat([self.learnable_tokens.expand(-1, text.shape[1]), text])
-        text = text.expand(len(image_tokens), -1, -1)  # (N, 32 + T, d)
+        text = torch.cat([self.learnable_tokens.expand(-1, text.shape[1]), text])  # (32 + T, d)
         for block in self.cross_modal_blocks:
             image_tokens = block(image_tokens, text)
         tokens = self.projection(image_tokens)
@@ -146,11 +146,9 @@ class _CrossModalBlock(nn.Module):
         self.mlps = nn.ModuleList([_mlp(width) for _ in range(2)])
 
     def forward(self, x: Tensor, text: Tensor) -> Tensor:
-        q = self.norms[0](x)  # (N, P, d)
-        x = x + self.self_attn(q, q, q, need_weights=False)[0]
+        x = x + attend(self.self_attn, self.norms[0](x))  # (N, P, d)
         x = x + self.mlps[0](self.norms[1](x))
-        q, kv = self.norms[2](x), self.norms[3](text)
-        x = x + self.cross_attn(q, kv, kv, need_weights=False)[0]
+        x = x + attend(self.cross_attn, self.norms[2](x), self.norms[3](text))
         return x + self.mlps[1](self.norms[4](x))
 
 
@@ -162,8 +160,8 @@ class _PairwiseRankHead(nn.Module):
         self.num_heads, self.gated = num_heads, gated
         self.relational_tokens = nn.Parameter(INIT_STD * torch.randn(num_tokens, width))
         self.query_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
-        self.key_proj = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
-        self.out_proj = nn.Linear(width, width)
+        self.key_proj = nn.Sequential(TokenLinear(width, width), nn.LayerNorm(width))
+        self.out_proj = TokenLinear(width, width)
         self.head = nn.Sequential(nn.LayerNorm(width), _mlp_head(width, 3))
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -190,11 +188,11 @@ class _MeanDifferenceHead(nn.Module):
 
 
 def _mlp(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+    return nn.Sequential(TokenLinear(width, 4 * width), nn.GELU(), TokenLinear(4 * width, width))
 
 
 def _mlp_head(width: int, num_layers: int) -> nn.Sequential:
     parts: list[nn.Module] = []
     for _ in range(num_layers):
-        parts += [nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()]
+        parts += [TokenLinear(width, width), nn.LayerNorm(width), nn.ReLU()]
     return nn.Sequential(*parts, nn.Linear(width, 1))
