@@ -2,6 +2,7 @@
 # make test-all  runs the slow tests that make test leaves out,  make test-cpus  the tests and the
 # notebooks' checked outputs as other CPUs would round them,  make test-colab  the installation
 # among Colab's packages (by python3.13 or COLAB_PYTHON=/path/to/it) and the notebooks in its Jupyter.
+# make site  writes the course, the API reference and the guides as a website to build/site.
 # Everything they make lies in .venv/ and build/ (and the package's ordlib.egg-info/);
 # `make clean` removes all of it.
 
@@ -9,6 +10,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/ready
 COLAB := build/colab
+SPHINX := build/sphinx/packages
 export ORDLIB_CACHE ?= $(CURDIR)/build/cache
 export IPYTHONDIR ?= $(CURDIR)/build/ipython
 export MPLCONFIGDIR ?= $(CURDIR)/build/matplotlib
@@ -21,7 +23,7 @@ FITS := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c $(FITS) >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: course test test-all test-another-cpu test-cpus test-colab lab notebooks bench clean
+.PHONY: course test test-all test-another-cpu test-cpus test-colab lab notebooks site bench clean
 
 course: $(READY)
 	@$(BIN)/ordlib course run --output build/course
@@ -50,11 +52,22 @@ lab: $(READY)
 notebooks: $(READY)
 	@$(BIN)/ordlib course build
 
+# Sphinx lies beside .venv, which stays what requirements.lock says.
+site: $(SPHINX)/ready
+	@PYTHONPATH=$(SPHINX) $(BIN)/python docs/build_site.py build/site
+	@echo "build/site/index.html"
+
 bench: $(READY)
 	@$(BIN)/python -m ordlib.experiments.benchmarks
 
 clean:
 	rm -rf .venv build ordlib.egg-info
+
+$(SPHINX)/ready: $(READY) docs/requirements.lock
+	@rm -rf $(SPHINX)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(SPHINX) \
+		-r docs/requirements.lock
+	@touch $@
 
 $(COLAB)/ready: $(READY) tests/colab/pip-freeze.txt tests/helpers/colab.py
 	@echo "Setting up $(COLAB) with Colab's Jupyter; a minute, once."

@@ -45,7 +45,7 @@ class ClipBackbone:
         name: argument of :func:`load_clip`.
         folder: checkpoint folder; None for a model of open_clip.
         model: model of transformers or open_clip, frozen and in eval mode.
-        image_encoder, text_encoder: its two encoders; :mod:`.encoders` has their attributes.
+        image_encoder, text_encoder: its two encoders; ``ordlib.clip.encoders`` has their attributes.
         tokenizer: transformers tokenizer.
         preprocessor: image preprocessing.
         embed_dim: D, dimension of the joint embedding space.
@@ -156,7 +156,7 @@ class ClipBackbone:
 
     @cached_property
     def settings_hash(self) -> str:
-        """Hash of what decides features beside the weights; see :mod:`.settings_hash`."""
+        """Hash of what decides features beside the weights; see ``settings_hash.py``."""
         return hash_settings(self)
 
     @property

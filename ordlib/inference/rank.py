@@ -43,7 +43,7 @@ def rank(
         paths: a folder, including its subfolders, or a sequence of files and folders.
         prompt: the highest score comes first ("the number of stars"), except for "from A to B"
             where A names the low end ("from worst to best"), "fewest first", "ascending", and the
-            superlative of a low rank; see :func:`~.direction.is_descending`.
+            superlative of a low rank; see ``ordlib.inference.direction``.
         model: a trained :class:`~ordlib.RankingAdapter`, or the name or folder of one.
         clip: the CLIP backbone of the adapter; None loads the one named in its config.
         device: of the loaded backbone, see :func:`ordlib.load_clip`.

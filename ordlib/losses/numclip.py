@@ -21,7 +21,7 @@ TARGET_LOGIT_SCALE = 10.0
 def ranking_weights(
     bins: Tensor, num_bins: int, norm: FCRCNorm = "mean_one", dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Weights of :func:`fcrc`: normalized distance of every bin j to the true bin c_i of image i.
+    """Weights of :func:`~ordlib.losses.fcrc`: normalized distance of bin j to the true bin c_i.
 
     ``w_ij = s |c_i - j| / sum_k |c_i - k|`` for j != c_i; ``w_ij = 1`` for j = c_i. Derived in
     notebook 02.

@@ -126,7 +126,7 @@ class PromptMethod(OrdinalMethod):
         return clip_logits(self.logit_scale, features, self._encoded_prompts[1])
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats; arguments as in :meth:`OrdinalMethod.loss`."""
+        """Return the mean cross-entropy in nats; arguments as in `OrdinalMethod.loss`."""
         return F.cross_entropy(self.logits(features), rank_targets(self.task, values))
 
     @torch.no_grad()

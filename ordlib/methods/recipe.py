@@ -20,7 +20,7 @@ class Recipe:
     """Settings of a released code for one data set.
 
     Attributes:
-        method: name of the class in :mod:`ordlib`.
+        method: name of the class in ``ordlib``.
         options: its options.
         training: fields of :class:`~ordlib.TrainingConfig`, for ``fit(..., config=training)``.
         resize: for :func:`~ordlib.load_clip`.
@@ -63,7 +63,7 @@ class Recipe:
         """Return the untrained model.
 
         Args:
-            clip: the backbone, or its name; loaded with :attr:`resize`.
+            clip: the backbone, or its name; loaded with ``resize``.
             task: as for the class.
             options: replace those of the recipe.
 

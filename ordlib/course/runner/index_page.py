@@ -25,7 +25,7 @@ from ordlib.course.runner.notebook_files import read_notebook
 from ordlib.course.runner.run import COURSE_BUDGET, NOTEBOOK_BUDGET, NotebookRun
 
 THUMBNAIL_SIZE = (640, 360)  # pixels, twice the displayed size
-_BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
+BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 # A relative link, in Markdown or HTML.
 _LINK = re.compile(r"(?P<before>\]\(|\b(?:src|href)=\")(?!\w[\w+.-]*:|#|/)(?P<target>[^)\"\s]+)")
 
@@ -111,7 +111,7 @@ def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, f
     notebook = add_alt_text(strip_metadata(read_notebook(executed)))
     markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     for cell in markdown:
-        text = _BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))
+        text = BADGE.sub(r"[Open in Colab](\1)", update_inline_results(cell.source, results))
         cell.source = resolve_links(text, folder, page)
     exporter = HTMLExporter(raw_template=_template("page.html"))
     exporter.register_filter("markdown2html", markdown_to_html)
@@ -119,15 +119,20 @@ def write_page(executed: Path, page: Path, folder: Path, results: Mapping[str, f
     return write_file(page, html.encode())
 
 
+def formula_to_mathml(latex: str, display: str = "inline") -> str:
+    """Convert LaTeX to MathML, which a browser renders without a script."""
+    # latex2mathml leaves a command after \Big as it stands.
+    return latex_to_mathml(latex.replace(r"\|", "‖"), display=display)
+
+
 class _MathMLRenderer(IPythonRenderer):
     """nbconvert's renderer of Markdown, with formulas as MathML instead of MathJax's LaTeX."""
 
     def block_math(self, body: str) -> str:
-        # latex2mathml leaves a command after \Big as it stands.
-        return latex_to_mathml(body.replace(r"\|", "‖"), display="block")
+        return formula_to_mathml(body, display="block")
 
     def inline_math(self, body: str) -> str:
-        return latex_to_mathml(body)
+        return formula_to_mathml(body)
 
 
 def markdown_to_html(source: str) -> str:

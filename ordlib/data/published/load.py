@@ -55,7 +55,7 @@ class PublishedSplits(dict[str, ImageData]):
 
 
 def list_published() -> pd.DataFrame:
-    """The data sets that :func:`load_published` reads, a row for each protocol.
+    """The data sets that :func:`~ordlib.load_published` reads, a row for each protocol.
 
     Returns:
         Columns: name, title, protocol, folds (0: a single split; -1: one a group), splits

@@ -1,0 +1,60 @@
+"""Chapters of the site: the executed notebooks, and an overview of them."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from ordlib.course.runner.build import add_alt_text
+from ordlib.course.runner.index_page import BADGE, read_header
+from ordlib.course.runner.inline_results import MARKER
+from ordlib.course.runner.notebook_files import read_notebook
+
+
+def chapter(file: Path, resolve_links: Callable[[str], str]) -> NotebookNode:
+    """Return a notebook as the site shows it: no image from the network, an alt text for each."""
+    notebook = add_alt_text(read_notebook(file))
+    markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    for cell in markdown:
+        text = BADGE.sub(r"[Open in Colab](\1)", MARKER.sub("", cell.source))
+        cell.source = resolve_links(text)
+    for cell in notebook.cells:
+        for image in _images(cell):
+            cell.metadata["mystnb"] = {"image": {"alt": image.metadata["image/png"]["alt"]}}
+    if file.parent.name == "solutions":
+        # No search finds a solution before its exercise.
+        notebook.metadata |= {"orphan": True, "nosearch": True}
+        for cell in markdown:  # below the title there, below a section in the notebook
+            cell.source = cell.source.replace("### Exercise", "## Exercise")
+    return notebook
+
+
+def _images(cell: NotebookNode) -> list[NotebookNode]:
+    return [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+
+
+def course_index(notebooks: list[Path]) -> str:
+    """Return a tile for each notebook, with its first figure, what it teaches and its links."""
+    return "::::{container} tiles\n" + "".join(map(_tile, notebooks)) + "::::\n"
+
+
+def _tile(file: Path) -> str:
+    notebook = chapter(file, lambda text: text)
+    header = read_header(read_notebook(file), {})
+    figures = [image for cell in notebook.cells for image in _images(cell)]
+    page = f"chapters/{file.name}"
+    alt = figures[0].metadata["image/png"]["alt"].replace("[", r"\[").replace("]", r"\]")
+    badge = re.search(r"\[Open in Colab\]\((.*?)\)", notebook.cells[0].source)[1]
+    lab = badge.replace("/notebooks/", "/notebooks/labs/")
+    return f""":::{{container}} tile
+[![{alt}](chapters/results/{file.stem}.png)]({page})
+
+**[{header["number"]} {header["title"]}]({page})**
+
+After this you can {header["purpose"]}
+
+Open in Colab: [notebook]({badge}), [lab without outputs]({lab}).
+Read the [solutions](chapters/solutions/{file.name}).
+:::
+"""
