@@ -1,6 +1,7 @@
 """Pages of the API reference: one for each public name, and an overview of them."""
 
 import inspect
+from functools import cached_property
 from importlib import import_module
 
 import ordlib
@@ -42,10 +43,6 @@ FURTHER = (
     "ordlib.tasks.ranking_prompts.PromptTemplates",
     "ordlib.tasks.ranking_prompts.prompt_templates_for",
 )
-# Bases whose methods are documented by others.
-FOREIGN = "Module, ABC, dict, object"
-
-
 def public_names() -> dict[str, list[str]]:
     """Return the documented names of each package.
 
@@ -92,22 +89,53 @@ def _related(value: object) -> list[type]:
 
 def api_pages() -> dict[str, str]:
     """Return the text of each page in reStructuredText by its path."""
-    names = public_names()
-    pages = {f"api/{name}.rst": _page(name) for group in names.values() for name in group}
-    return pages | {"generated/api.rst": "\n".join(map(_group, names, names.values()))}
+    groups = public_names()
+    pages = {f"api/{name}.rst": _page(name) for names in groups.values() for name in names}
+    tables = {package: _table(names) for package, names in groups.items()}
+    overview = "\n".join(_heading(PACKAGES[name], "-") + tables[name] for name in groups)
+    toctree = _toctree([f"api/{package}" for package in groups])
+    for package, names in groups.items():
+        page = _heading(PACKAGES[package], "=") + tables[package] + _toctree(names)
+        pages[f"api/{package}.rst"] = page
+    return pages | {"generated/api.rst": overview + toctree}
 
 
 def _page(name: str) -> str:
-    title = name.rpartition(".")[2]
-    options = [":members:", f":inherited-members: {FOREIGN}", ":show-inheritance:"]
-    kind, options = ("class", options) if inspect.isclass(resolve(name)) else ("function", [])
-    lines = [title, "=" * len(title), "", f".. auto{kind}:: {name}", *(f"   {o}" for o in options)]
-    return "\n".join(lines) + "\n"
+    value, title = resolve(name), _heading(name.rpartition(".")[2], "=")
+    if not inspect.isclass(value):
+        return f"{title}.. autofunction:: {name}\n"
+    text = f"{title}.. autoclass:: {name}\n   :members:\n   :show-inheritance:\n"
+    inherited = _inherited(value)
+    return text + ("\n" + _heading("Inherited", "-") + _table(inherited) if inherited else "")
 
 
-def _group(package: str, names: list[str]) -> str:
-    title = PACKAGES[package]
-    lines = [title, "-" * len(title), "", ".. autosummary::", "   :nosignatures:", ""]
-    lines += [f"   {name}" for name in names]
-    toctree = ["", ".. toctree::", "   :hidden:", "", *(f"   api/{name}" for name in names), ""]
-    return "\n".join([*lines, *toctree])
+def _inherited(value: type) -> list[str]:
+    """Dotted names of the documented members that a class has from its bases in ordlib."""
+    found = {name: value for name in vars(value)}
+    for base in _related(value):
+        if base in value.__mro__:
+            for name, member in vars(base).items():
+                if not name.startswith("_") and inspect.getdoc(member) and _is_member(member):
+                    found.setdefault(name, base)
+    return [
+        f"{base.__module__}.{base.__qualname__}.{name}"
+        for name, base in found.items()
+        if base is not value
+    ]
+
+
+def _is_member(value: object) -> bool:
+    return callable(value) or isinstance(value, (property, cached_property, classmethod))
+
+
+def _heading(title: str, underline: str) -> str:
+    return f"{title}\n{underline * len(title)}\n\n"
+
+
+def _table(names: list[str]) -> str:
+    lines = [".. autosummary::", "   :nosignatures:", "", *(f"   ~{name}" for name in names)]
+    return "\n".join(lines) + "\n\n"
+
+
+def _toctree(pages: list[str]) -> str:
+    return "\n".join([".. toctree::", "   :hidden:", "", *(f"   {page}" for page in pages)]) + "\n"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -19,7 +20,10 @@ def chapter(file: Path, resolve_links: Callable[[str], str]) -> NotebookNode:
     for cell in markdown:
         text = BADGE.sub(r"[Open in Colab](\1)", MARKER.sub("", cell.source))
         cell.source = resolve_links(text)
-    for cell in notebook.cells:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in takewhile(lambda cell: not cell.outputs, code):
+        cell.metadata["tags"] = ["hide-input"]  # set-up, parameters and imports
+    for cell in code:
         for image in _images(cell):
             cell.metadata["mystnb"] = {"image": {"alt": image.metadata["image/png"]["alt"]}}
     if file.parent.name == "solutions":
@@ -31,7 +35,7 @@ def chapter(file: Path, resolve_links: Callable[[str], str]) -> NotebookNode:
 
 
 def _images(cell: NotebookNode) -> list[NotebookNode]:
-    return [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    return [output for output in cell.outputs if "image/png" in output.get("data", {})]
 
 
 def course_index(notebooks: list[Path]) -> str:
@@ -42,9 +46,10 @@ def course_index(notebooks: list[Path]) -> str:
 def _tile(file: Path) -> str:
     notebook = chapter(file, lambda text: text)
     header = read_header(read_notebook(file), {})
-    figures = [image for cell in notebook.cells for image in _images(cell)]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    figure = next(image for cell in cells for image in _images(cell))
     page = f"chapters/{file.name}"
-    alt = figures[0].metadata["image/png"]["alt"].replace("[", r"\[").replace("]", r"\]")
+    alt = figure.metadata["image/png"]["alt"].replace("[", r"\[").replace("]", r"\]")
     badge = re.search(r"\[Open in Colab\]\((.*?)\)", notebook.cells[0].source)[1]
     lab = badge.replace("/notebooks/", "/notebooks/labs/")
     return f""":::{{container}} tile

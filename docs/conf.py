@@ -1,10 +1,8 @@
 """Settings of Sphinx; build_site.py says what it reads."""
 
-import re
-from importlib import import_module
-
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.nodes import make_refnode
 
 import ordlib
 from ordlib.course.runner.index_page import formula_to_mathml
@@ -34,6 +32,7 @@ autodoc_preserve_defaults = True
 autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 80
 copybutton_prompt_text = ">>> |\\.\\.\\. "
 copybutton_prompt_is_regexp = True
@@ -43,12 +42,13 @@ html_theme = "pydata_sphinx_theme"
 html_title = "ordlib"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_context = {"default_mode": "auto"}
 html_copy_source = False
 html_math_renderer = "mathml"
 html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
@@ -56,8 +56,9 @@ html_theme_options = {
 
 
 def setup(app: Sphinx) -> None:
-    """Render formulas as MathML, which needs no script."""
+    """Render formulas as MathML, which needs no script, and resolve names without their module."""
     app.add_html_math_renderer("mathml", (_inline, None), (_displayed, None))
+    app.connect("missing-reference", _resolve_by_last_part)
 
 
 def _inline(translator, node: nodes.math) -> None:
@@ -68,3 +69,20 @@ def _inline(translator, node: nodes.math) -> None:
 def _displayed(translator, node: nodes.math_block) -> None:
     translator.body.append(f'<div class="math">{formula_to_mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
+
+
+def _resolve_by_last_part(app, env, node, content) -> nodes.reference | None:
+    """Resolve a class or function that a docstring names as in its own module."""
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"]
+    matches = env.domains["py"].find_obj(env, None, None, target, node["reftype"], 1)
+    found = {
+        (entry.docname, entry.node_id): name
+        for name, entry in matches
+        if "." in target or entry.objtype in ("class", "function")
+    }
+    if len(found) != 1:
+        return None
+    [((page, anchor), name)] = found.items()
+    return make_refnode(app.builder, node["refdoc"], page, anchor, content, name)

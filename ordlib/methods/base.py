@@ -110,11 +110,11 @@ class TrainableModule(nn.Module, Predictor, ABC):
         }
 
     def saved_state_dict(self) -> dict[str, Tensor]:
-        """Return the tensors that :meth:`save_pretrained` writes."""
+        """Return the tensors that `save_pretrained` writes."""
         return self.trainable_state_dict()
 
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
-        """Load the tensors of :meth:`saved_state_dict`, saved with this :meth:`config`."""
+        """Load the tensors of `saved_state_dict`, saved with this `config`."""
         self.load_trainable_state_dict(state)
 
     @classmethod
@@ -124,7 +124,7 @@ class TrainableModule(nn.Module, Predictor, ABC):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike, clip: ClipBackbone) -> Self:
-        """Load a model that :meth:`save_pretrained` wrote.
+        """Load a model that `save_pretrained` wrote.
 
         Raises:
             FileNotFoundError: the folder contains no component.
@@ -246,7 +246,7 @@ class OrdinalMethod(TrainableModule):
         """Warn of rank prompts that CLIP cannot distinguish; a hook for subclasses."""
 
     def make_loader(self, data: ImageData, random_crop: bool = False) -> BatchLoader:
-        """Return a function that maps row indices to the input of :meth:`encode`."""
+        """Return a function that maps row indices to the input of `encode`."""
         return self.image_encoder.make_loader(data, random_crop)
 
     def encode(self, inputs: Tensor) -> Tensor:
@@ -303,7 +303,7 @@ class OrdinalMethod(TrainableModule):
         return state if self.ood_detector is None else state | self.ood_detector.state_dict()
 
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
-        """Load what :meth:`saved_state_dict` and :meth:`config` returned."""
+        """Load what `saved_state_dict` and `config` returned."""
         parameters = {name: t for name, t in state.items() if not name.startswith("ood.")}
         super().load_saved_state_dict(parameters, config)
         threshold = config.get("ood_threshold")

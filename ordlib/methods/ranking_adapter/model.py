@@ -157,7 +157,7 @@ class RankingAdapter(TrainableModule):
         """Return the dual loss (regression of the scores plus pairwise ranking).
 
         Args:
-            tokens: ``(B, P, D)``, from :meth:`encode`.
+            tokens: ``(B, P, D)``, from `encode`.
             targets: ``(B,)`` labels, standardized unless the options say otherwise.
         """
         scores, logits, options = self.net.scores(tokens).float(), None, self.options
@@ -301,7 +301,7 @@ class RankingAdapter(TrainableModule):
         return state
 
     def load_saved_state_dict(self, state: dict[str, Tensor], config: dict) -> None:
-        """Load what :meth:`saved_state_dict` and :meth:`config` returned."""
+        """Load what `saved_state_dict` and `config` returned."""
         network = {name: t for name, t in state.items() if not name.startswith("ood.")}
         super().load_saved_state_dict(network, config)
         width = (int(self.options.use_cls_token) + 1) * self.clip.embed_dim
