@@ -54,7 +54,7 @@ notebooks: $(READY)
 
 # Sphinx lies beside .venv, which stays what requirements.lock says.
 site: $(SPHINX)/ready
-	@PYTHONPATH=$(SPHINX) $(BIN)/python docs/build_site.py build/site
+	@PYTHONPATH=$(CURDIR)/$(SPHINX) $(BIN)/python docs/build_site.py build/site
 	@echo "build/site/index.html"
 
 bench: $(READY)

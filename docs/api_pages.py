@@ -33,7 +33,7 @@ FURTHER = (
     "ordlib.methods.l2rclip.released_config",
     "ordlib.methods.numclip.released_config",
     "ordlib.methods.ordinalclip.released_config",
-    "ordlib.methods.ranking_adapter.recipe.released_config",
+    "ordlib.methods.ranking_adapter.released_config",
     "ordlib.methods.ranking_adapter.released.load_released_ranking_adapter",
     "ordlib.methods.prompt_method.rank_only_template",
     "ordlib.methods.ranking_adapter.network.RankingAdapterNetwork",
@@ -43,6 +43,8 @@ FURTHER = (
     "ordlib.tasks.ranking_prompts.PromptTemplates",
     "ordlib.tasks.ranking_prompts.prompt_templates_for",
 )
+
+
 def public_names() -> dict[str, list[str]]:
     """Return the documented names of each package.
 
@@ -101,7 +103,9 @@ def api_pages() -> dict[str, str]:
 
 
 def _page(name: str) -> str:
-    value, title = resolve(name), _heading(name.rpartition(".")[2], "=")
+    # Each method has a released_config: these have their module in the title.
+    parts = 2 if name.endswith(".released_config") else 1
+    value, title = resolve(name), _heading(".".join(name.split(".")[-parts:]), "=")
     if not inspect.isclass(value):
         return f"{title}.. autofunction:: {name}\n"
     text = f"{title}.. autoclass:: {name}\n   :members:\n   :show-inheritance:\n"
@@ -133,8 +137,12 @@ def _heading(title: str, underline: str) -> str:
 
 
 def _table(names: list[str]) -> str:
-    lines = [".. autosummary::", "   :nosignatures:", "", *(f"   ~{name}" for name in names)]
+    lines = [".. autosummary::", "   :nosignatures:", "", *map(_row, names)]
     return "\n".join(lines) + "\n\n"
+
+
+def _row(name: str) -> str:
+    return f"   {name}" if name.endswith(".released_config") else f"   ~{name}"
 
 
 def _toctree(pages: list[str]) -> str:

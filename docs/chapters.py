@@ -12,20 +12,28 @@ from ordlib.course.runner.index_page import BADGE, read_header
 from ordlib.course.runner.inline_results import MARKER
 from ordlib.course.runner.notebook_files import read_notebook
 
+# Titles of the folded cells before the first output, by tag.
+FOLDED = {"parameters": "Parameters", "shared-with-solutions": "Imports"}
+
 
 def chapter(file: Path, resolve_links: Callable[[str], str]) -> NotebookNode:
     """Return a notebook as the site shows it: no image from the network, an alt text for each."""
-    notebook = add_alt_text(read_notebook(file))
+    notebook = read_notebook(file)
     markdown = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     for cell in markdown:
         text = BADGE.sub(r"[Open in Colab](\1)", MARKER.sub("", cell.source))
         cell.source = resolve_links(text)
+    add_alt_text(notebook)  # from captions, by now without markers
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell in takewhile(lambda cell: not cell.outputs, code):
-        cell.metadata["tags"] = ["hide-input"]  # set-up, parameters and imports
     for cell in code:
         for image in _images(cell):
             cell.metadata["mystnb"] = {"image": {"alt": image.metadata["image/png"]["alt"]}}
+    for cell in takewhile(lambda cell: not cell.outputs, code):
+        title = next(
+            (FOLDED[tag] for tag in cell.metadata.get("tags", []) if tag in FOLDED), "Set-up"
+        )
+        cell.metadata["mystnb"] = {"code_prompt_show": title, "code_prompt_hide": title}
+        cell.metadata["tags"] = ["hide-input"]
     if file.parent.name == "solutions":
         # No search finds a solution before its exercise.
         notebook.metadata |= {"orphan": True, "nosearch": True}

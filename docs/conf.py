@@ -1,5 +1,7 @@
 """Settings of Sphinx; build_site.py says what it reads."""
 
+from pathlib import Path
+
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
@@ -9,15 +11,15 @@ from ordlib.course.runner.index_page import formula_to_mathml
 
 project = "ordlib"
 version = release = ordlib.__version__
-copyright = "the authors of ordlib, MIT license"  # noqa: A001
+copyright = "the authors of ordlib, MIT license"
 extensions = [
     *("myst_nb", "sphinx_copybutton"),
     *("sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"),
 ]
 exclude_patterns = ["generated"]  # included by other pages
 nitpicky = True
-# Types of other packages, whose inventories are on the network, and of annotations; and `names` that
-# are no objects, which are shown as code.
+# Types of other packages, whose inventories are on the network, and of annotations; `names` that
+# are no objects are shown as code.
 nitpick_ignore_regex = [(r"py:class", r"(?!ordlib\.).*"), (r"py:obj", r".*")]
 default_role = "py:obj"
 
@@ -40,6 +42,10 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "ordlib"
+# Only the course and the API have pages below them.
+html_sidebars = {
+    path.stem: [] for path in Path(__file__).parent.glob("*.md") if path.stem != "course"
+}
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_context = {"default_mode": "auto"}

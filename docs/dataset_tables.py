@@ -1,7 +1,5 @@
 """Tables of the data sets, from their definitions in the library."""
 
-from itertools import groupby
-
 from ordlib import list_published, load_task
 from ordlib.data.published.load import DATASETS
 from ordlib.tasks import OrdinalTask
@@ -21,8 +19,9 @@ def rendered_tasks() -> str:
 def published_datasets() -> str:
     """Return a section for each published data set: files, protocols and tasks."""
     sections = []
-    for name, rows in groupby(list_published().to_dict("records"), lambda row: row["name"]):
-        rows, dataset = list(rows), DATASETS[name]
+    table = list_published()
+    for name, dataset in DATASETS.items():
+        rows = table[table["name"] == name].to_dict("records")
         tasks = dict.fromkeys(task for row in rows for task in row["tasks"].split(", "))
         sections.append(f"""### {dataset.title}
 

@@ -22,9 +22,18 @@ def ranges(lines: list[str]) -> dict[str, str]:
     return {canonicalize_name(CONDA_NAMES.get(r.name, r.name)): r.specifier for r in requirements}
 
 
-# The other extras are for file formats that few users have.
+# The other extras are for file formats that few users have, and for the site.
 EXTRAS = [line for name in ("course", "test") for line in PROJECT["optional-dependencies"][name]]
 PACKAGES = ranges(PROJECT["dependencies"] + EXTRAS)
+
+
+SITE = (ROOT / "docs" / "requirements.lock").read_text()
+
+
+def pins(lock: str) -> list[tuple[str, str]]:
+    """Canonical name and version of each line."""
+    lines = re.findall(r"(?m)^([\w.-]+)==([\w.+]+)", lock)
+    return [(canonicalize_name(name), version) for name, version in lines]
 
 
 def outside(versions: dict[str, str]) -> list[str]:
@@ -48,13 +57,19 @@ def test_differences_detects_changes():
 
 
 def test_lock_contains_every_requirement_in_range():
-    lock = re.findall(r"(?m)^([\w.-]+)==([\w.+]+)", (ROOT / "requirements.lock").read_text())
-    locked = [(canonicalize_name(name), version) for name, version in lock]
+    locked = pins((ROOT / "requirements.lock").read_text())
     wrong = [pin for pin in locked if pin[0] in PACKAGES and outside(dict([pin]))]
     missing = PACKAGES.keys() - {name for name, _ in locked}
     assert (wrong, missing) == ([], set()), "regenerate requirements.lock, see its header"
     # The documented version.
     assert [version for name, version in locked if name == "torch"] == ["2.13.0"]
+
+
+def test_lock_of_the_site_adds_to_the_other_one_and_changes_nothing():
+    site = dict(pins(SITE))
+    assert not site.keys() & {name for name, _ in pins((ROOT / "requirements.lock").read_text())}
+    extra = ranges(PROJECT["optional-dependencies"]["site"])
+    assert [name for name, version in extra.items() if not version.contains(site[name])] == []
 
 
 def test_conda_environment_comments_every_package():

@@ -41,8 +41,8 @@ def test_workflows_use_targets_and_commands_that_exist(path):
             assert set(re.findall(r" (--?[a-z-]+)", run.partition("ordlib")[2])) <= options, run
 
 
-def test_there_are_workflows_for_tests_course_newest_real_clip_and_release():
-    names = {"tests", "course", "newest", "real-clip", "release"}
+def test_there_are_workflows_for_tests_course_site_newest_real_clip_and_release():
+    names = {"tests", "course", "site", "newest", "real-clip", "release"}
     assert {path.stem for path in WORKFLOWS} == names
     versions = (ROOT / ".github" / "workflows" / "tests.yml").read_text("utf-8")
     assert '["3.11", "3.12", "3.13"]' in versions
@@ -54,6 +54,30 @@ def test_newest_has_the_libraries_of_other_backbones():
     install = next(run for run in runs(ROOT / ".github/workflows/newest.yml") if " install " in run)
     extras = re.search(r"\[([\w,-]+)\]", install)[1].split(",")
     assert {"open-clip", "siglip"} <= set(extras) <= set(project["optional-dependencies"])
+
+
+def test_one_workflow_publishes_pages_and_only_from_main():
+    published = {}
+    for path in WORKFLOWS:
+        for name, job in yaml.safe_load(path.read_text("utf-8"))["jobs"].items():
+            for step in job["steps"]:
+                if "pages" in step.get("uses", ""):
+                    assert "github.ref == 'refs/heads/main'" in (step.get("if"), job.get("if"))
+                    published[step["uses"].partition("@")[0]] = (path.stem, name, job)
+    assert {what: where[:2] for what, where in published.items()} == {
+        "actions/upload-pages-artifact": ("site", "build"),
+        "actions/deploy-pages": ("site", "publish"),
+    }
+    deploy = published["actions/deploy-pages"][2]
+    assert deploy["permissions"] == {"pages": "write", "id-token": "write"}
+    assert deploy["needs"] == "build"
+
+
+def test_actions_have_one_version_each():
+    used = re.findall(r"uses: (\S+)@(\S+)", "".join(path.read_text("utf-8") for path in WORKFLOWS))
+    versions = {}
+    for action, version in used:
+        assert versions.setdefault(action, version) == version, action
 
 
 def test_containers_have_a_fixed_python():
