@@ -13,6 +13,7 @@ from pathlib import Path
 
 import api_pages
 import dataset_tables
+import matplotlib
 import nbformat
 from chapters import chapter, course_index
 
@@ -57,6 +58,8 @@ def _resolve(target: str, file: Path) -> str:
 def write_sources(folder: Path) -> None:
     """Write everything that Sphinx reads to an empty folder."""
     shutil.copytree(DOCS / "_static", folder / "_static")
+    for name in ("STIXGeneral.ttf", "LICENSE_STIX"):
+        shutil.copy(Path(matplotlib.get_data_path(), "fonts", "ttf", name), folder / "_static")
     shutil.copy(DOCS / "conf.py", folder)
     for file, place in pages().items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
