@@ -34,6 +34,12 @@ SETTINGS = [
 ]
 # As in ARCHITECTURES, which takes transformers' models a second to import.
 MODEL_TYPES = ("clip", "siglip", "siglip2")
+# Prefix of the names of open_clip's models, which have no folder.
+OPEN_CLIP = "open_clip:"
+OPEN_CLIP_REMEDY = (
+    "create the model with open_clip, wrap it with ClipBackbone.from_open_clip(model, preprocess, "
+    "tokenizer, name), and pass it as clip"
+)
 
 
 def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:
@@ -56,11 +62,8 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     name = os.fspath(name)
     if not name:
         raise FileNotFoundError("no checkpoint '': give a bundled name, a hub id or a folder")
-    if name.startswith("open_clip:"):
-        raise FileNotFoundError(
-            f"{name} is no checkpoint folder: create the model with open_clip, wrap it with "
-            "ClipBackbone.from_open_clip(model, preprocess, tokenizer, name), and pass it as clip"
-        )
+    if name.startswith(OPEN_CLIP):
+        raise FileNotFoundError(f"no checkpoint {name!r}: {OPEN_CLIP_REMEDY}")
     folder = _local(name)
     if folder:
         validate_model_type(folder)

@@ -105,8 +105,9 @@ def _encoded(
     description = f"{kind} of {clip.name} ({precision}, {clip.device.type}, {clip.resize})"
     # Before the hashes, so that any later change of a file is noticed.
     signatures = [file_signature(image) if isinstance(image, Path) else () for image in data.images]
-    num_tokens = 1 + clip.grid_size**2
-    shape = (clip.embed_dim,) if kind == "features" else (num_tokens, clip.embed_dim)
+    shape = (clip.embed_dim,)
+    if kind == "tokens":
+        shape = (clip.image_encoder.num_cls_tokens + clip.grid_size**2, *shape)
     store = _IN_MEMORY.get(data, {}).get(folder) if reuse else None
     store = store or FeatureStore(folder, description, DTYPES[kind], shape)
     keys = data.image_keys

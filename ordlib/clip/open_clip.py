@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from .checkpoints import OPEN_CLIP
 from .encoders.siglip import pad_embeddings
 from .preprocessing import Preprocessor, to_pil
 
 if TYPE_CHECKING:
     from .backbone import ClipBackbone
 
-PREFIX = "open_clip:"  # of the name of such a backbone, which load_clip cannot load
 MIN_COSINE = 0.999  # of the features of a prompt, here and in the model itself
 
 
@@ -244,7 +244,7 @@ def wrap(
     preprocessor = OpenClipPreprocessor(preprocess, image_encoder.image_size)
     scale, bias = model.logit_scale.exp().item(), getattr(model, "logit_bias", None)
     encoders, bias = (image_encoder, text_encoder), 0.0 if bias is None else bias.item()
-    clip = cls(PREFIX + name, None, model, encoders, wrapped, preprocessor, scale, bias)
+    clip = cls(OPEN_CLIP + name, None, model, encoders, wrapped, preprocessor, scale, bias)
     _check_text_features(clip, tokenizer)
     return clip
 

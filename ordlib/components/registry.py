@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from ..clip import ClipBackbone, load_clip
-from ..clip.checkpoints import is_known
+from ..clip.checkpoints import OPEN_CLIP, OPEN_CLIP_REMEDY, is_known
 from ..methods import METHODS, find_method
 from ..utils.reading import errors_name, get_field, read_json
 from ..utils.validation import check_choice
@@ -70,6 +70,8 @@ def load_component(
 
 def _known(folder: Path, backbone: str) -> str:
     """Return the name of a backbone that can be loaded without a request to an unknown address."""
+    if backbone.startswith(OPEN_CLIP):
+        raise FileNotFoundError(f"{folder} was trained on {backbone!r}: {OPEN_CLIP_REMEDY}")
     if not is_known(backbone):
         raise FileNotFoundError(
             f"{folder} was trained on {backbone!r}, which is neither bundled nor on this machine; "

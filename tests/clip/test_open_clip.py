@@ -174,7 +174,7 @@ class TestIdentity:
         assert torch.equal(cached_image_features(again, data), features)
 
     def test_name_cannot_be_loaded(self):
-        with pytest.raises(FileNotFoundError, match=r"open_clip:vit .*from_open_clip.* as clip"):
+        with pytest.raises(FileNotFoundError, match=r"open_clip:vit.*from_open_clip.* as clip"):
             find_checkpoint(wrap("vit").name)
 
 

@@ -193,7 +193,8 @@ def test_backbones_refuse_what_they_cannot_do_by_name(data):
             ordlib.CORN(resnet, task, **options)
     with pytest.raises(ValueError, match=r"no exact LoRA for the layer transformer.*0.attn"):
         ordlib.CORN(wrap("vit"), task, **options | {"lora_target_modules": r".*\.attn"})
-    lora = ordlib.CORN(resnet, task, image_encoder="lora", lora_target_modules="conv1")
+    options = {"image_encoder": "lora", "lora_r": 2}
+    lora = ordlib.CORN(resnet, task, lora_target_modules="conv1", **options)
     assert len(lora.trainable_state_dict()) > 2
 
 
