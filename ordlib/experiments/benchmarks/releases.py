@@ -19,7 +19,7 @@ from torch.utils.benchmark import set_torch_threads
 from ordlib import losses
 from ordlib.methods.numclip import Regressor
 from ordlib.methods.ranking_adapter.network import RankingAdapterNetwork
-from ordlib.training.ranking_trainer import WEIGHT_DECAY
+from ordlib.training.ranking_trainer import RankingTrainer
 from ordlib.utils.device import device_description
 
 from . import release_forms as released
@@ -165,10 +165,10 @@ def _adapter(num_images: int, num_text_tokens: int, repeats: int) -> dict:
     inputs = tokens, torch.randn(num_text_tokens, ADAPTER_WIDTH), torch.randn(num_images)
     ordlib = RankingAdapterNetwork(ADAPTER_WIDTH, ADAPTER_WIDTH)
     networks = released.AdapterNetwork(ordlib), ordlib
-    runs, steps = [], []
+    weight_decay, runs, steps = RankingTrainer.default_weight_decay, [], []
     for network, loss in zip(networks, (_released_loss, _ordlib_loss), strict=True):
         parameters = [parameter for _, parameter in sorted(network.named_parameters())]
-        optimizer = AdamW(parameters, weight_decay=WEIGHT_DECAY, amsgrad=True)
+        optimizer = AdamW(parameters, weight_decay=weight_decay, amsgrad=True)
         runs.append(_gradients(partial(loss, network.eval(), *inputs), parameters))
         steps.append(partial(_step, partial(loss, network, *inputs), optimizer))
     name = f"ranking adapter, training step, {num_text_tokens} text tokens"
