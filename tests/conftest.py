@@ -1,6 +1,8 @@
 """Offline tests; checkpoints are created once and shared by all workers."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +44,14 @@ def even_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vit_b_32_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random checkpoint with OpenAI's ViT-B/32 geometry and ``eos_token_id`` = 2."""
     return _shared(tmp_path_factory, "vit-b-32", build_vit_b_32)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users may enter: pytest closes its own whenever it starts anywhere."""
+    with tempfile.TemporaryDirectory(prefix="ordlib-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -240,10 +240,10 @@ def test_linked_folder_is_used(clip, data, fresh, cache, tmp_path, monkeypatch):
     assert torch.equal(cached_image_features(clip, data), fresh)
 
 
-def test_folder_that_cannot_be_read_or_written(clip, data, fresh, cache):
+def test_folder_that_cannot_be_read_or_written(clip, data, fresh, public_folder, monkeypatch):
+    monkeypatch.setenv("ORDLIB_CACHE", str(public_folder / "cache"))
     cached_image_features(clip, data)
-    for folder in (cache.parent, cache, *cache.iterdir()):
-        folder.chmod(0o700)
+    (public_folder / "cache").chmod(0o700)
 
     def other_user():
         with warnings.catch_warnings(record=True) as caught:
@@ -363,6 +363,19 @@ def test_remains_of_a_killed_process_are_deleted_on_opening(tmp_path):
     assert "a" in FeatureStore(folder)
     names = [path.name for path in folder.iterdir() if len(path.stem) < 32]
     assert sorted(names) == ["description.txt", "notes.txt"]
+
+
+def test_a_shard_that_is_being_written_is_not_taken_for_remains(tmp_path, monkeypatch):
+    """Between its array and its list, another process opens the store."""
+    dumps = json.dumps
+
+    def open_meanwhile(content):
+        FeatureStore(tmp_path)
+        return dumps(content)
+
+    monkeypatch.setattr(feature_store.json, "dumps", open_meanwhile)
+    FeatureStore(tmp_path).add(["a"], np.ones((1, 2), np.float32))
+    assert "a" in FeatureStore(tmp_path)
 
 
 def test_names_in_the_cache_are_the_same_in_any_case(clip, data, cache):

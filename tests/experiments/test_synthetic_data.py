@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import numpy as np
 import psutil
 import pytest
-from storage_faults import Failing, open_to_all, run_as_nobody, run_forked
+from storage_faults import Failing, run_as_nobody, run_forked
 
 import ordlib
 from ordlib.data import rendered_cache
@@ -216,10 +216,11 @@ def test_too_little_space_is_named_before_rendering(cache, monkeypatch):
         load_data(*ARGUMENTS)
 
 
-def test_read_only_cache_is_read(cache, rendered):
+def test_read_only_cache_is_read(public_folder, rendered, monkeypatch):
+    cache = public_folder / "cache"
+    monkeypatch.setenv("ORDLIB_CACHE", str(cache))
     assert_loaded(rendered)
     assert_loaded(rendered)
-    open_to_all(files(cache))
     assert run_as_nobody(lambda: len(assert_loaded(rendered))) == "3"
     (files(cache) / "values.npy").write_bytes(b"")
     message = run_as_nobody(lambda: load_data(*ARGUMENTS))

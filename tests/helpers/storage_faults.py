@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -45,14 +44,6 @@ def run_as_nobody(function: Callable[[], object]) -> str:
         return function()
 
     return run_forked(drop_rights)
-
-
-def open_to_all(folder: Path) -> Path:
-    """Let other users enter a folder of pytest and those above it."""
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 1:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return folder
 
 
 def kill_when(code: str, *arguments: object, ready: Callable[[], bool]) -> None:

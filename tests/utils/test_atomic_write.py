@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from storage_faults import Failing, kill_when, open_to_all, run_as_nobody, run_forked
+from storage_faults import Failing, kill_when, run_as_nobody, run_forked
 
 from ordlib.utils.cache import TEMPORARY_PREFIX, atomic_write, delete_remains, writers_lock
 
@@ -246,36 +246,49 @@ def test_read_only_file_is_kept_before_any_work(file, mode):
     assert file.read_text() == "old"
 
 
-def test_file_of_another_user_stays_his_if_it_can_be_written(file):
-    open_to_all(file.parent).chmod(0o777)
-    file.chmod(0o666)
-    assert run_as_nobody(lambda: write(file)) == "None"
-    assert (file.read_text(), file.stat().st_uid) == ("new", 0)
+@pytest.fixture
+def public_file(public_folder):
+    path = public_folder / "table.csv"
+    path.write_text("old")
+    path.chmod(0o666)
+    return path
 
 
-def test_file_of_another_user_in_a_sticky_folder(file):
-    open_to_all(file.parent).chmod(0o1777)
-    file.chmod(0o666)
-    assert run_as_nobody(lambda: write(file)) == "None"
-    assert (file.read_text(), file.stat().st_uid) == ("new", 0)
-    assert not remains(file.parent)
-    file.chmod(0o644)
-    assert run_as_nobody(lambda: write(file)).startswith("PermissionError: [Errno 13] is read-only")
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_file_of_another_user_stays_his_if_it_can_be_written(public_file, mode):
+    """Also in a sticky folder, in which it cannot be replaced."""
+    public_file.parent.chmod(mode)
+    assert run_as_nobody(lambda: write(public_file)) == "None"
+    assert (public_file.read_text(), public_file.stat().st_uid) == ("new", 0)
+    assert not remains(public_file.parent)
+    public_file.chmod(0o644)
+    message = run_as_nobody(lambda: write(public_file))
+    assert message.startswith("PermissionError: [Errno 13] is read-only")
+    assert public_file.read_text() == "new"
 
 
-def test_read_only_folder(file):
-    open_to_all(file.parent)
-    file.chmod(0o666)
-    file.parent.chmod(0o555)
-    assert run_as_nobody(lambda: write(file)) == "None"
+def test_existing_files_are_overwritten_without_creating_them(file, monkeypatch):
+    """Linux may forbid O_CREAT for the files of others in folders for all."""
+    flags, opened = [], os.open
+    monkeypatch.setattr(os, "open", lambda p, f, *a: (flags.append(f), opened(p, f, *a))[1])
+    with Failing(errno.EPERM, 0, "os.replace"):
+        write(file)
     assert file.read_text() == "new"
-    message = run_as_nobody(lambda: write(file.parent / "other.csv"))
+    assert [flag & os.O_CREAT for flag in flags if flag & os.O_TRUNC] == [0]
+
+
+def test_read_only_folder(public_file):
+    folder = public_file.parent
+    folder.chmod(0o555)
+    assert run_as_nobody(lambda: write(public_file)) == "None"
+    assert public_file.read_text() == "new"
+    message = run_as_nobody(lambda: write(folder / "other.csv"))
     assert message.startswith("PermissionError")
     assert message.endswith("other.csv'")
-    file.parent.chmod(0o000)
-    assert run_as_nobody(lambda: write(file)).startswith("PermissionError")
-    file.parent.chmod(0o755)
-    assert not remains(file.parent)
+    folder.chmod(0o000)
+    assert run_as_nobody(lambda: write(public_file)).startswith("PermissionError")
+    folder.chmod(0o755)
+    assert not remains(folder)
 
 
 # Names.
