@@ -54,7 +54,7 @@ html_math_renderer = "mathml"
 html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
@@ -81,7 +81,8 @@ def _resolve_by_last_part(app, env, node, content) -> nodes.reference | None:
     """Resolve a class or function that a docstring names as in its own module."""
     if node.get("refdomain") != "py":
         return None
-    target = node["reftarget"]
+    # Of a method, its class: the module is not the one that a public class is imported from.
+    target = ".".join(node["reftarget"].split(".")[-2:])
     matches = env.domains["py"].find_obj(env, None, None, target, node["reftype"], 1)
     found = {
         (entry.docname, entry.node_id): name

@@ -22,11 +22,9 @@ def ranges(lines: list[str]) -> dict[str, str]:
     return {canonicalize_name(CONDA_NAMES.get(r.name, r.name)): r.specifier for r in requirements}
 
 
-# The other extras are for file formats that few users have, and for the site.
+# The other extras are for file formats and backbones that few users have, and for the site.
 EXTRAS = [line for name in ("course", "test") for line in PROJECT["optional-dependencies"][name]]
 PACKAGES = ranges(PROJECT["dependencies"] + EXTRAS)
-
-
 SITE = (ROOT / "docs" / "requirements.lock").read_text()
 
 

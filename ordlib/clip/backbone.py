@@ -45,7 +45,7 @@ class ClipBackbone:
         name: argument of :func:`load_clip`.
         folder: checkpoint folder; None for a model of open_clip.
         model: model of transformers or open_clip, frozen and in eval mode.
-        image_encoder, text_encoder: its two encoders; ``ordlib.clip.encoders`` has their attributes.
+        image_encoder, text_encoder: its two encoders (``ordlib.clip.encoders``).
         tokenizer: transformers tokenizer.
         preprocessor: image preprocessing.
         embed_dim: D, dimension of the joint embedding space.
