@@ -32,24 +32,6 @@ def placeholder_names(template: str) -> set[str]:
     return names
 
 
-def are_templates(given: object) -> bool:
-    """Whether these are one or more texts of limited length with plain placeholders.
-
-    Example:
-        >>> are_templates(["Rank by {plural}."]), are_templates(["{plural:>9}"]), are_templates([])
-        (True, False, False)
-    """
-    if not isinstance(given, list | tuple) or not given:
-        return False
-    try:
-        return all(
-            0 < len(text) <= MAX_LENGTH and all(map(str.isidentifier, placeholder_names(text)))
-            for text in given
-        )
-    except (ValueError, TypeError):  # unbalanced braces, no text
-        return False
-
-
 def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Templates whose placeholders are all names of columns.
 

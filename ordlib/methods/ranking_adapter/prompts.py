@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ...data import ImageData
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import prompt_templates_for
-from ...tasks.templates import are_templates, fillable_templates, placeholder_names
+from ...tasks.templates import MAX_LENGTH, fillable_templates, placeholder_names
 from ...utils.reading import shorten
 
 
@@ -19,21 +19,30 @@ def merge_templates(
             cannot be filled in.
     """
     for name, templates in custom.items():
-        if name not in tasks or not are_templates(templates):
+        if name not in tasks or not isinstance(templates, list | tuple) or not templates:
             raise ValueError(
                 f"prompt_templates[{name!r}] = {shorten(templates)}: must be a list of one or more "
                 f"templates, for one of the tasks {', '.join(tasks)}"
             )
         for index, template in enumerate(templates):
             try:
-                placeholder_names(template)
-            except (TypeError, ValueError) as error:
+                _check_template(template)
+            except ValueError as error:
                 raise ValueError(
-                    f"prompt_templates[{name!r}][{index}] = {template!r}: {error}; write "
+                    f"prompt_templates[{name!r}][{index}] = {shorten(template)}: {error}; write "
                     "placeholders as {name}"
                 ) from error
     items = tasks.items()
     return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in items}
+
+
+def _check_template(template: object) -> None:
+    """Raise ValueError unless this is a text of limited length with plain placeholders."""
+    if not isinstance(template, str) or not 0 < len(template) <= MAX_LENGTH:
+        raise ValueError(f"must be a text of at most {MAX_LENGTH:,} characters")
+    for name in placeholder_names(template):
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name")
 
 
 def fill_template(data: ImageData, templates: Sequence[str]) -> list[str]:
