@@ -13,7 +13,7 @@ from ..data.image_files import FileScan
 from ..data.image_io import SUFFIXES
 from ..utils.cache import atomic_write
 from ..utils.spreadsheet import csv_text
-from ..utils.validation import escape_nonprintable
+from ..utils.validation import escape_nonprintable, listed
 
 
 def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileScan:
@@ -39,7 +39,7 @@ def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileS
     if not scan.files:
         source = repr(os.fspath(paths)) if is_single else f"list of {len(paths)} paths"
         others = f"; {scan.ignored} other files" if scan.ignored else ""
-        others += "".join(f"\n  {path!r} {reason}" for path, reason in scan.skipped.items())
+        others += listed([f"{path!r} {reason}" for path, reason in scan.skipped.items()])
         raise ValueError(f"paths = {source}: no image files ({', '.join(SUFFIXES)}){others}")
     return scan
 

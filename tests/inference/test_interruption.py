@@ -95,7 +95,7 @@ def test_a_killed_run_that_is_repeated_equals_an_uninterrupted_one(saved, tmp_pa
             assert killed == expected[OUTPUTS.index(name)]
         check_nothing_is_left_or_twice(tmp_path / str(trial), 8)
     killed = sum(killed == -signal.SIGKILL for killed, *_ in codes)
-    assert killed >= NUM_KILLS // 2, "most are killed before they end"
+    assert killed >= NUM_KILLS // 4, "many are killed before they end, also on a busy machine"
 
 
 @pytest.mark.parametrize("kind", ["rank", "predict"])

@@ -19,6 +19,7 @@ from inference_models import command, edited, save_models
 
 from ordlib import load_component, rank
 from ordlib.inference import console, predict_files, scoring
+from ordlib.inference.files import find_images
 from ordlib.inference.html import write_gallery
 
 COMMANDS = ("rank", "predict")
@@ -195,6 +196,16 @@ def test_top_takes_one_or_more(saved, count):
         ranking.top(count)
     assert len(ranking.top(np.int64(2))) == 2
     assert len(ranking.top(10**20)) == 8
+
+
+def test_many_skipped_files_are_counted(saved):
+    """The first ten are named, in errors and in the table, not all of 20,000."""
+    missing = [f"gone{i}.png" for i in range(20_000)]
+    with pytest.raises(ValueError, match=r"list of 20000 paths: (?s:.*)and 19990 more") as error:
+        find_images(missing)
+    assert len(str(error.value)) < 2000
+    scan = find_images([*missing, saved / "images" / "0.png"] * 2)
+    assert (len(scan.files), len(scan.skipped)) == (1, 20_000)
 
 
 # Components ------------------------------------------------------------------------------------
