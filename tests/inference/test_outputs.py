@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import unicodedata
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,9 @@ def test_many_skipped_files_are_counted(saved):
 # Components ------------------------------------------------------------------------------------
 
 
+CONFIG = r"config\.json: .*(finite|threshold|calibrations)|ood_threshold"  # noticed on loading
+
+
 def set_nan(*path: str, value: float = float("nan")):
     """A change of a config: the value at a path of keys."""
 
@@ -242,7 +246,10 @@ def test_numbers_that_are_not_finite_are_errors(saved, tmp_path, kind, change, c
         broken = edited(component, tmp_path / "broken", change)
     result = invoke(*command(kind, saved, model=broken), "--json", "out.json")
     assert result.exit_code == 1
-    assert re.search(rf"{column}|nan|not finite|threshold|calibrations", result.stderr)
+    assert re.search(
+        rf"{column} of .*png is (nan|inf)|{CONFIG}",
+        result.stderr,
+    )
     assert not Path("out.json").exists()
 
 
@@ -289,7 +296,7 @@ def test_cards_cannot_control_the_terminal(saved, tmp_path, field, text):
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-@pytest.mark.parametrize("unit", ["[/red]", "[bold]", "[link=x]y", ESCAPE, "$x^$", "a\nb", "=1"])
+@pytest.mark.parametrize("unit", ["[/red]", "[bold]", "[link=x]y", "$x^$", "<b>", "é日", "=1"])
 def test_units_are_text(saved, tmp_path, kind, unit):
     def change(config: dict) -> None:
         for task in config.get("tasks") or [config["task"]]:
@@ -299,8 +306,8 @@ def test_units_are_text(saved, tmp_path, kind, unit):
     model = edited(component, tmp_path / "m", change)
     result = invoke(*command(kind, saved, model=model), "--html", "out.html")
     assert result.exit_code == 0, result.output
-    assert unit.encode("unicode_escape").decode() in result.stdout
-    assert "\x1b" not in result.output + Path("out.html").read_text("utf-8")
+    assert unit in result.stdout
+    assert "<b>" not in Path("out.html").read_text("utf-8").replace("<div><b>", "")
 
 
 def escaped(text: str) -> str:
@@ -318,9 +325,13 @@ def column(path: str, name: str) -> list[str]:
         return [row[name] for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("start", range(0, len(HOSTILE), 5))
+# A task refuses control characters in its names; files may have them.
+RANKS = [name for name in HOSTILE if not set(map(unicodedata.category, name)) & {"Cc", "Cf"}]
+
+
+@pytest.mark.parametrize("start", range(0, len(RANKS), 5))
 def test_rank_names_are_text(saved, tmp_path, start):
-    names = (HOSTILE[start:] + HOSTILE)[:5]
+    names = (RANKS[start:] + RANKS)[:5]
 
     def change(config: dict) -> None:
         config["task"] |= {"values": names, "rank_names": names}
