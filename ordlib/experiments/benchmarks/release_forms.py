@@ -197,7 +197,7 @@ class _CrossModalBlock(nn.Module):
 
 def adapter_loss(scores: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
     """Dual loss of RankingAwareCLIP; ties count as 0."""
-    pair_targets = (targets[:, None] > targets).float()
+    pair_targets = (targets[:, None] > targets).to(logits.dtype)
     pairwise = F.binary_cross_entropy_with_logits(logits.flatten(), pair_targets.flatten())
     return 0.2 * torch.log(1 + F.smooth_l1_loss(scores, targets)) + pairwise
 

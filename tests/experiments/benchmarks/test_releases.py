@@ -46,8 +46,10 @@ def test_released_adapter_equals_network_in_float64():
     torch.manual_seed(0)
     network = RankingAdapterNetwork(24, 24).double().eval()
     reference = release_forms.AdapterNetwork(network).double().eval()
-    images, text = torch.randn(4, 5, 24).double(), torch.randn(3, 24).double()
-    scores, logits = reference(images, text)
-    tokens = network(images, text)
-    torch.testing.assert_close(network.scores(tokens), scores, rtol=1e-9, atol=1e-12)
-    torch.testing.assert_close(network.pair_logits(tokens), logits, rtol=1e-9, atol=1e-12)
+    inputs = torch.randn(4, 5, 24).double(), torch.randn(3, 24).double(), torch.randn(4).double()
+    results = []
+    for net, loss in ((network, releases._ordlib_loss), (reference, releases._released_loss)):
+        value, parameters = loss(net, *inputs), dict(net.named_parameters())
+        gradients = torch.autograd.grad(value, list(parameters.values()))
+        results.append({"loss": value, **dict(zip(parameters, gradients, strict=True))})
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-12)
