@@ -32,6 +32,22 @@ def placeholder_names(template: str) -> set[str]:
     return names
 
 
+def check_template(template: str) -> None:
+    """Raise ValueError unless a ranking prompt is of limited length, with plain placeholders.
+
+    Example:
+        >>> check_template("Rank by {0.x}.")
+        Traceback (most recent call last):
+        ValueError: {0.x} is no name
+    """
+    names = placeholder_names(template)
+    if not 0 < len(template) <= MAX_LENGTH:
+        raise ValueError(f"has {len(template):,} characters; the limits are 1 and {MAX_LENGTH:,}")
+    for name in names:
+        if not name.isidentifier():
+            raise ValueError(f"{{{name}}} is no name")
+
+
 def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Templates whose placeholders are all names of columns.
 

@@ -190,7 +190,7 @@ def _text(field: str, given: object) -> str:
     if len(given) > MAX_LENGTH:
         _invalid(field, given, f"has {len(given):,} characters; the limit is {MAX_LENGTH}")
     # Control characters command a terminal, and half a surrogate pair cannot be written to a file.
-    for character in set(given) - {"\t", "\n"}:
+    for character in set(given) - {"\t", "\n", "\r"}:
         if unicodedata.category(character) in ("Cc", "Cs") or character in BIDIRECTIONAL:
             _invalid(field, given, f"contains the control character {character!r}; remove it")
     return given
@@ -252,7 +252,7 @@ def normalize_label(label: object) -> str:
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) != "Cf")
         text = unicodedata.normalize("NFC", text)
-    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
+    return unicodedata.normalize("NFC", text.strip().casefold())
 
 
 def parse_label(

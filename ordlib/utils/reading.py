@@ -157,5 +157,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict:
 
 def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text:.20} is not a finite number")
+        raise ValueError(f"the number {text:.20} is not finite")
     return number

@@ -34,7 +34,7 @@ CASES = [
     *((NAMES, field, bad, "control character") for field in ("name", "unit") for bad in (
         "a\x1b[31m", "a\x00b", "a\x07", f"a{RTL}b", "a\ud800")),
     *((NAMES, "values", ("low", f"x{bad}", "high"), "control character") for bad in (
-        "\x1b]0;x\x07", "\x00", "\r", "\x9b", "\x7f", RTL, "\u2066", "\udfff")),
+        "\x1b]0;x\x07", "\x00", "\b", "\x9b", "\x7f", RTL, "\u2066", "\udfff")),
     (FRUIT, "templates", ("a {rank} {fruit}\x1b[2J",), "control character"),
     (FRUIT, "placeholders", {"fruit": ("pear\x00",)}, "control character"),
     *((NUMBERS, "values", values, message) for values, message in (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ...data import ImageData
 from ...tasks import OrdinalTask
 from ...tasks.ranking_prompts import prompt_templates_for
-from ...tasks.templates import MAX_LENGTH, fillable_templates, placeholder_names
+from ...tasks.templates import check_template, fillable_templates, placeholder_names
 from ...utils.reading import shorten
 
 
@@ -26,23 +26,14 @@ def merge_templates(
             )
         for index, template in enumerate(templates):
             try:
-                _check_template(template)
-            except ValueError as error:
+                check_template(template)
+            except (TypeError, ValueError) as error:
                 raise ValueError(
                     f"prompt_templates[{name!r}][{index}] = {shorten(template)}: {error}; write "
                     "placeholders as {name}"
                 ) from error
     items = tasks.items()
     return {name: tuple(custom.get(name) or prompt_templates_for(t).train) for name, t in items}
-
-
-def _check_template(template: object) -> None:
-    """Raise ValueError unless this is a text of limited length with plain placeholders."""
-    if not isinstance(template, str) or not 0 < len(template) <= MAX_LENGTH:
-        raise ValueError(f"must be a text of at most {MAX_LENGTH:,} characters")
-    for name in placeholder_names(template):
-        if not name.isidentifier():
-            raise ValueError(f"{name!r} is no name")
 
 
 def fill_template(data: ImageData, templates: Sequence[str]) -> list[str]:
