@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from inference_models import command, save_models
+from kills import KILLS
 
 from ordlib.utils.cache_entries import INDEX_NAME
 
 ROOT = Path(__file__).parents[2]
-NUM_KILLS = 25
 TEMPORARY = ".ordlib-tmp-"
 OUTPUTS = ("out.csv", "out.json", "out.html")
 
@@ -81,7 +81,7 @@ def test_a_killed_run_that_is_repeated_equals_an_uninterrupted_one(saved, tmp_pa
     files = ("--csv", "out.csv", "--json", "out.json", "--html", "out.html", "--batch-size", "1")
     words = [*command(kind, saved), *files]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    script = [sys.executable, ROOT / "tests/helpers/killed_runs.py", tmp_path, str(NUM_KILLS)]
+    script = [sys.executable, ROOT / "tests/helpers/killed_runs.py", tmp_path, str(KILLS)]
     run = subprocess.run([*script, *words], env=environment, timeout=500, capture_output=True)
     assert run.returncode == 0, run.stderr.decode()
     (_, whole), *codes = json.loads(run.stdout)
@@ -95,7 +95,7 @@ def test_a_killed_run_that_is_repeated_equals_an_uninterrupted_one(saved, tmp_pa
             assert killed == expected[OUTPUTS.index(name)]
         check_nothing_is_left_or_twice(tmp_path / str(trial), 8)
     killed = sum(killed == -signal.SIGKILL for killed, *_ in codes)
-    assert killed >= NUM_KILLS // 4, "many are killed before they end, also on a busy machine"
+    assert killed >= KILLS // 4, "many are killed before they end, also on a busy machine"
 
 
 @pytest.mark.parametrize("kind", ["rank", "predict"])

@@ -6,11 +6,12 @@ import kill_runs
 import pandas as pd
 import pytest
 import training_runs as runs
+from kills import KILLS
 from safetensors.torch import load_file
 
 from ordlib.training.fit import CHECKPOINT_NAME, CHECKPOINT_NAMES
 
-SEEDS = range(20)
+SEEDS = range(KILLS)
 
 
 @pytest.fixture(scope="module")

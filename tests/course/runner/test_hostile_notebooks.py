@@ -14,6 +14,7 @@ import nbclient.client
 import nbformat
 import psutil
 import pytest
+from kills import KILLS
 from nbformat.v4 import new_code_cell, new_notebook
 from rich.console import Console
 
@@ -315,7 +316,7 @@ def test_run_can_be_killed_at_any_moment_and_repeated(tmp_path):
     assert start(tmp_path / "undisturbed", 2).wait(120) == 0
     duration = time.monotonic() - began
     rng, folder = random.Random(0), tmp_path / "killed"
-    for number in range(25):
+    for number in range(KILLS):
         process = start(folder, 1 + number % 2)
         time.sleep(rng.uniform(0.3, 1.1) * duration)
         process.send_signal(signal.SIGKILL)
