@@ -159,7 +159,7 @@ def _select(query: str, keys: Iterable[str]) -> list[tuple]:
     # Read-only: the cache may be, and reading must not create it.
     path = cache_dir() / INDEX_NAME
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    if not os.path.isfile(path):
+    if not os.path.isfile(path):  # SQLite would wait for the other end of a pipe.
         return []
     with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True, timeout=10)) as index:
         return [row for key in keys for row in index.execute(query, (key,))]
@@ -170,8 +170,7 @@ def _insert(table: str, rows: Iterable[tuple]) -> None:
     """Add rows; without a writable cache the next run inspects the files again."""
     rows = list(rows)
     path = cache_dir() / INDEX_NAME
-    # SQLite would wait for the other end of a pipe.
-    if not rows or (os.path.lexists(path) and not os.path.isfile(path)):
+    if not rows:
         return
     with suppress(OSError, sqlite3.OperationalError), _deleted_if_damaged(path):
         path.parent.mkdir(parents=True, exist_ok=True)

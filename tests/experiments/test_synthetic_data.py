@@ -259,6 +259,20 @@ def test_limit_of_file_sizes_is_named(cache, rendered, limit):
     assert_loaded(rendered)
 
 
+def test_image_file_without_its_last_bytes_is_named(cache):
+    """Numpy does not notice that the disk had no room for them."""
+    arguments = ("counting", "val", 65, 3)
+    size = 128 + 3 * 65 * 65 * 3
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 500, size - 500))
+        return load_data(*arguments)
+
+    assert "the cache cannot be written; free space with `ordlib cache`" in run_forked(limited)
+    assert list((cache / "rendered").iterdir()) == []
+    assert load_data(*arguments).images.shape == (3, 65, 65, 3)
+
+
 @pytest.mark.parametrize("arguments", [
     ("counting", "val", 64, 0), ("cooking", "val"), ("counting", "none"), ("counting", "val", 63),
     ("counting", "pretrain"), ("counting", "val", 64, -3), ("dating", "distractors"),
