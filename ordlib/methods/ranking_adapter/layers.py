@@ -20,7 +20,7 @@ def token_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     """``F.linear`` of ``(N, P, d)`` tokens; with gradients on a CPU, as a 1 x 1 convolution.
 
     torch multiplies matrices with MKL, which leaves AVX512 unused on AMD's processors, and
-    convolves with oneDNN, which does not: about twice as fast there, and as fast elsewhere.
+    convolves with oneDNN, which does not: about twice as fast there. Results differ by rounding.
     """
     convolve = x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 3
     convolve = convolve and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
