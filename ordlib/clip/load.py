@@ -113,7 +113,10 @@ def _load_model(model_class: type[PreTrainedModel], folder: Path) -> PreTrainedM
     model, an index of other files, or pickles.
     """
     files = weights_files(folder)
-    config = read_architecture(folder, model_class, sum(path.stat().st_size for path in files))
+    sizes = {path: path.stat().st_size for path in files}
+    if empty := [path for path, size in sizes.items() if not size]:
+        raise ValueError(f"{empty[0]}: damaged: the weights are empty; download or save them again")
+    config = read_architecture(folder, model_class, sum(sizes.values()))
     tensors: dict[str, torch.Tensor] = {}
     problem = f"{folder}: the weights are damaged or do not match config.json"
     try:

@@ -91,12 +91,12 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]
     return config, tensors
 
 
-def read_config(folder: Path) -> dict:
+def read_config(folder: str | os.PathLike) -> dict:
     """Read the config of a component; errors as of :func:`load_checkpoint`."""
     return _config_and(folder, CONFIG)[0]
 
 
-def read_card(folder: Path) -> dict:
+def read_card(folder: str | os.PathLike) -> dict:
     """Read the card of a component; ValueError if it is damaged or that of other weights."""
     config, path = _config_and(folder, CARD)
     card = read_json(path)
@@ -147,8 +147,9 @@ def trained_resize(config: dict) -> str:
     return get_field(config, "backbone.resize", str, default="crop")
 
 
-def _config_and(folder: Path, name: str) -> tuple[dict, Path]:
+def _config_and(folder: str | os.PathLike, name: str) -> tuple[dict, Path]:
     """Config, and the path of the file of a name that belongs to it."""
+    folder = Path(folder)
     try:
         content = read_file(folder / CONFIG)
         path = _pending(folder / name, content)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from joblib import delayed
 
 from ..clip import load_clip
+from ..clip.encoders.clip import ClipImageEncoder
 from ..clip.feature_cache import cached_image_features
 from ..components.io import CONFIG, read_card, read_config
 from ..components.registry import COMPONENTS as SHIPPED
@@ -172,6 +173,8 @@ def _retrain(name: str, folder: Path, work_dir: Path, device: str) -> None:
     config = TrainingConfig(**read_card(shipped)["hyperparameters"])
     method, task = name.split("-")
     defaults = vars(METHODS[method].Config())
+    # Saved before the default became that of each architecture.
+    defaults = defaults | {"lora_target_modules": ClipImageEncoder.lora_target_modules}
     options = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in read_config(shipped)["options"].items()

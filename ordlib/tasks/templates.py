@@ -38,14 +38,11 @@ def check_template(template: str) -> None:
     Example:
         >>> check_template("Rank by {0.x}.")
         Traceback (most recent call last):
-        ValueError: {0.x} is no name
+        ValueError: {0.x} is not the name of a placeholder
     """
-    names = placeholder_names(template)
+    placeholder_names(template)
     if not 0 < len(template) <= MAX_LENGTH:
         raise ValueError(f"has {len(template):,} characters; the limits are 1 and {MAX_LENGTH:,}")
-    for name in names:
-        if not name.isidentifier():
-            raise ValueError(f"{{{name}}} is no name")
 
 
 def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
