@@ -40,9 +40,11 @@ def check_template(template: str) -> None:
         Traceback (most recent call last):
         ValueError: {0.x} is not the name of a placeholder
     """
-    placeholder_names(template)
+    names = placeholder_names(template)
     if not 0 < len(template) <= MAX_LENGTH:
         raise ValueError(f"has {len(template):,} characters; the limits are 1 and {MAX_LENGTH:,}")
+    if numbers := [name for name in names if not name.isidentifier()]:
+        raise ValueError(f"{{{numbers[0]}}} is not the name of a placeholder")
 
 
 def fillable_templates(templates: Sequence[str], columns: Sequence[str]) -> list[str]:
