@@ -13,7 +13,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..utils.cache import atomic_write
-from ..utils.reading import check_file, get_field, parse_json, read_file, read_json, shorten
+from ..utils.reading import (
+    check_file,
+    errors_name,
+    get_field,
+    parse_json,
+    read_file,
+    read_json,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from ..clip import ClipBackbone
@@ -116,15 +124,17 @@ def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone"
     Raises:
         ValueError: other weights, settings or ``resize``, or weights changed since loading.
     """
-    name, sha256 = (get_field(config, f"backbone.{key}", str) for key in ("name", "sha256"))
-    settings = get_field(config, "backbone.settings", str, default=clip.settings_hash)
+    with errors_name(Path(folder) / CONFIG):
+        name, sha256 = (get_field(config, f"backbone.{key}", str) for key in ("name", "sha256"))
+        settings = get_field(config, "backbone.settings", str, default=clip.settings_hash)
+        resize = trained_resize(config)
     if sha256 != clip.weights_hash:
         raise ValueError(
             f"{folder} was trained on {name!r} (weights {shorten(sha256, 9)}) and does not fit "
             f"{clip.name!r} (weights {clip.weights_hash[:8]}); load that backbone or train the "
             "method on this one"
         )
-    if (resize := trained_resize(config)) != clip.resize:
+    if resize != clip.resize:
         raise ValueError(
             f"{folder} was trained with resize={resize!r}, the backbone has {clip.resize!r}; "
             f"use load_clip({clip.name!r}, resize={resize!r})"

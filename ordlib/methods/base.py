@@ -131,10 +131,10 @@ class TrainableModule(nn.Module, Predictor, ABC):
             ValueError: the component belongs to another method or backbone, or is damaged.
         """
         config, state = load_checkpoint(folder)
+        check_backbone(folder, config, clip)
         with errors_name(Path(folder) / CONFIG):
             if (method := get_field(config, "method", str)) != cls.__name__:
                 raise ValueError(f"holds a {method}, not a {cls.__name__}; use load_component")
-            check_backbone(folder, config, clip)
             # JSON turned tuples into lists.
             options = get_field(config, "options", dict).items()
             options = {name: tuple(v) if isinstance(v, list) else v for name, v in options}
