@@ -286,7 +286,7 @@ FILE_CASES = {
     "temperature of zero": (
         edit_json("config.json", "calibrations.ripeness.temperature", 0), "temperature"),
     "pattern that takes years": (
-        edit_json("config.json", "options.lora_target_modules", r"(a|[a-z_.0-9]|.)+#"),
+        edit_json("config.json", "options.lora_target_modules", r"(a|[a-z_.0-9]|.)+[#$]"),
         "lora_target_modules"),
     "pattern that is none": (
         edit_json("config.json", "options.lora_target_modules", "(("), "lora_target_modules"),
