@@ -50,8 +50,9 @@ def fit(
     fitted. After Ctrl-C or an error the model has the best weights so far. The caller's random
     number generators are left alone.
 
-    Under ``accelerate launch``, each batch is split across the processes and the loss is computed
-    on the gathered batch, so the result equals that of one process up to rounding.
+    On CUDA, training is in mixed precision, with loss scaling for a float16 backbone; that has not
+    been run yet. Under ``accelerate launch``, each batch is split across the processes and the
+    loss is computed on the gathered batch, so the result equals that of one process up to rounding.
 
     Args:
         train, val: labelled images of the model's task; for a RankingAdapter, one set per task.

@@ -103,10 +103,10 @@ def build(cls: type[T], content: object, name: str) -> T:
         ValueError: task.values is missing
     """
     given = get_field({name: content}, name, dict)
-    defaults = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(cls)}
-    for field in sorted(given.keys() - defaults):
-        raise ValueError(f"{name}.{field}: unknown field; {cls.__name__} has {', '.join(defaults)}")
-    for field, is_required in defaults.items():
+    required = {f.name: f.default is MISSING and f.default_factory is MISSING for f in fields(cls)}
+    for field in sorted(given.keys() - required):
+        raise ValueError(f"{name}.{field}: unknown field; {cls.__name__} has {', '.join(required)}")
+    for field, is_required in required.items():
         if is_required and field not in given:
             raise ValueError(f"{name}.{field} is missing")
     try:

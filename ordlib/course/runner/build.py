@@ -189,7 +189,9 @@ def add_alt_text(notebook: NotebookNode) -> NotebookNode:
         caption = CAPTION.match(following.source) if following.cell_type == "markdown" else None
         for output in cell.get("outputs", []):
             if caption and "image/png" in output.get("data", {}):
-                text = " ".join(re.sub(r"[`*$]", "", caption[1]).split())
+                text = " ".join(
+                    re.sub(r"[`*$]", "", inline_results.MARKER.sub("", caption[1])).split()
+                )
                 output.metadata.setdefault("image/png", NotebookNode())["alt"] = text
     return notebook
 

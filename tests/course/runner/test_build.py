@@ -87,6 +87,18 @@ def test_shrink_images_reduces_large_figures_only():
     assert kept == contents[1]
 
 
+def test_alt_text_is_the_caption_without_marks_of_results():
+    figure = nbformat.v4.new_output("display_data", {"image/png": ""})
+    caption = "*Figure 1. `CoOp` is off by 1.5<!--=coop.mae--> objects.*"
+    cells = [
+        nbformat.v4.new_code_cell("plot()", outputs=[figure]),
+        nbformat.v4.new_markdown_cell(caption),
+    ]
+    notebook = builder.add_alt_text(nbformat.v4.new_notebook(cells=cells))
+    found = notebook.cells[0].outputs[0].metadata["image/png"]["alt"]
+    assert found == "Figure 1. CoOp is off by 1.5 objects."
+
+
 def test_strip_metadata_removes_only_progress_bars():
     bar = "100%|####| 10/10 [00:01<00:00]"
     streams = [("stderr", bar), ("stdout", "40%|x|"), ("stderr", "UserWarning")]
