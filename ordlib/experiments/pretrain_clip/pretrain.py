@@ -13,7 +13,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.utils import logging
 
 from ...clip.preprocessing import PROCESSOR
-from ...utils.cache import atomic_write
+from ...utils.cache import atomic_write, writers_lock
 from ...utils.device import device_description, pick_dtype, versions
 from ...utils.reading import get_field, read_json
 from ...utils.validation import check_count
@@ -66,8 +66,9 @@ def pretrain(
     output = Path(output)
     state_file = output.with_name(f"{output.name}.state.safetensors")
     if state_file.exists() and _command_of(output) == reproduce_command(config, output.name):
-        # The process was killed after the last step of all but one.
-        state_file.unlink(missing_ok=True)
+        # The process was killed when all was done but tidying up.
+        with writers_lock(output.parent):
+            state_file.unlink(missing_ok=True)
         return output
     require_new_dir(output)
     timeout = InitProcessGroupKwargs(timeout=RENDER_TIMEOUT)
