@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
 
 from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature, is_settled
 from ..utils.reading import check_file, errors_name, get_field, read_json
@@ -77,7 +78,7 @@ def is_known(name: str) -> bool:
     """Whether a checkpoint is on this machine, or on the hub at a commit that ordlib names."""
     if name in REVISIONS or _local(name):
         return True
-    return _is_hub_id(name) and cached(name) is not None
+    return is_hub_id(name) and cached(name) is not None
 
 
 def _local(name: str) -> Path | None:
@@ -87,8 +88,13 @@ def _local(name: str) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def _is_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+def is_hub_id(name: str) -> bool:
+    """Whether a text can be the name of a repository on the hub, "owner/name"."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1
 
 
 def list_bundled() -> list[str]:
@@ -205,7 +211,7 @@ def _listing(folder: Path) -> str:
 
 
 def _from_hub(name: str, revision: str | None) -> Path:
-    if not _is_hub_id(name):
+    if not is_hub_id(name):
         raise FileNotFoundError(
             f"no checkpoint {name!r}: neither a folder, a hub id ('owner/name') nor bundled with "
             f"ordlib (bundled: {', '.join(list_bundled()) or 'none'})"

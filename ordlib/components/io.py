@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,29 +24,37 @@ from ..utils.reading import (
     shorten,
 )
 
+from .model_card import README, is_generated, model_card
+
 if TYPE_CHECKING:
     from ..clip import ClipBackbone
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 MAX_WEIGHTS_BYTES = 16 * 2**30
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_PENDING = re.compile(rf"({re.escape(WEIGHTS)}|{re.escape(CARD)})\.[0-9a-f]{{16}}")
+_PENDING = re.compile(rf"({'|'.join(map(re.escape, (WEIGHTS, CARD, README)))})\.[0-9a-f]{{16}}")
 
 
 def save_checkpoint(
-    folder: str | os.PathLike, config: dict, tensors: dict[str, Tensor], card: dict
+    folder: str | os.PathLike,
+    config: dict,
+    tensors: dict[str, Tensor],
+    card: dict,
+    name: str | None = None,
 ) -> None:
     """Save a component. Interrupted at any time, it leaves the old component or the new one.
 
     Weights and card are first written under names that end in a hash of the new config. The
     config, written atomically, decides: :func:`load_checkpoint` reads the files of its hash, and
-    else those of the usual names, which the new files have at last.
+    else those of the usual names, which the new files have at last. A README.md that an author has
+    edited is kept, with a warning.
 
     Args:
         folder: created if missing.
         config: JSON-serializable arguments that rebuild the method.
         tensors: trained tensors.
         card: JSON-serializable model card.
+        name: in README.md, see :func:`~.model_card.model_card`; None is the folder's.
 
     Example:
         >>> import tempfile, torch
@@ -59,13 +68,19 @@ def save_checkpoint(
     weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     sha256 = {"sha256": hashlib.sha256(weights).hexdigest()}
     card_json, config_json = _to_json(card | sha256), _to_json(config | sha256)
+    readme = model_card(name or folder.resolve().name, config, card).encode()
     folder.mkdir(parents=True, exist_ok=True)
     _complete(folder)
-    pending = {name: _pending(folder / name, config_json) for name in (WEIGHTS, CARD)}
-    for name, content in ((WEIGHTS, weights), (CARD, card_json)):
-        _write(pending[name], content)
+    for file, content in ((WEIGHTS, weights), (CARD, card_json), (README, readme)):
+        _write(_pending(folder / file, config_json), content)
     with atomic_write(folder / CONFIG) as temporary:
         temporary.write_bytes(config_json)
+    if not is_generated(folder / README):
+        warnings.warn(
+            f"{folder / README} has been edited and is kept; check that it still fits the model "
+            "just saved. Delete it before saving to get a new one",
+            stacklevel=3,
+        )
     _complete(folder)
 
 
@@ -178,8 +193,10 @@ def _complete(folder: Path) -> None:
     """Give pending files of the present config the usual names; delete those of other saves."""
     if (folder / CONFIG).exists():
         config_json = read_file(folder / CONFIG)
-        for name in (WEIGHTS, CARD):
-            if (pending := _pending(folder / name, config_json)).is_file():
+        for name in (WEIGHTS, CARD, README):
+            pending = _pending(folder / name, config_json)
+            # Of an edited model card, only the pending one goes.
+            if pending.is_file() and (name != README or is_generated(folder / name)):
                 os.replace(pending, folder / name)
     for path in folder.iterdir():
         if _PENDING.fullmatch(path.name):

@@ -12,7 +12,7 @@ from ordlib.components.io import load_checkpoint, read_card, save_checkpoint
 # The tensor is a non-contiguous view.
 OLD = ({"method": "A", "n": [1, 2]}, {"x": torch.arange(6.0).view(2, 3).T}, {"seed": 0})
 NEW = ({"method": "B", "n": [3]}, {"x": torch.arange(4.0) + 1}, {"seed": 1})
-FILES = ["model.safetensors", "card.json", "config.json"]
+FILES = ["model.safetensors", "card.json", "config.json", "README.md"]
 
 
 @pytest.fixture

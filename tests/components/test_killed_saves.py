@@ -12,7 +12,7 @@ import torch
 from ordlib.components.io import load_checkpoint, read_card, save_checkpoint
 
 KILLS = 25
-FILES = ["card.json", "config.json", "model.safetensors"]
+FILES = ["README.md", "card.json", "config.json", "model.safetensors"]
 # For each call given: a child saves the components 1, 2, ... over each other into a folder of its
 # own, prints the number of each when it is done, and kills itself at that call that writes.
 SAVER = """

@@ -1,0 +1,157 @@
+"""Model card ``README.md`` of a component, with the metadata header of the Hugging Face hub."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from ..clip.checkpoints import is_hub_id
+from ..utils.validation import is_number
+
+README = "README.md"
+PIPELINE = "image-classification"  # the hub has no tag for ordinal regression
+# Metrics that the methods report, as names for readers; all others keep theirs.
+METRICS = {"mae": "MAE", "off_by_one": "off by one", "kappa": "weighted kappa"}
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$@:!^]|(?<=www)\.", re.IGNORECASE)
+_MARK = "\n<!-- Written by ordlib, sha256 {}. An edited file is kept when you save again. -->\n"
+_MARKED = re.compile(_MARK.replace(".", r"\.").format("([0-9a-f]{64})"))
+TO_FILL_IN = """\
+## For the author to fill in
+
+What only you know; ordlib could not write it. Until then, assume nothing.
+
+* **Intended use:** what the model is for, and for whom; what it must not be used for.
+* **Data:** which images and labels it was trained on, where they come from, whose consent they need.
+* **Licence:** {licence}
+* **Limits:** images, groups of people or conditions for which it was not tested or is known to fail.
+"""
+
+
+def model_card(name: str, config: Mapping, card: Mapping) -> str:
+    """Return the model card of a component: YAML header, then text in markdown.
+
+    Args:
+        name: of the component: its folder's, or "owner/name" on the hub.
+        config: the component's.
+        card: "description", "license" (an identifier of the hub, such as "mit"), "metrics" (number
+            by name, on test) and "training_data" are shown, if they are there and of those types.
+
+    Example:
+        >>> text = model_card("toast", {"method": "CoOp"}, {"license": "mit"})
+        >>> text.splitlines()[:3]
+        ['---', 'library_name: ordlib', 'license: mit']
+    """
+    texts = {key: _line(card[key]) for key in ("description", "license", "training_data")
+             if isinstance(card.get(key), str)}  # fmt: skip
+    metrics = card.get("metrics")
+    metrics = metrics if isinstance(metrics, Mapping) else {}
+    metrics = {_line(key): float(value) for key, value in metrics.items() if is_number(value)}
+    tasks = config.get("tasks") or [config["task"]] if "task" in config or "tasks" in config else []
+    method, backbone = str(config.get("method")), config.get("backbone") or {}
+    header = _header(name, method, backbone, tasks, texts, metrics)
+    licence = f"{escape(texts['license'])}, as the author gave it." if "license" in texts else (
+        "none is given, so nobody may use the model; put one into the header and here.")  # fmt: skip
+    parts = [
+        f"---\n{header.to_yaml()}\n---",
+        f"# {escape(name)}",
+        f"**{escape(method)}** of ordlib, ordinal regression with CLIP. "
+        + escape(texts.get("description", "")),
+        *map(_task_text, tasks),
+        _backbone_text(backbone),
+        "## Use\n\n```python\nfrom ordlib import load_component\n\n"
+        f"model = load_component({_line(name)!r})\n"
+        'print(model.predict("folder/of/images"))\n```',
+        _metrics_table(metrics, tasks),
+        TO_FILL_IN.format(licence=licence),
+    ]
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+    return text + _MARK.format(_sha256(text))
+
+
+def is_generated(path: Path) -> bool:
+    """Whether a model card may be replaced: missing, or as :func:`model_card` returned it."""
+    if not os.path.lexists(path):
+        return True
+    if path.is_symlink() or not path.is_file():
+        return False
+    text = path.read_bytes().decode("utf-8", "replace")
+    marks = list(_MARKED.finditer(text))
+    return bool(marks) and marks[-1].end() == len(text) and (
+        marks[-1][1] == _sha256(text[: marks[-1].start()]))  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """One line of markdown that shows a text as it is; no markup, links, HTML or mentions.
+
+    Example:
+        >>> escape("<b>ripe_or_not</b>")
+        '\\\\<b\\\\>ripe\\\\_or\\\\_not\\\\</b\\\\>'
+    """
+    return _SPECIAL.sub(lambda match: "\\" + match[0], _line(text))
+
+
+def _header(
+    name: str, method: str, backbone: Mapping, tasks: list, texts: Mapping, metrics: Mapping
+) -> ModelCardData:
+    base = backbone.get("name", "")
+    results = [
+        EvalResult(
+            task_type=PIPELINE, task_name="ordinal regression", dataset_type="custom",
+            dataset_name=texts.get("training_data") or _line(tasks[0]["name"]),
+            dataset_split="test", metric_type=key, metric_value=value,
+        )
+        for key, value in metrics.items()
+        if len(tasks) == 1
+    ]  # fmt: skip
+    return ModelCardData(
+        # "unknown" is an identifier of the hub, too.
+        license=texts.get("license", "unknown"),
+        library_name="ordlib",
+        pipeline_tag=PIPELINE,
+        tags=["ordlib", "ordinal-regression", "clip", _line(method).lower()],
+        base_model=base if is_hub_id(base) and not Path(base).is_dir() else None,
+        metrics=[*metrics] or None,
+        model_name=_line(name) if results else None,
+        eval_results=results or None,
+    )
+
+
+def _task_text(task: Mapping) -> str:
+    ranks = task.get("rank_names") or task.get("values") or ["?"]
+    return (
+        f"Task {escape(str(task.get('name')))}: {len(ranks)} ranks from {escape(str(ranks[0]))} to "
+        f"{escape(str(ranks[-1]))}, in {escape(str(task.get('unit')))}."
+    )
+
+
+def _backbone_text(backbone: Mapping) -> str:
+    if not backbone:
+        return ""
+    return (
+        "The files hold the trained parameters alone, as safetensors. They need the backbone "
+        f"{escape(str(backbone.get('name')))} with weights of SHA-256 `{backbone.get('sha256')}`: "
+        "ordlib loads it if it is on the machine, else pass `clip=load_clip(name)`."
+    )
+
+
+def _metrics_table(metrics: Mapping, tasks: list) -> str:
+    if not metrics:
+        return ""
+    unit = f" ({escape(str(tasks[0].get('unit')))})" if len(tasks) == 1 else ""
+    rows = "\n".join(
+        f"| {escape(METRICS.get(key, key))}{unit if key == 'mae' else ''} | {value:g} |"
+        for key, value in metrics.items()
+    )
+    return f"## Results on test\n\n| metric | value |\n|---|---|\n{rows}"
+
+
+def _line(text: str) -> str:
+    """A text on one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
