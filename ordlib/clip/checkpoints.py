@@ -6,15 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ..utils.cache import atomic_write, cache_dir, content_hash, file_signature, is_settled
+from ..utils.hub import hub_error
 from ..utils.reading import check_file, errors_name, get_field, read_json
 
 INDEX = "model.safetensors.index.json"
@@ -65,7 +61,7 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
         raise FileNotFoundError("no checkpoint '': give a bundled name, a hub id or a folder")
     if name.startswith(OPEN_CLIP):
         raise FileNotFoundError(f"no checkpoint {name!r}: {OPEN_CLIP_REMEDY}")
-    folder = _local(name)
+    folder = local_checkpoint(name)
     if folder:
         validate_model_type(folder)
     else:
@@ -76,12 +72,12 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
 
 def is_known(name: str) -> bool:
     """Whether a checkpoint is on this machine, or on the hub at a commit that ordlib names."""
-    if name in REVISIONS or _local(name):
+    if name in REVISIONS or local_checkpoint(name):
         return True
     return is_hub_id(name) and cached(name) is not None
 
 
-def _local(name: str) -> Path | None:
+def local_checkpoint(name: str) -> Path | None:
     """Folder of a bundled checkpoint, whose name has no separator, or folder of the user."""
     bundled = [BUNDLED / name] if name == Path(name).name else []
     folders = [*bundled, Path(os.path.expanduser(name))] if name else []
@@ -236,8 +232,13 @@ def cached(name: str, revision: str | None = None) -> Path | None:
         return None
 
 
-def download(name: str, files: list[str], revision: str | None = None) -> Path:
-    """Download those of ``files`` that exist; returns the folder in the hub's local cache."""
+def download(
+    name: str, files: list[str], revision: str | None = None, remedy: str | None = None
+) -> Path:
+    """Download those of ``files`` that exist; returns the folder in the hub's local cache.
+
+    ``remedy`` ends the message where the hub is out of reach; None is that of a checkpoint.
+    """
     revision = revision or REVISIONS.get(name)
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=files))
@@ -245,39 +246,12 @@ def download(name: str, files: list[str], revision: str | None = None) -> Path:
     except Exception as error:
         if getattr(error, "errno", None):
             raise
+        folder = name.split("/")[-1]
+        pin = f" --revision {revision}" if revision else ""
+        remedy = remedy or (
+            f"Offline: on another machine, run `hf download {name}{pin} --include "
+            f'"*.json" --include "*.txt" --include "*.safetensors" --local-dir {folder}`, copy the '
+            f"folder to this machine, and load_clip('path/to/{folder}')"
+        )
         # The message includes the cause; the HTTP library's long traceback would hide it.
-        raise FileNotFoundError(_download_error_message(name, revision, error)) from None
-
-
-def _download_error_message(name: str, revision: str | None, error: Exception) -> str:
-    """Cause of a failed download and its remedy: wrong name, rate limit or no network."""
-    source = f"{name} (revision {revision or 'main'})"
-    causes = [error]
-    while causes[-1].__cause__ is not None:
-        causes.append(causes[-1].__cause__)
-    statuses = {getattr(getattr(cause, "response", None), "status_code", 0) for cause in causes}
-    if isinstance(error, HFValidationError):
-        return f"{name!r} is neither a folder nor a hub id ('owner/name')"
-    if isinstance(error, GatedRepoError):
-        url = f"https://huggingface.co/{name}"
-        return f"{source} is gated: accept its terms at {url} and run `hf auth login`"
-    if isinstance(error, RevisionNotFoundError):
-        return f"the hub has {name}, but no revision {revision!r} of it (404)"
-    if isinstance(error, RepositoryNotFoundError) or 404 in statuses:
-        return f"the hub has no {source}, or it is private (404): check the spelling"
-    folder = name.split("/")[-1]
-    pin = f" --revision {revision}" if revision else ""
-    offline = (
-        f"Offline: on another machine, run `hf download {name}{pin} --include "
-        f'"*.json" --include "*.txt" --include "*.safetensors" --local-dir {folder}`, copy the '
-        f"folder to this machine, and load_clip('path/to/{folder}')"
-    )
-    if 429 in statuses:
-        return (
-            f"the hub refused {source}: too many requests from this IP address (429), which other "
-            "users may share, as on Colab. Wait five minutes, or log in with `hf auth login`. "
-        ) + offline
-    return (
-        f"{source} is missing or incomplete in the local hub cache, and the hub is unreachable "
-        f"({type(causes[-1]).__name__}). {offline}"
-    )
+        raise FileNotFoundError(hub_error(name, revision, error, remedy)) from None

@@ -128,6 +128,16 @@ def read_card(folder: str | os.PathLike) -> dict:
     return card
 
 
+def backbone_config(clip: "ClipBackbone") -> dict[str, str]:
+    """Return what a config records of a backbone, for :func:`check_backbone`."""
+    return {
+        "name": clip.name,
+        "sha256": clip.weights_hash,
+        "settings": clip.settings_hash,
+        "resize": clip.resize,
+    }
+
+
 def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone") -> None:
     """Check that a backbone is the one that a component was trained on.
 

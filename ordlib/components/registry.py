@@ -1,4 +1,4 @@
-"""List and load pretrained components by name."""
+"""List pretrained components; load them by name, folder or hub id."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,12 @@ import pandas as pd
 import torch
 
 from ..clip import ClipBackbone, load_clip
-from ..clip.checkpoints import OPEN_CLIP, OPEN_CLIP_REMEDY, is_known
-from ..methods import METHODS, find_method
-from ..utils.reading import errors_name, get_field, read_json
+from ..clip.checkpoints import is_hub_id
+from ..methods import BASELINES, METHODS, find_method
+from ..utils.reading import errors_name, read_json
 from ..utils.validation import check_choice
+from .backbones import find_backbone
+from .hub import fetch
 from .io import CONFIG, read_card, read_config, trained_resize
 
 if TYPE_CHECKING:
@@ -36,61 +38,67 @@ def load_component(
     name: str | os.PathLike,
     clip: ClipBackbone | None = None,
     device: str | torch.device | None = None,
+    revision: str | None = None,
 ) -> "TrainableModule":
     """Load a trained method, ready for prediction, with its card in ``model.card``.
 
     Args:
-        name: a name in :func:`list_components`, or a folder written by ``save_pretrained``.
-        clip: the backbone it was trained on; None loads it by the name and with the ``resize`` in
-            the config.
+        name: the first that exists of: a name in :func:`list_components`; a folder written by
+            ``save_pretrained``, relative or absolute; a repository "owner/name" of the Hugging Face
+            hub, of which config, card and safetensors are downloaded. "./owner/name" is never a
+            repository.
+        clip: the backbone it was trained on; None looks for it on this machine: by name, by the
+            path from the component, and by the hash of the weights. See
+            :func:`~.backbones.find_backbone`.
         device: of the loaded backbone, see :func:`ordlib.load_clip`.
+        revision: branch, tag or commit on the hub; None is "main". The commit is then in
+            ``model.source``, "owner/name@commit".
 
     Raises:
-        FileNotFoundError: no such component; the message lists the bundled ones.
-        ValueError: different backbone, damaged files, or unknown method.
+        FileNotFoundError: no such component; the message lists the bundled ones. Or the backbone
+            is not on this machine.
+        ValueError: different backbone, damaged files, unknown method, or a revision of a folder.
 
     Example:
         >>> load_component("counting-by-magic")
         Traceback (most recent call last):
         FileNotFoundError: no component 'counting-by-magic'; ...
     """
-    folder = _find(name)
+    folder, source = _find(name, revision)
     config = read_config(folder)
     with errors_name(folder / CONFIG):
-        check_choice("method", method := config.get("method"), METHODS)
-        if clip is None:
-            backbone = get_field(config, "backbone.name", str)
+        check_choice("method", method := config.get("method"), (*METHODS, *BASELINES))
+    # A regression on pixels has none.
+    if clip is None and not (method in BASELINES and config.get("backbone") is None):
+        with errors_name(folder / CONFIG):
             resize = trained_resize(config)
-    if clip is None:
-        clip = load_clip(_known(folder, backbone), device, resize=resize)
+        backbone, commit = find_backbone(folder, config)
+        clip = load_clip(backbone, device, revision=commit, resize=resize)
     model = find_method(method).from_pretrained(folder, clip)
-    model.card = read_card(folder)
+    model.card, model.source = read_card(folder), source
     return model
 
 
-def _known(folder: Path, backbone: str) -> str:
-    """Return the name of a backbone that can be loaded without a request to an unknown address."""
-    if backbone.startswith(OPEN_CLIP):
-        raise FileNotFoundError(f"{folder} was trained on {backbone!r}: {OPEN_CLIP_REMEDY}")
-    if not is_known(backbone):
-        raise FileNotFoundError(
-            f"{folder} was trained on {backbone!r}, which is neither bundled nor on this machine; "
-            f"ordlib downloads no backbone that a component names. If you trust it, pass clip="
-            f"load_clip({backbone!r}), which also keeps it for later"
-        )
-    return backbone
-
-
-def _find(name: str | os.PathLike) -> Path:
+def _find(name: str | os.PathLike, revision: str | None) -> tuple[Path, str | None]:
+    """Folder of a component, and "owner/name@commit" if it is one of the hub."""
     text = os.fspath(name)
     # A bundled name is a plain one: "../x" is a folder of the user.
     bundled = [COMPONENTS / text] if text == Path(text).name else []
     folders = [*bundled, Path(os.path.expanduser(text))] if text else []
     for folder in folders:
         if folder.is_dir():
-            return folder
+            if revision is not None:
+                raise ValueError(f"revision = {revision!r}: of the hub only; {folder} is a folder")
+            return folder, None
     names = ", ".join(folder.name for folder in _folders()) or "none"
-    raise FileNotFoundError(f"no component {text!r}; give a folder or a bundled component: {names}")
+    missing = f"no component {text!r}; give a folder or a bundled component: {names}"
+    if not is_hub_id(text):
+        raise FileNotFoundError(f"{missing}; or a repository of the hub, 'owner/name'")
+    try:
+        folder, commit = fetch(text, revision)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}. There is no folder {text!r} here, either") from None
+    return folder, f"{text}@{commit}"
 
 
 def _folders() -> list[Path]:

@@ -11,6 +11,11 @@ METHODS = {
     "OrdinalCLIP": "ordinalclip",
     "RankingAdapter": "ranking_adapter",
 }
+# Regressions, which need no training; by their full module.
+BASELINES = {
+    "LinearProbe": "ordlib.methods.linear_probe",
+    "PixelRidge": "ordlib.synthetic.pixel_baselines",
+}
 
 
 def find_method(name: str) -> type:
@@ -20,4 +25,5 @@ def find_method(name: str) -> type:
         >>> find_method("NumCLIP")
         <class 'ordlib.methods.numclip.NumCLIP'>
     """
-    return getattr(import_module(f"{__name__}.{METHODS[name]}"), name)
+    module = BASELINES.get(name) or f"{__name__}.{METHODS[name]}"
+    return getattr(import_module(module), name)

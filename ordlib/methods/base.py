@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipBackbone
-from ..components.io import CONFIG, WEIGHTS, check_backbone, load_checkpoint, save_checkpoint
+from ..components.io import CONFIG, WEIGHTS, backbone_config, check_backbone, load_checkpoint
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
@@ -22,6 +22,7 @@ from ..utils.validation import check_batch_size
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
 from .ood import MahalanobisOOD
 from .predictor import Paths, Predictor, as_backbone, as_task
+from .saving import SavedModel
 
 if TYPE_CHECKING:
     from ..inference import FilePredictions
@@ -38,7 +39,7 @@ PARAM_GROUPS = {
 }
 
 
-class TrainableModule(nn.Module, Predictor, ABC):
+class TrainableModule(nn.Module, Predictor, SavedModel, ABC):
     """Base class: trainable parameters on top of a frozen CLIP. Checkpoints contain only these."""
 
     clip: ClipBackbone
@@ -80,32 +81,12 @@ class TrainableModule(nn.Module, Predictor, ABC):
         for name, tensor in target.items():
             tensor.copy_(state[name])
 
-    def save_pretrained(self, folder: str | os.PathLike, card: dict | None = None) -> None:
-        """Save the trainable parameters, the config and a model card as a component.
-
-        Overwrites a component in the folder.
-
-        Example:
-            >>> import tempfile
-            >>> from ordlib import CoOp, load_clip, load_task
-            >>> clip, folder = load_clip("pico-clip", "cpu"), tempfile.mkdtemp()
-            >>> CoOp(clip, load_task("dating")).save_pretrained(folder)
-            >>> CoOp.from_pretrained(folder, clip).task
-            OrdinalTask('dating': 5 ranks from 1930s to 1970s, 5 bins, unit decades)
-        """
-        save_checkpoint(folder, self.config(), self.saved_state_dict(), card or {})
-
     def config(self) -> dict:
         """Return the config for :meth:`from_config`, JSON-serializable."""
         return {
             "method": type(self).__name__,
             "options": asdict(self.options),
-            "backbone": {
-                "name": self.clip.name,
-                "sha256": self.clip.weights_hash,
-                "settings": self.clip.settings_hash,
-                "resize": self.clip.resize,
-            },
+            "backbone": backbone_config(self.clip),
             "calibrations": self.calibrations_config(),
         }
 

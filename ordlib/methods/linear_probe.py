@@ -4,22 +4,29 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
+import torch
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from ..clip import ClipBackbone
 from ..clip.feature_cache import cached_image_features
+from ..components.io import CONFIG, WEIGHTS, backbone_config, check_backbone, load_checkpoint
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
+from ..utils.reading import build, errors_name, get_field
 from .predictor import Paths, Predictor, as_backbone, as_task
+from .saving import SavedModel
 
 if TYPE_CHECKING:
     from ..inference import FilePredictions
@@ -31,13 +38,15 @@ ALPHAS = tuple(10.0**power for power in np.arange(-3, 8.5, 0.5))
 CV_FOLDS = 5
 # R2, the default, is undefined for a fold of one image.
 SCORING = "neg_mean_squared_error"
+TENSORS = ("mean", "scale", "coef", "intercept")
 
 
-class FeatureRegressor(Predictor, ABC):
+class FeatureRegressor(Predictor, SavedModel, ABC):
     """Base class: a scikit-learn regressor on image features; arguments as in `LinearProbe`."""
 
     def __init__(self, encode: Callable[[ImageData], np.ndarray], task: OrdinalTask | str) -> None:
         self.encode, self.task = encode, as_task(task)
+        self.clip: ClipBackbone | None = None
         self.calibrations = {}
         self._regressor: Pipeline | None = None
 
@@ -63,6 +72,22 @@ class FeatureRegressor(Predictor, ABC):
 
     def _check_fitted(self, regressor: Pipeline, num_images: int) -> None:
         """Warn of a doubtful fit; a hook for subclasses."""
+
+    def saved_state_dict(self) -> dict[str, Tensor]:
+        """Raise TypeError: scikit-learn stores what is not linear as pickles alone."""
+        raise TypeError(
+            f"{type(self).__name__} cannot be saved: scikit-learn stores such a regressor as a "
+            "pickle, which can run code when it is loaded; fit it again, or save a LinearProbe"
+        )
+
+    def config(self) -> dict:
+        """Return all but the coefficients, JSON-serializable."""
+        return {
+            "method": type(self).__name__,
+            "task": asdict(self.task),
+            "backbone": backbone_config(self.clip) if self.clip else None,
+            "calibrations": self.calibrations_config(),
+        }
 
     def predict(self, images: ImageData | Paths) -> "Prediction | FilePredictions":
         """Predict values clipped to the task's range, and the nearest ranks as labels.
@@ -117,9 +142,57 @@ class LinearProbe(FeatureRegressor):
         encode: ClipBackbone | str | os.PathLike | Callable[[ImageData], np.ndarray],
         task: OrdinalTask | str,
     ) -> None:
-        if not callable(encode):
-            encode = partial(cached_image_features, as_backbone(encode))
-        super().__init__(encode, task)
+        clip = None if callable(encode) else as_backbone(encode)
+        super().__init__(partial(cached_image_features, clip) if clip else encode, task)
+        self.clip = clip
+
+    def saved_state_dict(self) -> dict[str, Tensor]:
+        """Return mean and scale of the features, coefficients and intercept, in float64."""
+        if self._regressor is None:
+            raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(train) first")
+        scaler, ridge = self._regressor
+        arrays = (scaler.mean_, scaler.scale_, ridge.coef_, ridge.intercept_)
+        return {name: torch.as_tensor(x) for name, x in zip(TENSORS, arrays, strict=True)}
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike,
+        encode: ClipBackbone | Callable[[ImageData], np.ndarray] | None = None,
+    ) -> Self:
+        """Load a probe that `save_pretrained` wrote.
+
+        Args:
+            folder: the component.
+            encode: the backbone or function that it was fitted with; None for a subclass that has
+                features of its own.
+
+        Raises:
+            FileNotFoundError: the folder contains no component.
+            ValueError: the component belongs to another class or backbone, needs ``encode``, or is
+                damaged.
+        """
+        config, state = load_checkpoint(folder)
+        with errors_name(Path(folder) / CONFIG):
+            if (method := get_field(config, "method", str)) != cls.__name__:
+                raise ValueError(f"holds a {method}, not a {cls.__name__}; use load_component")
+            needs_clip = get_field(config, "backbone", dict, type(None)) is not None
+            task = build(OrdinalTask, config.get("task"), "task")
+        if needs_clip:
+            check_backbone(folder, config, as_backbone(encode))
+        elif cls is LinearProbe and not callable(encode):
+            raise ValueError(
+                f"{folder}: fitted on a function, which no component holds; pass it: "
+                "LinearProbe.from_pretrained(folder, function)"
+            )
+        model = cls(encode, task) if cls is LinearProbe else cls(task)
+        with errors_name(Path(folder) / CONFIG):
+            model.load_calibrations(config)
+            if unknown := config.keys() - model.config().keys() - {"sha256"}:
+                raise ValueError(f"unknown field {min(unknown)!r}, perhaps of a newer ordlib")
+        with errors_name(Path(folder) / WEIGHTS):
+            model._regressor = _fitted(state, encode.embed_dim if needs_clip else None)
+        return model
 
     def _make_regressor(self, train: ImageData) -> Pipeline:
         return make_pipeline(
@@ -138,6 +211,23 @@ class LinearProbe(FeatureRegressor):
                 "another backbone may help",
                 stacklevel=3,
             )
+
+
+def _fitted(state: dict[str, Tensor], num_features: int | None) -> Pipeline:
+    """Rebuild a fitted pipeline of the tensors of `saved_state_dict`."""
+    if num_features is None:
+        num_features = state["mean"].numel()
+    shapes = {name: () if name == "intercept" else (num_features,) for name in TENSORS}
+    for name in sorted(shapes.keys() | state.keys()):
+        given = tuple(state[name].shape) if name in state else "missing"
+        if given != shapes.get(name):
+            raise ValueError(f"the tensor {name} is {given}; expected {shapes.get(name, 'none')}")
+    if not (state["scale"] > 0).all():
+        raise ValueError("the tensor scale must be above 0")
+    scaler, ridge = StandardScaler(), Ridge()
+    scaler.mean_, scaler.scale_, ridge.coef_, intercept = (state[n].numpy() for n in TENSORS)
+    ridge.intercept_ = float(intercept)
+    return make_pipeline(scaler, ridge)
 
 
 def _group_folds(train: ImageData) -> list | None:

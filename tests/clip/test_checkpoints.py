@@ -371,7 +371,7 @@ class TestHub:
         assert [local for _, local, _ in requests] == [True, False, False]
 
     def test_offline_message_gives_download_command(self):
-        with pytest.raises(FileNotFoundError, match=r"'a b/c' is neither a folder nor a hub id"):
+        with pytest.raises(FileNotFoundError, match=r"'a b/c': neither a folder, a hub id"):
             find_checkpoint("a b/c")
         remedy = r"hf download nobody/no-such --revision abc .*load_clip\('path/to/no-such'\)"
         with pytest.raises(FileNotFoundError, match=rf"nobody/no-such \(revision abc\).*{remedy}"):

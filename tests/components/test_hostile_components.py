@@ -62,7 +62,7 @@ COOP_FIELDS = [
     *(f"task.{name}" for name in ("name", "unit", "values", "positions", "rank_names")),
     *(f"task.{name}" for name in ("templates", "placeholders", "bin_edges", "bin_phrases")),
     *(f"task.{name}" for name in ("bin_templates", "upper_edge", "decode", "augmentations")),
-    *("backbone.name", "backbone.sha256", "backbone.resize"),
+    *("backbone.name", "backbone.sha256", "backbone.resize", "backbone.path"),
     *("calibrations.ripeness", "calibrations.ripeness.residuals"),
     "calibrations.ripeness.temperature",
 ]
@@ -368,6 +368,7 @@ def test_a_folder_of_the_user_may_lie_above(components, clip, tmp_path, monkeypa
 def test_component_names_an_unknown_backbone(name, copy, no_network):  # noqa: F811
     folder = copy("coop")
     edit_json("config.json", "backbone.name", name)(folder)
+    edit_json("config.json", "backbone.path", DELETE)(folder)
     with pytest.raises(FileNotFoundError, match="downloads no backbone that a component names"):
         load_component(folder)
     assert no_network == []
@@ -375,6 +376,7 @@ def test_component_names_an_unknown_backbone(name, copy, no_network):  # noqa: F
 
 def test_component_of_a_cached_or_named_backbone_needs_no_argument(copy, clip, monkeypatch):
     folder = copy("coop")
+    edit_json("config.json", "backbone.path", DELETE)(folder)
     loaded = []
     monkeypatch.setattr(registry, "load_clip", lambda name, *_, **__: loaded.append(name) or clip)
     monkeypatch.setattr(checkpoints, "cached", lambda name: folder if name == "a/b" else None)

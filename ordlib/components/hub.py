@@ -1,0 +1,120 @@
+"""Components on the Hugging Face hub: download of three files at a commit, upload in one commit."""
+
+import shutil
+import warnings
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from torch import Tensor
+
+from ..clip.checkpoints import download, is_hub_id, local_checkpoint
+from ..utils.hub import hub_error
+from .io import CARD, CONFIG, WEIGHTS, load_checkpoint, read_card, read_config, save_checkpoint
+from .model_card import README, is_generated
+
+FILES = [CONFIG, CARD, WEIGHTS]
+
+
+def fetch(name: str, revision: str | None = None) -> tuple[Path, str]:
+    """Download a component's config, card and safetensors; nothing else of the repository.
+
+    Args:
+        name: "owner/name".
+        revision: branch, tag or commit; None is "main".
+
+    Returns:
+        The folder in the hub's cache, and the commit.
+
+    Raises:
+        FileNotFoundError: no such repository or revision, a file is missing, no permission, or the
+            hub is unreachable and the files are not in its cache.
+        ValueError: no component, or damaged.
+    """
+    pin = f" --revision {revision}" if revision else ""
+    folder_name = name.split("/")[-1]
+    remedy = (
+        f"Offline: on another machine, run `hf download {name}{pin} {' '.join(FILES)} --local-dir "
+        f"{folder_name}`, copy the folder to this machine, and load_component("
+        f"'path/to/{folder_name}'); or give the revision of a commit in the cache"
+    )
+    folder = download(name, [CONFIG], revision, remedy)
+    commit = folder.name
+    try:
+        # The config first, so that no other model's weights are downloaded.
+        if "method" not in read_config(folder):
+            raise ValueError(f"{folder / CONFIG}: method is missing: not a component of ordlib")
+        download(name, FILES, commit, remedy)
+        load_checkpoint(folder)
+        read_card(folder)
+    except (FileNotFoundError, ValueError) as error:
+        if str(error).startswith(name):  # the hub's
+            raise
+        raise type(error)(
+            f"{name} at commit {commit}: {error}. To download it again, delete {folder.parents[1]}"
+        ) from error
+    return folder, commit
+
+
+def push(
+    name: str,
+    config: dict,
+    tensors: dict[str, Tensor],
+    card: Mapping,
+    private: bool | None = None,
+    token: str | None = None,
+    readme: str | PathLike | None = None,
+) -> str:
+    """Upload a component in one commit and return it; see ``push_to_hub`` of the models."""
+    if not is_hub_id(name):
+        raise ValueError(
+            f"repo_id = {name!r}: must be 'owner/name', of letters, digits, '-', '_' and '.'"
+        )
+    if config["backbone"] and local_checkpoint(backbone := config["backbone"]["name"]):
+        config = config | {"backbone": config["backbone"] | {"name": Path(backbone).name}}
+    api = HfApi(token=token)
+    with TemporaryDirectory() as folder:
+        try:
+            return _push(api, Path(folder), name, config, tensors, dict(card), private, readme)
+        # The hub's client lets arbitrary errors of its HTTP library through.
+        except Exception as error:
+            if isinstance(error, ValueError | TypeError) or getattr(error, "errno", None):
+                raise
+            remedy = f"Save it with save_pretrained(folder) and later run `hf upload {name} folder`"
+            raise OSError(hub_error(name, None, error, remedy)) from None
+
+
+def _push(
+    api: HfApi, folder: Path, name: str, config: dict, tensors: dict, card: dict,
+    private: bool | None, readme: str | PathLike | None,
+) -> str:  # fmt: skip
+    api.create_repo(name, private=private, exist_ok=True)
+    if private is not None and bool(api.repo_info(name).private) != private:
+        is_now, wanted = ("public", "private") if private else ("private", "public")
+        raise ValueError(
+            f"private = {private}: {name} exists on the hub and is {is_now}; make it {wanted} in "
+            "its settings there, or leave private out"
+        )
+    if readme is not None:
+        shutil.copyfile(readme, folder / README)
+    else:
+        try:
+            api.hf_hub_download(name, README, local_dir=folder)
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError:
+            pass
+    if not is_generated(folder / README) and readme is None:
+        warnings.warn(
+            f"README.md of {name} has been edited and is kept; check that it still fits the model",
+            stacklevel=5,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the same, by its temporary name
+        save_checkpoint(folder, config, tensors, card, name)
+    operations = [CommitOperationAdd(file, str(folder / file)) for file in (*FILES, README)]
+    message = f"{config['method']}, saved by ordlib"
+    return api.create_commit(name, operations, commit_message=message).oid
