@@ -15,6 +15,9 @@ from clips import build_tiny_clip, build_vit_b_32
 
 from ordlib.utils.cache import atomic_write
 
+# A script that starts a server, not to be imported in search of doctests.
+collect_ignore = ["helpers/hub_cases.py"]
+
 
 def _shared(tmp_path_factory: pytest.TempPathFactory, name: str, build) -> Path:
     root = tmp_path_factory.getbasetemp()

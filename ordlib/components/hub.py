@@ -84,7 +84,8 @@ def push(
             if isinstance(error, ValueError | TypeError) or getattr(error, "errno", None):
                 raise
             remedy = f"Save it with save_pretrained(folder) and later run `hf upload {name} folder`"
-            raise OSError(hub_error(name, None, error, remedy)) from None
+            problem = hub_error(name, None, error, remedy, "was not uploaded")
+            raise OSError(problem) from None
 
 
 def _push(

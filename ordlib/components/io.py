@@ -153,11 +153,12 @@ def check_backbone(folder: str | os.PathLike, config: dict, clip: "ClipBackbone"
         name, sha256 = (get_field(config, f"backbone.{key}", str) for key in ("name", "sha256"))
         settings = get_field(config, "backbone.settings", str, default=clip.settings_hash)
         resize = trained_resize(config)
+        get_field(config, "backbone.path", str, default="")
     if sha256 != clip.weights_hash:
         raise ValueError(
             f"{folder} was trained on {name!r} (weights {shorten(sha256, 9)}) and does not fit "
-            f"{clip.name!r} (weights {clip.weights_hash[:8]}); load that backbone or train the "
-            "method on this one"
+            f"{clip.name!r} (weights {clip.weights_hash[:8]}); load that backbone and "
+            "pass it as clip=, or train the method on this one"
         )
     if resize != clip.resize:
         raise ValueError(

@@ -97,6 +97,8 @@ def _find(name: str | os.PathLike, revision: str | None) -> tuple[Path, str | No
     try:
         folder, commit = fetch(text, revision)
     except FileNotFoundError as error:
+        if " at commit " in str(error):
+            raise
         raise FileNotFoundError(f"{error}. There is no folder {text!r} here, either") from None
     return folder, f"{text}@{commit}"
 

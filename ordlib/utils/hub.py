@@ -8,7 +8,13 @@ from huggingface_hub.errors import (
 )
 
 
-def hub_error(name: str, revision: str | None, error: Exception, remedy: str) -> str:
+def hub_error(
+    name: str,
+    revision: str | None,
+    error: Exception,
+    remedy: str,
+    problem: str = "is missing or incomplete in the local hub cache",
+) -> str:
     """Cause of a failed request and its remedy: wrong name, no permission, rate limit, no network.
 
     Args:
@@ -16,6 +22,7 @@ def hub_error(name: str, revision: str | None, error: Exception, remedy: str) ->
         revision: branch, tag or commit; None is "main".
         error: what the hub's client raised; the statuses of its causes count, too.
         remedy: what to do without the hub.
+        problem: what is the matter if it is out of reach.
     """
     source = f"{name} (revision {revision or 'main'})"
     causes = [error]
@@ -48,4 +55,4 @@ def hub_error(name: str, revision: str | None, error: Exception, remedy: str) ->
         reason = "HF_HUB_OFFLINE is set: unset it to use the network"
     else:
         reason = f"the hub is unreachable ({type(causes[-1]).__name__})"
-    return f"{source} is missing or incomplete in the local hub cache, and {reason}. {remedy}"
+    return f"{source} {problem}, and {reason}. {remedy}"

@@ -112,7 +112,7 @@ FINE = {
     *("label_scalers.dating.mean-negative", "label_scalers.dating.intercept-negative"),
     *("ood_threshold-huge", "ood_threshold-googol"),
     *("ood_thresholds.dating-huge", "ood_thresholds.dating-googol"),
-    "prompt_templates.counting.0-text",
+    *("prompt_templates.counting.0-text", "backbone.path-deleted", "backbone.path-text"),
 }  # fmt: skip
 FIELD_CASES = [
     (component, f"{field}-{how}", edit_json("config.json", field, value))
