@@ -81,7 +81,8 @@ def local_checkpoint(name: str) -> Path | None:
     """Folder of a bundled checkpoint, whose name has no separator, or folder of the user."""
     bundled = [BUNDLED / name] if name == Path(name).name else []
     folders = [*bundled, Path(os.path.expanduser(name))] if name else []
-    return next((folder for folder in folders if folder.is_dir()), None)
+    # Path.is_dir raises for names that are too long.
+    return next((folder for folder in folders if os.path.isdir(folder)), None)
 
 
 def is_hub_id(name: str) -> bool:

@@ -18,7 +18,7 @@ from ..clip.checkpoints import (
     list_bundled,
     local_checkpoint,
 )
-from ..utils.reading import errors_name, get_field
+from ..utils.reading import errors_name, get_field, shorten
 from .io import CONFIG
 
 
@@ -44,7 +44,7 @@ def find_backbone(folder: Path, config: dict) -> tuple[str, str | None]:
         path = get_field(config, "backbone.path", str, default="")
     if name.startswith(OPEN_CLIP):
         raise FileNotFoundError(
-            f"{folder} was trained on {name!r} (weights {sha256!r:.66}): {OPEN_CLIP_REMEDY}"
+            f"{folder} was trained on {shorten(name)} (weights {shorten(sha256, 66)}): {OPEN_CLIP_REMEDY}"
         )
     for found, revision, checkpoint in _candidates(folder, name, path):
         with suppress(OSError, ValueError):
@@ -53,7 +53,7 @@ def find_backbone(folder: Path, config: dict) -> tuple[str, str | None]:
     if is_known(name):  # pinned, or with other weights, which the error then compares
         return name, None
     raise FileNotFoundError(
-        f"{folder} was trained on {name!r} (weights {sha256!r:.66}), which is not on this machine: "
+        f"{folder} was trained on {shorten(name)} (weights {shorten(sha256, 66)}), which is not on this machine: "
         "neither there, nor beside the component, nor bundled, nor in the hub's cache; ordlib "
         "downloads no backbone that a component names. If you trust it, pass "
         "clip=load_clip('folder or hub id'), whose weights must have that hash"
@@ -81,10 +81,11 @@ def _candidates(folder: Path, name: str, path: str) -> Iterator[tuple[str, str |
     if (checkpoint := local_checkpoint(name)) is not None:
         yield name, None, checkpoint
     if path:
-        yield str(folder / path), None, folder / path
+        beside = os.path.normpath(Path(os.path.realpath(folder), path))
+        yield beside, None, Path(beside)
     for bundled in list_bundled():
         yield bundled, None, BUNDLED / bundled
-    if is_hub_id(name):
+    if is_hub_id(name) and checkpoint is None:  # load_clip prefers a folder
         repository = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=name, repo_type="model"))
         for snapshot in sorted((repository / "snapshots").glob("*")):
             yield name, snapshot.name, snapshot

@@ -23,7 +23,6 @@ from ..utils.reading import (
     read_json,
     shorten,
 )
-
 from .model_card import README, is_generated, model_card
 
 if TYPE_CHECKING:

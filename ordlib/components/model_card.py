@@ -24,9 +24,9 @@ TO_FILL_IN = """\
 What only you know; ordlib could not write it. Until then, assume nothing.
 
 * **Intended use:** what the model is for, and for whom; what it must not be used for.
-* **Data:** which images and labels it was trained on, where they come from, whose consent they need.
+* **Data:** the images and labels it was trained on, their origin, and the consent they need.
 * **Licence:** {licence}
-* **Limits:** images, groups of people or conditions for which it was not tested or is known to fail.
+* **Limits:** images, people or conditions for which it was not tested or is known to fail.
 """
 
 
@@ -52,8 +52,9 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
     tasks = config.get("tasks") or [config["task"]] if "task" in config or "tasks" in config else []
     method, backbone = str(config.get("method")), config.get("backbone") or {}
     header = _header(name, method, backbone, tasks, texts, metrics)
-    licence = f"{escape(texts['license'])}, as the author gave it." if "license" in texts else (
-        "none is given, so nobody may use the model; put one into the header and here.")  # fmt: skip
+    licence = "none is given, so nobody may use the model; put one into the header and here."
+    if "license" in texts:
+        licence = f"{escape(texts['license'])}."
     parts = [
         f"---\n{header.to_yaml()}\n---",
         f"# {escape(name)}",
@@ -130,9 +131,12 @@ def _task_text(task: Mapping) -> str:
 def _backbone_text(backbone: Mapping) -> str:
     if not backbone:
         return ""
+    name = str(backbone.get("name"))
+    # Of a path, which nobody else has, the last part.
+    name = name if is_hub_id(name) else re.split(r"[/\\]", name)[-1]
     return (
         "The files hold the trained parameters alone, as safetensors. They need the backbone "
-        f"{escape(str(backbone.get('name')))} with weights of SHA-256 `{backbone.get('sha256')}`: "
+        f"{escape(name)} with weights of SHA-256 `{backbone.get('sha256')}`: "
         "ordlib loads it if it is on the machine, else pass `clip=load_clip(name)`."
     )
 

@@ -10,7 +10,7 @@ import torch
 from ..clip import ClipBackbone, load_clip
 from ..clip.checkpoints import is_hub_id
 from ..methods import BASELINES, METHODS, find_method
-from ..utils.reading import errors_name, read_json
+from ..utils.reading import errors_name, read_json, shorten
 from ..utils.validation import check_choice
 from .backbones import find_backbone
 from .hub import fetch
@@ -86,12 +86,12 @@ def _find(name: str | os.PathLike, revision: str | None) -> tuple[Path, str | No
     bundled = [COMPONENTS / text] if text == Path(text).name else []
     folders = [*bundled, Path(os.path.expanduser(text))] if text else []
     for folder in folders:
-        if folder.is_dir():
+        if os.path.isdir(folder):  # Path.is_dir raises for names that are too long
             if revision is not None:
                 raise ValueError(f"revision = {revision!r}: of the hub only; {folder} is a folder")
             return folder, None
     names = ", ".join(folder.name for folder in _folders()) or "none"
-    missing = f"no component {text!r}; give a folder or a bundled component: {names}"
+    missing = f"no component {shorten(text)}; give a folder or a bundled component: {names}"
     if not is_hub_id(text):
         raise FileNotFoundError(f"{missing}; or a repository of the hub, 'owner/name'")
     try:

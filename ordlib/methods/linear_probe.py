@@ -179,7 +179,8 @@ class LinearProbe(FeatureRegressor):
             needs_clip = get_field(config, "backbone", dict, type(None)) is not None
             task = build(OrdinalTask, config.get("task"), "task")
         if needs_clip:
-            check_backbone(folder, config, as_backbone(encode))
+            encode = as_backbone(encode)
+            check_backbone(folder, config, encode)
         elif cls is LinearProbe and not callable(encode):
             raise ValueError(
                 f"{folder}: fitted on a function, which no component holds; pass it: "

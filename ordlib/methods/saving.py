@@ -2,7 +2,6 @@
 
 import os
 from abc import abstractmethod
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
@@ -18,7 +17,7 @@ from ..utils.validation import check_choice
 
 # Largest change of a prediction by float16, as a share of the task's range.
 MAX_HALF_DIFFERENCE = 1e-3
-NUM_PROBE_IMAGES = 32
+NUM_PROBE_IMAGES, PROBE_SIZE = 32, 96
 
 
 class SavedModel:
@@ -124,10 +123,10 @@ class SavedModel:
         way_out = "leave dtype out to save every parameter as it is"
         if large := [name for name, t in half.items() if not t.isfinite().all()]:
             raise ValueError(f"dtype = 'float16': {large[0]} is too large for it; {way_out}")
-        images = probe_images(self.task, self.clip.image_size)
+        images = probe_images(self.task, self.clip.image_size if self.clip else PROBE_SIZE)
         with TemporaryDirectory() as folder:
             save_checkpoint(folder, self.config(), half, {})
-            loaded = type(self).from_pretrained(folder, self.clip)
+            loaded = type(self).from_pretrained(folder, self.clip or self.encode)
         low, high = self.task.range
         values = [model.predict(images).value for model in (self, loaded)]
         difference = np.abs(values[0] - values[1]).max() / (high - low)

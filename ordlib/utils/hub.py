@@ -36,8 +36,8 @@ def hub_error(
         return f"the hub has {name}, but no revision {revision!r} of it (404)"
     if 401 in statuses:
         return (
-            f"the hub does not let you into {source} (401): check the spelling; if it is private or "
-            "yours, log in with `hf auth login`, or set HF_TOKEN to a valid token"
+            f"the hub does not let you into {source} (401): check the spelling; if it is private "
+            "or yours, log in with `hf auth login`, or set HF_TOKEN to a valid token"
         )
     if 403 in statuses:
         return (

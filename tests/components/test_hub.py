@@ -24,7 +24,7 @@ HELPERS = Path(__file__).parents[1] / "helpers"
 DOWNLOAD = r"hf download farm/ripeness config.json card.json model.safetensors --local-dir ripeness"
 # Case of hub_cases.faults -> type and pattern of the error.
 FAULTS = {
-    "404 repository": r"FileNotFoundError: .*farm/none .*\(401\): check the spelling.*hf auth login",
+    "404 repository": r"FileNotFoundError: .*farm/none .*\(401\): check the .*hf auth login",
     "404 repository, logged in": r"FileNotFoundError: the hub has no farm/none .*\(404\): check .*"
     r"no folder 'farm/none' here",
     "404 revision": r"FileNotFoundError: the hub has farm/ripeness, but no revision 'v9' .*\(404\)",
@@ -166,6 +166,7 @@ BAD_NAMES = [
     "a/",
     "https://a/b",
     "a\n/b",
+    "a" * 300,
     "a",
     "",
 ]
@@ -176,7 +177,7 @@ def test_names_of_repositories_are_validated(name, monkeypatch):
     monkeypatch.setattr(registry, "fetch", lambda *_: pytest.fail("asked the hub"))
     with pytest.raises(FileNotFoundError, match="or a repository of the hub, 'owner/name'"):
         load_component(name)
-    with pytest.raises(ValueError, match="repo_id = .*: must be 'owner/name'"):
+    with pytest.raises(ValueError, match=r"repo_id = .*: must be 'owner/name'"):
         hub.push(name, {}, {}, {})
 
 

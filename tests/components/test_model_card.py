@@ -60,6 +60,7 @@ def test_header_of_what_is_not_known(backbone):
     header, text = parts(model_card("x", config, {"metrics": "good", "license": 3}))
     assert header.keys() == {"library_name", "license", "pipeline_tag", "tags"}
     assert header["license"] == "unknown"
+    assert "/home/me" not in text
     assert "none is given, so nobody may use the model" in text
 
 
@@ -97,8 +98,8 @@ def test_names_and_labels_are_escaped(hostile):
     )
     assert tokens == expected
     inline = [child for t in markdown.parse(body) for child in t.children or ()]
-    assert {child.type for child in inline} <= {
-        "text", "text_special", "strong_open", "strong_close", "code_inline", "softbreak"}  # fmt: skip
+    kinds = {"text", "text_special", "strong_open", "strong_close", "code_inline", "softbreak"}
+    assert {child.type for child in inline} <= kinds
     rendered = "".join(child.content for child in inline if child.type.startswith("text"))
     assert rendered.count(shown) >= 5
     assert not set(text) & {"\x1b", "\u202e", "\u2028"}

@@ -19,8 +19,8 @@ for variable in [name for name in os.environ if name.lower().endswith("_proxy")]
     del os.environ[variable]
 os.environ |= {
     "HF_ENDPOINT": SERVER.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "*",
-    "HF_HOME": str(ROOT / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", "ORDLIB_CACHE": str(ROOT / "cache"),
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HOME": str(ROOT / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1",
+    "ORDLIB_CACHE": str(ROOT / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }  # fmt: skip
 for name in ("HF_TOKEN", "HF_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(name, None)
@@ -235,7 +235,8 @@ def offline():
     limited = with_fault(on("info", 429), load, cache="kept")
     constants.HF_HUB_OFFLINE = True
     SERVER.requests.clear()
-    found = {"429 cached": limited, "cached": load(cache="kept").source, "by commit": load(cache="kept", revision=commit).source,
+    found = {"429 cached": limited, "cached": load(cache="kept").source,
+             "by commit": load(cache="kept", revision=commit).source,
              "missing": error_of(load), "push": error_of(push, model),
              "requests": [*SERVER.requests], "commit": commit}  # fmt: skip
     constants.HF_HUB_OFFLINE = False
