@@ -42,10 +42,9 @@ def find_backbone(folder: Path, config: dict) -> tuple[str, str | None]:
     with errors_name(folder / CONFIG):
         name, sha256 = (get_field(config, f"backbone.{key}", str) for key in ("name", "sha256"))
         path = get_field(config, "backbone.path", str, default="")
+    trained = f"{folder} was trained on {shorten(name)} (weights {shorten(sha256, 66)})"
     if name.startswith(OPEN_CLIP):
-        raise FileNotFoundError(
-            f"{folder} was trained on {shorten(name)} (weights {shorten(sha256, 66)}): {OPEN_CLIP_REMEDY}"
-        )
+        raise FileNotFoundError(f"{trained}: {OPEN_CLIP_REMEDY}")
     for found, revision, checkpoint in _candidates(folder, name, path):
         with suppress(OSError, ValueError):
             if hash_weights(checkpoint) == sha256:
@@ -53,10 +52,9 @@ def find_backbone(folder: Path, config: dict) -> tuple[str, str | None]:
     if is_known(name):  # pinned, or with other weights, which the error then compares
         return name, None
     raise FileNotFoundError(
-        f"{folder} was trained on {shorten(name)} (weights {shorten(sha256, 66)}), which is not on this machine: "
-        "neither there, nor beside the component, nor bundled, nor in the hub's cache; ordlib "
-        "downloads no backbone that a component names. If you trust it, pass "
-        "clip=load_clip('folder or hub id'), whose weights must have that hash"
+        f"{trained}, which is not on this machine: neither there, nor beside the component, nor "
+        "bundled, nor in the hub's cache; ordlib downloads no backbone that a component names. If "
+        "you trust it, pass clip=load_clip('folder or hub id'), whose weights must have that hash"
     )
 
 

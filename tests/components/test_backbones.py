@@ -46,8 +46,10 @@ def test_name_then_path_then_bundled_then_hub_cache(tmp_path):
     # Other weights lie under the name by now.
     named = config("a/b", sha256, "../beside")
     assert find_backbone(component, named) == (str(tmp_path / "beside"), None)
-    shutil.rmtree(tmp_path / "a")
     shutil.rmtree(tmp_path / "beside")
+    # load_clip("a/b") would load the folder, whose weights are others.
+    assert find_backbone(component, named) == ("a/b", None)
+    shutil.rmtree(tmp_path / "a")
     assert find_backbone(component, named) == ("a/b", "2" * 40)
     bundled = hash_weights(BUNDLED / "pico-clip")
     gone = config("/gone/clip", bundled, "../gone")

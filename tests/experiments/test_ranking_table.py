@@ -74,7 +74,7 @@ def test_run_entry_trains_and_caches_an_adapter(clip, tmp_path, monkeypatch):
         assert spearmanr(*arrays["spearman"]).statistic == pytest.approx(row["spearman"], abs=1e-6)
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
     files = {path.name for path in folder.iterdir()}
-    assert files == {"card.json", "config.json", "model.safetensors"}
+    assert files == {"README.md", "card.json", "config.json", "model.safetensors"}
     model = load_component(folder, clip)
     assert model.card["seed"] == model.options.seed == 4
     assert model.card["results"][0]["mae"] == rows[0]["mae"]

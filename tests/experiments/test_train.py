@@ -155,7 +155,7 @@ def test_train_and_save_in_two_stages_is_reproducible(tiny_clip_folder, tmp_path
     assert (card["hyperparameters"]["prompt_epochs"], card["steps"]) == (2, 3)
     rerun(card, tmp_path / "two")
     names = {path.name for path in (tmp_path / "two").iterdir()}
-    assert names == {"card.json", "config.json", "model.safetensors"}
+    assert names == {"README.md", "card.json", "config.json", "model.safetensors"}
 
 
 SPLITS = ["train"] * 6 + ["val"] * 3 + ["test"] * 3

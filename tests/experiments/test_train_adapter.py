@@ -221,7 +221,7 @@ def test_command_train_adapter_saves_a_component(clip, small_world, tmp_path, mo
     found = run("train-adapter", "--output", out, *words, "--device", "cpu")
     assert f"saved {out}; load it with ordlib.load_component({str(out)!r})" in found.stdout
     names = {path.name for path in out.iterdir()}
-    assert names == {"card.json", "config.json", "model.safetensors"}
+    assert names == {"README.md", "card.json", "config.json", "model.safetensors"}
     model = load_component(out, clip)
     assert [*model.tasks] == ["ageing"]
     config = replace(SHORT, epochs=1, seed=CONFIG.seed)
