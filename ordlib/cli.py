@@ -115,7 +115,9 @@ def check(
 @app.command()
 def predict(
     folder: Images,
-    model: Annotated[str, Option(metavar="NAME|FOLDER", help="Trained component.")],
+    model: Annotated[
+        str, Option(metavar="NAME|FOLDER", help="Component; also owner/name on the hub.")
+    ],
     task: Annotated[str | None, Option(help="For an adapter of several tasks, one.")] = None,
     confidence_level: Annotated[float, Option(help="Of the prediction intervals.")] = 0.9,
     batch_size: BatchSize = 64,
@@ -146,7 +148,9 @@ def predict(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, Argument(metavar="NAME|FOLDER", help="Trained component.")],
+    model: Annotated[
+        str, Argument(metavar="NAME|FOLDER", help="Component; also owner/name on the hub.")
+    ],
     folder: Annotated[Path, Argument(help="Image folder.", **INPUT_FOLDER)],
     labels: Annotated[
         Path | None, Argument(help="Label file; default: class folders.", **INPUT)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..clip.checkpoints import download, is_hub_id, local_checkpoint
 from ..utils.hub import hub_error
+from ..utils.reading import read_json
 from .io import CARD, CONFIG, WEIGHTS, load_checkpoint, read_card, read_config, save_checkpoint
 from .model_card import README, is_generated
 
@@ -99,15 +100,17 @@ def _push(
             f"private = {private}: {name} exists on the hub and is {is_now}; make it {wanted} in "
             "its settings there, or leave private out"
         )
-    if readme is not None:
-        shutil.copyfile(readme, folder / README)
-    else:
+    for file in (CONFIG, README):
         try:
-            api.hf_hub_download(name, README, local_dir=folder)
+            api.hf_hub_download(name, file, local_dir=folder)
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError:
             pass
+    if (folder / CONFIG).exists() and "method" not in read_json(folder / CONFIG):
+        raise ValueError(f"repo_id = {name!r}: holds another model; give another name")
+    if readme is not None:
+        shutil.copyfile(readme, folder / README)
     if not is_generated(folder / README) and readme is None:
         warnings.warn(
             f"README.md of {name} has been edited and is kept; check that it still fits the model",

@@ -58,7 +58,7 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
     parts = [
         f"---\n{header.to_yaml()}\n---",
         f"# {escape(name)}",
-        f"**{escape(method)}** of ordlib, ordinal regression with CLIP. "
+        f"**{escape(method)}** of ordlib, ordinal regression{' with CLIP' if backbone else ''}. "
         + escape(texts.get("description", "")),
         *map(_task_text, tasks),
         _backbone_text(backbone),
@@ -112,7 +112,7 @@ def _header(
         license=texts.get("license", "unknown"),
         library_name="ordlib",
         pipeline_tag=PIPELINE,
-        tags=["ordlib", "ordinal-regression", "clip", _line(method).lower()],
+        tags=["ordlib", "ordinal-regression", *["clip"] * bool(backbone), _line(method).lower()],
         base_model=base if is_hub_id(base) and not Path(base).is_dir() else None,
         metrics=[*metrics] or None,
         model_name=_line(name) if results else None,

@@ -105,7 +105,8 @@ class SavedModel:
             The commit, for ``load_component(repo_id, revision=commit)``.
 
         Raises:
-            ValueError: no name of a repository, or one that is public but should be private.
+            ValueError: no name of a repository, or that of another model, or of one that is public
+                but should be private.
             OSError: no permission, or the hub is unreachable; the message says what to do.
         """
         from ..components.hub import push

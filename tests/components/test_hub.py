@@ -108,6 +108,13 @@ def test_push_private(results):
 
 
 @pytest.mark.slow
+def test_push_over_another_model_is_refused(results):
+    found = results["another_model"]
+    assert "ValueError: repo_id = 'farm/clip': holds another model" in found["error"]
+    assert found["commits"] == 0
+
+
+@pytest.mark.slow
 def test_push_without_permission(results):
     assert "(401)" in results["tokens"]["no token"]
     assert "hf auth login" in results["tokens"]["no token"]

@@ -75,6 +75,9 @@ def test_card_of_several_tasks_and_of_none():
     header, text = parts(model_card("x", config, CARD))
     assert "model-index" not in header
     assert "Task tea" in text
+    header, text = parts(model_card("x", {"method": "PixelRidge", "task": TASK}, {}))
+    assert header["tags"] == ["ordlib", "ordinal-regression", "pixelridge"]
+    assert "CLIP" not in text
     parts(model_card("x", {}, {}))
 
 

@@ -219,6 +219,13 @@ def faults():
 
 
 @case
+def another_model():
+    commits = len(SERVER.repos["farm/clip"]["commits"])
+    return {"error": error_of(push, model, name="farm/clip"),
+            "commits": len(SERVER.repos["farm/clip"]["commits"]) - commits}  # fmt: skip
+
+
+@case
 def other_backbone():
     whole = SERVER.repos[NAME]["commits"][-1][1]
     config = json.loads(whole["config.json"])
