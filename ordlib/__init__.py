@@ -24,6 +24,7 @@ _MODULES = {name: f"methods.{module}" for name, module in METHODS.items()} | {
     "cross_validate": "training.cross_validation",
     "doctor": "course._doctor",
     "evaluate": "metrics.evaluate",
+    "export_onnx": "components.export",
     "fit": "training",
     "list_components": "components",
     "list_published": "data.published",

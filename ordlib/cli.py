@@ -209,6 +209,25 @@ def evaluate(
 
 
 @app.command()
+def export(
+    model: Annotated[str, Argument(metavar="NAME|FOLDER", help="Trained component.")],
+    output: Annotated[Path, Argument(help="ONNX file, such as model.onnx.", **OUTPUT_FILE)],
+) -> None:
+    """Export a component to one ONNX file, which needs neither ordlib nor torch.
+
+    Checked with onnxruntime against the component. Not for the ranking adapter, which takes a
+    prompt with the images.
+    """
+    with plain_errors():
+        from ordlib.components import load_component
+        from ordlib.components.export import export_onnx
+
+        component = load_component(model, device="cpu")
+        export_onnx(component, output)
+        echo(f"{output}: {component.task.name}, {output.stat().st_size / 1e6:,.1f} MB")
+
+
+@app.command()
 def rank(
     folder: Images,
     prompt: Annotated[str, Option(help='Ranking criterion: "the number of stars".')],

@@ -204,6 +204,9 @@ class OpenClipPreprocessor(Preprocessor):
         left.paste("white", (0, 0, image_size // 2 - 1, image_size))
         self._crops = np.allclose(self.resize_image(left), black, atol=1e-3)
 
+    def resize_steps(self) -> None:
+        """None: a transform is a function."""
+
     def resize_image(self, image: Image.Image | np.ndarray, index: int = 0) -> np.ndarray:
         """Pixels ``(3, image_size, image_size)`` float32 of an image."""
         return self._transform(to_pil(image, index)).numpy()

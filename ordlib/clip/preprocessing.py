@@ -145,6 +145,24 @@ class Preprocessor:
         view._box = None
         return view
 
+    def resize_steps(self) -> dict | None:
+        """Steps of :meth:`resize_image`, JSON-serializable; None if they are not the usual ones.
+
+        Returns:
+            ``resize``: "crop", "squash", "pad" or "squash_crop"; ``edge``: the side that an image
+            is scaled to before the crop; ``resample``: Pillow's number of the filter; ``fill``:
+            color that "pad" adds; ``min_side``: as the attribute.
+        """
+        if self.resize == "crop" and not self._squashes and not self._edge:
+            return None
+        return {
+            "resize": "squash" if self._squashes else self.resize,
+            "edge": self._edge if self._crops else self.squashed_size,
+            "resample": int(self._resample),
+            "fill": list(self._mean_color),
+            "min_side": self.min_side,
+        }
+
     def unseen_fraction(self, width: int, height: int) -> float:
         """Fraction of an image's area that CLIP's own center crop leaves out, 0 to 1."""
         return 1 - min(width, height) / max(width, height) if self._crops else 0.0

@@ -64,7 +64,7 @@ def save_checkpoint(
         ('A', tensor([1., 1.]), 0)
     """
     folder = Path(folder)
-    weights = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    weights = pack(tensors)
     sha256 = {"sha256": hashlib.sha256(weights).hexdigest()}
     card_json, config_json = _to_json(card | sha256), _to_json(config | sha256)
     readme = model_card(name or folder.resolve().name, config, card).encode()
@@ -81,6 +81,11 @@ def save_checkpoint(
             stacklevel=3,
         )
     _complete(folder)
+
+
+def pack(tensors: dict[str, Tensor]) -> bytes:
+    """Return the content of the weights file of a component."""
+    return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
 
 def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:

@@ -39,7 +39,10 @@ class CORN(OrdinalMethod):
     @torch.no_grad()
     def predict_from_features(self, features: Tensor) -> Prediction:
         """Return predictions with probabilities, decoded by ``task.decode``."""
-        prob_greater = self.logits(features).double().sigmoid().cumprod(1)  # P(y > k), (N, M - 1)
-        ones, zeros = (prob_greater.new_full((len(prob_greater), 1), p) for p in (1.0, 0.0))
-        probabilities = torch.cat([ones, prob_greater], 1) - torch.cat([prob_greater, zeros], 1)
+        probabilities = self.decode_logits(self.logits(features))
         return self.task.decode_probabilities(probabilities.cpu().numpy())
+
+    def decode_logits(self, logits: Tensor) -> Tensor:
+        """Return ``(N, M)`` float64 probabilities of the ranks."""
+        prob_greater = logits.double().sigmoid().cumprod(1)  # P(y > k), (N, M - 1)
+        return F.pad(prob_greater, (1, 0), value=1.0) - F.pad(prob_greater, (0, 1))

@@ -151,10 +151,14 @@ class NumCLIP(PromptMethod):
         """Predict with the regressor (or expected bin value); one bin per rank: decode the bins."""
         if self._bins_are_ranks:
             return super().predict_from_features(features)
+        return self.task.decode_values(self.decode_logits(self.logits(features)).cpu().numpy())
+
+    def decode_logits(self, logits: Tensor) -> Tensor:
+        """Return ``(N,)`` float64 values; one bin per rank: ``(N, M)`` probabilities."""
+        if self._bins_are_ranks:
+            return super().decode_logits(logits)
         low, high = self.task.range
-        normalized = self._predict_normalized(self.logits(features)).double().cpu().numpy()
-        value = low + (high - low) * normalized
-        return self.task.decode_values(value.clip(low, high))
+        return (low + (high - low) * self._predict_normalized(logits).double()).clamp(low, high)
 
     @torch.no_grad()
     def predict_bins(self, data: ImageData) -> np.ndarray:

@@ -135,8 +135,12 @@ class PromptMethod(OrdinalMethod):
 
         The value is the expectation over the ranks, unless ``task.decode`` says argmax.
         """
-        probabilities = self.logits(features).double().softmax(1)
+        probabilities = self.decode_logits(self.logits(features))
         return self.task.decode_probabilities(probabilities.cpu().numpy())
+
+    def decode_logits(self, logits: Tensor) -> Tensor:
+        """Return ``(N, M)`` float64 probabilities of the ranks, or ``(N,)`` values (NumCLIP)."""
+        return logits.double().softmax(1)
 
 
 def warn_about_similar_prompts(method: str, names: Sequence[str], text_features: Tensor) -> None:
