@@ -5,8 +5,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 import ordlib
 
 from ..clip import ClipBackbone
+from ..clip.encoders.siglip import NaflexImageEncoder
 from ..clip.feature_cache import cached_image_features
 from ..data import ImageData
 from ..methods.base import OrdinalMethod, TrainableModule
@@ -91,29 +91,19 @@ def export_onnx(model: "Predictor", path: str | os.PathLike) -> None:
     size = sum(tensor.nbytes for tensor in graph.encoder.state_dict().values())
     if size > MAX_BYTES:
         raise ValueError(
-            f"{clip.name}: its image encoder has {size / 1e9:.1f} GB, and one ONNX file holds 2 GB; "
+            f"{clip.name}: its image encoder has {size / 1e9:.1f} GB, and an ONNX file holds 2; "
             "train on a smaller backbone"
         )
     images = _random_images(clip.image_size)
     with atomic_write(path) as temporary:
-        with _quiet():
-            program = torch.onnx.export(
-                graph,
-                (torch.from_numpy(images[:2]),),
-                input_names=["images"],
-                output_names=graph.output_names,
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-                custom_translation_table={torch.ops.aten.cumprod.default: _cumprod},
-                dynamo=True,
-                verbose=False,
-            )
+        program = _convert(graph, torch.from_numpy(images[:2]))
         program.model.metadata_props.update(_metadata(model, clip))
         program.save(temporary, external_data=False)
         _check_equal(temporary, model, images)
 
 
 class _Graph(nn.Module):
-    """``(N, S, S, 3)`` uint8 images to values, rank indices and, if there are any, probabilities."""
+    """Map ``(N, S, S, 3)`` uint8 images to the outputs of :func:`export_onnx`."""
 
     def __init__(
         self, model: "Predictor", clip: ClipBackbone, head: Callable[[Tensor], Tensor]
@@ -156,6 +146,34 @@ class _Graph(nn.Module):
         return value, index, *probabilities
 
 
+def _convert(graph: _Graph, images: Tensor) -> torch.onnx.ONNXProgram:
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                graph,
+                (images,),
+                input_names=["images"],
+                output_names=graph.output_names,
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                custom_translation_table={torch.ops.aten.cumprod.default: _cumprod},
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        problem = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ValueError(
+            f"torch {torch.__version__} cannot convert the model: {problem}"
+        ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    # Where torch cannot follow a batch of any size, it takes the one that it was given.
+    if isinstance(program.model.graph.inputs[0].shape[0], int):
+        raise ValueError("torch cannot convert the model for any batch size; use another backbone")
+    return program
+
+
 def _head(model: "Predictor") -> Callable[[Tensor], Tensor]:
     """Map ``(N, D)`` image features to ``(N, M)`` probabilities or ``(N,)`` values, float64.
 
@@ -177,7 +195,7 @@ def _head(model: "Predictor") -> Callable[[Tensor], Tensor]:
     problem = f"is no method of ordlib that can be exported; export {SUPPORTED}"
     if name == "RankingAdapter":
         problem = (
-            "takes a prompt at run time, and an ONNX file holds neither text encoder nor tokenizer; "
+            "takes a prompt at run time, and the file has neither text encoder nor tokenizer; "
             f"export a method with fixed text ({SUPPORTED}), or use ordlib.rank and `ordlib rank`"
         )
     elif isinstance(model, ZeroShot):
@@ -223,9 +241,14 @@ def _check_backbone(clip: ClipBackbone) -> None:
     """Raise ValueError for a backbone that cannot be exported."""
     if clip.preprocessor.resize_steps() is None:
         raise ValueError(
-            f"{clip.name}: its images are resized by a function or unusual steps, which an ONNX file "
-            "cannot describe; use a checkpoint of transformers with the usual preprocessing, or "
-            "load_clip(..., resize='squash')"
+            f"{clip.name}: its images are resized by a function of open_clip or by unusual steps, "
+            "which a file cannot describe; use a checkpoint of transformers, or, if it is one, "
+            "load_clip(name, resize='squash')"
+        )
+    if isinstance(clip.image_encoder, NaflexImageEncoder):
+        raise ValueError(
+            f"{clip.name}: SigLIP 2's NaFlex models scale their positional embeddings image by "
+            "image, so that a file would hold a fixed batch size; use a SigLIP 2 of a fixed size"
         )
     if (clip.device.type, clip.dtype) != ("cpu", torch.float32):
         raise ValueError(
@@ -315,15 +338,3 @@ def _check_equal(file: Path, model: "Predictor", images: np.ndarray) -> None:
                     f"random images, more than {limit:g}; no file is written; report the "
                     f"backbone ({model.clip.name}) and the versions of torch and onnxruntime"
                 )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter prints about itself."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
