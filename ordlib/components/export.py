@@ -146,16 +146,17 @@ class _Graph(nn.Module):
         return value, index, *probabilities
 
 
-def _convert(graph: _Graph, images: Tensor) -> torch.onnx.ONNXProgram:
+def _convert(model: _Graph, images: Tensor) -> torch.onnx.ONNXProgram:
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                graph,
+                model,
                 (images,),
                 input_names=["images"],
-                output_names=graph.output_names,
+                output_names=model.output_names,
                 dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
                 custom_translation_table={torch.ops.aten.cumprod.default: _cumprod},
                 dynamo=True,
@@ -167,10 +168,14 @@ def _convert(graph: _Graph, images: Tensor) -> torch.onnx.ONNXProgram:
             f"torch {torch.__version__} cannot convert the model: {problem}"
         ) from error
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)
+    graph = program.model.graph
     # Where torch cannot follow a batch of any size, it takes the one that it was given.
-    if isinstance(program.model.graph.inputs[0].shape[0], int):
+    if isinstance(graph.inputs[0].shape[0], int):
         raise ValueError("torch cannot convert the model for any batch size; use another backbone")
+    # Stack traces, with the paths of this machine.
+    for part in (graph, *graph.all_nodes()):
+        part.metadata_props.clear()
     return program
 
 
