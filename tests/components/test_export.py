@@ -190,7 +190,7 @@ def test_every_method_equals_predict(clip, onnx_model, tmp_path, method, options
 def test_decoding_by_argmax_and_baselines_equal_predict(clip, onnx_model, tmp_path):
     task = replace(ordlib.load_task("dating"), decode="argmax")
     probe = LinearProbe(clip, "dating").fit(noise("dating", "train", 60))
-    for model in (trained("CORN", clip, task), ZeroShot(clip, "dating", templates=(0,)), probe):
+    for model in (trained("CoOp", clip, task), ZeroShot(clip, "dating", templates=(0,)), probe):
         export_onnx(model, tmp_path / "model.onnx")
         assert_equal(onnx_model(tmp_path / "model.onnx"), model, random_images(20))
 
