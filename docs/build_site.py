@@ -57,7 +57,8 @@ def _resolve(target: str, file: Path) -> str:
 
 def write_sources(folder: Path) -> None:
     """Write everything that Sphinx reads to an empty folder."""
-    shutil.copytree(DOCS / "_static", folder / "_static")
+    for name in ("_static", "examples"):
+        shutil.copytree(DOCS / name, folder / name)
     for name in ("STIXGeneral.ttf", "LICENSE_STIX"):
         shutil.copy(Path(matplotlib.get_data_path(), "fonts", "ttf", name), folder / "_static")
     shutil.copy(DOCS / "conf.py", folder)

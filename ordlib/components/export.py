@@ -49,8 +49,8 @@ def export_onnx(model: "Predictor", path: str | os.PathLike) -> None:
 
     The file holds the image encoder, with LoRA merged into its weights, the text features as
     constants, and the decoding. Its input ``images`` is ``(N, S, S, 3)`` uint8 RGB, of any N, where
-    S is the backbone's image size: images as :meth:`Preprocessor.resize_image` returns them; the
-    normalization is in the file. Its outputs are
+    S is the backbone's image size: images as ``clip.preprocessor.resize_image`` returns them;
+    the normalization is in the file. Its outputs are
 
     * ``value``: ``(N,)`` float64, in the task's unit, as of ``model.predict``;
     * ``label_index``: ``(N,)`` int64 index of the nearest rank;
@@ -62,13 +62,13 @@ def export_onnx(model: "Predictor", path: str | os.PathLike) -> None:
     The metadata of the file are texts: ``ordlib_version``, ``method``, ``task``, ``unit``,
     ``image_size``, ``backbone``, ``backbone_sha256``, ``component_sha256`` (as in its config), and
     as JSON ``rank_labels``, ``rank_values``, ``mean`` and ``std`` (of pixels scaled to 0-1), and
-    ``resize``, the steps from an image to the square (:meth:`Preprocessor.resize_steps`).
+    ``resize``, the steps from an image to the square (``clip.preprocessor.resize_steps()``).
 
     Args:
         model: a trained method with fixed text and a float32 backbone.
         path: the file, written at once and only if it equals the model: on random images values
-            and probabilities differ by at most 1e-4 (values of tasks whose range is longer than 1:
-            1e-4 of the range).
+            and probabilities differ by at most 1e-4, values of tasks whose range is longer than 10
+            by at most 1e-5 of it.
 
     Raises:
         ValueError: a method, backbone or preprocessing that cannot be exported, missing packages
