@@ -1,6 +1,7 @@
 """The server of docs/examples: real uvicorn on a loopback port, good and bad images."""
 
 import io
+import json
 import os
 import socket
 import struct
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +83,25 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def server(model, tmp_path_factory):
-    """Address of a server in a process of its own."""
-    for name in ("onnxscript", "onnxruntime", "fastapi", "uvicorn", "python_multipart"):
+def file(model, tmp_path_factory):
+    for name in ("onnxscript", "onnxruntime", "fastapi", "uvicorn", "python_multipart", "httpx"):
         pytest.importorskip(name, reason="ordlib[onnx,serve] is not installed")
-    httpx = pytest.importorskip("httpx")
-    folder = tmp_path_factory.mktemp("server")
-    export_onnx(model, folder / "model.onnx")
+    file = tmp_path_factory.mktemp("server") / "model.onnx"
+    export_onnx(model, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def server(file):
+    """Client of a server in a process of its own."""
+    import httpx
+
+    folder = file.parent
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     paths = os.pathsep.join([str(EXAMPLES.parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"ORDLIB_ONNX": str(folder / "model.onnx"), "PYTHONPATH": paths}
+    environment = os.environ | {"ORDLIB_ONNX": str(file), "PYTHONPATH": paths}
     command = [sys.executable, "-m", "uvicorn", "serve:app", "--port", str(port)]
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(
@@ -145,6 +154,30 @@ def test_serve_answers_bad_images_with_a_message(server, kind):
     assert message in response.json()["detail"]
     assert "/" not in response.json()["detail"].replace("image/", "")
     assert post(server, GOOD["png"]()).status_code == 200  # It lives on.
+
+
+def test_serve_answers_several_at_once(server):
+    contents = [GOOD[kind]() for kind in ("jpg", "png", "gray", "webp")] * 4
+    expected = [post(server, content).json() for content in contents]
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(lambda content: post(server, content).json(), contents)]
+    assert [row["value"] for row in found] == pytest.approx([row["value"] for row in expected])
+
+
+def test_onnx_model_runs_without_ordlib(file, model, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(rotated())
+    program = (
+        "import runpy, sys; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "assert not {'ordlib', 'torch', 'transformers'} & {*sys.modules}"
+    )
+    code = f"import sys; sys.argv = {[str(EXAMPLES / 'onnx_model.py'), str(file), 'photo.jpg']}\n"
+    command = [sys.executable, "-c", code + program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    name, _, found = done.stdout.partition(" ")
+    expected = model.predict_files([tmp_path / "photo.jpg"]).table["value"][0]
+    assert (name, json.loads(found)["unit"]) == ("photo.jpg", "years")
+    assert json.loads(found)["value"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_serve_names_missing_and_wrong_fields(server):
