@@ -22,6 +22,7 @@ from ordlib.utils.command import (
     input_path,
     plain_errors,
 )
+from ordlib.utils.shared_folder import share_work
 
 app = Typer(name="ordlib", **SETTINGS)
 app.add_typer(training.app)
@@ -125,24 +126,39 @@ def predict(
     json: Json = None,
     html: Html = None,
     bit_depth: BitDepth = None,
+    chunks: Annotated[
+        Path | None, Option(help="Resume from finished chunks in a folder.", **OUTPUT_FOLDER)
+    ] = None,
     strict: Strict = False,
     device: Device = "auto",
 ) -> None:
     """Predict a folder of images: value, label, probability, interval and OOD score.
 
-    Unreadable images are listed at the end.
+    Unreadable images are listed at the end. `accelerate launch -m ordlib predict ...` uses several
+    processes: --chunks is then a folder that all can write, by default beside the first output.
     """
-    with plain_errors():
+    outputs = {"csv": csv, "json": json, "html": html}
+    options = {"task": task, "confidence_level": confidence_level, "batch_size": batch_size,
+               "bit_depth": bit_depth}  # fmt: skip
+    with plain_errors(), share_work(chunks, **outputs) as (shared, processes):
         from ordlib.components import load_component
-        from ordlib.inference import predict_files
+        from ordlib.inference import predict_files, predict_in_chunks
         from ordlib.inference.console import check_outputs, report
+        from ordlib.utils.device import pick_local_device
 
-        check_outputs(csv=csv, json=json, html=html)
-        options = {"task": task, "confidence_level": confidence_level, "batch_size": batch_size,
-                   "bit_depth": bit_depth}  # fmt: skip
-        predictions = predict_files(load_component(model, device=device), folder, **options)
-        report(predictions, csv=csv, json=json, html=html)
-    if strict and predictions.skipped:
+        check_outputs(**outputs)
+        component = load_component(model, device=pick_local_device(device))
+        if shared is None:
+            predictions = predict_files(component, folder, **options)
+        else:
+            predictions = predict_in_chunks(component, folder, shared, **processes, **options)
+        if predictions is not None:
+            report(predictions, **outputs)
+            if shared is not None:
+                shared.delete()
+        elif processes["rank"] == 0:
+            echo(f"The process that completes the last chunk in {shared.path} writes the output.")
+    if strict and predictions is not None and predictions.skipped:
         raise Exit(1)
 
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from ..data import ImageData
 
 Images = Sequence[Image.Image | np.ndarray]
-# Smaller batches are filled up: matrix products of fewer rows round differently, and an image's
-# features would depend on how many others are encoded with it.
-MIN_BATCH_SIZE = 8
+# Batches are filled up to a multiple: matrix products of other numbers of rows round differently on
+# a CPU, and an image's features would depend on how many others are encoded with it.
+BATCH_MULTIPLE = 8
 # A warning follows where the crop leaves out this fraction of this share of the images.
 UNSEEN_FRACTION, UNSEEN_SHARE = 0.2, 0.1
 
@@ -290,7 +290,7 @@ class ClipBackbone:
         unseen: list[float] = []
         loaded = prefetch(partial(self._read_batch, images, unseen=unseen), batches)
         for batch, pixels in zip(_progress_bar(batches, "encoding images"), loaded, strict=True):
-            missing = max(0, MIN_BATCH_SIZE - len(batch))
+            missing = -len(batch) % BATCH_MULTIPLE
             filled = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
             yield batch, encode(filled)[: len(batch)]
         self._warn_of_crop(unseen)

@@ -1,7 +1,7 @@
 """Find image files in folders: the same rules for class folders and for ranking."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from .image_io import MISSING_DECODERS, SUFFIXES
@@ -24,11 +24,12 @@ class FileScan:
     skipped: dict[str, str] = field(default_factory=dict)
     ignored: int = 0
 
-    def add_folder(self, folder: str) -> None:
+    def add_folder(self, folder: str, collect: Callable[[str], None] | None = None) -> None:
         """Add the files of a folder and its subfolders.
 
         Links are followed, and each folder is entered once. Hidden files and folders and those of
-        `JUNK_FOLDERS` are left out.
+        `JUNK_FOLDERS` are left out. With ``collect``, which gets the path of each image file, none
+        is added or opened.
 
         Example:
             >>> import tempfile
@@ -41,13 +42,17 @@ class FileScan:
             (['a.JPG'], 1)
         """
         for path in _walk(folder, self.skipped):
-            suffix = os.path.splitext(path)[1].lower()
-            if suffix in MISSING_DECODERS:
-                self.skipped[path] = MISSING_DECODERS[suffix]
-            elif suffix not in SUFFIXES:
-                self.ignored += 1
+            if _suffix(path) in MISSING_DECODERS or _suffix(path) in SUFFIXES:
+                (collect or self.add_image)(path)
             else:
-                self.add_file(path)
+                self.ignored += 1
+
+    def add_image(self, path: str) -> None:
+        """Add a file with the extension of an image, or the reason why it cannot be read."""
+        if problem := MISSING_DECODERS.get(_suffix(path)):
+            self.skipped[path] = problem
+        else:
+            self.add_file(path)
 
     def add_file(self, path: str) -> None:
         """Add a file of any extension, or the reason why it cannot be read."""
@@ -73,19 +78,32 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in JUNK_FOLDERS
 
 
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
 def _walk(folder: str, skipped: dict[str, str]) -> Iterator[str]:
-    """Yield the visible files of a folder, and record unreadable folders in ``skipped``."""
+    """Yield the visible files of a folder, and record unreadable folders in ``skipped``.
 
-    def skip(error: OSError) -> None:
-        skipped[error.filename] = f"cannot be opened: {error.strerror}"
-
-    visited = set()
-    for parent, folders, names in os.walk(folder, onerror=skip, followlinks=True):
+    Unlike ``os.walk``, no list holds the names of a folder, of which there may be millions.
+    """
+    visited, parents = set(), [folder]
+    while parents:
+        parent = parents.pop()
         # A link may lead to its own parent, or where another link leads.
-        target = os.path.realpath(parent)
+        target, subfolders = os.path.realpath(parent), []
         if target in visited:
-            folders.clear()
             continue
         visited.add(target)
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        yield from (os.path.join(parent, name) for name in names if not is_hidden(name))
+        try:
+            with os.scandir(parent) as entries:
+                for entry in entries:
+                    if is_hidden(entry.name):
+                        continue
+                    if entry.is_dir():
+                        subfolders.append(entry.path)
+                    else:
+                        yield entry.path
+        except OSError as error:
+            skipped[error.filename or parent] = f"cannot be opened: {error.strerror}"
+        parents += sorted(subfolders, reverse=True)

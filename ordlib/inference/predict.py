@@ -120,35 +120,61 @@ def predict_files(
         >>> predictions.table.columns.tolist()
         ['path', 'value', 'label', 'probability', 'low', 'high', 'ood_score']
     """
-    check_confidence_level(confidence_level)
-    check_batch_size(options.get("batch_size", 1))
-    check_bit_depth(bit_depth)
-    definition = find_task(model, task)
+    predictor = FilePredictor(model, task, confidence_level, bit_depth, options)
     scan = find_images(paths)
-
-    def process(data: ImageData) -> pd.DataFrame:
-        if hasattr(model, "predict_with_ood"):
-            prediction, ood_scores = model.predict_with_ood(data, **options)
-        else:
-            prediction, ood_scores = model.predict(data, **options), None
-        return _table(model, definition, prediction, ood_scores, confidence_level)
-
-    processor = FileProcessor(definition, process, "predicting", bit_depth)
-    table = processor.run(scan.files).reindex(columns=["path", *COLUMNS])
-    skipped = scan.skipped | processor.errors
-    if table.empty:
-        lines = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
-        raise ValueError(f"paths: none of {len(skipped)} images can be read:{lines}")
-    return FilePredictions(
-        table=table,
-        task=definition.name,
-        unit=definition.unit,
-        confidence_level=confidence_level,
-        skipped=skipped,
-        ignored=scan.ignored,
-        bit_depth=processor.bit_depth,
-        notes=tuple(_notes(model, definition, table)),
+    processor = predictor.processor()
+    table = processor.run(scan.files)
+    return predictor.result(
+        table, scan.skipped | processor.errors, scan.ignored, processor.bit_depth
     )
+
+
+class FilePredictor:
+    """Arguments of `predict_files`, validated: what the parts of a folder are predicted with."""
+
+    def __init__(
+        self,
+        model: "Predictor",
+        task: str | None,
+        confidence_level: float,
+        bit_depth: int | None,
+        options: dict[str, Any],
+    ) -> None:
+        check_confidence_level(confidence_level)
+        check_batch_size(options.get("batch_size", 1))
+        check_bit_depth(bit_depth)
+        self.model, self.task = model, find_task(model, task)
+        self.confidence_level, self.bit_depth, self.options = confidence_level, bit_depth, options
+
+    def processor(self) -> FileProcessor:
+        """Return a processor of files into rows of the table."""
+        return FileProcessor(self.task, self._process, "predicting", self.bit_depth)
+
+    def _process(self, data: ImageData) -> pd.DataFrame:
+        if hasattr(self.model, "predict_with_ood"):
+            prediction, ood_scores = self.model.predict_with_ood(data, **self.options)
+        else:
+            prediction, ood_scores = self.model.predict(data, **self.options), None
+        return _table(self.model, self.task, prediction, ood_scores, self.confidence_level)
+
+    def result(
+        self, table: pd.DataFrame, skipped: dict[str, str], ignored: int, bit_depth: int | None
+    ) -> FilePredictions:
+        """Return the predictions of all files; ValueError if there are none."""
+        table = table.reindex(columns=["path", *COLUMNS])
+        if table.empty:
+            lines = listed([f"{path!r} {reason}" for path, reason in skipped.items()])
+            raise ValueError(f"paths: none of {len(skipped)} images can be read:{lines}")
+        return FilePredictions(
+            table=table,
+            task=self.task.name,
+            unit=self.task.unit,
+            confidence_level=self.confidence_level,
+            skipped=dict(sorted(skipped.items())),
+            ignored=ignored,
+            bit_depth=bit_depth,
+            notes=tuple(_notes(self.model, self.task, table)),
+        )
 
 
 def find_task(model: "Predictor", name: str | None) -> OrdinalTask:

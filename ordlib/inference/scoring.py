@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ..clip.backbone import BATCH_MULTIPLE
 from ..data import ImageData
 from ..data.image_index import common_bit_depth, inspect_images
 from ..data.image_io import unknown_depth
@@ -28,6 +29,7 @@ class FileProcessor:
     Attributes:
         errors: reason by path of the files that cannot be read.
         bit_depth: as given, else the largest of the files.
+        deep_file: a file with more than 8 bits, or None.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class FileProcessor:
         bit_depth: int | None = None,
     ) -> None:
         self.task, self.process, self.description = task, process, description
-        self.bit_depth, self.errors = bit_depth, {}
+        self.bit_depth, self.errors, self.deep_file = bit_depth, {}, None
 
     def run(self, files: Sequence[str]) -> pd.DataFrame:
         """Return the rows of all readable files, with their ``path`` as the first column."""
@@ -68,16 +70,20 @@ class FileProcessor:
                 self.errors[file] = unknown_depth(deepest)
             elif report.error:
                 self.errors[file] = report.error
+            if report.max_value is not None:
+                self.deep_file = self.deep_file or file
         self.bit_depth = self.bit_depth or common_bit_depth(reports)
         return [file for file in files if file not in self.errors]
 
     def _process(self, files: Sequence[str]) -> pd.DataFrame:
         paths = pd.DataFrame({"path": files})
+        images = [Path(file) for file in files]
+        images += images[-1:] * (-len(images) % BATCH_MULTIPLE)  # As for the features.
         data = ImageData(
             task=self.task,
-            images=[Path(file) for file in files],
-            values=np.full(len(files), self.task.range[0], float),  # unused
-            metadata=paths,
+            images=images,
+            values=np.full(len(images), self.task.range[0], float),  # unused
+            metadata=pd.DataFrame({"path": images}),
             fingerprint="",  # unused
             split="all",
             bit_depth=self.bit_depth,

@@ -1,5 +1,6 @@
 """Device and precision selection, and their description in model cards."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,25 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
             "one available; on Colab, choose Runtime > Change runtime type > T4 GPU"
         )
     return requested
+
+
+def pick_local_device(device: str | torch.device | None = None) -> torch.device:
+    """`pick_device` for one of several processes on a host: the accelerator of its LOCAL_RANK.
+
+    As in accelerate, which starts the processes, the numbers start again where there are fewer
+    accelerators. A device with an index is returned as it is.
+
+    Example:
+        >>> pick_local_device("cpu")
+        device(type='cpu')
+    """
+    picked, rank = pick_device(device), os.environ.get("LOCAL_RANK")
+    if rank is None or picked.type == "cpu" or picked.index is not None:
+        return picked
+    index = int(rank) % torch.accelerator.device_count()
+    # Else every process would also take memory of the first one.
+    torch.accelerator.set_device_index(index)
+    return torch.device(picked.type, index)
 
 
 @contextmanager
