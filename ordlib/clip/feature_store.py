@@ -6,9 +6,11 @@ import os
 import stat
 import time
 import warnings
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -56,14 +58,18 @@ class FeatureStore:
     ) -> None:
         self.folder, self.description, self.is_in_memory = folder, description, False
         delete_remains(folder, ".npy", unless=".json")
-        # By key: file, or array in memory, and row.
-        self._locations: dict[str, tuple[Path | np.ndarray, int]] = {}
+        # By key: row, counted through all shards; numbers, since a tuple for each of millions of
+        # images would take most of the time and memory. Of each shard: first row, and file or array
+        # in memory.
+        self._rows: dict[str, int] = {}
+        self._num_rows, self._starts = 0, []
+        self._sources: list[Path | np.ndarray] = []
         for file in listing(folder):
             if file.suffix == ".json":
                 self._add_shard(_keys_if_valid(file, dtype, shape), file.with_suffix(".npy"))
 
     def __contains__(self, key: str) -> bool:
-        return key in self._locations
+        return key in self._rows
 
     def read(self, keys: Sequence[str]) -> np.ndarray:
         """Features of the given keys, copied into memory.
@@ -73,9 +79,11 @@ class FeatureStore:
             OSError: a shard has been deleted since.
         """
         rows = []
-        for source, row in map(self._locations.__getitem__, keys):
+        for row in map(self._rows.__getitem__, keys):
+            shard = bisect_right(self._starts, row) - 1
+            source = self._sources[shard]
             array = source if isinstance(source, np.ndarray) else _open_array(source)
-            rows.append(array[row])
+            rows.append(array[row - self._starts[shard]])
         return np.stack(rows)
 
     def add(self, keys: Sequence[str], features: np.ndarray) -> None:
@@ -92,7 +100,11 @@ class FeatureStore:
         return max(1, min(MAX_SHARD_IMAGES, MAX_SHARD_BYTES // features[0].nbytes))
 
     def _add_shard(self, keys: Sequence[str], source: Path | np.ndarray) -> None:
-        self._locations |= {key: (source, row) for row, key in enumerate(keys)}
+        if keys:
+            self._starts.append(self._num_rows)
+            self._sources.append(source)
+            self._rows.update(zip(keys, count(self._num_rows)))
+            self._num_rows += len(keys)
 
     def _write(self, keys: Sequence[str], features: np.ndarray) -> Path:
         if not os.path.exists(note := self.folder / DESCRIPTION_NAME):
