@@ -1,6 +1,7 @@
 """Labelled images with per-image metadata."""
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ..metrics.ordinal_checks import as_floats
 from ..tasks import OrdinalTask
 from ..utils.cache import content_hash
 from ..utils.validation import listed
@@ -24,7 +26,7 @@ class ImageData:
     Attributes:
         task: the task that defines the labels.
         images: N images, each a ``(height, width, 3)`` uint8 array or a file path.
-        values: ``(N,)`` float64 labels in the task's unit.
+        values: ``(N,)`` float64 labels in the task's unit; also given as a list or Series.
         metadata: N rows of further information, such as rendering parameters or a label table.
         fingerprint: content identifier for caches; equal if images and labels are equal.
         split: "train", "val", ..., or "all".
@@ -32,7 +34,9 @@ class ImageData:
         bit_depth: of image files with more than 8 bits per channel; None takes it from the files.
 
     Raises:
-        ValueError: no images, different lengths, or a label outside the task's range.
+        TypeError: a field of another type.
+        ValueError: no images, different lengths, another shape, an image that is no RGB array, a
+            label outside the task's range, or a missing group.
 
     Example:
         >>> from ordlib.tasks import load_task
@@ -59,13 +63,24 @@ class ImageData:
     bit_depth: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.task, OrdinalTask):
+            raise TypeError(f"task = {self.task!r}: must be an OrdinalTask, as load_task returns")
+        if not isinstance(self.metadata, pd.DataFrame):
+            raise TypeError(f"metadata = {self.metadata!r:.80}: must be a DataFrame of N rows")
         where = f"{self.task.name}/{self.split}"
         check_bit_depth(self.bit_depth)
-        if len(self.images) == 0:
-            raise ValueError(f"{where}: contains no images")
+        # Arrays: rows of a Series are selected by their index, not by position.
+        object.__setattr__(self, "images", _as_images(self.images, where))
+        object.__setattr__(self, "values", as_floats(f"{where}: values", self.values))
         fields = {"images": self.images, "values": self.values, "metadata": self.metadata}
         if self.groups is not None:
+            # As objects: in an array of text, a missing one would be "nan".
+            missing = pd.isna(np.asarray(self.groups, dtype=object))
+            object.__setattr__(self, "groups", np.asarray(self.groups))
             fields["groups"] = self.groups
+        for name in fields.keys() & {"values", "groups"}:
+            if fields[name].ndim != 1:
+                raise ValueError(f"{where}: {name} have shape {fields[name].shape}; expected (N,)")
         if len({len(field) for field in fields.values()}) > 1:
             counts = ", ".join(f"{len(field)} {name}" for name, field in fields.items())
             raise ValueError(f"{where}: {counts}; each needs one entry per image")
@@ -76,6 +91,8 @@ class ImageData:
                 f"{where}: label {self.values[invalid[0]]:g} of image {invalid[0]} is outside "
                 f"{low:g} to {high:g}"
             )
+        if self.groups is not None and missing.any():
+            raise ValueError(f"{where}: the group of image {missing.argmax()} is missing; add it")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,7 +107,12 @@ class ImageData:
 
     def load(self, index: int, min_side: int | None = None) -> Image.Image:
         """Load an image as RGB; JPEG files may be reduced to a shorter side of ``min_side``."""
-        image = self.images[index]
+        try:
+            image = self.images[operator.index(index)]
+        except TypeError:
+            raise TypeError(
+                f"data[{index!r}]: must be one index; data.subset(indices) selects several images"
+            ) from None
         if isinstance(image, np.ndarray):
             return Image.fromarray(image)
         return load_image(image, min_side, self.bit_depth)
@@ -149,10 +171,14 @@ class ImageData:
         """Subset, with its own fingerprint, by indices in the given order or by an (N,) bool mask.
 
         Raises:
+            TypeError: neither integers nor a mask.
             ValueError: empty selection.
             IndexError: index out of range.
         """
-        chosen = np.arange(len(self))[np.asarray(indices, dtype=None if len(indices) else int)]
+        rows = np.asarray(indices)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "biu"):
+            raise TypeError(f"indices = {indices!r:.80}: must be a list of indices or a mask")
+        chosen = np.arange(len(self))[rows if rows.size else rows.astype(int)]
         in_memory = isinstance(self.images, np.ndarray)
         return replace(
             self,
@@ -162,6 +188,33 @@ class ImageData:
             fingerprint=content_hash(self.fingerprint, chosen.tobytes()),
             split=split or self.split,
             groups=None if self.groups is None else self.groups[chosen],
+        )
+
+
+def _as_images(images: Sequence, where: str) -> Sequence[np.ndarray | Path]:
+    """Validate images; paths given as text become Paths."""
+    if not hasattr(images, "__len__") or isinstance(images, str | bytes):
+        raise TypeError(f"{where}: images = {images!r:.80}: must be a list of paths or arrays")
+    if len(images) == 0:
+        raise ValueError(f"{where}: contains no images")
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        _check_image(images[0], f"{where}: images[0]")  # All have one shape.
+        return images
+    images = [Path(image) if isinstance(image, str) else image for image in images]
+    for index, image in enumerate(images):
+        if not isinstance(image, Path):
+            _check_image(image, f"{where}: images[{index}]")
+    return images
+
+
+def _check_image(image: object, name: str) -> None:
+    shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", None)
+    is_rgb = len(shape) == 3 and shape[2] == 3 and min(shape) > 0 and dtype == np.uint8
+    if not (isinstance(image, np.ndarray) and is_rgb):
+        kind = f"{type(image).__name__}{f' {tuple(shape)} {dtype}' * bool(shape)}"
+        raise ValueError(
+            f"{name}: is a {kind}, not a path or a uint8 array (height, width, 3); "
+            "np.asarray(image.convert('RGB')) makes one of a PIL image"
         )
 
 

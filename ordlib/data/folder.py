@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..tasks import OrdinalTask, load_task
 from ..utils.cache import content_hash, file_signature
-from ..utils.validation import check_choice
+from ..utils.validation import check_choice, check_count, check_path, is_number
 from .dataset import ImageData
 from .image_io import check_bit_depth
 from .label_files import SPLIT_NAMES, LabelTable, read_labels
@@ -92,7 +92,11 @@ def load_folder(
     """
     check_choice("check", check, ("decode", "header"))
     splits = _named_fractions(splits)
+    check_count("seed", seed, 0)
     check_bit_depth(bit_depth)
+    check_path("path", path)
+    if first_label is not None:
+        check_count("first_label", first_label, None)
     task = _task(task)
     root = _image_folder(path)
     columns = (image_column, label_column)
@@ -134,14 +138,16 @@ def load_folder(
 
 
 def _named_fractions(splits: object) -> Mapping[str, float] | None:
-    if splits is None or isinstance(splits, Mapping):
-        return splits
-    if isinstance(splits, str) or not isinstance(splits, Sequence) or len(splits) not in SPLITS:
+    named = splits
+    if isinstance(splits, Sequence) and len(splits) in SPLITS:
+        named = dict(zip(SPLITS[len(splits)], splits, strict=True))
+    is_mapping = isinstance(named, Mapping) and all(isinstance(name, str) for name in named)
+    if splits is not None and not (is_mapping and all(map(is_number, named.values()))):
         raise ValueError(
             f"splits = {splits!r}: must be a dict of fractions, such as "
             '{"train": 0.6, "val": 0.2, "test": 0.2}, or two or three fractions'
         )
-    return dict(zip(SPLITS[len(splits)], splits, strict=True))
+    return named
 
 
 def _task(task: object) -> OrdinalTask:
@@ -180,13 +186,13 @@ def _column_or_match(
         raise ValueError(f"{kind}_column and {kind}_pattern exclude each other; give one")
     try:
         regex = re.compile(pattern)
-    except re.error as error:
+        found = [regex.search(path) for path in table.paths]
+    except (re.error, TypeError) as error:
         raise ValueError(
             f"{kind}_pattern = {pattern!r}: invalid regular expression: {error}"
         ) from error
     if not regex.groups:
         raise ValueError(f"{kind}_pattern = {pattern!r}: has no capture group; add parentheses")
-    found = [regex.search(path) for path in table.paths]
     unmatched = [path for path, match in zip(table.paths, found, strict=True) if not match]
     if unmatched:
         raise ValueError(f"{kind}_pattern = {pattern!r}: does not match the path {unmatched[0]!r}")

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..utils.validation import listed
@@ -54,7 +55,7 @@ class LabelTable:
 
     def column(self, name: str) -> pd.Series:
         """A column by name; the ValueError of an unknown name lists the columns."""
-        if name not in self.metadata:
+        if name not in [*self.metadata.columns]:
             columns = ", ".join(map(repr, self.metadata.columns))
             raise ValueError(f"{self.source}: no column {name!r}; it has {columns}")
         return self.metadata[name]
@@ -130,13 +131,32 @@ def _split_line(line: str, names: Collection[str]) -> tuple[str, str]:
 def _as_table(labels: pd.DataFrame | Sequence, image_column: str, label_column: str) -> LabelTable:
     """Rows in memory, numbered from 0 as their index, cells as text, missing ones empty."""
     if isinstance(labels, pd.DataFrame):
-        frame = labels.reset_index(drop=True)
+        is_index = labels.index.name == image_column and image_column not in labels
+        frame = labels.reset_index(drop=not is_index)
+        if frame.columns.duplicated().any():
+            names = ", ".join(map(repr, frame.columns))
+            raise ValueError(f"labels: duplicate column names: {names}")
     else:
-        frame = pd.DataFrame(list(labels), columns=[image_column, label_column])
+        frame = pd.DataFrame(_pairs(labels), columns=[image_column, label_column])
     frame = frame.astype(object).where(frame.notna(), "").astype(str)
     frame = frame.apply(lambda column: column.str.strip()).rename(columns=str)
     rows = [f"row {index}" for index in range(len(frame))]
     return _checked_table("labels", rows, frame, image_column, label_column)
+
+
+def _pairs(labels: object) -> list:
+    """(path, label) pairs of an iterable, a dict or a Series."""
+    try:
+        pairs = list(labels.items() if hasattr(labels, "items") else labels)
+    except TypeError:
+        pairs = [labels]
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, Sequence | np.ndarray) or isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(
+                f"labels: entry {index}, {pair!r:.80}, is no (path, label) pair; give a label "
+                "file, a DataFrame, or pairs"
+            )
+    return pairs
 
 
 def _checked_table(

@@ -1,6 +1,5 @@
 """Load a split of a synthetic task from a cache that may be damaged, full or read-only."""
 
-import numbers
 from errno import ENOSPC
 from functools import wraps
 
@@ -12,6 +11,7 @@ from ..synthetic.rendering import DATASET_VERSION
 from ..tasks import OrdinalTask
 from ..utils.cache import cache_dir
 from ..utils.processes import worker_processes
+from ..utils.validation import check_count
 
 
 @wraps(load_rendered)
@@ -22,11 +22,15 @@ def load_data(  # noqa: D103
     num_images: int | None = None,
     num_workers: int | None = None,
 ) -> ImageData:
+    if not isinstance(task, str | OrdinalTask):
+        raise TypeError(f"task = {task!r}: must be an OrdinalTask or the name of one")
+    check_count("image_size", image_size, None)
+    if num_images is not None:
+        check_count("num_images", num_images, None)
     name = task if isinstance(task, str) else getattr(task, "name", None)
     size = SPLIT_SIZES.get(split) if num_images is None else num_images
     arguments = (task, split, image_size, num_images, num_workers)
-    is_integer = isinstance(size, numbers.Integral) and isinstance(image_size, numbers.Integral)
-    if name not in TASKS or not is_integer or size < 1:
+    if name not in TASKS or size is None or size < 1:
         return load_rendered(*arguments)  # Raises.
     folder = cache_dir() / "rendered" / f"{name}-{split}-{size}-{image_size}-{DATASET_VERSION}"
     prepare_split(folder, size, image_size)

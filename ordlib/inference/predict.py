@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..data import ImageData
 from ..data.image_io import check_bit_depth
-from ..metrics.conformal import check_confidence_level
+from ..metrics.bootstrap import check_confidence_level
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..utils.validation import check_batch_size, listed

@@ -1,10 +1,15 @@
 """Bootstrap confidence intervals: over images or groups, and over seeds and images."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+
+from ..utils.validation import check_count
+from .ordinal_checks import as_floats
 
 
 class Interval(NamedTuple):
@@ -59,10 +64,7 @@ def bootstrap(
     """
     columns = [np.asarray(array) for array in arrays]
     units = _resampling_units(columns, groups)
-    if n_resamples < 1:
-        raise ValueError(f"n_resamples = {n_resamples}: must be at least 1")
-    if not 0 < confidence_level < 1:
-        raise ValueError(f"confidence_level = {confidence_level}: must be between 0 and 1")
+    _check_options(n_resamples, confidence_level, seed)
     estimate = float(statistic(*columns))
     if len(units) == 1:
         return Interval(estimate, float("nan"), float("nan"))
@@ -84,10 +86,30 @@ def _resampling_units(
         raise ValueError(f"arrays: expected equal lengths, at least 1; lengths: {lengths}")
     if groups is None:
         return range(lengths[0])
-    names, group_index = np.unique(np.asarray(groups), return_inverse=True)
-    if group_index.size != lengths[0]:
-        raise ValueError(f"groups: has {group_index.size} rows; the arrays have {lengths[0]}")
-    return [np.flatnonzero(group_index == group) for group in range(len(names))]
+    group_index = _group_index(groups, lengths[0], "the arrays have {}")
+    return [np.flatnonzero(group_index == group) for group in range(group_index.max() + 1)]
+
+
+def _group_index(groups: ArrayLike, num_rows: int, expected: str) -> np.ndarray:
+    """Index of each row's group, in the order of their names."""
+    names = np.asarray(groups)
+    if names.shape != (num_rows,):
+        raise ValueError(f"groups: has {names.size} rows; {expected.format(num_rows)}")
+    if (missing := pd.isna(names)).any():
+        raise ValueError(f"groups[{missing.argmax()}]: is missing; give each row a group")
+    return np.unique(names, return_inverse=True)[1]
+
+
+def check_confidence_level(level: object) -> None:
+    """Raise ValueError if a confidence level is no number between 0 and 1."""
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"confidence_level = {level!r}: must be between 0 and 1")
+
+
+def _check_options(n_resamples: object, confidence_level: object, seed: object) -> None:
+    check_count("n_resamples", n_resamples)
+    check_confidence_level(confidence_level)
+    check_count("seed", seed, 0)
 
 
 def classify_difference(
@@ -117,7 +139,7 @@ def classify_difference(
         >>> classify_difference(Interval(-0.2, -0.3, -0.06), margin=0.1)
         'lower'
     """
-    if not margin > 0:
+    if not isinstance(margin, Real) or not margin > 0:
         raise ValueError(f"margin = {margin!r}: must be above 0")
     _, low, high = interval
     if -margin < low and high < margin:
@@ -168,20 +190,21 @@ def two_way_bootstrap(
         >>> two_way_bootstrap([[1, 2, 3, 4], [1, 2, 3, 6]], [[1, 1, 1, 1]]).estimate
         1.75
     """
-    table = np.atleast_2d(np.asarray(errors, dtype=np.float64))
+    _check_options(n_resamples, confidence_level, seed)
+    table = np.atleast_2d(as_floats("errors", errors))
+    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+        raise ValueError(f"errors: shape {table.shape}; expected (S, N) finite numbers")
     num_seeds, num_images = table.shape
     if baseline_errors is not None:
-        baseline = np.atleast_2d(np.asarray(baseline_errors, dtype=np.float64))
+        baseline = np.atleast_2d(as_floats("baseline_errors", baseline_errors))
         if baseline.shape[1] != num_images or len(baseline) not in (1, num_seeds):
             raise ValueError(
                 f"baseline_errors: shape {baseline.shape} does not match errors {table.shape}; "
                 f"expected ({num_seeds}, {num_images}) or (1, {num_images})"
             )
         table = table - baseline
-    names = np.arange(num_images) if groups is None else np.asarray(groups)
-    if len(names) != num_images:
-        raise ValueError(f"groups: has {len(names)} rows; errors has {num_images} images")
-    group_index = np.unique(names, return_inverse=True)[1]
+    groups = np.arange(num_images) if groups is None else groups
+    group_index = _group_index(groups, num_images, "errors has {} images")
     num_groups = group_index.max() + 1
     estimate = float(table.mean())
     if num_groups == 1:

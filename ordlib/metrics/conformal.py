@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from ..tasks import OrdinalTask
 from ..utils.validation import is_number
+from .bootstrap import check_confidence_level
 from .prediction import Prediction
 
 # A temperature of fewer images is mostly noise.
@@ -76,12 +76,6 @@ class ConformalCalibration:
         return (
             probabilities if self.temperature is None else _scale(probabilities, self.temperature)
         )
-
-
-def check_confidence_level(level: object) -> None:
-    """Raise ValueError if a confidence level is no number between 0 and 1."""
-    if not isinstance(level, Real) or not 0 < level < 1:
-        raise ValueError(f"confidence_level = {level!r}: must be between 0 and 1")
 
 
 def _scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -11,8 +11,10 @@ import pandas as pd
 from ..data import ImageData
 from ..tasks import OrdinalTask
 from ..tasks.validation import check_same_ranks
+from ..utils.validation import check_count
 from .bootstrap import Interval, bootstrap
 from .ordinal import (
+    check_prediction,
     compute_metrics,
     kappa_unchecked,
     metrics_by,
@@ -72,7 +74,7 @@ class Evaluation:
             ValueError: no such column.
         """
         check_column(metadata, column)
-        by = metadata[column].astype(str)
+        by = pd.Series(metadata[column]).astype(str)
         return metrics_by(self.task, self.y_true, self.prediction, by)[["images", *self.metrics]]
 
     def __repr__(self) -> str:
@@ -87,7 +89,8 @@ class Evaluation:
 
 def check_column(metadata: pd.DataFrame, column: str) -> None:
     """Raise ValueError if the metadata has no such column."""
-    if column not in metadata:
+    if metadata is None or column not in [*metadata]:
+        metadata = () if metadata is None else metadata
         names = ", ".join(map(str, metadata)) or "none"
         raise ValueError(f"column = {column!r}: not in the metadata; its columns: {names}")
 
@@ -104,7 +107,7 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
         seed: random seed of the bootstrap.
 
     Raises:
-        TypeError: ``data`` is a dict of splits.
+        TypeError: ``data`` is a dict of splits or no data, or the model none.
         ValueError: the model is trained on another task or on other ranks, or returns another
             number of predictions.
 
@@ -118,6 +121,12 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
     """
     if isinstance(data, Mapping):
         raise TypeError(f"data = dict of {[*data]}: must be one split; pass data['test']")
+    if not isinstance(data, ImageData):
+        raise TypeError(f"data = {data!r:.80}: must be an ImageData, as load_folder returns")
+    if isinstance(model, type) or not hasattr(model, "predict"):
+        raise TypeError(f"model = {model!r:.80}: must be a model, such as load_component returns")
+    check_count("n_resamples", n_resamples)
+    check_count("seed", seed, 0)
     tasks = getattr(model, "tasks", {})  # of a RankingAdapter
     model_task = getattr(model, "task", tasks.get(data.task.name, data.task))
     if model_task.name != data.task.name:
@@ -127,6 +136,7 @@ def evaluate(model: Model, data: ImageData, n_resamples: int = 1000, seed: int =
         )
     check_same_ranks(model_task, data.task, f"the {data.split} data")
     prediction = model.predict(data)
+    check_prediction(data.task, prediction)
     if len(prediction) != len(data):
         raise ValueError(
             f"model = {type(model).__name__}: returned {len(prediction)} predictions for "

@@ -204,6 +204,7 @@ def compute_metrics(
         >>> round(metrics["mae"], 3), round(metrics["accuracy"], 3), metrics["off_by_one"]
         (0.367, 0.667, 1.0)
     """
+    check_prediction(task, prediction)
     y_true, y_pred = check_1d_pair(y_true, prediction.value)
     ranks, predicted_ranks = task.rank_index(y_true), task.rank_index(prediction.label)
     probabilities = prediction.probabilities
@@ -246,14 +247,40 @@ def metrics_by(
         {'a': 0.0, 'b': 0.5, 'mean': 0.25}
     """
     y_true, by = np.asarray(y_true), pd.Series(np.asarray(by), name="by")
+    if not len(by) == len(y_true) == len(prediction):
+        raise ValueError(
+            f"by: {len(by)} values for {len(y_true)} labels and {len(prediction)} predictions; "
+            "pass a column of the evaluated images"
+        )
     rows = {
         value: {"images": len(rows)}
         | compute_metrics(task, y_true[rows], prediction.subset(np.asarray(rows)))
-        for value, rows in by.groupby(by).groups.items()
+        for value, rows in by.groupby(by, dropna=False).groups.items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index")
     table = pd.concat([table, table.mean().to_frame("mean").T])
     return table.assign(images=[*table["images"][:-1], len(by)]).astype({"images": int})
+
+
+def check_prediction(task: "OrdinalTask", prediction: Prediction) -> None:
+    """Validate that a prediction is one of the task.
+
+    Raises:
+        TypeError: not a Prediction.
+        ValueError: probabilities of another number of ranks.
+    """
+    if not isinstance(prediction, Prediction):
+        raise TypeError(
+            f"prediction = {prediction!r:.80}: must be a Prediction; task.decode_values(values) "
+            "makes one"
+        )
+    if prediction.probabilities is not None:
+        num_ranks = prediction.probabilities.shape[1]
+        if num_ranks != task.num_ranks:
+            raise ValueError(
+                f"prediction: has probabilities of {num_ranks} ranks; task {task.name!r} has "
+                f"{task.num_ranks}"
+            )
 
 
 def _is_constant(values: np.ndarray, rtol: float = 0.0) -> bool:

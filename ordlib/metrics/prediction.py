@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .ordinal_checks import as_floats
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -17,7 +19,8 @@ class Prediction:
         probabilities: ``(N, M)`` float64 over the ranks, rows summing to 1, or None.
 
     Raises:
-        ValueError: shapes do not match, or a number is not finite.
+        ValueError: shapes do not match, a number is not finite, or probabilities of an image are
+            no distribution.
 
     Example:
         >>> prediction = Prediction(value=[1.2, 3.9], label=[1, 4])
@@ -30,11 +33,11 @@ class Prediction:
     probabilities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        num_images = np.size(self.value)
+        num_images = as_floats("value", self.value).size
         for field, ndim in (("value", 1), ("label", 1), ("probabilities", 2)):
             if field == "probabilities" and self.probabilities is None:
                 continue
-            array = np.asarray(getattr(self, field), dtype=np.float64)
+            array = as_floats(field, getattr(self, field))
             if array.ndim != ndim or len(array) != num_images:
                 raise ValueError(
                     f"{field}: shape {array.shape}; expected {ndim} dimension(s) and "
@@ -44,6 +47,8 @@ class Prediction:
                 row = int(np.argwhere(~np.isfinite(array))[0, 0])
                 raise ValueError(f"{field}[{row}] = {array[row]}: must be finite")
             object.__setattr__(self, field, array)
+        if self.probabilities is not None:
+            validate_probabilities(self.probabilities, max(1, self.probabilities.shape[1]))
 
     def __len__(self) -> int:
         return len(self.value)
@@ -66,7 +71,7 @@ def validate_probabilities(probabilities: ArrayLike, num_ranks: int) -> np.ndarr
         >>> validate_probabilities([[0.25, 0.75]], num_ranks=2)
         array([[0.25, 0.75]])
     """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
+    probabilities = as_floats("probabilities", probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != num_ranks:
         raise ValueError(
             f"probabilities: shape {probabilities.shape}; expected (N, {num_ranks}), one column "

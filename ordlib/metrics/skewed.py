@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .ordinal_checks import check_1d_pair, check_rank_indices
+from .ordinal_checks import as_floats, check_1d_pair, check_rank_indices
 from .prediction import validate_probabilities
 
 NUM_BINS = 15
@@ -107,13 +107,16 @@ def mae_by_rank_unchecked(errors: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 def _mae_by_rank(y_true: ArrayLike, y_pred: ArrayLike, ranks: ArrayLike) -> np.ndarray:
     y_true, y_pred = check_1d_pair(y_true, y_pred)
     check_1d_pair(y_true, ranks)
-    ranks = check_rank_indices(ranks, ranks)[0]
+    # Of the ranks that occur: an index may be large.
+    ranks = np.unique(check_rank_indices(ranks, ranks)[0], return_inverse=True)[1]
     return mae_by_rank_unchecked(np.abs(y_true - y_pred), ranks)
 
 
 def _check(ranks: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    probabilities = np.asarray(probabilities, dtype=np.float64)
+    probabilities = as_floats("probabilities", probabilities)
     num_ranks = probabilities.shape[1] if probabilities.ndim == 2 else 0
+    if num_ranks == 1:
+        raise ValueError("probabilities: of a single rank; an order needs at least 2")
     probabilities = validate_probabilities(probabilities, num_ranks)
     ranks = check_rank_indices(ranks, ranks, num_ranks)[0]
     if len(ranks) != len(probabilities):

@@ -188,9 +188,9 @@ def load_task(name: str) -> OrdinalTask:
         >>> load_task("ageing")
         OrdinalTask('ageing': 90 ranks from 1 to 90, 5 bins, unit years)
     """
-    if name in SYNTHETIC:
+    if name in [*SYNTHETIC]:
         definitions = import_module(SYNTHETIC[name]).DEFINITIONS
-    elif name in DEFINITIONS:
+    elif name in [*DEFINITIONS]:
         definitions = DEFINITIONS
     else:
         names = ", ".join([*SYNTHETIC, *DEFINITIONS])

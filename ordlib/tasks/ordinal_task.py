@@ -1,5 +1,6 @@
 """OrdinalTask: ranks, rank names, prompt templates, coarse bins, decoding."""
 
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -10,7 +11,10 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..metrics.ordinal_checks import as_floats
 from ..metrics.prediction import Prediction, validate_probabilities
+from ..utils.reading import errors_name
+from ..utils.validation import check_path
 from . import templates, validation
 from .toml import read_toml, write_toml
 
@@ -153,7 +157,10 @@ class OrdinalTask:
             >>> OrdinalTask.from_toml(path) == task
             True
         """
-        return cls(**read_toml(Path(path), [field.name for field in fields(cls)]))
+        check_path("path", path)
+        content = read_toml(Path(path), [field.name for field in fields(cls)])
+        with errors_name(Path(path)):
+            return cls(**content)
 
     def to_toml(self, path: str | os.PathLike) -> None:
         """Write the fields that are not None to a TOML file."""
@@ -223,7 +230,11 @@ class OrdinalTask:
 
     def rank_label(self, rank: int) -> str:
         """Value of a rank as text, by rank index: for axes and tables."""
-        return validation.as_text(self.values[rank])
+        try:
+            return validation.as_text(self.values[operator.index(rank)])
+        except IndexError:
+            problem = f"task {self.name!r} has ranks 0 to {self.num_ranks - 1}"
+            raise IndexError(f"rank = {rank}: {problem}") from None
 
     def decode_probabilities(
         self, probabilities: ArrayLike, decode: Decode | None = None
@@ -258,6 +269,7 @@ class OrdinalTask:
         Raises:
             ValueError: a value is not finite.
         """
+        values = as_floats("values", values)
         return Prediction(values, self.rank_values[self.rank_index(values)])
 
     @cached_property
@@ -266,7 +278,7 @@ class OrdinalTask:
 
 
 def _as_array(values: ArrayLike) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
+    values = as_floats("values", values)
     if np.isnan(values).any():
         row = np.argwhere(np.isnan(values))[0].tolist()
         raise ValueError(f"value {row} is NaN and has no nearest rank")

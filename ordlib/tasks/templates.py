@@ -61,9 +61,9 @@ def get_template(templates: Sequence[str], index: int, field: str, task: str) ->
     """Template by index; ``field`` and ``task`` are for the ValueError of a wrong index."""
     try:
         return templates[index]
-    except IndexError:
+    except (IndexError, TypeError):
         raise ValueError(
-            f"task {task!r} has no {field}[{index}]; it has {len(templates)}, counted from 0"
+            f"task {task!r} has no {field}[{index!r}]; it has {len(templates)}, counted from 0"
         ) from None
 
 
@@ -89,6 +89,8 @@ def format_prompts(
                 f"task {task!r} has no placeholder {name!r}; "
                 f"it has {', '.join(map(repr, options)) or 'none'}"
             )
+        if not isinstance(chosen[name], str):
+            raise ValueError(f"task {task!r}: placeholder {name} = {chosen[name]!r}: must be text")
     values = {name: texts[0] for name, texts in options.items()} | dict(chosen)
     return [template.format(rank=rank_name, **values) for rank_name in rank_names]
 

@@ -18,7 +18,7 @@ def read_toml(path: Path, available: Sequence[str]) -> dict:
         ValueError: not a TOML file, or a field is unknown or missing.
     """
     try:
-        values = tomllib.loads(read_file(path).decode())
+        values = tomllib.loads(read_file(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"task = {path}: not a readable TOML file: {error}") from error
     unknown = [name for name in values if name not in available]

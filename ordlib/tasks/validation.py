@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..utils.validation import check_choice
+from ..utils.validation import check_choice, check_count
 from .templates import MAX_LENGTH, placeholder_names
 
 DECODINGS = ("expectation", "argmax")
@@ -306,7 +306,8 @@ def _numbers_of_named_ranks(
 ) -> dict[float, float]:
     rank_values = sorted(set(values_by_name.values()))
     if first_label is not None:
-        return {float(first_label + rank): value for rank, value in enumerate(rank_values)}
+        check_count("first_label", first_label, None)
+        return {first_label + rank: value for rank, value in enumerate(rank_values)}
     numbers = {as_number(name): value for name, value in values_by_name.items()}
     numbers = {number: value for number, value in numbers.items() if not math.isnan(number)}
     # Default positions are indices, and labels that count from 1 would be one rank off.

@@ -1,6 +1,7 @@
 """Shared error messages: invalid options, long lists of errors, text for terminals."""
 
 import operator
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -115,10 +116,30 @@ def check_batch_size(batch_size: object) -> None:
     check_count("batch_size", batch_size)
 
 
-def check_count(name: str, value: object) -> None:
-    """Validate a number of things that must be an integer of 1 or more; ValueError otherwise."""
-    if not hasattr(type(value), "__index__") or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} = {value!r}: must be an integer, 1 or more")
+def check_count(name: str, value: object, minimum: int | None = 1) -> None:
+    """Validate an integer, such as a number of things or a seed; ValueError if it is another."""
+    is_integer = hasattr(type(value), "__index__") and not _is_bool(value)
+    if not is_integer or (minimum is not None and value < minimum):
+        end = "" if minimum is None else f", {minimum} or more"
+        raise ValueError(f"{name} = {value!r:.80}: must be an integer{end}")
+
+
+def check_path(name: str, path: object) -> None:
+    """Validate the type of a path, and that it is not empty.
+
+    Raises:
+        TypeError: neither text nor a Path.
+        ValueError: empty, which would be the current folder.
+
+    Example:
+        >>> check_path("root", None)
+        Traceback (most recent call last):
+        TypeError: root = None: must be the path of a file or folder
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} = {path!r:.80}: must be the path of a file or folder")
+    if not os.fspath(path):
+        raise ValueError(f"{name} = '': is empty; give '.' for the current folder")
 
 
 def listed(errors: Sequence[str]) -> str:

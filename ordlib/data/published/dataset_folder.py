@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
+from ...utils.validation import check_path
 from ..image_files import is_hidden
 from ..image_io import SUFFIXES
 
@@ -35,6 +36,7 @@ class DatasetFolder:
     """
 
     def __init__(self, root: str | os.PathLike):
+        check_path("root", root)
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
         if not self.root.exists():
             raise FileNotFoundError(f"root = {str(self.root)!r}: no such folder")
