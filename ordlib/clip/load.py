@@ -76,6 +76,8 @@ def load_clip(
         torch.Size([2, 96])
     """
     device = pick_device(device)
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name = {name!r:.80}: must be a name, or the path of a folder")
     folder = find_checkpoint(name, revision)
     if dtype == "auto" and folder.parent != BUNDLED:
         dtype = pick_inference_dtype(device)

@@ -10,6 +10,7 @@ import torch
 from ..clip import ClipBackbone, load_clip
 from ..clip.checkpoints import is_hub_id
 from ..methods import BASELINES, METHODS, find_method
+from ..methods.predictor import as_backbone
 from ..utils.reading import errors_name, read_json, shorten
 from ..utils.validation import check_choice
 from .backbones import find_backbone
@@ -64,6 +65,9 @@ def load_component(
         Traceback (most recent call last):
         FileNotFoundError: no component 'counting-by-magic'; ...
     """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name = {name!r:.80}: must be a name, or the path of a folder")
+    clip = None if clip is None else as_backbone(clip)
     folder, source = _find(name, revision)
     config = read_config(folder)
     with errors_name(folder / CONFIG):

@@ -3,7 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -24,9 +24,18 @@ def find_images(paths: str | os.PathLike | Sequence[str | os.PathLike]) -> FileS
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        TypeError: an entry is no path.
         ValueError: there is no image file.
     """
     is_single = isinstance(paths, str | os.PathLike)
+    is_iterable = isinstance(paths, Iterable) and not isinstance(paths, bytes)
+    paths = paths if is_single else list(paths) if is_iterable else [paths]
+    for path in [] if is_single else paths:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                f"paths: {path!r:.80} is no path; pass a folder, or paths of image files (an image "
+                "in memory can be saved to one)"
+            )
     if is_single and not os.path.lexists(paths):
         raise FileNotFoundError(f"paths = {os.fspath(paths)!r}: no such folder")
     scan = FileScan()

@@ -179,10 +179,14 @@ class FilePredictor:
 
 def find_task(model: "Predictor", name: str | None) -> OrdinalTask:
     """The model's task of that name, or its only one."""
+    if isinstance(model, type) or not hasattr(model, "calibrations"):
+        raise TypeError(
+            f"model = {model!r:.80}: must be a trained model, as load_component returns"
+        )
     tasks = getattr(model, "tasks", None) or {model.task.name: model.task}
     if name is None and len(tasks) == 1:
         return next(iter(tasks.values()))
-    if name not in tasks:
+    if name not in [*tasks]:
         raise ValueError(f"task = {name!r}: this model predicts {', '.join(tasks)}; name one")
     return tasks[name]
 

@@ -14,7 +14,7 @@ from ..components.registry import load_component
 from ..data import ImageData
 from ..data.image_io import check_bit_depth
 from ..methods.ranking_adapter.model import RankingAdapter
-from ..utils.validation import check_batch_size, listed
+from ..utils.validation import check_batch_size, check_choice, listed
 from .direction import is_descending
 from .files import find_images
 from .result import Ranking
@@ -69,8 +69,11 @@ def rank(
         >>> len(ranking), ranking.task, ranking.first
         (3, 'counting', 'highest score')
     """
+    if not isinstance(prompt, str):
+        raise TypeError(f"prompt = {prompt!r:.80}: must be a text such as 'the number of stars'")
     if not prompt.strip():
         raise ValueError("prompt is empty: pass a text such as 'the number of stars'")
+    check_choice("reverse", reverse, (False, True))
     check_batch_size(batch_size)
     check_bit_depth(bit_depth)
     scan = find_images(paths)
@@ -115,11 +118,12 @@ def rank(
 def _load_adapter(
     model: str | os.PathLike, clip: ClipBackbone | None, device: str | torch.device | None
 ) -> RankingAdapter:
-    adapter = load_component(model, clip, device)
+    is_name = isinstance(model, str | os.PathLike)
+    adapter = load_component(model, clip, device) if is_name else model
     if not isinstance(adapter, RankingAdapter):
         raise ValueError(
-            f"model = {os.fspath(model)!r}: is a {type(adapter).__name__}, which takes no prompt; "
-            "pass a RankingAdapter"
+            f"model = {os.fspath(model) if is_name else model!r:.80}: is a "
+            f"{type(adapter).__name__}, which takes no prompt; pass a RankingAdapter, or its name"
         )
     return adapter
 

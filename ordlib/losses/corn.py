@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import check_indices
+
 
 def corn_loss(logits: Tensor, ranks: Tensor) -> Tensor:
     """CORN loss: binary cross-entropy of M - 1 conditional classifiers (Shi et al., 2021).
@@ -24,6 +26,7 @@ def corn_loss(logits: Tensor, ranks: Tensor) -> Tensor:
         >>> corn_loss(torch.zeros(2, 4), torch.tensor([0, 4])).item()
         0.693...
     """
+    check_indices("ranks", ranks, len(logits), logits.shape[1] + 1)
     k = torch.arange(logits.shape[1], device=logits.device)
     mask = k <= ranks[:, None]  # (B, M - 1)
     targets = (k < ranks[:, None]).to(logits.dtype)

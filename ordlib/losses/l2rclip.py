@@ -18,9 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.validation import check_choice
+from .checks import check_indices, check_shape
 from .contrastive import cosine_similarity_matrix, supervised_contrastive
 
 PairwiseLoss = Literal["both", "tightness", "diversity", "batch", "off"]
+LABELS = ("values", "rank_values")
 # Smallest distance: the gradient of a square root is infinite at 0.
 EPS = 1e-6
 
@@ -94,6 +96,7 @@ def batch_ordinal_pairwise(
         >>> round(loss.item(), 3)
         -2.0
     """
+    check_indices("ranks", ranks, len(image_features), len(text_features))
     if len(ranks) < len(text_features):  # texts of other ranks have no effect
         text_features = text_features.index_select(0, ranks)
         ranks = torch.arange(len(ranks), device=ranks.device)
@@ -147,6 +150,7 @@ def l2rclip_loss(
         similarity = stacked[: len(ranks)]
     else:
         similarity = cosine_similarity_matrix(image_features, text_features)  # (B, M)
+    check_indices("ranks", ranks, *similarity.shape)
     logits = logit_scale * similarity
     loss = F.cross_entropy(logits, ranks)
     if contrastive_weight:
@@ -170,6 +174,7 @@ def _normalized_label_distances(distances: Tensor) -> Tensor:
     """Return ``(d - min d) / max d``; 0 where all d are 0."""
     if not distances.numel():
         return distances
+    distances = distances + 0.0  # Also of integer labels.
     largest = distances.max().clamp(min=torch.finfo(distances.dtype).tiny)
     return (distances - distances.min()) / largest
 
@@ -180,10 +185,13 @@ def _distances(similarity: Tensor) -> Tensor:
 
 
 def _tightness(similarity: Tensor, ranks: Tensor) -> Tensor:
+    check_indices("ranks", ranks, *similarity.shape)
     return (2 - 2 * similarity.gather(1, ranks[:, None])).mean()
 
 
 def _diversity(similarity: Tensor, values: Tensor, rank_values: Tensor) -> Tensor:
+    for name, labels, size in zip(LABELS, (values, rank_values), similarity.shape, strict=True):
+        check_shape(name, labels, size)
     weights = _normalized_label_distances((values[:, None] - rank_values).abs())  # (B, M)
     return -(weights * _distances(similarity)).mean()
 
@@ -194,6 +202,7 @@ def _stacked_similarity(image_features: Tensor, text_features: Tensor) -> Tensor
 
 
 def _batch_pairwise(stacked_similarity: Tensor, ranks: Tensor, values: Tensor) -> Tensor:
+    check_shape("values", values, len(ranks))
     i, j = torch.triu_indices(len(values), len(values), 1, device=values.device)  # (P,) each
     label_distances = _normalized_label_distances((values[i] - values[j]).abs())
     dtype, num_texts = stacked_similarity.dtype, stacked_similarity.shape[1]

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.validation import check_choice
+from .checks import check_indices
 
 FCRCForm = Literal["plain", "paper", "released"]
 FCRCNorm = Literal["sum_to_one", "mean_one"]
@@ -92,6 +93,7 @@ def fcrc(
         [0.296, 9.201]
     """
     check_choice("form", form, get_args(FCRCForm))
+    check_indices("bins", bins, *logits.shape)
     if form == "plain":
         return F.cross_entropy(logits, bins)
     norm = "mean_one" if form == "released" else norm
@@ -126,6 +128,7 @@ def text_to_image_kl(logits: Tensor, bins: Tensor, *, weighted: bool = True) -> 
         >>> text_to_image_kl(torch.tensor([[3.0, 1.0], [1.0, 3.0]]), torch.tensor([0, 1])).item()
         0.1...
     """
+    check_indices("bins", bins, *logits.shape)
     num_bins = logits.shape[1]
     distance = _bin_distances(bins, num_bins, logits.dtype).T  # (d, B)
     positives = distance == 0

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..utils.validation import check_choice
+from .checks import check_shape
 
 LossComponent = Literal["regression", "ranking", "presence"]
 TieHandling = Literal["mask", "half", "zero"]
@@ -50,6 +51,10 @@ def dual_loss(
     check_choice("tie_handling", tie_handling, get_args(TieHandling))
     for component in components:
         check_choice("components", component, get_args(LossComponent))
+    check_shape("targets", targets, len(scores))
+    check_shape("scores", scores, len(scores))
+    if logits is not None:
+        check_shape("logits", logits, len(scores), len(scores))
     terms = []
     if "regression" in components:
         terms.append(REGRESSION_WEIGHT * F.smooth_l1_loss(scores, targets).log1p())
@@ -58,6 +63,8 @@ def dual_loss(
     if "presence" in components:
         is_present = (targets != 0).to(scores.dtype)
         terms.append(F.binary_cross_entropy_with_logits(scores, is_present))
+    if not terms:
+        raise ValueError(f"components = {components!r}: no term is left; name one or more")
     return sum(terms)
 
 

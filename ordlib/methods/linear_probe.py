@@ -22,6 +22,7 @@ from ..clip import ClipBackbone
 from ..clip.feature_cache import cached_image_features
 from ..components.io import CONFIG, WEIGHTS, backbone_config, check_backbone, load_checkpoint
 from ..data import ImageData
+from ..metrics.ordinal_checks import as_floats
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..utils.reading import build, errors_name, get_field
@@ -58,6 +59,11 @@ class FeatureRegressor(Predictor, SavedModel, ABC):
         """Fit the regressor to a training split, and calibrate intervals on another one."""
         if isinstance(train, dict):
             raise TypeError(f"train = dict of {[*train]}: must be one split; pass data['train']")
+        for name, data in {"train": train, "calibration": calibration or train}.items():
+            if not isinstance(data, ImageData):
+                raise TypeError(f"{name} = {data!r:.80}: must be an ImageData")
+        if len(train) < 2:
+            raise ValueError("train: has 1 image; a regression needs at least 2")
         if train.task.name != self.task.name:
             raise ValueError(f"train.task = {train.task.name!r}: must be {self.task.name!r}")
         features = self._features(train)
@@ -102,8 +108,8 @@ class FeatureRegressor(Predictor, SavedModel, ABC):
         return self.task.decode_values(values.clip(*self.task.range))
 
     def _features(self, data: ImageData) -> np.ndarray:
-        features = np.asarray(self.encode(data), dtype=np.float64)
-        if features.ndim != 2 or len(features) != len(data):
+        features = as_floats("encode(data)", self.encode(data))
+        if features.ndim != 2 or len(features) != len(data) or not features.size:
             raise ValueError(f"encode(data): has shape {features.shape}, not ({len(data)}, D)")
         invalid = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(invalid):

@@ -12,6 +12,7 @@ from ..data import ImageData
 from ..metrics.conformal import ConformalCalibration
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask, load_task
+from ..tasks.validation import check_same_ranks
 from ..utils.reading import build, get_field
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class Predictor:
 
         Also fits the temperature of the probabilities that ``predict`` reports for files.
         """
+        if not isinstance(data, ImageData):
+            raise TypeError(f"data = {data!r:.80}: must be an ImageData, as load_folder returns")
+        tasks = getattr(self, "tasks", None) or {self.task.name: self.task}
+        if data.task.name not in tasks:
+            raise ValueError(
+                f"data.task = {data.task.name!r}: must be a task of the model: {', '.join(tasks)}"
+            )
+        check_same_ranks(tasks[data.task.name], data.task, f"the {data.split} data")
         calibration = ConformalCalibration.fit(data.task, data.values, self.predict(data))
         self.calibrations[data.task.name] = calibration
 
@@ -41,7 +50,7 @@ class Predictor:
         self,
         prediction: Prediction,
         confidence_level: float = 0.9,
-        task: OrdinalTask | None = None,
+        task: OrdinalTask | str | None = None,
     ) -> np.ndarray:
         """Return ``(N, 2)`` split-conformal prediction intervals in the task's unit.
 
@@ -66,7 +75,7 @@ class Predictor:
             raise TypeError(
                 f"prediction = {prediction!r}: must be a Prediction; pass model.predict(data)"
             )
-        task = task or self.task
+        task = self.task if task is None else as_task(task)
         if task.name not in self.calibrations:
             raise RuntimeError(
                 f"{type(self).__name__} is not calibrated for {task.name}: fit needs at least 200 "

@@ -17,6 +17,7 @@ from ..methods.predictor import Predictor
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..metrics import bootstrap, spearman, two_way_bootstrap
 from ..metrics.prediction import Prediction
+from ..utils.validation import check_choice, check_count
 from .config import TrainingConfig
 from .fit import fit
 from .held_out import hold_out_val
@@ -68,12 +69,13 @@ def cross_validate(
         >>> bool(table.loc["ridge", "mae"] < table.loc["zero-shot", "mae"])
         True
     """
-    if reference is not None and reference not in models:
-        raise ValueError(f"reference = {reference!r}: must be one of {', '.join(models)}")
+    if not isinstance(models, Mapping) or not models:
+        raise TypeError(f"models = {models!r:.80}: must be a dict of functions by name")
+    check_choice("reference", reference, [*models, None])
     for name, model in models.items():
         _check_model(f"models[{name!r}]", model)
-    _check_at_least("n_splits", n_splits, 2)
-    _check_at_least("n_repeats", n_repeats, 1)
+    _check_folds(data, n_splits, seed)
+    check_count("n_repeats", n_repeats)
     predictions = {name: np.empty((n_repeats, len(data))) for name in models}
     labels = {name: np.empty((n_repeats, len(data))) for name in models}
     seconds = dict.fromkeys(models, 0.0)
@@ -134,7 +136,7 @@ def cross_val_predict(
         (60,)
     """
     _check_model("model", model)
-    _check_at_least("n_splits", n_splits, 2)
+    _check_folds(data, n_splits, seed)
     with _warnings_once():
         folds = list(_fit_folds(model, data, config, n_splits, seed))
     order = np.argsort(np.concatenate([fold.rows for fold in folds]))
@@ -182,12 +184,16 @@ def _check_model(name: str, model: object) -> None:
         )
 
 
-def _check_at_least(name: str, value: int, minimum: int) -> None:
-    if value < minimum:
-        raise ValueError(f"{name} = {value}: must be {minimum} or more")
+def _check_folds(data: object, n_splits: object, seed: object) -> None:
+    if not isinstance(data, ImageData):
+        raise TypeError(f"data = {data!r:.80}: must be an ImageData, as load_folder returns")
+    check_count("n_splits", n_splits, 2)
+    check_count("seed", seed, 0)
 
 
 def _trained(model: Predictor, train: ImageData, config: object, seed: int) -> Predictor:
+    if not hasattr(model, "predict"):
+        raise TypeError(f"models: a function returned {model!r:.80}, which is no model")
     if not isinstance(model, OrdinalMethod | RankingAdapter):
         # A probe is fitted at once, and zero-shot CLIP not at all.
         return model.fit(train) if hasattr(model, "fit") else model

@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import chain
@@ -18,7 +18,7 @@ from ..methods.base import OrdinalMethod
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..tasks.validation import check_same_ranks
 from ..utils.device import preserve_rng
-from ..utils.validation import check_choice
+from ..utils.validation import check_choice, check_path
 from .checkpoint import weights_summary
 from .config import TrainingConfig
 from .held_out import hold_out_val, split_calibration
@@ -84,6 +84,9 @@ def fit(
         >>> history["epoch"].tolist(), history.attrs["steps"]
         ([1, 2], 2)
     """
+    _check_model(model)
+    if checkpoint_dir is not None:
+        check_path("checkpoint_dir", checkpoint_dir)
     config = _to_config(config)
     train = _to_list("train", train)
     if val is None:
@@ -96,7 +99,7 @@ def fit(
     calibration = _to_list("calibration", calibration or [])
     for data in chain(train, val, calibration):
         data.check_files()
-    _check_tasks(model, [*train, *val, *calibration])
+    _check_tasks(model, train=train, val=val, calibration=calibration)
     _check_config(model, config, train)
     warn_about_validation(train, val)
     if calibration:
@@ -231,8 +234,12 @@ def _concat_histories(stage1: pd.DataFrame, stage2: pd.DataFrame) -> pd.DataFram
 
 
 def _to_config(config: TrainingConfig | Mapping[str, object] | None) -> TrainingConfig:
-    if not isinstance(config, Mapping | None):
+    if isinstance(config, TrainingConfig):
         return config
+    if not isinstance(config, Mapping | None):
+        raise TypeError(
+            f"config = {config!r:.80}: must be a TrainingConfig or a dict of its fields"
+        )
     known = [field.name for field in fields(TrainingConfig)]
     for name in config or {}:
         if name not in known:
@@ -241,22 +248,42 @@ def _to_config(config: TrainingConfig | Mapping[str, object] | None) -> Training
 
 
 def _to_list(name: str, data: ImageData | Sequence[ImageData]) -> list[ImageData]:
+    is_data = isinstance(data, ImageData | str)
     if isinstance(data, Mapping):
         raise TypeError(
             f"{name} = dict of {[*data]}: must be one split; pass data['train'], data['val']"
         )
-    datasets = [data] if isinstance(data, ImageData) else list(data)
+    datasets = list(data) if isinstance(data, Iterable) and not is_data else [data]
+    if not datasets and name != "calibration":
+        raise ValueError(f"{name}: is empty; pass an ImageData, as load_folder returns")
     for dataset in datasets:
         if not isinstance(dataset, ImageData):
-            raise TypeError(f"{name} = {dataset!r}: must be an ImageData, as load_folder returns")
+            raise TypeError(
+                f"{name} = {dataset!r:.80}: must be an ImageData, as load_folder returns"
+            )
     return datasets
 
 
-def _check_tasks(model: OrdinalMethod | RankingAdapter, datasets: list[ImageData]) -> None:
-    tasks = model.tasks if isinstance(model, RankingAdapter) else {model.task.name: model.task}
-    for data in datasets:
-        if data.task.name in tasks:
-            check_same_ranks(tasks[data.task.name], data.task, f"the {data.split} data")
+def _check_model(model: object) -> None:
+    if not isinstance(model, OrdinalMethod | RankingAdapter):
+        remedy = "call model.fit(train)" if hasattr(model, "fit") else "such as NumCLIP(clip, task)"
+        raise TypeError(f"model = {model!r:.80}: fit trains a method or an adapter; {remedy}")
+
+
+def _check_tasks(model: OrdinalMethod | RankingAdapter, **datasets: list[ImageData]) -> None:
+    is_adapter = isinstance(model, RankingAdapter)
+    tasks = model.tasks if is_adapter else {model.task.name: model.task}
+    for name, sets in datasets.items():
+        if len(sets) > 1 and not is_adapter:
+            raise ValueError(f"{name}: {len(sets)} data sets; {type(model).__name__} takes one")
+        for data in sets:
+            if data.task.name in tasks:
+                check_same_ranks(tasks[data.task.name], data.task, f"the {data.split} data")
+            elif name == "calibration":
+                raise ValueError(
+                    f"calibration: belongs to task {data.task.name!r}; the model was built for "
+                    f"{', '.join(tasks)}"
+                )
 
 
 def _check_config(
