@@ -17,6 +17,7 @@ from ordlib.utils.command import (
     BatchSize,
     BitDepth,
     Device,
+    Group,
     check_surroundings,
     echo,
     input_path,
@@ -24,7 +25,7 @@ from ordlib.utils.command import (
 )
 from ordlib.utils.shared_folder import share_work
 
-app = Typer(name="ordlib", **SETTINGS)
+app = Typer(name="ordlib", cls=Group, **SETTINGS)
 app.add_typer(training.app)
 app.add_typer(course.app, name="course")
 app.add_typer(training.results, name="results")
@@ -76,9 +77,10 @@ def cache(
     Deleted features and images are computed again when they are needed.
     """
     with plain_errors():
-        from ordlib.utils.cache import cache_dir
+        from ordlib.utils.cache import cache_dir, check_cache_folder
         from ordlib.utils.cache_entries import cache_entries, prune_cache, summarize
 
+        check_cache_folder()
         if older_than is not None or max_size is not None:
             deleted = prune_cache(older_than, None if max_size is None else max_size * 1e9)
             size = sum(entry.size for entry in deleted)

@@ -29,8 +29,24 @@ TIME_STEP_NS = 2_000_000_000
 
 
 def cache_dir() -> Path:
-    """Cache folder: ``ORDLIB_CACHE`` in the environment, else ``~/.cache/ordlib``."""
-    return Path(os.environ.get("ORDLIB_CACHE") or "~/.cache/ordlib").expanduser()
+    """Cache folder: ``ORDLIB_CACHE`` in the environment, else ``~/.cache/ordlib``.
+
+    Raises:
+        FileNotFoundError: there is no such home folder.
+    """
+    path = Path(os.environ.get("ORDLIB_CACHE") or "~/.cache/ordlib")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        problem = f"the cache {str(path)!r} is in a home folder that does not exist"
+        raise FileNotFoundError(f"{problem}; set ORDLIB_CACHE to a folder") from error
+
+
+def check_cache_folder() -> None:
+    """Raise NotADirectoryError if the cache is something else than a folder, or missing."""
+    path = cache_dir()
+    if os.path.lexists(path) and not path.is_dir():
+        raise NotADirectoryError(f"the cache {str(path)!r} is no folder; set ORDLIB_CACHE to one")
 
 
 @contextmanager

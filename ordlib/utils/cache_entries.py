@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .cache import TEMPORARY_PREFIX, cache_dir
+from .cache import TEMPORARY_PREFIX, cache_dir, check_writable
 
 DESCRIPTION_NAME = "description.txt"
 # Nothing else is touched: the folder may hold files of others, and the reader's own results.
@@ -77,6 +77,7 @@ def prune_cache(
 
     Raises:
         ValueError: a limit below 0.
+        OSError: the cache cannot be written.
         TimeoutError: another process has been pruning for a minute.
 
     Example:
@@ -89,6 +90,8 @@ def prune_cache(
             raise ValueError(f"{name} = {limit}: must be 0 or more")
     if not cache_dir().is_dir():
         return []
+    # The lock would wait where its file cannot be created.
+    check_writable(cache_dir() / ".prune.lock", 0)
     with FileLock(cache_dir() / ".prune.lock", timeout=LOCK_SECONDS):
         deleted, entries = [], cache_entries()
         total = sum(entry.size for entry in entries)

@@ -5,14 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .output import printable, write_error
 from .validation import escape_nonprintable
 
 STDOUT = Path("-")
+MIN_COLUMNS = 20
 SETTINGS = {
     "no_args_is_help": True,
     "add_completion": False,
@@ -53,6 +55,8 @@ def output_stream(text: str | Path) -> Path:
 
 def _output_path(text: str | Path, is_folder: bool) -> Path:
     path = input_path(text)
+    if str(text).endswith((os.sep, os.altsep or os.sep)) and not is_folder:
+        raise typer.BadParameter(f"{escape_nonprintable(str(text))} is a folder; give a file")
     dash = f"is no file name here; write {os.path.join('.', '-')} for a file of that name"
     if error := dash if str(text) == "-" else write_error(path, is_folder):
         raise typer.BadParameter(f"{escape_nonprintable(str(text))} {error}")
@@ -67,14 +71,23 @@ OUTPUT_FOLDER = {"parser": output_folder, "metavar": "FOLDER"}
 OUTPUT_STREAM = {"parser": output_stream, "metavar": "FILE"}
 
 
+class Group(TyperGroup):
+    """Commands that ignore a terminal width at which errors and help would show nothing."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run a command."""
+        columns = os.environ.get("COLUMNS", "")
+        if not columns.isdecimal() or int(columns) < MIN_COLUMNS:
+            os.environ.pop("COLUMNS", None)
+        return super().main(*arguments, **options)
+
+
 def check_surroundings() -> None:
-    """Check what every command needs, and ignore a terminal width of 0, which shows nothing.
+    """Check what every command needs.
 
     Raises:
         FileNotFoundError: the current folder has been deleted.
     """
-    if os.environ.get("COLUMNS") == "0":
-        del os.environ["COLUMNS"]
     try:
         os.getcwd()
     except FileNotFoundError as error:

@@ -101,7 +101,7 @@ def test_cross_val_predict_gives_each_warning_once(data):
 def test_cross_val_predict_validates_arguments(models, data):
     with pytest.raises(TypeError, match="model: must be a function that maps a seed"):
         cross_val_predict(models["ridge"](0), data)
-    with pytest.raises(ValueError, match="n_splits = 1: must be 2 or more"):
+    with pytest.raises(ValueError, match="n_splits = 1: must be an integer, 2 or more"):
         cross_val_predict(models["ridge"], data, n_splits=1)
 
 
@@ -110,7 +110,7 @@ def test_cross_validate_validates_arguments(models, data):
         cross_validate(models, data, reference="lasso")
     with pytest.raises(TypeError, match=r"models\['a'\]: must be a function that maps a seed"):
         cross_validate({"a": models["ridge"](0)}, data)
-    with pytest.raises(ValueError, match="n_splits = 1: must be 2 or more"):
+    with pytest.raises(ValueError, match="n_splits = 1: must be an integer, 2 or more"):
         cross_validate(models, data, n_splits=1)
     with pytest.raises(ValueError, match="10 groups are too few for 11 splits"):
         cross_validate(models, data, n_splits=11, progress=False)
