@@ -30,8 +30,9 @@ def _surroundings(tmp_path, monkeypatch):
     (work / "dangling").symlink_to("gone/x")
 
 
-@pytest.mark.parametrize("kind", ["rank", "predict"])
-@pytest.mark.parametrize("option", ["--csv", "--json", "--html"])
+@pytest.mark.parametrize(
+    ("kind", "option"), [("rank", "--csv"), ("rank", "--html"), ("predict", "--json")]
+)
 @pytest.mark.parametrize(("path", "message"), [
     ("folder", "folder is a folder"), ("folder/", "folder/ is a folder"), (".", ". is a folder"),
     ("new/", "new/ is a folder; give a file"), ("file/", "file/ is a folder; give a file"),
@@ -54,9 +55,7 @@ def test_results_that_cannot_be_written_are_named_before_the_work(
     assert Path("file").read_text() == "old"
 
 
-@pytest.mark.parametrize(
-    "name", ["a\nb.csv", "a\udcff.csv", "-x.csv", "=1+1.csv", "~.csv", "é.csv"]
-)
+@pytest.mark.parametrize("name", ["a\nb.csv", "a\udcff.csv", "=1+1.csv"])
 def test_results_with_unusual_names(saved, name):
     run(*command("predict", saved), f"--csv=./{name}")
     assert len(Path(name).read_text().splitlines()) == 9
@@ -130,10 +129,10 @@ def test_predictions_need_no_cache(saved, monkeypatch, name):
         assert "7.png" in run(*command("predict", saved)).output
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "2", "9", "19", "-5", "abc", "", "1e9", "²"])
+@pytest.mark.parametrize("columns", ["0", "1", "19", "-5", "abc", "²"])
 @pytest.mark.parametrize(("words", "text"), [
     (["--help"], "Usage: ordlib"), (["rank", "--help"], "--prompt"), (["nothing"], "nothing"),
-    (["rank"], "Missing argument"), (["data", "list"], "adience"), (["data"], "check"),
+    (["data", "list"], "adience"),
 ])  # fmt: skip
 def test_terminals_of_any_width(monkeypatch, columns, words, text):
     monkeypatch.setenv("COLUMNS", columns)
@@ -150,11 +149,11 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), SETTINGS)
-@pytest.mark.parametrize("kind", ["rank", "predict"])
-def test_settings_set_to_nonsense(saved, monkeypatch, kind, name, value):
+def test_settings_set_to_nonsense(saved, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    output = run(*command(kind, saved), "--csv", "o.csv").output
+    output = run(*command("predict", saved), "--csv", "o.csv").output
     assert all(f"{i}.png" in output for i in range(8))
     assert len(Path("o.csv").read_text().splitlines()) == 9
 

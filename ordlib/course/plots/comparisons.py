@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from ...metrics import Interval
 from ...tasks import OrdinalTask
-from .style import PALETTE, method_colors
+from .style import PALETTE, method_colors, plain
 
 # Axis label, and what a smaller value means.
 QUANTITIES = {"seconds": ("seconds", "faster"), "peak_mib": ("peak memory (MiB)", "less memory")}
@@ -35,8 +35,8 @@ def method_comparison(table: pd.DataFrame, task: OrdinalTask, ax: Axes | None = 
         **kwargs, errorbar=None, marker="|", markersize=20, markeredgewidth=3, linestyle="none",
         legend=False,
     )  # fmt: skip
-    ax.set(xlabel=f"mean absolute error ({task.unit})", ylabel=None)
-    ax.set_title(f"{task.name}: seeds and their mean")
+    ax.set(xlabel=f"mean absolute error ({plain(task.unit)})", ylabel=None)
+    ax.set_title(f"{plain(task.name)}: seeds and their mean")
     return ax
 
 
@@ -70,8 +70,8 @@ def few_shot_curve(intervals: pd.DataFrame, task: OrdinalTask, ax: Axes | None =
     ax.set_xticks(shots, [f"{number:g}" for number in shots])
     ax.set_xlim(left=shots[0] / 2.6)
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set(xlabel="labels per rank", ylabel=f"mean absolute error ({task.unit})")
-    ax.set_title(task.name)
+    ax.set(xlabel="labels per rank", ylabel=f"mean absolute error ({plain(task.unit)})")
+    ax.set_title(plain(task.name))
     first = rows[rows["shots"] == shots[0]].sort_values("mae")
     gap, lowest = 0.055 * np.ptp(ax.get_ylim()), -np.inf
     for method, mae in zip(first["method"], first["mae"], strict=True):

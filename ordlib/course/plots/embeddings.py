@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...metrics import rank_similarity
 from ...tasks import OrdinalTask
-from .style import MAX_ANNOTATED, heatmap, set_rank_ticks
+from .style import MAX_ANNOTATED, heatmap, plain, set_rank_ticks
 
 # The last tenth of viridis is too light on a white background.
 COLORMAP = ListedColormap(plt.get_cmap("viridis")(np.linspace(0, 0.9, 256)))
@@ -96,7 +96,7 @@ def rank_embedding_map(
     ax.set(xlim=(x - half, x + half), ylim=(y - half, y + half), aspect="equal")
     ax.locator_params(nbins=5)
     _annotate_ends(ax, points[[0, -1]], (task.rank_names[0], task.rank_names[-1]), half)
-    bar = ax.figure.colorbar(scatter, ax=ax, shrink=0.8, label=task.unit)
+    bar = ax.figure.colorbar(scatter, ax=ax, shrink=0.8, label=plain(task.unit))
     set_rank_ticks(bar.ax.yaxis, task, 10)
     ax.set_xlabel(f"PC 1 ({explained[0]:.0%} of the variance)")
     ax.set_ylabel(f"PC 2 ({explained[1]:.0%} of the variance)")
@@ -109,7 +109,7 @@ def _annotate_ends(ax: Axes, ends: np.ndarray, names: tuple[str, str], half: flo
     for i, name in enumerate(names):
         above = close and i == ends[:, 1].argmax()
         ax.annotate(
-            name, ends[i], (0, 7 if above else -7), textcoords="offset points", ha="center",
+            plain(name), ends[i], (0, 7 if above else -7), textcoords="offset points", ha="center",
             va="bottom" if above else "top", path_effects=[withStroke(linewidth=3, foreground="w")],
         )  # fmt: skip
 

@@ -56,7 +56,8 @@ def contact_sheet(
         left = (i % columns) * (width + gap)
         sheet[top : top + height, left : left + width] = array
         if titles is not None:
-            ax.text(left + width / 2, top - gap, titles[i], ha="center", va="bottom", fontsize=9)
+            style = {"ha": "center", "va": "bottom", "fontsize": 9, "parse_math": False}
+            ax.text(left + width / 2, top - gap, titles[i], **style)
     ax.imshow(sheet, interpolation="antialiased")
     ax.set_axis_off()
     return ax
@@ -95,14 +96,15 @@ def ranking_strip(
             corner = (position - CELL_SIZE / 2, 0)
             frame = {"fill": False, "edgecolor": color, "linewidth": 4}
             ax.add_patch(Rectangle(corner, CELL_SIZE, CELL_SIZE, **frame))
-        ax.text(position, -0.08, label, ha="center", va="top", fontsize=10, color=color)
+        style = {"ha": "center", "va": "top", "fontsize": 10, "parse_math": False}
+        ax.text(position, -0.08, label, color=color, **style)
     ax.set(xlim=(-0.55, len(rows) - 0.45), ylim=(-0.4, 0.95))
     ax.set_axis_off()
     ax.set_title(
         f"{data.task.name}, lowest score on the left ({(abs(displacements) > TOLERANCE).sum()} of "
         f"{len(rows)} out of place; Spearman over all {len(data)}: "
         f"{format_spearman(data.values, scores)})",
-        fontsize=11, loc="left",
+        fontsize=11, loc="left", parse_math=False,
     )  # fmt: skip
     return ax
 

@@ -13,7 +13,15 @@ from sklearn.metrics import confusion_matrix
 
 from ...data import ImageData
 from ...tasks import OrdinalTask
-from .style import MAX_ANNOTATED, PALETTE, heatmap, method_colors, rank_labels, set_rank_ticks
+from .style import (
+    MAX_ANNOTATED,
+    PALETTE,
+    heatmap,
+    method_colors,
+    plain,
+    rank_labels,
+    set_rank_ticks,
+)
 
 
 def label_histogram(data: ImageData, ax: Axes | None = None) -> Axes:
@@ -22,7 +30,8 @@ def label_histogram(data: ImageData, ax: Axes | None = None) -> Axes:
     task = data.task
     sns.countplot(x=data.ranks, order=range(task.num_ranks), color=PALETTE["sky"], ax=ax)
     set_rank_ticks(ax.xaxis, task, 12)
-    ax.set(xlabel=f"{task.name} ({task.unit})", ylabel="images", title=f"{task.name}: labels")
+    name = plain(task.name)
+    ax.set(xlabel=f"{name} ({plain(task.unit)})", ylabel="images", title=f"{name}: labels")
     return ax
 
 
@@ -60,7 +69,8 @@ def predicted_against_true(
     margin = 0.05 * (high - low)
     limits = (low - margin, high + margin)
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    ax.set(xlabel=f"true ({task.unit})", ylabel=f"predicted ({task.unit})")
+    unit = plain(task.unit)
+    ax.set(xlabel=f"true ({unit})", ylabel=f"predicted ({unit})")
     for axis in (ax.xaxis, ax.yaxis):
         set_rank_ticks(axis, task, 8, task.rank_values)
     return ax
@@ -97,7 +107,7 @@ def per_rank_accuracy(
     )  # fmt: skip
     ax.axhline(1 / task.num_ranks, color="black", linestyle="--", linewidth=1, label="chance")
     set_rank_ticks(ax.xaxis, task, 12)
-    ax.set(ylim=(-0.03, 1.03), xlabel=f"true ({task.unit})", ylabel="accuracy")
+    ax.set(ylim=(-0.03, 1.03), xlabel=f"true ({plain(task.unit)})", ylabel="accuracy")
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 

@@ -55,6 +55,16 @@ def method_colors(methods: Sequence[str]) -> dict[str, str]:
     return {name: METHOD_COLORS.get(name) or next(unused) for name in methods}
 
 
+def plain(text: str) -> str:
+    """Text for matplotlib in which dollar signs, of a unit such as "$/m²", are no formula.
+
+    Example:
+        >>> plain("$5 to $9")
+        '\\\\$5 to \\\\$9'
+    """
+    return text.replace("$", r"\$")
+
+
 def rank_labels(task: OrdinalTask) -> list[str]:
     """Labels of all ranks, in order."""
     return [task.rank_label(rank) for rank in range(task.num_ranks)]
@@ -72,16 +82,17 @@ def set_rank_ticks(
     """Label an axis with every k-th rank; positions default to 0, 1, ..., M - 1."""
     positions = np.arange(task.num_ranks) if positions is None else positions
     ranks = range(0, task.num_ranks, -(-task.num_ranks // max_ticks))
-    axis.set_ticks([positions[i] for i in ranks], [task.rank_label(i) for i in ranks])
+    axis.set_ticks([positions[i] for i in ranks], [plain(task.rank_label(i)) for i in ranks])
 
 
 def heatmap(
     values: np.ndarray, names: Sequence[str], max_ticks: int, label: str, ax: Axes, **kwargs: object
 ) -> None:
     """Draw an ``(M, M)`` matrix with M names on both axes; kwargs go to ``seaborn.heatmap``."""
+    names = [plain(name) for name in names]
     cbar_kws, step = {"label": label, **kwargs.pop("cbar_kws", {})}, -(-len(names) // max_ticks)
     sns.heatmap(
-        pd.DataFrame(values, list(names), list(names)), square=True, fmt=".2f", ax=ax,
+        pd.DataFrame(values, names, names), square=True, fmt=".2f", ax=ax,
         cbar_kws=cbar_kws, xticklabels=step, yticklabels=step, **kwargs,
     )  # fmt: skip
     ax.tick_params(axis="y", rotation=0)

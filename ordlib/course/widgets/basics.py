@@ -20,7 +20,7 @@ def draw_rank(data: ImageData, rank: int) -> Axes:
     if not len(rows):
         return show_message(f"{data.task.name}: no image is labelled {label}")
     ax = contact_sheet([data[i] for i in rows])
-    ax.set_title(f"{data.task.name}: {label}")
+    ax.set_title(f"{data.task.name}: {label}", parse_math=False)
     return ax
 
 
@@ -72,6 +72,7 @@ def draw_predictor(
         f"off by one {metrics['off_by_one']:.2f}   kappa {metrics['kappa']:.2f}   "
         f"Spearman {metrics['spearman']:.2f}",
         fontsize=11,
+        parse_math=False,
     )
     return ax
 

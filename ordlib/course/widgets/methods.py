@@ -19,6 +19,7 @@ from ...methods.l2rclip import L2RCLIP
 from ...metrics import compute_metrics, ordinality_score, rank_similarity
 from ...tasks import OrdinalTask
 from ..plots import METHOD_COLORS, confusion, predicted_against_true, similarity_heatmap
+from ..plots.style import plain
 from .controls import interactive_figure, slider
 
 LDA_NOTE = (
@@ -85,7 +86,8 @@ def bins_figure(
     names = _bin_names(task)
     bin_task = OrdinalTask(name="bins", unit="bins", values=names)
     confusion(true_bins, bins, bin_task, ax=axes[0])
-    axes[0].set(xlabel=f"predicted bin ({task.unit})", ylabel=f"true bin ({task.unit})")
+    unit = plain(task.unit)
+    axes[0].set(xlabel=f"predicted bin ({unit})", ylabel=f"true bin ({unit})")
     predicted_against_true(val.values, values, task, METHOD_COLORS["NumCLIP"], axes[1])
     half_step = _edge_range(task)[2] / 2
     for edge in task.bin_edges[1:]:
@@ -97,7 +99,7 @@ def bins_figure(
         f"images, MAE {mae:.2f} {task.unit}\n"
         f"training images in each: {', '.join(map(str, counts))}"
         f"{'' if counts.all() else '; a bin without images is never predicted'}\n{LDA_NOTE}",
-        fontsize=11, x=0.01, ha="left",
+        fontsize=11, x=0.01, ha="left", parse_math=False,
     )  # fmt: skip
     return figure
 
