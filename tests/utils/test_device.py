@@ -1,6 +1,9 @@
-"""Description of the device and the versions for model cards."""
+"""Devices of processes, and the versions for model cards."""
 
 from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+import torch
 
 import ordlib
 from ordlib.utils import device
