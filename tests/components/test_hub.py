@@ -189,7 +189,7 @@ def test_names_of_repositories_are_validated(name, monkeypatch):
 
 
 def test_load_component_order_of_names(tmp_path, monkeypatch):
-    asked = []
+    asked, clip = [], SimpleNamespace(weights_hash="")
     commit = "c" * 40
 
     def fetch(name, revision):
@@ -201,10 +201,10 @@ def test_load_component_order_of_names(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "fetch", fetch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "coop-counting").mkdir()  # the bundled one wins
-    model = load_component("coop-counting", "clip")
+    model = load_component("coop-counting", clip)
     assert (model.folder, model.source) == (registry.COMPONENTS / "coop-counting", None)
     assert asked == []
-    model = load_component("owner/name", "clip", revision="v1")
+    model = load_component("owner/name", clip, revision="v1")
     assert asked == [("owner/name", "v1")]
     assert model.source == f"owner/name@{commit}"
     with pytest.raises(ValueError, match="revision = 'v1': of the hub only"):
