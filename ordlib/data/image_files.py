@@ -100,10 +100,18 @@ def _walk(folder: str, skipped: dict[str, str]) -> Iterator[str]:
                 for entry in entries:
                     if is_hidden(entry.name):
                         continue
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         subfolders.append(entry.path)
                     else:
                         yield entry.path
         except OSError as error:
             skipped[error.filename or parent] = f"cannot be opened: {error.strerror}"
         parents += sorted(subfolders, reverse=True)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or leads to one; a link to itself leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -51,7 +51,7 @@ def path_hash(name: str) -> int:
 
     Example:
         >>> path_hash("a/b.png") % 1024
-        525
+        360
     """
     digest = hashlib.blake2b(os.fsencode(name), digest_size=16).digest()
     return int.from_bytes(digest, "little")
