@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..utils.cache import cache_dir, content_hash, file_signature
+from ..utils.device import torch_defaults
 from .backbone import ClipBackbone
 from .feature_store import FeatureStore
 
@@ -119,6 +120,7 @@ def _encoded(
     return store, keys
 
 
+@torch_defaults()  # autocast is not in the key of the store
 def _encode(
     clip: ClipBackbone,
     data: "ImageData",

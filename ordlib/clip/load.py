@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..utils.device import pick_device, pick_inference_dtype
+from ..utils.device import pick_device, pick_inference_dtype, torch_defaults
 from ..utils.reading import errors_name, read_json
 from ..utils.validation import check_choice
 from .architecture import read_architecture
@@ -29,6 +29,7 @@ TOKENIZERS = (
 MAX_LOGIT_SCALE = 1e6
 
 
+@torch_defaults()
 def load_clip(
     name: str | os.PathLike,
     device: str | torch.device | None = None,
@@ -175,7 +176,27 @@ def _load_tokenizer(folder: Path, config: PreTrainedConfig) -> PreTrainedTokeniz
             f"{folder}: the tokenizer puts no EOS token behind a prompt: 'a photo' becomes {ids}; "
             "save it with add_eos_token=True, or take the model's own"
         )
+    if config.model_type == "clip":
+        _check_special_tokens(folder, ids)
     return tokenizer
+
+
+def _check_special_tokens(folder: Path, ids: list[int]) -> None:
+    """Raise ValueError if a prompt begins or ends with another token than in training.
+
+    Configs of OpenAI have the ids 0 and 2, with which transformers takes the feature of the token
+    with the largest id.
+    """
+    config = read_json(folder / "config.json").get("text_config") or {}
+    for name, usual, position in (("bos_token_id", 0, 0), ("eos_token_id", 2, -1)):
+        expected = config.get(name)
+        if expected in (None, usual):
+            expected = max(ids) if name == "eos_token_id" else ids[0]
+        if ids[position] != expected:
+            raise ValueError(
+                f"{folder}: the tokenizer turns 'a photo' into {ids}, but the model was trained "
+                f"with {name} = {expected}; take the model's own tokenizer"
+            )
 
 
 def _raise_if_not_finite(model: PreTrainedModel, problem: str) -> None:

@@ -102,6 +102,14 @@ class Preprocessor:
         # transformers may leave out either step.
         mean, std = (mean, std) if settings["do_normalize"] else ([0.0] * 3, [1.0] * 3)
         rescale = rescale if settings["do_rescale"] else 1.0
+        # Images of 0 to 255 and a mean of 0 to 1, or the other way around, fill another range.
+        span, ends = 255 * rescale / max(std), [abs(x / s) for x, s in zip(mean, std, strict=True)]
+        is_usual = settings["do_normalize"] and settings["do_rescale"]
+        if is_usual and not (0.25 <= span <= 25 and max(ends) <= 25):
+            raise ValueError(
+                f"image_mean = {mean}, image_std = {std}, rescale_factor = {rescale:g}: do not go "
+                f"together: they turn 0 to 255 into a range of {span:.2g}"
+            )
         geometry = sizes, settings["do_resize"], settings["do_center_crop"], resize
         self.image_size, self.resize = image_size, resize
         self._resample = Image.Resampling(settings["resample"])

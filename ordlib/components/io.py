@@ -1,20 +1,24 @@
 """Component files: safetensors weights, config and card, linked by SHA-256 hashes."""
 
+import errno
 import hashlib
 import json
 import os
 import re
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..utils.cache import atomic_write
+from ..utils.cache import delete_remains, file_signature, lock_folder
 from ..utils.reading import (
+    MAX_JSON_BYTES,
     check_file,
     errors_name,
     get_field,
@@ -31,7 +35,11 @@ if TYPE_CHECKING:
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.json"
 MAX_WEIGHTS_BYTES = 16 * 2**30
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_PENDING = re.compile(rf"({'|'.join(map(re.escape, (WEIGHTS, CARD, README)))})\.[0-9a-f]{{16}}")
+FILES = (WEIGHTS, CARD, README, CONFIG)
+_PENDING = re.compile(rf"({'|'.join(map(re.escape, FILES))})\.[0-9a-f]{{16}}")
+ATTEMPTS = 20
+_REMEDY = "choose another folder, or move that one away"
+T = TypeVar("T")
 
 
 def save_checkpoint(
@@ -43,10 +51,10 @@ def save_checkpoint(
 ) -> None:
     """Save a component. Interrupted at any time, it leaves the old component or the new one.
 
-    Weights and card are first written under names that end in a hash of the new config. The
-    config, written atomically, decides: :func:`load_checkpoint` reads the files of its hash, and
-    else those of the usual names, which the new files have at last. A README.md that an author has
-    edited is kept, with a warning.
+    All files are first written under names that end in a hash of the new config. The config, which
+    is renamed first, decides: :func:`load_checkpoint` reads the files of its hash, and else those
+    of the usual names, which the new files have at last. One process saves to a folder at a time. A
+    README.md that an author has edited is kept, with a warning.
 
     Args:
         folder: created if missing.
@@ -54,6 +62,9 @@ def save_checkpoint(
         tensors: trained tensors.
         card: JSON-serializable model card.
         name: in README.md, see :func:`~.model_card.model_card`; None is the folder's.
+
+    Raises:
+        ValueError: what :func:`load_checkpoint` would refuse; nothing is written.
 
     Example:
         >>> import tempfile, torch
@@ -64,23 +75,87 @@ def save_checkpoint(
         ('A', tensor([1., 1.]), 0)
     """
     folder = Path(folder)
+    _check_tensors(folder / WEIGHTS, tensors)
     weights = pack(tensors)
     sha256 = {"sha256": hashlib.sha256(weights).hexdigest()}
-    card_json, config_json = _to_json(card | sha256), _to_json(config | sha256)
-    readme = model_card(name or folder.resolve().name, config, card).encode()
+    contents = {
+        WEIGHTS: weights,
+        CARD: _to_json(folder / CARD, card, sha256),
+        README: model_card(name or folder.resolve().name, config, card).encode(errors="replace"),
+        CONFIG: _to_json(folder / CONFIG, config, sha256),
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    _complete(folder)
-    for file, content in ((WEIGHTS, weights), (CARD, card_json), (README, readme)):
-        _write(_pending(folder / file, config_json), content)
-    with atomic_write(folder / CONFIG) as temporary:
-        temporary.write_bytes(config_json)
-    if not is_generated(folder / README):
+    _check_writable(folder)
+    delete_remains(folder)
+    with lock_folder(folder):
+        _complete(folder)
+        try:
+            for file, content in contents.items():
+                _write(_pending(folder / file, contents[CONFIG]), content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder / file)) from error
+        os.replace(_pending(folder / CONFIG, contents[CONFIG]), folder / CONFIG)
+        is_edited = not is_generated(folder / README)
+        _complete(folder)
+    if is_edited:
         warnings.warn(
             f"{folder / README} has been edited and is kept; check that it still fits the model "
             "just saved. Delete it before saving to get a new one",
             stacklevel=3,
         )
-    _complete(folder)
+
+
+def _check_writable(folder: Path) -> None:
+    for path in (folder / WEIGHTS, folder / CARD, folder / CONFIG):
+        if os.path.lexists(path):
+            check_file(path, folder)
+            if not os.access(path, os.W_OK) or not path.stat().st_mode & 0o222:
+                problem = "is read-only; make it writable, or give another folder"
+                raise PermissionError(errno.EACCES, problem, str(path))
+
+
+def check_replaceable(folder: Path, config: dict) -> None:
+    """Raise unless a folder is free for a component, or has an earlier one of the same kind.
+
+    Raises:
+        ValueError: the folder has a file of such a name that is not a component's, or the component
+            of another method or task.
+    """
+    if not os.path.lexists(folder / CONFIG):
+        if os.path.lexists(folder / WEIGHTS):
+            raise ValueError(f"{folder / WEIGHTS}: is not a component's; {_REMEDY}")
+        return
+    try:
+        earlier = read_json(check_file(folder / CONFIG))
+    except ValueError as error:
+        raise ValueError(f"{error}; {_REMEDY}") from error
+    if not {"method", "sha256"} <= earlier.keys():
+        raise ValueError(f"{folder / CONFIG}: is not a component's, perhaps CLIP's; {_REMEDY}")
+    (old, old_tasks), (new, new_tasks) = map(_kind, (earlier, config))
+    if (old, sorted(old_tasks)) != (new, sorted(new_tasks)):
+        raise ValueError(
+            f"{folder}: has a {shorten(old)} for {', '.join(map(shorten, old_tasks))}, not a "
+            f"{new!r} for {', '.join(map(repr, new_tasks))}; {_REMEDY}"
+        )
+
+
+def read_unchanged(folder: str | os.PathLike, read: Callable[[], T]) -> T:
+    """Result of ``read``; again if another process has saved to the folder meanwhile."""
+    for _ in range(ATTEMPTS):
+        before, result, failure = _signatures(folder), None, None
+        try:
+            result = read()
+        except (OSError, ValueError) as error:
+            failure = error
+        if _signatures(folder) == before:
+            break
+    if failure is not None:
+        raise failure
+    return result
+
+
+def _signatures(folder: str | os.PathLike) -> list[tuple]:
+    return [file_signature(Path(folder) / name) for name in (CONFIG, WEIGHTS, CARD)]
 
 
 def pack(tensors: dict[str, Tensor]) -> bytes:
@@ -96,6 +171,10 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]
         ValueError: a file is damaged; the weights do not match the hash in the config, or are
             no finite floating-point numbers.
     """
+    return read_unchanged(folder, partial(_load, folder))
+
+
+def _load(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]:
     config, weights_path = _config_and(Path(folder), WEIGHTS)
     weights = read_file(weights_path, MAX_WEIGHTS_BYTES)
     sha256 = hashlib.sha256(weights).hexdigest()
@@ -109,13 +188,24 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[dict, dict[str, Tensor]]
         tensors = load(weights)
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise ValueError(f"{weights_path}: not a safetensors file: {error}") from error
-    for name, tensor in tensors.items():
-        if tensor.dtype not in DTYPES or not tensor.float().isfinite().all():
-            raise ValueError(
-                f"{weights_path}: {name} contains NaN or infinite values, or no floating-point "
-                "numbers; train the component again"
-            )
+    _check_tensors(weights_path, tensors)
     return config, tensors
+
+
+def _check_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES or tensor.is_meta or not tensor.float().isfinite().all():
+            raise ValueError(
+                f"{path}: {name} contains NaN or infinite values, or no floating-point numbers; "
+                "train the component again"
+            )
+
+
+def _kind(config: dict) -> tuple[object, list[str]]:
+    """Method and names of the tasks of a component."""
+    tasks = config.get("tasks") or [config.get("task")]
+    names = [task.get("name") for task in tasks if isinstance(task, dict)]
+    return config["method"], [str(name) for name in names]
 
 
 def read_config(folder: str | os.PathLike) -> dict:
@@ -225,5 +315,11 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _to_json(content: dict) -> bytes:
-    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def _to_json(path: Path, content: dict, sha256: dict[str, str]) -> bytes:
+    with errors_name(path, RecursionError):
+        text = json.dumps(content | sha256, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Bytes of a path that are no text become the JSON escapes that they have in Python.
+    encoded = text.encode(errors="backslashreplace")
+    if len(encoded) > MAX_JSON_BYTES:
+        raise ValueError(f"{path}: has {len(encoded):,} bytes; at most {MAX_JSON_BYTES} are read")
+    return encoded

@@ -1,6 +1,7 @@
 """List pretrained components; load them by name, folder or hub id."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from ..utils.reading import errors_name, read_json, shorten
 from ..utils.validation import check_choice
 from .backbones import find_backbone
 from .hub import fetch
-from .io import CONFIG, read_card, read_config, trained_resize
+from .io import CONFIG, read_card, read_config, read_unchanged, trained_resize
 
 if TYPE_CHECKING:
     from ..methods.base import TrainableModule
@@ -69,6 +70,14 @@ def load_component(
         raise TypeError(f"name = {name!r:.80}: must be a name, or the path of a folder")
     clip = None if clip is None else as_backbone(clip)
     folder, source = _find(name, revision)
+    model = read_unchanged(folder, partial(_load, folder, clip, device))
+    model.source = source
+    return model
+
+
+def _load(
+    folder: Path, clip: ClipBackbone | None, device: str | torch.device | None
+) -> "TrainableModule":
     config = read_config(folder)
     with errors_name(folder / CONFIG):
         check_choice("method", method := config.get("method"), (*METHODS, *BASELINES))
@@ -79,7 +88,7 @@ def load_component(
         backbone, commit = find_backbone(folder, config)
         clip = load_clip(backbone, device, revision=commit, resize=resize)
     model = find_method(method).from_pretrained(folder, clip)
-    model.card, model.source = read_card(folder), source
+    model.card = read_card(folder)
     return model
 
 

@@ -20,6 +20,7 @@ from ..data.splits import split_indices
 from ..methods import METHODS as ALL_METHODS
 from ..methods import find_method
 from ..methods.base import OrdinalMethod
+from ..methods.checks import check_saving
 from ..metrics.evaluate import evaluate
 from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingConfig
@@ -77,6 +78,7 @@ def train_and_save(
     config = config.resolved(len(train))
     calibration = splits.get("calibration", "auto")
     model = METHODS[method](clip, train.task, seed=config.seed, **options)
+    folder = check_saving(model, folder)  # before the training
     history = fit(model, train, val, config, calibration=calibration, checkpoint_dir=folder)
     evaluation = evaluate(model, test)
     arguments = (method, task, folder.resolve().name, config, backbone, options, data, labels)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..clip import ClipBackbone, load_clip
+from ..methods.checks import check_saving
 from ..methods.ranking_adapter.label_scaler import LabelScaler
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..metrics import accuracy, mae, pairwise_accuracy, pearson, spearman
@@ -41,6 +42,8 @@ def train_ranking_adapter(
     adapter = RankingAdapter(clip, definitions, seed=config.seed, negative_ratio=NEGATIVE_RATIO)
     calibration = [adapter_data.calibration_data(clip, task) for task in tasks]
     options = {"calibration": calibration, "checkpoint_dir": folder, "progress": progress}
+    if folder is not None:
+        check_saving(adapter, folder)  # before the training
     return adapter, fit(adapter, train, val, config, **options)
 
 

@@ -2,8 +2,6 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -17,6 +15,7 @@ from ..components.io import CONFIG, WEIGHTS, backbone_config, check_backbone, lo
 from ..data import ImageData
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
+from ..utils.device import seeded, torch_defaults
 from ..utils.reading import build, errors_name, get_field
 from ..utils.validation import check_batch_size
 from .image_encoder import BatchLoader, ImageEncoder, ImageEncoderConfig
@@ -104,6 +103,7 @@ class TrainableModule(nn.Module, Predictor, SavedModel, ABC):
         """Build an untrained model from a config."""
 
     @classmethod
+    @torch_defaults()
     def from_pretrained(cls, folder: str | os.PathLike, clip: ClipBackbone) -> Self:
         """Load a model that `save_pretrained` wrote.
 
@@ -131,25 +131,6 @@ class TrainableModule(nn.Module, Predictor, SavedModel, ABC):
 def param_group_of(name: str) -> str:
     """Return the parameter group of a full parameter name."""
     return next((g for prefix, g in PARAM_GROUPS.items() if name.startswith(prefix)), "head")
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode and restore the previous mode."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed parameter initialization without changing the state of the global RNG."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def rank_targets(task: OrdinalTask, values: Tensor) -> Tensor:
@@ -203,7 +184,7 @@ class OrdinalMethod(TrainableModule):
         self.clip, self.task = as_backbone(clip), as_task(task)
         self.calibrations = {}
         self.ood_detector: MahalanobisOOD | None = None
-        with seeded(self.options.seed):
+        with torch_defaults(), seeded(self.options.seed):
             self.image_encoder = ImageEncoder(self.clip, self.options)
             self._build()
         self._register_trainable()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..tasks.templates import placeholder_names
+from ..utils.device import torch_defaults
 from .base import OrdinalMethod, rank_targets
 from .image_encoder import ImageEncoderConfig
 from .prompt_learner import PromptLearner
@@ -122,7 +123,8 @@ class PromptMethod(OrdinalMethod):
         versions = (0 if p.is_inference() else p._version for p in self.parameters())
         state = (*versions, *((p.device, p.data_ptr()) for p in self.parameters()))
         if self._encoded_prompts is None or self._encoded_prompts[0] != state:
-            self._encoded_prompts = state, self.text_features()
+            with torch_defaults(), torch.no_grad():
+                self._encoded_prompts = state, self.text_features()
         return clip_logits(self.logit_scale, features, self._encoded_prompts[1])
 
     def loss(self, features: Tensor, values: Tensor) -> Tensor:

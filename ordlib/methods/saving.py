@@ -13,7 +13,9 @@ from torch import Tensor
 from ..components.backbones import relative_path
 from ..components.io import save_checkpoint
 from ..data import ImageData
+from ..utils.device import torch_defaults
 from ..utils.validation import check_choice
+from .checks import check_saving
 
 # Largest change of a prediction by float16, as a share of the task's range.
 MAX_HALF_DIFFERENCE = 1e-3
@@ -39,6 +41,7 @@ class SavedModel:
     def saved_state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that `save_pretrained` writes."""
 
+    @torch_defaults()
     def save_pretrained(
         self,
         folder: str | os.PathLike,
@@ -47,8 +50,9 @@ class SavedModel:
     ) -> None:
         """Save the trained parameters, the config and a model card as a component.
 
-        Overwrites a component in the folder, but no README.md that has been edited. A backbone in
-        a local folder is recorded by name, hash and the path to it from ``folder``.
+        Replaces an earlier component of the same method and task in the folder, but no README.md
+        that has been edited. A backbone in a local folder is recorded by name, hash and the path to
+        it from ``folder``.
 
         Args:
             folder: created if missing.
@@ -61,8 +65,10 @@ class SavedModel:
                 random images; the OOD detector stays in float32.
 
         Raises:
-            ValueError: a value that JSON does not have; or in float16 a prediction would change by
-                more than a thousandth of the task's range.
+            ValueError: a value that JSON does not have; the folder has anything else of that name,
+                such as another method's component or a CLIP checkpoint; the model could not be
+                loaded again; or in float16 a prediction would change by more than a thousandth of
+                the task's range.
             OSError: the folder cannot be written.
 
         Example:
@@ -73,6 +79,7 @@ class SavedModel:
             >>> load_component(folder, clip).task
             OrdinalTask('dating': 5 ranks from 1930s to 1970s, 5 bins, unit decades)
         """
+        folder = check_saving(self, folder)
         tensors, config = self.tensors(dtype), self.config()
         if config["backbone"]:
             config["backbone"] |= relative_path(config["backbone"]["name"], folder)

@@ -18,6 +18,7 @@ from ..metrics.prediction import Prediction
 from ..tasks import OrdinalTask
 from ..tasks.templates import placeholder_combinations, placeholder_names
 from ..tasks.validation import validate_decode
+from ..utils.device import torch_defaults
 from ..utils.validation import check_choice
 from .predictor import Paths, Predictor, as_backbone, as_task
 
@@ -150,7 +151,8 @@ class ZeroShot(Predictor):
             others = {k: v for k, v in self.task.placeholders.items() if k not in given}
             combinations = placeholder_combinations(template, others)
             prompts = [self._format_prompts(index, **given, **values) for values in combinations]
-            features = normalize(self.clip.encode_text([*chain(*prompts)]), dim=-1)
+            with torch_defaults():
+                features = normalize(self.clip.encode_text([*chain(*prompts)]), dim=-1)
             self._text_cache[key] = _mean(features.view(len(prompts), len(prompts[0]), -1))
         return self._text_cache[key]
 

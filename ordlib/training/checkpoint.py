@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..utils.cache import atomic_write
+from ..utils.reading import check_file
 
 States = Mapping[str, Mapping[str, Tensor]]
 # Of the weights that a run started from, relative to their norm: other CPUs round differently.
@@ -77,6 +78,18 @@ def load_training_state(
     if not path.exists():
         return None
     saved, trainer_state, tensors = _read(path)
+    try:
+        return _restore(path, saved, trainer_state, tensors, fingerprint, optimizers, can_continue)
+    except (TypeError, AttributeError, LookupError, RuntimeError, ValueError) as error:
+        if str(path) in str(error):
+            raise
+        raise damaged(path, f"perhaps of another version: {error!r}") from error
+
+
+def _restore(
+    path: Path, saved: dict, trainer_state: dict, tensors: dict[str, Tensor], fingerprint: dict,
+    optimizers: Sequence[Optimizer], can_continue: bool,
+) -> tuple[dict[str, dict[str, Tensor]], dict]:  # fmt: skip
     current = json.loads(json.dumps(fingerprint))
     if can_continue and _can_continue(saved["config"], current["config"], trainer_state):
         saved["config"] |= {n: current["config"][n] for n in ("epochs", "patience")}
@@ -86,7 +99,7 @@ def load_training_state(
     param_states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     states: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        part, name = key.split("/", 1)
+        part, _, name = key.partition("/")
         if part == "optimizer":
             i, param_index, name = name.split("/")
             param_states[int(i)].setdefault(int(param_index), {})[name] = tensor
@@ -100,6 +113,7 @@ def load_training_state(
 def _read(path: Path) -> tuple[dict, dict, dict[str, Tensor]]:
     """Return fingerprint, trainer state and tensors of an undamaged checkpoint."""
     try:
+        check_file(path, path.resolve().parent)  # Opening a pipe would wait for its other end.
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -107,10 +121,15 @@ def _read(path: Path) -> tuple[dict, dict, dict[str, Tensor]]:
             raise ValueError("its content does not match its digest")
         return *(json.loads(metadata[k]) for k in ("fingerprint", "trainer_state")), tensors
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{path}: no intact training checkpoint ({error}); delete it, and training starts "
-            "from the first epoch"
-        ) from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, problem: object) -> ValueError:
+    """Error of a training checkpoint that cannot be used."""
+    return ValueError(
+        f"{path}: no intact training checkpoint ({problem}); delete it, and training starts from "
+        "the first epoch"
+    )
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -104,6 +104,7 @@ class TrainingConfig:
         check_types(self)
         for name in ("batch_size", "learning_rate", "gamma"):
             self._check(name, getattr(self, name) > 0, "must be above 0")
+        self._check("gamma", self.gamma <= 1, "must be at most 1: it lowers the learning rate")
         for name in ("epochs", "max_grad_norm"):
             value = getattr(self, name)
             self._check(name, value is None or value > 0, "must be above 0, or None")

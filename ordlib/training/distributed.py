@@ -4,10 +4,11 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 
 from ..clip import ClipBackbone
+from ..methods.base import TrainableModule
 
 
 def all_gather_with_grad(features: Tensor) -> Tensor:
@@ -23,6 +24,19 @@ def all_gather_with_grad(features: Tensor) -> Tensor:
     if not (dist.is_available() and dist.is_initialized()):
         return features
     return torch.cat(all_gather(features.contiguous()))
+
+
+class LossModule(nn.Module):
+    """Loss of the batch gathered from all processes, as a module for DistributedDataParallel."""
+
+    def __init__(self, model: TrainableModule) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        """Return the loss; arguments are those of this process."""
+        features = self.model.encode(*inputs)
+        return self.model.loss(all_gather_with_grad(features), all_gather_with_grad(targets))
 
 
 def make_accelerator(clip: ClipBackbone) -> Accelerator:

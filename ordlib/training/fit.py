@@ -3,9 +3,9 @@
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -16,12 +16,14 @@ from ..data import ImageData
 from ..data.leakage import warn_about_calibration, warn_about_validation
 from ..methods.base import OrdinalMethod
 from ..methods.ranking_adapter.model import RankingAdapter
-from ..tasks.validation import check_same_ranks
-from ..utils.device import preserve_rng
+from ..utils.cache import file_signature
+from ..utils.device import preserve_rng, torch_defaults
+from ..utils.output import folder_path
 from ..utils.validation import check_choice, check_path
 from .checkpoint import weights_summary
 from .config import TrainingConfig
 from .held_out import hold_out_val, split_calibration
+from .inputs import check_config, check_model, check_tasks, to_config, to_list
 from .ranking_trainer import RankingTrainer
 from .trainer import OrdinalTrainer, TrainerState
 
@@ -32,6 +34,16 @@ STAGE1_GROUPS = {"prompts", "text_encoder", "logit_scale", "head"}
 CHECKPOINT_NAMES = (CHECKPOINT_NAME, STAGE1_CHECKPOINT_NAME)
 # torch's random state and accelerate's settings belong to the process, so trainings take turns.
 _LOCK = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """A fork while another thread trains would leave the lock of nobody in the child."""
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def fit(
@@ -84,31 +96,34 @@ def fit(
         >>> history["epoch"].tolist(), history.attrs["steps"]
         ([1, 2], 2)
     """
-    _check_model(model)
+    check_model(model)
+    folder = None
     if checkpoint_dir is not None:
         check_path("checkpoint_dir", checkpoint_dir)
-    config = _to_config(config)
-    train = _to_list("train", train)
+        # Absolute, since the current folder may change before the next checkpoint.
+        folder = folder_path("checkpoint_dir", checkpoint_dir)
+    config = to_config(config)
+    train = to_list("train", train)
     if val is None:
         train, val = hold_out_val(train, config.seed)
-    val = _to_list("val", val)
+    val = to_list("val", val)
     if isinstance(calibration, str):
         check_choice("calibration", calibration, ("auto",))
         parts = [split_calibration(data, config.seed) for data in val]
         val, calibration = [part[0] for part in parts], [part[1] for part in parts if part[1]]
-    calibration = _to_list("calibration", calibration or [])
+    calibration = to_list("calibration", calibration or [])
     for data in chain(train, val, calibration):
         data.check_files()
-    _check_tasks(model, train=train, val=val, calibration=calibration)
-    _check_config(model, config, train)
+    check_tasks(model, train=train, val=val, calibration=calibration)
+    check_config(model, config, train)
     warn_about_validation(train, val)
     if calibration:
         warn_about_calibration([*train, *val], calibration)
-    folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-    with _LOCK, preserve_rng(model.clip.device), _start_weights(model, folder) as start:
-        history = _train(model, train, val, config, folder, progress, start)
-    for data in calibration:
-        model.calibrate_intervals(data)
+    with torch_defaults(), _warn_of_changes([*train, *val]):
+        with _LOCK, preserve_rng(model.clip.device), _start_weights(model, folder) as start:
+            history = _train(model, train, val, config, folder, progress, start)
+        for data in calibration:
+            model.calibrate_intervals(data)
     _warn_if_last_is_best(history)
     return history
 
@@ -233,87 +248,16 @@ def _concat_histories(stage1: pd.DataFrame, stage2: pd.DataFrame) -> pd.DataFram
     return history
 
 
-def _to_config(config: TrainingConfig | Mapping[str, object] | None) -> TrainingConfig:
-    if isinstance(config, TrainingConfig):
-        return config
-    if not isinstance(config, Mapping | None):
-        raise TypeError(
-            f"config = {config!r:.80}: must be a TrainingConfig or a dict of its fields"
-        )
-    known = [field.name for field in fields(TrainingConfig)]
-    for name in config or {}:
-        if name not in known:
-            raise TypeError(f"config: has no field {name!r}; use {', '.join(known)}")
-    return TrainingConfig(**config or {})
-
-
-def _to_list(name: str, data: ImageData | Sequence[ImageData]) -> list[ImageData]:
-    is_data = isinstance(data, ImageData | str)
-    if isinstance(data, Mapping):
-        raise TypeError(
-            f"{name} = dict of {[*data]}: must be one split; pass data['train'], data['val']"
-        )
-    datasets = list(data) if isinstance(data, Iterable) and not is_data else [data]
-    if not datasets and name != "calibration":
-        raise ValueError(f"{name}: is empty; pass an ImageData, as load_folder returns")
-    for dataset in datasets:
-        if not isinstance(dataset, ImageData):
-            raise TypeError(
-                f"{name} = {dataset!r:.80}: must be an ImageData, as load_folder returns"
-            )
-    return datasets
-
-
-def _check_model(model: object) -> None:
-    if not isinstance(model, OrdinalMethod | RankingAdapter):
-        remedy = "call model.fit(train)" if hasattr(model, "fit") else "such as NumCLIP(clip, task)"
-        raise TypeError(f"model = {model!r:.80}: fit trains a method or an adapter; {remedy}")
-
-
-def _check_tasks(model: OrdinalMethod | RankingAdapter, **datasets: list[ImageData]) -> None:
-    is_adapter = isinstance(model, RankingAdapter)
-    tasks = model.tasks if is_adapter else {model.task.name: model.task}
-    for name, sets in datasets.items():
-        if len(sets) > 1 and not is_adapter:
-            raise ValueError(f"{name}: {len(sets)} data sets; {type(model).__name__} takes one")
-        for data in sets:
-            if data.task.name in tasks:
-                check_same_ranks(tasks[data.task.name], data.task, f"the {data.split} data")
-            elif name == "calibration":
-                raise ValueError(
-                    f"calibration: belongs to task {data.task.name!r}; the model was built for "
-                    f"{', '.join(tasks)}"
-                )
-
-
-def _check_config(
-    model: OrdinalMethod | RankingAdapter, config: TrainingConfig, train: list[ImageData]
-) -> None:
-    groups = [*model.parameter_groups()]
-    for name in config.lr_multipliers:
-        if name not in groups:
-            raise ValueError(f"lr_multipliers: no group {name!r} is trained here; use {groups}")
-    model_tasks = [model.task] if isinstance(model, OrdinalMethod) else [*model.tasks.values()]
-    for name in config.augmentations:
-        if "image_encoder" not in groups:
-            raise ValueError(
-                f"{name} = {getattr(config, name)!r}: augmentation requires a tuned image encoder, "
-                "image_encoder='lora' or 'full'; the features of a frozen one are computed once"
-            )
-        # The tasks of model and data may differ in what they allow.
-        for task in (*model_tasks, *(data.task for data in train)):
-            if task.augmentations is not None and name not in task.augmentations:
-                raise ValueError(
-                    f"{name} = {getattr(config, name)!r}: changes the labels of task "
-                    f"{task.name!r}, whose augmentations are {task.augmentations}"
-                )
-    if config.random_crop and model.clip.resize != "squash_crop":
-        raise ValueError(
-            f"random_crop = True: requires the enlarged images of load_clip({model.clip.name!r}, "
-            f"resize='squash_crop'); this backbone has {model.clip.resize!r}"
-        )
-    if config.prompt_epochs and "image_encoder" not in groups:
-        raise ValueError(
-            f"prompt_epochs = {config.prompt_epochs}: two-stage training requires a trainable "
-            "image encoder; set prompt_epochs=0, or image_encoder='lora' or 'full'"
+@contextmanager
+def _warn_of_changes(datasets: list[ImageData]) -> Iterator[None]:
+    """Warn of image files that change in the block: a tuned encoder reads them every epoch."""
+    files = [x for data in datasets for x in data.images if isinstance(x, Path)]
+    before = [file_signature(file) for file in files]
+    yield
+    changed = [x for x, old in zip(files, before, strict=True) if file_signature(x) != old]
+    if changed:
+        warnings.warn(
+            f"{len(changed)} image files changed during the training ({changed[0]}, ...): the "
+            "model may have seen both versions; train again, in another checkpoint_dir",
+            stacklevel=4,
         )

@@ -12,19 +12,19 @@ from typing import NoReturn
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from ..data import ImageData
 from ..methods.base import TrainableModule
 from ..metrics import compute_metrics
-from ..utils.cache import delete_remains
+from ..utils.cache import delete_remains, file_signature
 from ..utils.threads import prefetch
 from .augmentation import Augmentation
-from .checkpoint import load_training_state, save_training_state
+from .checkpoint import damaged, load_training_state, save_training_state
 from .config import TrainingConfig
-from .distributed import all_gather_with_grad, make_accelerator
+from .distributed import LossModule, make_accelerator
 from .optimizer import make_optimizer
 from .sampling import epoch_batches
 
@@ -41,18 +41,6 @@ class TrainerState:
     best_metric: float | None = None  # best value of the monitored metric
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)  # one row per epoch
-
-
-class _LossModule(nn.Module):
-    """Loss of the batch gathered from all processes, as a module for DistributedDataParallel."""
-
-    def __init__(self, model: TrainableModule) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        features = self.model.encode(*inputs)
-        return self.model.loss(all_gather_with_grad(features), all_gather_with_grad(targets))
 
 
 class Trainer(ABC):
@@ -83,7 +71,7 @@ class Trainer(ABC):
     ) -> None:
         self.model, self.train_data, self.val_data = model, train, val
         self.checkpoint_path, self.can_continue = checkpoint_path, can_continue
-        self.start = start
+        self.start, self._written = start, ()
         self._setup()
         self.config = config = config.resolved(self.num_samples)
         self.accelerator = make_accelerator(model.clip)
@@ -96,7 +84,7 @@ class Trainer(ABC):
         self.base_lrs = [group["lr"] for group in optimizer.param_groups]
         self.best_weights = _clone(model.trainable_state_dict())
         self.state = self._load_checkpoint(optimizer) or state or TrainerState()
-        self.loss_module, self.optimizer = self.accelerator.prepare(_LossModule(model), optimizer)
+        self.loss_module, self.optimizer = self.accelerator.prepare(LossModule(model), optimizer)
 
     @abstractmethod
     def _setup(self) -> None: ...  # validate the data; set num_samples and task_name
@@ -256,7 +244,10 @@ class Trainer(ABC):
             fingerprint, state = self._run_fingerprint(), asdict(self.state)
             try:
                 path, optimizers = self.checkpoint_path, [self.optimizer]
+                if (found := self._signature()) and found != self._written:
+                    raise OSError("another run has written it: give each run a folder of its own")
                 save_training_state(path, fingerprint, states, optimizers, state)
+                self._written = self._signature()
             except OSError as error:  # such as a full disk: the run is worth more than its copy
                 warnings.warn(
                     f"{self.checkpoint_path}: the checkpoint cannot be saved ({error}); training "
@@ -276,9 +267,18 @@ class Trainer(ABC):
         if not checkpoint:
             return None
         states, trainer_state = checkpoint
-        self.model.load_trainable_state_dict(states["model"])
-        self.best_weights = states["best"]
-        return TrainerState(**trainer_state)
+        self._written = self._signature()
+        try:
+            for name in ("best", "model"):  # The last one stays.
+                self.model.load_trainable_state_dict(states[name])
+            self.best_weights = states["best"]
+            return TrainerState(**trainer_state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self.checkpoint_path, f"perhaps of another version: {error}") from error
+
+    def _signature(self) -> tuple:
+        """Identifies the version of the checkpoint file; empty without a file."""
+        return file_signature(self.checkpoint_path)[1:4]
 
 
 class OrdinalTrainer(Trainer):

@@ -218,6 +218,16 @@ def writers_lock(folder: Path | None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Let one process or thread at a time run the block; not around :func:`atomic_write` there.
+
+    Without effect on Windows, and on network disks without locks.
+    """
+    with _lock(folder, "LOCK_EX"):
+        yield
+
+
 def delete_remains(folder: Path, suffix: str | None = None, unless: str | None = None) -> None:
     """Delete what killed processes have left in a folder, unless anybody is writing there.
 
@@ -225,7 +235,7 @@ def delete_remains(folder: Path, suffix: str | None = None, unless: str | None =
         folder: a folder in which everybody writes under :func:`writers_lock`.
         suffix, unless: also delete files with this suffix that have none beside them with that.
     """
-    with _lock(folder, "LOCK_EX") as locked, suppress(OSError):
+    with _lock(folder, "LOCK_EX", wait=False) as locked, suppress(OSError):
         if not locked:
             return
         for path in folder.iterdir():
@@ -236,19 +246,22 @@ def delete_remains(folder: Path, suffix: str | None = None, unless: str | None =
 
 
 @contextmanager
-def _lock(folder: Path, kind: str) -> Iterator[bool]:
-    """Lock a folder, exclusively only if at once; yields whether that is possible."""
+def _lock(folder: Path, kind: str, wait: bool = True) -> Iterator[bool]:
+    """Lock a folder; yields whether that is possible."""
     descriptor, locked = None, False
     try:
         with suppress(OSError):  # Missing, or on a network disk without locks.
             if fcntl is not None:
                 descriptor = os.open(folder, os.O_RDONLY)
-                no_wait = fcntl.LOCK_NB if kind == "LOCK_EX" else 0
+                no_wait = 0 if wait else fcntl.LOCK_NB
                 fcntl.flock(descriptor, getattr(fcntl, kind) | no_wait)
                 locked = True
         yield locked
     finally:
         if descriptor is not None:
+            # Closed alone, the lock would last as long as a process that was forked meanwhile.
+            if locked:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
 

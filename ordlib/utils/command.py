@@ -88,6 +88,8 @@ def check_surroundings() -> None:
     Raises:
         FileNotFoundError: the current folder has been deleted.
     """
+    if sys.stderr is None:  # closed; progress bars and warnings would fail
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         os.getcwd()
     except FileNotFoundError as error:

@@ -3,11 +3,12 @@
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from typing import Literal
 
 import torch
+from torch import nn
 
 from .. import __version__
 
@@ -83,6 +84,52 @@ def preserve_rng(device: torch.device) -> Iterator[None]:
         True
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Run a block in eval mode and restore the previous mode."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed parameter initialization without changing the state of the global RNG."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Run a block with torch's own defaults, whatever modes the caller is in.
+
+    These are gradients, no inference mode, no autocast, and new tensors of float32 on the CPU.
+    Else a method would be built in float64 and not train, or a cache keep rounded features.
+
+    Example:
+        >>> with torch.inference_mode(), torch_defaults():
+        ...     torch.ones(1, requires_grad=True).exp().requires_grad
+        True
+    """
+    with ExitStack() as stack:
+        if (dtype := torch.get_default_dtype()) != torch.float32:
+            stack.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        for device_type in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device_type):
+                stack.enter_context(torch.autocast(device_type, enabled=False))
+        stack.enter_context(torch.enable_grad())
         yield
 
 

@@ -1,5 +1,6 @@
 """Outputs of commands: which paths can be written, and text that a terminal can show."""
 
+import errno
 import os
 import stat
 from itertools import combinations
@@ -35,6 +36,34 @@ def write_error(path: str | os.PathLike, is_folder: bool = False) -> str | None:
             return "is read-only"
     is_writable = os.access(path, os.W_OK | (os.X_OK if os.path.isdir(path) else 0))
     return None if is_writable else f"cannot be written: {path} is read-only"
+
+
+def folder_path(name: str, folder: str | os.PathLike) -> Path:
+    """Absolute path, without links, of a folder to write to; ``~`` is the home folder.
+
+    Raises:
+        ValueError: the path is empty or has a null character.
+        NotADirectoryError: it, or what should be a folder above it, is none.
+
+    Example:
+        >>> folder_path("folder", "")
+        Traceback (most recent call last):
+        ValueError: folder = '': is no path; write . for the current folder
+    """
+    text = os.fsdecode(folder)
+    if not text or "\0" in text:
+        raise ValueError(f"{name} = {text!r}: is no path; write . for the current folder")
+    try:
+        path = Path(os.path.realpath(os.path.expanduser(text)))
+    except FileNotFoundError as error:
+        problem = "the current folder has been deleted; give an absolute path"
+        raise FileNotFoundError(error.errno, problem, text) from error
+    if os.path.lexists(path) and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder; give another", str(path))
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "is not a folder; give another", str(parent))
+    return path
 
 
 def check_distinct(**paths: str | os.PathLike | None) -> None:

@@ -3,18 +3,18 @@
 import ctypes
 import re
 import signal
+import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbclient.client
 import nbformat
 import papermill
-import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -27,6 +27,24 @@ OnCell = Callable[[int, int], None]
 MAX_ERROR, MAX_LINE = 2_000, 200  # characters
 # Environment variable of a kernel and of all processes that it starts.
 MARK = "ORDLIB_KERNEL"
+WATCHER = """
+import sys
+sys.stdin.read()
+import time
+import psutil
+is_done = False
+while not is_done:
+    is_done = True
+    for process in psutil.process_iter(["environ", "status"]):
+        is_marked = (process.info["environ"] or {}).get(sys.argv[1]) == sys.argv[2]
+        if is_marked and process.info["status"] != psutil.STATUS_ZOMBIE:
+            try:
+                process.kill()
+                is_done = False
+            except psutil.Error:
+                pass
+    time.sleep(0 if is_done else 0.02)
+"""
 PR_SET_PDEATHSIG = 1  # of Linux' prctl
 # nbclient's own expression, without the beginning of a line, takes quadratic time on a long one.
 nbclient.client._RGX_CARRIAGERETURN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)
@@ -103,26 +121,25 @@ def execute(
 
     start, error, mark = time.perf_counter(), None, uuid.uuid4().hex
     settings = {"results": str(results.resolve()), "mark": mark}
-    try:
-        executed = papermill.execute_notebook(
-            papermill_path(notebook), papermill_path(output), parameters=dict(parameters or {}),
-            kernel_name="python3",
-            kernel_manager_class=type("Kernel", (CurrentInterpreterKernel,), settings),
-            cwd=folder.resolve(), progress_bar=False, execution_timeout=timeout,
-            coalesce_streams=True, on_cell_start=on_cell_start,
-        )  # fmt: skip
-        if left := len(executed.cells) - len(started):
-            error = f"SystemExit: the notebook ends here, before its last {left} cells"
-    except PapermillExecutionError as raised:
-        error = f"{raised.ename}: {raised.evalue}" if raised.evalue else raised.ename
-    except CellTimeoutError:
-        error = f"exceeded the cell timeout of {timeout} s; raise it with --timeout SECONDS"
-    except DeadKernelError:
-        error = "the kernel died, often for lack of memory"
-    except Exception as raised:  # Such as an output that is no text, or a full disk.
-        error = f"{type(raised).__name__}: {raised}"
-    finally:
-        _kill_processes(mark)
+    with _killing_processes(mark):
+        try:
+            executed = papermill.execute_notebook(
+                papermill_path(notebook), papermill_path(output), parameters=dict(parameters or {}),
+                kernel_name="python3",
+                kernel_manager_class=type("Kernel", (CurrentInterpreterKernel,), settings),
+                cwd=folder.resolve(), progress_bar=False, execution_timeout=timeout,
+                coalesce_streams=True, on_cell_start=on_cell_start,
+            )  # fmt: skip
+            if left := len(executed.cells) - len(started):
+                error = f"SystemExit: the notebook ends here, before its last {left} cells"
+        except PapermillExecutionError as raised:
+            error = f"{raised.ename}: {raised.evalue}" if raised.evalue else raised.ename
+        except CellTimeoutError:
+            error = f"exceeded the cell timeout of {timeout} s; raise it with --timeout SECONDS"
+        except DeadKernelError:
+            error = "the kernel died, often for lack of memory"
+        except Exception as raised:  # Such as an output that is no text, or a full disk.
+            error = f"{type(raised).__name__}: {raised}"
     seconds = time.perf_counter() - start
     return seconds, None if error is None else _failure(started, error)
 
@@ -140,9 +157,17 @@ def _printable(text: str, length: int) -> str:
     return "\n".join(map(escape_nonprintable, text[:length].split("\n"))) + more
 
 
-def _kill_processes(mark: str) -> None:
-    """Kill the processes that a kernel has started and left."""
-    for process in psutil.process_iter(["environ"]):
-        if (process.info["environ"] or {}).get(MARK) == mark:
-            with suppress(psutil.Error):
-                process.kill()
+@contextmanager
+def _killing_processes(mark: str) -> Iterator[None]:
+    """Kill the processes that a kernel has started and left, also if this process is killed.
+
+    Its end closes the standard input of a process that waits for that.
+    """
+    command = [sys.executable, "-c", WATCHER, MARK, mark]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # In a session of its own, Ctrl-C and the end of the terminal do not reach it.
+    watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **quiet)
+    try:
+        yield
+    finally:
+        watcher.communicate()

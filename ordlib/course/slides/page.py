@@ -22,6 +22,9 @@ from ..runner.inline_results import load_notebook_results
 from ..runner.notebook_files import read_notebook
 from .deck import make_slides
 
+# In every page of slides, and in no page of a notebook.
+MARK = b"scroll-snap-type: y mandatory"
+
 
 def write_slides(executed: Path, output: Path) -> Path:
     """Write the slides of an executed notebook to NAME.html in a folder.
@@ -46,5 +49,10 @@ def write_slides(executed: Path, output: Path) -> Path:
         "python": lambda code: highlight(code, PythonLexer(), HtmlFormatter(noclasses=True)),
     }
     template = files("ordlib.course.slides").joinpath("slides.html").read_text(encoding="utf-8")
+    if page.exists() and MARK not in page.read_bytes():
+        raise ValueError(
+            f"{page}: is not from `ordlib course slides` and would be overwritten; pass another "
+            "folder, such as build/slides"
+        )
     html = environment.from_string(template).render(slides=slides)
     return write_file(page, html.encode())

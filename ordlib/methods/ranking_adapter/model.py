@@ -15,9 +15,10 @@ from ...data import ImageData
 from ...losses import dual_loss
 from ...metrics.prediction import Prediction
 from ...tasks import OrdinalTask
+from ...utils.device import eval_mode, seeded, torch_defaults
 from ...utils.reading import build, get_field
 from ...utils.validation import check_batch_size
-from ..base import TrainableModule, eval_mode, seeded
+from ..base import TrainableModule
 from ..ood import MahalanobisOOD, read_ood_detectors
 from ..predictor import Paths, as_backbone, as_task
 from .cls_token import resolve_cls_token
@@ -94,7 +95,7 @@ class RankingAdapter(TrainableModule):
         self.label_scalers = {t.name: raw or LabelScaler.from_task_range(t) for t in tasks}
         self.ood_detectors: dict[str, MahalanobisOOD] = {}
         self._encoded_prompts: dict[str, Tensor] = {}
-        with seeded(self.options.seed):
+        with torch_defaults(), seeded(self.options.seed):
             self.net = self._build_network()
         self._register_trainable()
 
@@ -139,14 +140,13 @@ class RankingAdapter(TrainableModule):
     def encode_prompt(self, prompt: str) -> Tensor:
         """Return the ``(T, W)`` text tokens of a prompt; cached.
 
-        They are the last hidden states of the text encoder, before its projection, at the
-        positions of ``options.text_positions``.
+        Last hidden states, before the projection, at the positions of ``options.text_positions``.
         """
         if prompt not in self._encoded_prompts:
-            all_positions = self.options.text_positions == "all"
-            with torch.no_grad():
-                tokens, _ = self.clip.text_token_features([prompt], all_positions)
-            self._encoded_prompts[prompt] = tokens[0]
+            arguments = [prompt], self.options.text_positions == "all"
+            with torch_defaults(), torch.no_grad():
+                (tokens,), _ = self.clip.text_token_features(*arguments)
+            self._encoded_prompts[prompt] = tokens
         return self._encoded_prompts[prompt]
 
     def encode(self, image_tokens: Tensor, text_tokens: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...data import ImageData
-from ..base import eval_mode
+from ...utils.device import eval_mode
 from .model import RankingAdapter
 from .prompts import broadcast_prompts
 

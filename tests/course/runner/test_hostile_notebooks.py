@@ -300,6 +300,24 @@ def test_kernel_ends_when_its_runner_is_killed(tmp_path, code):
 
 
 @pytest.mark.slow
+def test_processes_of_a_notebook_end_when_its_runner_is_killed(tmp_path):
+    code = (
+        "import os, subprocess, time\n"
+        "for options in ({}, {'start_new_session': True}):\n"
+        "    subprocess.Popen(['sleep', '600'], **options)\n"
+        "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\n"
+        "open('started', 'w')\ntime.sleep(600)"
+    )
+    write(tmp_path / "a.ipynb", code)
+    process = start(tmp_path, 1)
+    wait(lambda: (tmp_path / "out" / "files" / "a" / "started").exists())
+    assert len(processes_of(tmp_path)) == 4
+    process.kill()
+    process.wait()
+    wait(lambda: not processes_of(tmp_path), 10)
+
+
+@pytest.mark.slow
 def test_run_can_be_killed_at_any_moment_and_repeated(tmp_path):
     """After 25 kills, a run writes what an undisturbed one does, and nothing else is left."""
     codes = [

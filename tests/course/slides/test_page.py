@@ -96,6 +96,23 @@ def test_write_slides_needs_no_network(tmp_path):
     assert "It is 3:" in page.text
 
 
+@pytest.mark.parametrize("content", ["", "<html>a page</html>", "{}", "\udcff"])
+def test_write_slides_replaces_only_slides(tmp_path, content):
+    cell = new_code_cell("plot()", outputs=[new_output("display_data", {"image/png": PIXEL})])
+    notebook = new_notebook(cells=[new_markdown_cell("# 07 · Ties"), cell])
+    nbformat.write(notebook, tmp_path / "07_ties.ipynb")
+    page = tmp_path / "out" / "07_ties.html"
+    page.parent.mkdir()
+    page.write_text(content, errors="surrogateescape")
+    before = page.read_bytes()
+    with pytest.raises(ValueError, match=r"07_ties\.html: is not from `ordlib course slides`"):
+        write_slides(tmp_path / "07_ties.ipynb", page.parent)
+    assert page.read_bytes() == before
+    page.unlink()
+    for _ in range(2):
+        assert write_slides(tmp_path / "07_ties.ipynb", page.parent) == page
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """The folder with the slides of all notebooks, written by the command."""
