@@ -36,8 +36,9 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
     Args:
         name: of the component: its folder's, or "owner/name" on the hub.
         config: the component's.
-        card: "description", "license" (an identifier of the hub, such as "mit"), "metrics" (number
-            by name, on test) and "training_data" are shown, if they are there and of those types.
+        card: "description", "license" (an identifier of the hub, such as "mit"), "metrics" (numbers
+            and texts by name; of the test split if "data" has one) and "training_data" are shown,
+            if they are there and of those types.
 
     Example:
         >>> text = model_card("toast", {"method": "CoOp"}, {"license": "mit"})
@@ -48,10 +49,15 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
              if isinstance(card.get(key), str)}  # fmt: skip
     metrics = card.get("metrics")
     metrics = metrics if isinstance(metrics, Mapping) else {}
-    metrics = {_line(key): float(value) for key, value in metrics.items() if is_number(value)}
+    metrics = {
+        _line(key): float(value) if is_number(value) else _line(value)
+        for key, value in metrics.items()
+        if is_number(value) or isinstance(value, str)
+    }
+    split = "test" if isinstance(card.get("data"), Mapping) and "test" in card["data"] else None
     tasks = config.get("tasks") or [config["task"]] if "task" in config or "tasks" in config else []
     method, backbone = str(config.get("method")), config.get("backbone") or {}
-    header = _header(name, method, backbone, tasks, texts, metrics)
+    header = _header(name, method, backbone, tasks, texts, metrics, split)
     licence = "none is given, so nobody may use the model; put one into the header and here."
     if "license" in texts:
         licence = f"{escape(texts['license'])}."
@@ -61,11 +67,12 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
         f"**{escape(method)}** of ordlib, ordinal regression{' with CLIP' if backbone else ''}. "
         + escape(texts.get("description", "")),
         *map(_task_text, tasks),
+        f"Training data: {escape(texts['training_data'])}" if "training_data" in texts else "",
         _backbone_text(backbone),
         "## Use\n\n```python\nfrom ordlib import load_component\n\n"
         f"model = load_component({_line(name)!r})\n"
         'print(model.predict("folder/of/images"))\n```',
-        _metrics_table(metrics, tasks),
+        _metrics_table(metrics, tasks, split),
         TO_FILL_IN.format(licence=licence),
     ]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -95,14 +102,16 @@ def escape(text: str) -> str:
 
 
 def _header(
-    name: str, method: str, backbone: Mapping, tasks: list, texts: Mapping, metrics: Mapping
-) -> ModelCardData:
+    name: str, method: str, backbone: Mapping, tasks: list, texts: Mapping, metrics: Mapping,
+    split: str | None,
+) -> ModelCardData:  # fmt: skip
     base = backbone.get("name", "")
+    metrics = {key: value for key, value in metrics.items() if isinstance(value, float)}
     results = [
         EvalResult(
             task_type=PIPELINE, task_name="ordinal regression", dataset_type="custom",
-            dataset_name=texts.get("training_data") or _line(tasks[0]["name"]),
-            dataset_split="test", metric_type=key, metric_value=value,
+            dataset_name=_line(tasks[0]["name"]), dataset_split=split,
+            metric_type=key, metric_value=value,
         )
         for key, value in metrics.items()
         if len(tasks) == 1
@@ -141,15 +150,17 @@ def _backbone_text(backbone: Mapping) -> str:
     )
 
 
-def _metrics_table(metrics: Mapping, tasks: list) -> str:
+def _metrics_table(metrics: Mapping, tasks: list, split: str | None) -> str:
     if not metrics:
         return ""
     unit = f" ({escape(str(tasks[0].get('unit')))})" if len(tasks) == 1 else ""
     rows = "\n".join(
-        f"| {escape(METRICS.get(key, key))}{unit if key == 'mae' else ''} | {value:g} |"
+        f"| {escape(METRICS.get(key, key))}{unit if key == 'mae' else ''} | "
+        f"{escape(value) if isinstance(value, str) else format(value, 'g')} |"
         for key, value in metrics.items()
     )
-    return f"## Results on test\n\n| metric | value |\n|---|---|\n{rows}"
+    title = f"Results on {split}" if split else "Results"
+    return f"## {title}\n\n| metric | value |\n|---|---|\n{rows}"
 
 
 def _line(text: str) -> str:

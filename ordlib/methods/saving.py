@@ -58,7 +58,7 @@ class SavedModel:
             folder: created if missing.
             card: JSON-serializable; saved as card.json. README.md, with the header of the Hugging
                 Face hub, shows its "description", "license" (an identifier of the hub, such as
-                "mit"), "training_data" and "metrics" (numbers by name, of the test split). What
+                "mit"), "training_data" and "metrics" (numbers and texts by name). What
                 nobody but you knows is left for you to fill in there: intended use, data, limits.
             dtype: None saves each parameter as it is (the ranking adapter: in float16); "float16"
                 takes half the space. The half-precision copy is then loaded and predicts 32

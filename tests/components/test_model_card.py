@@ -16,7 +16,7 @@ BACKBONE = {"name": "openai/clip-vit-base-patch32", "sha256": "a" * 64}
 CONFIG = {"method": "NumCLIP", "task": TASK, "backbone": BACKBONE}
 CARD = {
     "description": "NumCLIP on slices.", "license": "cc-by-4.0", "training_data": "90 images",
-    "metrics": {"mae": 0.5, "kappa": None, "accuracy": 0.75},
+    "metrics": {"mae": 0.5, "kappa": None, "accuracy": 0.75, "by": "3 folds"},
 }  # fmt: skip
 HOSTILE = [
     "---\nlicense: evil\n---\n# x", "a: b", "- a", "[x](http://evil.example)", "<script>x</script>",
@@ -32,8 +32,10 @@ def parts(text):
     return yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n")), card.text
 
 
-def test_header_holds_what_is_known():
-    header, text = parts(model_card("toast-numclip", CONFIG, CARD))
+@pytest.mark.parametrize("split", [{}, {"split": "test"}])
+def test_header_holds_what_is_known(split):
+    card = CARD | {"data": {split["split"]: "slices-test"} if split else "all slices"}
+    header, text = parts(model_card("toast-numclip", CONFIG, card))
     results = header.pop("model-index")
     assert header == {
         "base_model": BACKBONE["name"], "library_name": "ordlib", "license": "cc-by-4.0",
@@ -42,11 +44,12 @@ def test_header_holds_what_is_known():
     }  # fmt: skip
     (result,) = results[0]["results"]
     assert results[0]["name"] == "toast-numclip"
-    assert result["dataset"] == {"name": "90 images", "type": "custom", "split": "test"}
+    assert result["dataset"] == {"name": "toast", "type": "custom"} | split
     assert {m["type"]: m["value"] for m in result["metrics"]} == {"mae": 0.5, "accuracy": 0.75}
     for expected in (
         "# toast-numclip", "NumCLIP on slices.", "3 ranks from white to burnt, in minutes",
-        "| MAE (minutes) | 0.5 |", "a" * 64, "model = load_component('toast-numclip')",
+        "| MAE (minutes) | 0.5 |", "| by | 3 folds |", "Training data: 90 images", "a" * 64,
+        "## Results on test" if split else "## Results\n", "model = load_component('toast-numclip')",
         "**Intended use:**", "**Data:**", "**Licence:** cc-by-4.0", "**Limits:**",
     ):  # fmt: skip
         assert expected in text
