@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -56,4 +57,9 @@ def _rows(table: str, notebook: Path) -> pd.DataFrame:
     if table == "notebook":
         path = notebook.parent / "results" / f"{notebook.stem}.json"
         return pd.DataFrame([load_notebook_results(path)])
+    return _differences(table)
+
+
+@cache  # of the many claims on one table
+def _differences(table: str) -> pd.DataFrame:
     return paired_differences(load_results(table))
