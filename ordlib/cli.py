@@ -144,8 +144,9 @@ def predict(
                "bit_depth": bit_depth}  # fmt: skip
     with plain_errors(), share_work(chunks, **outputs) as (shared, processes):
         from ordlib.components import load_component
-        from ordlib.inference import predict_files, predict_in_chunks
+        from ordlib.inference import predict_files
         from ordlib.inference.console import check_outputs, report
+        from ordlib.inference.distributed import predict_in_chunks
         from ordlib.utils.device import pick_local_device
 
         check_outputs(**outputs)

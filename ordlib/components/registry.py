@@ -50,8 +50,7 @@ def load_component(
             hub, of which config, card and safetensors are downloaded. "./owner/name" is never a
             repository.
         clip: the backbone it was trained on; None looks for it on this machine: by name, by the
-            path from the component, and by the hash of the weights. See
-            :func:`~.backbones.find_backbone`.
+            path from the component, and by the hash of the weights, see components/backbones.py.
         device: of the loaded backbone, see :func:`ordlib.load_clip`.
         revision: branch, tag or commit on the hub; None is "main". The commit is then in
             ``model.source``, "owner/name@commit".

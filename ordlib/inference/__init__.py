@@ -1,8 +1,7 @@
 """Image folders: rank them by a text prompt, or predict them."""
 
-from .distributed import predict_in_chunks
 from .predict import FilePredictions, predict_files
 from .rank import rank
 from .result import Ranking
 
-__all__ = ["FilePredictions", "Ranking", "predict_files", "predict_in_chunks", "rank"]
+__all__ = ["FilePredictions", "Ranking", "predict_files", "rank"]

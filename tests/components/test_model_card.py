@@ -49,7 +49,8 @@ def test_header_holds_what_is_known(split):
     for expected in (
         "# toast-numclip", "NumCLIP on slices.", "3 ranks from white to burnt, in minutes",
         "| MAE (minutes) | 0.5 |", "| by | 3 folds |", "Training data: 90 images", "a" * 64,
-        "## Results on test" if split else "## Results\n", "model = load_component('toast-numclip')",
+        "## Results on test" if split else "## Results\n",
+        "model = load_component('toast-numclip')",
         "**Intended use:**", "**Data:**", "**Licence:** cc-by-4.0", "**Limits:**",
     ):  # fmt: skip
         assert expected in text

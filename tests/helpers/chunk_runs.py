@@ -15,7 +15,8 @@ from pathlib import Path
 from killed_runs import wait
 
 from ordlib.cli import app
-from ordlib.inference import chunks, console, predict_in_chunks
+from ordlib.inference import chunks, console
+from ordlib.inference.distributed import predict_in_chunks
 from ordlib.inference.files import write_text
 
 IMPORTED = (console, predict_in_chunks)

@@ -18,7 +18,8 @@ from PIL import Image
 
 from ordlib import CORN, load_clip, load_component, load_task
 from ordlib.inference import chunks as chunks_module
-from ordlib.inference import distributed, predict_files, predict_in_chunks
+from ordlib.inference import distributed, predict_files
+from ordlib.inference.distributed import predict_in_chunks
 from ordlib.utils.cache_entries import INDEX_NAME
 from ordlib.utils.shared_folder import SharedFolder
 
