@@ -199,11 +199,10 @@ def evaluate(
     with plain_errors():
         from ordlib.components import load_component
         from ordlib.data import load_folder
-        from ordlib.experiments.train import load_splits
+        from ordlib.experiments.train import load_split
         from ordlib.inference.evaluation_report import write_report
         from ordlib.inference.predict import find_task
         from ordlib.metrics.evaluate import check_column, evaluate
-        from ordlib.utils.validation import check_choice
 
         names = {"image_column": image_column, "label_column": label_column,
                  "group_column": group_column, "first_label": first_label,
@@ -214,9 +213,7 @@ def evaluate(
         if split is None:
             data = load_folder(folder, labels, definition, **columns)
         else:
-            splits = load_splits(definition, component.clip.image_size, folder, labels, columns)
-            check_choice("split", split, splits)
-            data = splits[split]
+            data = load_split(component, definition, split, folder, labels, columns)
         if by is not None:
             check_column(data.metadata, by)
         evaluation = evaluate(component, data)

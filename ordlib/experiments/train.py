@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,7 @@ from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingConfig
 from ..training.fit import delete_checkpoints, fit
 from ..utils.device import device_description, versions
+from ..utils.validation import check_choice
 from .calibration import synthetic_calibration_data
 from .results import command_line, round_or_none
 from .synthetic_data import load_data
@@ -181,16 +183,8 @@ def load_splits(
             raise ValueError(f"labels = {labels}: needs images; give --data FOLDER")
         splits = {split: load_data(task, split, image_size) for split in SPLITS}
         return splits | {"calibration": synthetic_calibration_data(task, image_size)}
-    # load_folder looks for the file in the same order, and raises if there is none.
-    candidates = [] if labels is None else [Path(data, labels), Path(labels)]
-    label_file = next(filter(Path.is_file, candidates), None)
-    found = set()
-    if label_file is not None:
-        names = (columns.get("image_column", "path"), columns.get("label_column", "label"))
-        found = set(read_labels(data, label_file, *names).metadata)
-    kinds = [kind for kind in ("group", "split") if f"{kind}_pattern" not in columns]
-    usual = {f"{kind}_column": kind for kind in kinds if kind in found}
-    splits = load_folder(data, labels, _read_task(task), **usual | dict(columns))
+    label_file = _label_file(data, labels)
+    splits = _load_own(task, data, labels, columns)
     if isinstance(splits, ImageData):
         parts = split_indices(splits.ranks, SPLIT_FRACTIONS, splits.groups)
         splits = {name: splits.subset(indices, name) for name, indices in parts.items()}
@@ -201,6 +195,55 @@ def load_splits(
         source = f"{label_file}: column 'split'" if label_file else f"{data}: the folder"
         raise ValueError(f"{source} {problem}; it must contain all of {SPLITS}")
     return splits
+
+
+def load_split(
+    model: OrdinalMethod, task: OrdinalTask, split: str, data: Path, labels: Path | None = None,
+    columns: Mapping[str, object] = NO_COLUMNS,
+) -> ImageData:  # fmt: skip
+    """Load a split of the images that a component was trained with.
+
+    Warns if it has other images or labels than the card says.
+
+    Raises:
+        ValueError: as :func:`load_splits`; or the images have no splits of their own, and divide
+            otherwise than for the training, so that training images would be in this one.
+    """
+    splits = load_splits(task, model.clip.image_size, data, labels, columns)
+    check_choice("split", split, splits)
+    recorded = model.card.get("data")
+    if isinstance(recorded, Mapping) and recorded.get(split) == splits[split].fingerprint:
+        return splits[split]
+    problem = (
+        f"split = {split!r}: these are not the {split} images of the training, so that it may have "
+        "seen some of them"
+    )
+    if isinstance(_load_own(task, data, labels, columns), ImageData):
+        raise ValueError(
+            f"{problem}; give the table and columns of `command` in the component's card.json, or "
+            "evaluate other images without a split"
+        )
+    warnings.warn(problem, stacklevel=2)
+    return splits[split]
+
+
+def _label_file(data: Path, labels: Path | None) -> Path | None:
+    """The file that load_folder reads, which raises if there is none."""
+    candidates = [] if labels is None else [Path(data, labels), Path(labels)]
+    return next(filter(Path.is_file, candidates), None)
+
+
+def _load_own(
+    task: str | OrdinalTask, data: Path, labels: Path | None, columns: Mapping[str, object]
+) -> ImageData | dict[str, ImageData]:
+    """Load a folder, by the columns "group" and "split" of its table if there are any."""
+    label_file, found = _label_file(data, labels), set()
+    if label_file is not None:
+        names = (columns.get("image_column", "path"), columns.get("label_column", "label"))
+        found = set(read_labels(data, label_file, *names).metadata)
+    kinds = [kind for kind in ("group", "split") if f"{kind}_pattern" not in columns]
+    usual = {f"{kind}_column": kind for kind in kinds if kind in found}
+    return load_folder(data, labels, _read_task(task), **usual | dict(columns))
 
 
 def _read_task(task: str | OrdinalTask) -> OrdinalTask:

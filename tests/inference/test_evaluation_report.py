@@ -67,32 +67,29 @@ def test_command_evaluate_names_an_unknown_column(saved, labelled):
 
 
 def test_command_evaluate_takes_the_test_split_of_train(tmp_path, labelled, tiny_clip_folder):
-    """The metrics are those in the card that ordlib train wrote."""
+    """The metrics are those in the card that ordlib train wrote; other images are refused."""
     where = ("--label-column", "when", "--first-label", 0)
     run(
-        *(
-            "train",
-            "corn",
-            "--task",
-            "dating",
-            "--data",
-            labelled,
-            "--labels",
-            "labels.csv",
-            *where,
-        ),
+        *("train", "corn", "--task", "dating", "--data", labelled, "--labels", "labels.csv"),
+        *where,
         *("--backbone", tiny_clip_folder, "--epochs", 1, "--output", tmp_path / "mine"),
     )
     card = load_component(tmp_path / "mine").card
-    report = tmp_path / "report"
-    run(
-        *("evaluate", tmp_path / "mine", labelled, "labels.csv", *where, "--split", "test"),
-        *("--output", report),
-    )
+    report, words = tmp_path / "report", ("evaluate", tmp_path / "mine", labelled)
+    run(*words, "labels.csv", *where, "--split", "test", "--output", report)
     metrics = pd.read_csv(report / "metrics.csv", index_col="metric")["estimate"]
     expected = {n: np.nan if x is None else x for n, x in card["metrics"].items()}
     assert metrics.to_dict() == pytest.approx(expected, abs=1e-5, nan_ok=True)
-    fail(
-        "split = 'tset': must be one of train, val, test",
-        *("evaluate", tmp_path / "mine", labelled, "labels.csv", *where, "--split", "tset"),
-    )
+    problem = "split = 'tset': must be one of train, val, test"
+    fail(problem, *words, "labels.csv", *where, "--split", "tset")
+    # A split by groups, and one of fewer images, have other test images.
+    problem = "split = 'test': these are not the test images of the training"
+    table = pd.read_csv(labelled / "labels.csv")
+    table.assign(group=table.index // 2).to_csv(labelled / "grouped.csv", index=False)
+    fail(problem, *words, "grouped.csv", *where, "--split", "test")
+    table.head(25).to_csv(labelled / "fewer.csv", index=False)
+    fail(problem, *words, "fewer.csv", *where, "--split", "test")
+    parts = ["train"] * 10 + ["val"] * 10 + ["test"] * 10
+    table.assign(split=parts).to_csv(labelled / "split.csv", index=False)
+    with pytest.warns(UserWarning, match="not the test images of the training"):
+        run(*words, "split.csv", *where, "--split", "test")
