@@ -14,7 +14,11 @@ from ..utils.validation import is_number
 README = "README.md"
 PIPELINE = "image-classification"  # the hub has no tag for ordinal regression
 # Metrics that the methods report, as names for readers; all others keep theirs.
-METRICS = {"mae": "MAE", "off_by_one": "off by one", "kappa": "weighted kappa"}
+METRICS = {
+    "mae": "MAE", "macro_mae": "macro MAE", "max_mae": "largest MAE of a rank",
+    "off_by_one": "accuracy within one rank", "kappa": "weighted kappa",
+    "pairwise": "pairwise accuracy",
+}  # fmt: skip
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$@:!^]|(?<=www)\.", re.IGNORECASE)
 _MARK = "\n<!-- Written by ordlib, sha256 {}. An edited file is kept when you save again. -->\n"
 _MARKED = re.compile(_MARK.replace(".", r"\.").format("([0-9a-f]{64})"))
@@ -37,8 +41,9 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
         name: of the component: its folder's, or "owner/name" on the hub.
         config: the component's.
         card: "description", "license" (an identifier of the hub, such as "mit"), "metrics" (numbers
-            and texts by name; of the test split if "data" has one) and "training_data" are shown,
-            if they are there and of those types.
+            and texts by name; of the test split if "data" has one), "intervals" (low and high by
+            metric), "num_images" (by split), "training_data" and "command" are shown, if they are
+            there and of those types.
 
     Example:
         >>> text = model_card("toast", {"method": "CoOp"}, {"license": "mit"})
@@ -69,10 +74,9 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
         *map(_task_text, tasks),
         f"Training data: {escape(texts['training_data'])}" if "training_data" in texts else "",
         _backbone_text(backbone),
-        "## Use\n\n```python\nfrom ordlib import load_component\n\n"
-        f"model = load_component({_line(name)!r})\n"
-        'print(model.predict("folder/of/images"))\n```',
-        _metrics_table(metrics, tasks, split),
+        _usage(name, config),
+        _metrics_table(metrics, tasks, split, card),
+        _command(card),
         TO_FILL_IN.format(licence=licence),
     ]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -150,17 +154,45 @@ def _backbone_text(backbone: Mapping) -> str:
     )
 
 
-def _metrics_table(metrics: Mapping, tasks: list, split: str | None) -> str:
+def _usage(name: str, config: Mapping) -> str:
+    imports, call = "load_component", 'model.predict("folder/of/images")'
+    prompts = config.get("prompt_templates")
+    prompts = next(iter(prompts.values()))[:1] if isinstance(prompts, Mapping) and prompts else []
+    if prompts:  # the ranking adapter, which takes any other prompt, too
+        imports, call = f"{imports}, rank", f'rank("folder/of/images", {prompts[0]!r}, model=model)'
+    return (
+        f"## Use\n\n```python\nfrom ordlib import {imports}\n\n"
+        f"model = load_component({_line(name)!r})\nprint({call})\n```"
+    )
+
+
+def _metrics_table(metrics: Mapping, tasks: list, split: str | None, card: Mapping) -> str:
     if not metrics:
         return ""
     unit = f" ({escape(str(tasks[0].get('unit')))})" if len(tasks) == 1 else ""
+    intervals, number = card.get("intervals"), card.get("num_images")
+    intervals = intervals if isinstance(intervals, Mapping) else {}
+    number = number.get(split) if isinstance(number, Mapping) else None
     rows = "\n".join(
         f"| {escape(METRICS.get(key, key))}{unit if key == 'mae' else ''} | "
-        f"{escape(value) if isinstance(value, str) else format(value, 'g')} |"
+        f"{escape(value) if isinstance(value, str) else format(value, 'g')} | "
+        f"{_interval(intervals.get(key))} |"
         for key, value in metrics.items()
     )
     title = f"Results on {split}" if split else "Results"
-    return f"## {title}\n\n| metric | value |\n|---|---|\n{rows}"
+    images = f", {number:,} images" if isinstance(number, int) else ""
+    return f"## {title}{images}\n\n| metric | value | 95 % interval |\n|---|---|---|\n{rows}"
+
+
+def _interval(ends: object) -> str:
+    is_interval = isinstance(ends, (list, tuple)) and len(ends) == 2 and all(map(is_number, ends))
+    return f"{ends[0]:g} to {ends[1]:g}" if is_interval else ""
+
+
+def _command(card: Mapping) -> str:
+    command = card.get("command")
+    # Indented, since no text ends such a block.
+    return f"## Train again\n\n    {_line(command)}" if isinstance(command, str) else ""
 
 
 def _line(text: str) -> str:

@@ -72,6 +72,7 @@ class FeatureRegressor(Predictor, SavedModel, ABC):
             self._regressor = self._make_regressor(train).fit(features, train.values)
         self._check_fitted(self._regressor, len(train))
         self.calibrations.clear()
+        self.card = {}  # of another fit
         if calibration is not None:
             self.calibrate_intervals(calibration)
         return self

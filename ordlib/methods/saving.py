@@ -2,7 +2,9 @@
 
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -26,11 +28,11 @@ class SavedModel:
     """Mixin: ``save_pretrained`` and ``push_to_hub``.
 
     Attributes:
-        card: the card of a loaded or trained component.
+        card: of a loaded component; training the model again empties it.
         source: "owner/name@commit" of a model that was loaded from the hub, else None.
     """
 
-    card: dict
+    card: Mapping = MappingProxyType({})
     source: str | None = None
 
     @abstractmethod
@@ -56,10 +58,11 @@ class SavedModel:
 
         Args:
             folder: created if missing.
-            card: JSON-serializable; saved as card.json. README.md, with the header of the Hugging
-                Face hub, shows its "description", "license" (an identifier of the hub, such as
-                "mit"), "training_data" and "metrics" (numbers and texts by name). What
-                nobody but you knows is left for you to fill in there: intended use, data, limits.
+            card: JSON-serializable; added to the card of a loaded model, and saved as card.json.
+                README.md, with the header of the Hugging Face hub, shows its "description",
+                "license" (an identifier of the hub, such as "mit"), "training_data" and "metrics"
+                (numbers and texts by name). What nobody but you knows is left for you to fill in
+                there: intended use, data, limits.
             dtype: None saves each parameter as it is (the ranking adapter: in float16); "float16"
                 takes half the space. The half-precision copy is then loaded and predicts 32
                 random images; the OOD detector stays in float32.
@@ -83,7 +86,7 @@ class SavedModel:
         tensors, config = self.tensors(dtype), self.config()
         if config["backbone"]:
             config["backbone"] |= relative_path(config["backbone"]["name"], folder)
-        save_checkpoint(folder, config, tensors, card or {})
+        save_checkpoint(folder, config, tensors, self._with_card(card))
 
     def push_to_hub(
         self,
@@ -102,7 +105,7 @@ class SavedModel:
 
         Args:
             repo_id: "owner/name" of a model repository; created if missing.
-            card: as for `save_pretrained`; None is the card of a loaded or trained component.
+            card: as for `save_pretrained`.
             private: of the repository; None is the owner's default if it is new.
             token: with write permission; None is that of ``hf auth login`` or HF_TOKEN.
             readme: your README.md; None keeps an edited one on the hub, or writes one.
@@ -118,8 +121,16 @@ class SavedModel:
         """
         from ..components.hub import push
 
-        card = getattr(self, "card", {}) if card is None else card
-        return push(repo_id, self.config(), self.tensors(dtype), card, private, token, readme)
+        tensors, card = self.tensors(dtype), self._with_card(card)
+        return push(repo_id, self.config(), tensors, card, private, token, readme)
+
+    def _with_card(self, card: dict | None) -> dict:
+        card = {} if card is None else card
+        if not isinstance(card, Mapping):
+            raise TypeError(f"card = {card!r:.80}: must be a dict")
+        if "licence" in card:
+            raise ValueError("card: 'licence': the hub spells it 'license'")
+        return {**self.card, **card}
 
     def tensors(self, dtype: Literal["float16"] | None = None) -> dict[str, Tensor]:
         """Return the tensors to save, in half precision if that hardly changes predictions."""

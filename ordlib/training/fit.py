@@ -117,6 +117,7 @@ def fit(
     check_tasks(model, train=train, val=val, calibration=calibration)
     check_config(model, config, train)
     warn_about_validation(train, val)
+    model.card = {}  # of another training
     if calibration:
         warn_about_calibration([*train, *val], calibration)
     with torch_defaults(), _warn_of_changes([*train, *val]):

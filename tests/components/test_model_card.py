@@ -17,6 +17,8 @@ CONFIG = {"method": "NumCLIP", "task": TASK, "backbone": BACKBONE}
 CARD = {
     "description": "NumCLIP on slices.", "license": "cc-by-4.0", "training_data": "90 images",
     "metrics": {"mae": 0.5, "kappa": None, "accuracy": 0.75, "by": "3 folds"},
+    "intervals": {"mae": [0.4, 0.625], "accuracy": [None, 1]}, "num_images": {"test": 1200},
+    "command": "ordlib train numclip --output `x`",
 }  # fmt: skip
 HOSTILE = [
     "---\nlicense: evil\n---\n# x", "a: b", "- a", "[x](http://evil.example)", "<script>x</script>",
@@ -48,12 +50,21 @@ def test_header_holds_what_is_known(split):
     assert {m["type"]: m["value"] for m in result["metrics"]} == {"mae": 0.5, "accuracy": 0.75}
     for expected in (
         "# toast-numclip", "NumCLIP on slices.", "3 ranks from white to burnt, in minutes",
-        "| MAE (minutes) | 0.5 |", "| by | 3 folds |", "Training data: 90 images", "a" * 64,
-        "## Results on test" if split else "## Results\n",
+        "| MAE (minutes) | 0.5 | 0.4 to 0.625 |", "| accuracy | 0.75 |  |", "| by | 3 folds |  |",
+        "\n\n    ordlib train numclip --output `x`\n", "Training data: 90 images", "a" * 64,
+        "## Results on test, 1,200 images\n" if split else "## Results\n",
         "model = load_component('toast-numclip')",
         "**Intended use:**", "**Data:**", "**Licence:** cc-by-4.0", "**Limits:**",
     ):  # fmt: skip
         assert expected in text
+
+
+def test_a_ranking_adapter_is_used_with_a_prompt():
+    prompts = {"toast": ["Rank by 'toast'.", "From white to burnt."], "bread": ["x"]}
+    config = {"method": "RankingAdapter", "tasks": [TASK], "prompt_templates": prompts}
+    text = model_card("x", config, {})
+    assert """print(rank("folder/of/images", "Rank by 'toast'.", model=model))""" in text
+    assert "from ordlib import load_component, rank\n" in text
 
 
 @pytest.mark.parametrize(

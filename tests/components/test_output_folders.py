@@ -151,7 +151,6 @@ CARDS = {
     "number of numpy": ({"mae": np.float32(1)}, "float32 is not JSON serializable"),
     "nan": ({"mae": float("nan")}, "not JSON compliant"),
     "set": ({"names": {1}}, "set is not JSON serializable"),
-    "list": ([1], "unsupported operand"),
     "key": ({(1, 2): 3}, "keys must be"),
 }
 

@@ -8,6 +8,7 @@ from damage import seal
 from safetensors.torch import load_file, save_file
 
 from ordlib import CoOp, ImageData, LinearProbe, OrdinalTask, load_clip, load_component
+from ordlib import fit as ordlib_fit
 from ordlib.methods import saving
 from ordlib.methods.ood import MahalanobisOOD
 from ordlib.metrics.conformal import ConformalCalibration
@@ -197,3 +198,34 @@ def test_float16_limit_is_a_thousandth_of_the_range(coop, tmp_path, monkeypatch)
     monkeypatch.setattr(saving, "MAX_HALF_DIFFERENCE", 1e-9)
     with pytest.raises(ValueError, match="predictions would change"):
         coop.save_pretrained(tmp_path / "x", dtype="float16")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda clip: CoOp(clip, TASK), lambda clip: LinearProbe(clip, TASK)]
+)
+def test_card_is_added_to_that_of_a_loaded_model(clip, tmp_path, make):
+    model = make(clip)
+    if isinstance(model, LinearProbe):
+        fit(model)
+    model.save_pretrained(tmp_path, {"seed": 3, "license": "mit"})
+    model = load_component(tmp_path, clip)
+    model.save_pretrained(tmp_path, {"license": "cc0-1.0"})
+    model = load_component(tmp_path, clip)
+    assert (model.card["seed"], model.card["license"]) == (3, "cc0-1.0")
+    # Of another training, the old card says nothing.
+    if isinstance(model, LinearProbe):
+        fit(model)
+    else:
+        train, config = images(), {"epochs": 1}
+        ordlib_fit(model, train, images(1, 20), config, calibration=None, progress=False)
+    assert model.card == {}
+
+
+@pytest.mark.parametrize(
+    ("card", "error"),
+    [({"licence": "mit"}, "the hub spells it 'license'"), (["mit"], r"card = \['mit'\]: must be")],
+)
+def test_cards_that_would_be_lost_are_refused(clip, tmp_path, card, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        CoOp(clip, TASK).save_pretrained(tmp_path / "x", card)
+    assert not (tmp_path / "x").exists()
