@@ -78,7 +78,13 @@ def test_number_of_objects_is_the_label():
         assert ndimage.label(ndimage.binary_opening(blue, iterations=2))[1] == count
 
 
-def test_images_are_the_same_whenever_they_are_made(folder, tmp_path):
-    again = make_photo_folder(tmp_path / "again")
-    for name in ("photos/labels.csv", "photos/IMG_0007.jpg", "new/DSC_003.jpg"):
-        assert (again / name).read_bytes() == (folder / name).read_bytes()
+def test_images_are_the_same_whenever_they_are_made(folder, table, tmp_path, monkeypatch):
+    """Those of the first session, and the new ones."""
+    photo_folder._write_new(tmp_path)
+    monkeypatch.setattr(photo_folder, "NUM_SESSIONS", 1)
+    monkeypatch.setattr(photo_folder, "NUM_IMAGES", 11)
+    monkeypatch.setattr(photo_folder, "_plant_faults", lambda _, table: table)
+    photo_folder._write_photos(tmp_path)
+    assert pd.read_csv(tmp_path / "labels.csv").equals(table[:11])
+    for name in ("photos/IMG_0007.jpg", "new/DSC_003.jpg"):
+        assert (tmp_path / name.split("/")[1]).read_bytes() == (folder / name).read_bytes()

@@ -150,6 +150,7 @@ def train(tmp_path, monkeypatch, tiny_clip_folder):
     """The words of a command that trains on a few images."""
     load = {"dating": noise, "baking": module.load_data}
     monkeypatch.setattr(module, "load_data", lambda task, *rest: load[task](task, *rest))
+    monkeypatch.setattr(module, "synthetic_calibration_data", lambda t, side: noise(t, "val", side))
     more = ["--output", tmp_path / "out", "--device", "cpu", "--backbone", tiny_clip_folder]
     return lambda method, task, *words: ["train", method, "--task", task, *more, *words]
 

@@ -143,12 +143,19 @@ def fork(target, arguments: list[tuple]) -> list[int]:
 
 
 def run_on_two_processes(function: Callable[[int], dict], folder: Path) -> list[dict]:
-    """Return the results of a function of the rank, in two new processes that use gloo."""
-    torch.multiprocessing.spawn(_run_rank, (function, folder), nprocs=2)
+    """Return the results of a function of the rank, in two new processes that use gloo.
+
+    Forked processes import nothing again, but cannot compute once autograd has found a device.
+    """
+    can_fork = sys.platform == "linux" and not torch.accelerator.is_available()
+    torch.multiprocessing.start_processes(
+        _run_rank, (function, folder), nprocs=2, start_method="fork" if can_fork else "spawn"
+    )
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
 def _run_rank(rank: int, function: Callable[[int], dict], folder: Path) -> None:
+    torch.set_num_threads(1)  # no pool of threads outlives a fork
     store = f"file://{folder}/store"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     torch.save(function(rank), folder / f"{rank}.pt")

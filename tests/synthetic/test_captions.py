@@ -11,7 +11,7 @@ from ordlib.synthetic.vocabulary import COLOURS, OBJECTS
 from ordlib.tasks import load_task
 from ordlib.tasks.builtin import number_words
 
-MANY = 8_000
+MANY = 6_500
 SPELLED = {number_words(n): n for n in range(1, 100)}
 # Longest first, so that "twenty one" does not match as "twenty".
 NUMERAL = re.compile(

@@ -159,6 +159,7 @@ def test_render_split_interrupted_leaves_no_files(cache, monkeypatch):
     assert not list((cache / "rendered").iterdir())
 
 
+@pytest.mark.slow
 def test_render_split_in_two_processes(cache):
     command = [sys.executable, "-c", SCRIPT]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
