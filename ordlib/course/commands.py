@@ -143,7 +143,7 @@ def grade(
         Path, typer.Argument(help="STUDENT/NAME.ipynb or STUDENT.ipynb.", **INPUT_FOLDER)
     ],
     csv: Annotated[Path, typer.Option(help="Table of points and reasons.", **OUTPUT_FILE)],
-    seconds: Annotated[int, typer.Option(help="For one submission.", min=5)] = 20,
+    seconds: Annotated[int, typer.Option(help="For one submission.", min=5, max=86_400)] = 20,
     gradebook: Annotated[
         Path | None, typer.Option(help="Table with a row for each student.", **OUTPUT_FILE)
     ] = None,

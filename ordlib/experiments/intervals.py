@@ -33,13 +33,15 @@ def cached_rows(
         return rows
 
     rows = cached_json(path, compute_rows)
-    scores: list[dict] = [{} for _ in rows]
     try:
+        scores: list[dict] = [{} for _ in rows]
+        if not rows or not all(isinstance(row, dict) and row for row in rows):
+            raise ValueError(f"{path.name} is no list of rows")
         with np.load(scores_file) as arrays:
             for name, array in arrays.items():
                 row, metric = name.split(maxsplit=1)
                 scores[int(row)][metric] = array
-    except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, LookupError, EOFError, BadZipFile) as error:
         both = f"{path} and {scores_file.name}"
         problem = f"{scores_file}: damaged ({error!r}); delete {both} to compute them again"
         raise ValueError(problem) from error

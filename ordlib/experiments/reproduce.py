@@ -1,5 +1,6 @@
 """Run a published protocol: all folds and categories of a data set, with one method."""
 
+import inspect
 import json
 import os
 import platform
@@ -28,11 +29,13 @@ from ..training.fit import fit
 from ..training.held_out import hold_out_val
 from ..utils.cache import atomic_write, content_hash
 from ..utils.device import device_description
+from ..utils.output import write_error
 from ..utils.validation import check_choice
 from .experiment import few_shot_subset
 from .intervals import Scores, cached_rows
 from .results import round_or_none
 from .train import METHODS as TRAINED_METHODS
+from .train import check_options
 from .training_draws import LABEL_DRAWS
 
 UNTRAINED = {"zero-shot": ZeroShot, "probe": LinearProbe}
@@ -107,9 +110,10 @@ def reproduce(
         deviation over them, and 95 % bootstrap intervals over the test images (groups).
 
     Raises:
-        ValueError: unknown method or draw, an invalid option of `load_published`, or a folder with
-            the results of another setting.
+        ValueError: unknown method, draw or option, an invalid option of `load_published`, or a
+            folder with the results of another setting: other folds and repeats may be added.
         FileNotFoundError: the data set is not complete.
+        OSError: the folder cannot be written.
     """
     from .reproduction_report import write_report
 
@@ -117,6 +121,7 @@ def reproduce(
     check_choice("draw", setting.draw, (*LABEL_DRAWS, None))
     if setting.shots is not None and setting.shots < 1:
         raise ValueError(f"shots = {setting.shots}: must be 1 or more, or None")
+    _check_options(setting)
     output = Path(output)
     _check_output(setting, output)
     first = _load(setting, Run(setting.folds[0] if setting.folds else None, None, 0))
@@ -146,19 +151,44 @@ def reproduce(
 
 
 def _check_output(setting: Reproduction, output: Path) -> None:
-    """Refuse to replace the results of another data set, method or backbone."""
+    """Refuse to replace the results of another setting, and what cannot be written."""
+    for name in ("results.json", "report.md", "models"):
+        if error := write_error(output / name, is_folder=name == "models"):
+            raise OSError(f"{output / name} {error}; move it, or choose another folder")
     path = output / "results.json"
     if not path.is_file():
         return
     try:
         earlier = json.loads(path.read_text("utf-8"))["setting"]
+        own = _setting_as_json(setting)
+        # What is None in the setting is chosen by the data set.
+        names = own.keys() - {"root", "folds", "repeats"}
+        names -= {name for name in ("protocol", "label") if own[name] is None}
+        changed = [name for name in own if name in names and earlier[name] != own[name]]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: no results of a reproduction ({error!r}); move it") from error
-    for name in ("dataset", "method", "backbone"):
-        if earlier.get(name) != getattr(setting, name):
-            raise ValueError(
-                f"{path}: has the results of {name} {earlier.get(name)!r}; choose another folder"
-            )
+    if changed:
+        name = changed[0]
+        raise ValueError(
+            f"{path}: has the results of {name} {earlier[name]!r}; choose another folder for "
+            f"{own[name]!r}"
+        )
+
+
+def _check_options(setting: Reproduction) -> None:
+    """Refuse options and training images for methods that take none."""
+    method, options = setting.method, setting.options
+    if method in TRAINED_METHODS:
+        check_options(method, options)
+    elif method in UNTRAINED:
+        _, _, *names = inspect.signature(UNTRAINED[method]).parameters
+        for name, value in options.items():
+            if name not in names:
+                problem = f"unknown option of {method}; available options: {', '.join(names)}"
+                raise TypeError(f"{name} = {value!r}: {problem}")
+    for name in ("shots", "draw"):
+        if method == "zero-shot" and getattr(setting, name) is not None:
+            raise ValueError(f"{name} = {getattr(setting, name)!r}: zero-shot needs no training")
 
 
 def _runs(setting: Reproduction, first: PublishedSplits) -> list[Run]:
@@ -166,6 +196,8 @@ def _runs(setting: Reproduction, first: PublishedSplits) -> list[Run]:
     if setting.folds and not first.num_folds:
         raise ValueError(f"protocol {first.protocol.name!r} has a single split: give no fold")
     folds = dict.fromkeys(setting.folds or range(first.num_folds))
+    for fold in folds:
+        check_choice("fold", fold, range(first.num_folds))
     folder = DatasetFolder(setting.root)
     missing = [k for k in folds if not folder.has_lists(first.protocol.list_names(k))]
     if missing:
@@ -278,16 +310,19 @@ def _interval(errors: list[np.ndarray], groups: list[np.ndarray | None]) -> dict
 
 
 def _as_json(setting: Reproduction, first: PublishedSplits, clip: ClipBackbone) -> dict:
-    content = {name: value for name, value in vars(setting).items() if name != "config"}
-    content |= {
-        "root": str(setting.root), "protocol": first.protocol.name, "label": first.label,
+    return _setting_as_json(setting) | {
+        "protocol": first.protocol.name, "label": first.label,
         "title": first.dataset.title, "splits": first.protocol.splits,
         "description": first.protocol.description, "unit": first["test"].task.unit,
-        "options": {name: repr(value) for name, value in setting.options.items()},
-        "config": vars(setting.config) | {"lr_multipliers": dict(setting.config.lr_multipliers)},
         "device": device_description(clip.device), "python": platform.python_version(),
         "versions": {name: version(name) for name in ("ordlib", "torch", "transformers")},
     }  # fmt: skip
+
+
+def _setting_as_json(setting: Reproduction) -> dict:
+    config = vars(setting.config) | {"lr_multipliers": dict(setting.config.lr_multipliers)}
+    options = {name: repr(value) for name, value in setting.options.items()}
+    content = vars(setting) | {"root": str(setting.root), "options": options, "config": config}
     return json.loads(json.dumps(content, default=str))
 
 

@@ -70,7 +70,7 @@ def train_and_save(
     """
     if method not in METHODS:
         raise ValueError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
-    _check_options(method, options)
+    check_options(method, options)
     if torch.cuda.is_available():
         # With several processes, "cuda" is the GPU of this process.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
@@ -258,7 +258,7 @@ def _read_task(task: str | OrdinalTask) -> OrdinalTask:
         raise ValueError(prefix + str(error).removeprefix(prefix)) from error
 
 
-def _check_options(method: str, options: Mapping[str, object]) -> None:
+def check_options(method: str, options: Mapping[str, object]) -> None:
     """Validate names and types of options: "no" for a bool would otherwise count as true."""
     annotations = get_type_hints(METHODS[method].Config)
     del annotations["seed"]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm.auto import tqdm
 
 from ..data import ImageData
@@ -17,10 +18,12 @@ from ..methods.predictor import Predictor
 from ..methods.ranking_adapter.model import RankingAdapter
 from ..metrics import bootstrap, spearman, two_way_bootstrap
 from ..metrics.prediction import Prediction
+from ..utils.device import preserve_rng
 from ..utils.validation import check_choice, check_count
 from .config import TrainingConfig
 from .fit import fit
 from .held_out import hold_out_val
+from .inputs import check_config, check_tasks, to_config
 
 
 def cross_validate(
@@ -57,8 +60,10 @@ def cross_validate(
         ``_high``), ``mae_diff`` with its paired interval, and ``seconds`` of training per fold.
 
     Raises:
-        TypeError: a model is not given as a function.
-        ValueError: unknown ``reference``, or fewer groups or images than folds.
+        TypeError: a model is not given as a function, or that returns no model.
+        ValueError: unknown ``reference``, fewer groups or images than folds, a model or config that
+            does not go with the data, or a function that returns one model twice: trained on one
+            fold, it would have seen those that are left out later.
 
     Example:
         >>> from ordlib import LinearProbe, ZeroShot, load_data
@@ -72,10 +77,10 @@ def cross_validate(
     if not isinstance(models, Mapping) or not models:
         raise TypeError(f"models = {models!r:.80}: must be a dict of functions by name")
     check_choice("reference", reference, [*models, None])
-    for name, model in models.items():
-        _check_model(f"models[{name!r}]", model)
     _check_folds(data, n_splits, seed)
     check_count("n_repeats", n_repeats)
+    for name, model in models.items():  # All of them, before the first is trained for hours.
+        _check_model(f"models[{name!r}]", model, data, config, seed)
     predictions = {name: np.empty((n_repeats, len(data))) for name in models}
     labels = {name: np.empty((n_repeats, len(data))) for name in models}
     seconds = dict.fromkeys(models, 0.0)
@@ -125,8 +130,7 @@ def cross_val_predict(
         The predictions of the N images, in their order.
 
     Raises:
-        TypeError: ``model`` is not a function.
-        ValueError: fewer groups or images than folds.
+        TypeError, ValueError: as :func:`cross_validate`.
 
     Example:
         >>> from ordlib import LinearProbe, load_data
@@ -135,8 +139,8 @@ def cross_val_predict(
         >>> cross_val_predict(make_probe, data, n_splits=3).value.shape
         (60,)
     """
-    _check_model("model", model)
     _check_folds(data, n_splits, seed)
+    _check_model("model", model, data, config, seed)
     with _warnings_once():
         folds = list(_fit_folds(model, data, config, n_splits, seed))
     order = np.argsort(np.concatenate([fold.rows for fold in folds]))
@@ -163,7 +167,13 @@ def _fit_folds(
         train = data.subset(np.setdiff1d(np.arange(len(data)), rows), "train")
         model = _trained(make(seed), train, config, seed)
         seconds = time.perf_counter() - start
-        yield _Fold(rows, model.predict(data.subset(rows, "test")), seconds)
+        prediction = model.predict(data.subset(rows, "test"))
+        if not isinstance(prediction, Prediction) or len(prediction) != len(rows):
+            raise TypeError(
+                f"{type(model).__name__}.predict returned {prediction!r:.80}: must be a Prediction "
+                f"of {len(rows)} images"
+            )
+        yield _Fold(rows, prediction, seconds)
 
 
 @contextmanager
@@ -176,11 +186,38 @@ def _warnings_once() -> Iterator[None]:
         warnings.warn(message, category, stacklevel=4)
 
 
-def _check_model(name: str, model: object) -> None:
-    if isinstance(model, Predictor) or not callable(model):
-        raise TypeError(
-            f"{name}: must be a function that maps a seed to an untrained model, such as lambda "
-            "seed: NumCLIP(clip, task, seed=seed)"
+def _check_model(name: str, make: object, data: ImageData, config: object, seed: int) -> None:
+    rule = (
+        "must be a function that maps a seed to an untrained model, such as lambda seed: "
+        "NumCLIP(clip, task, seed=seed)"
+    )
+    if isinstance(make, Predictor) or not callable(make):
+        raise TypeError(f"{name}: {rule}")
+    config = to_config(config)
+    with preserve_rng(torch.device("cpu")):
+        try:
+            model = make(seed)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}; it {rule}") from error
+        if isinstance(model, type) or not hasattr(model, "predict"):
+            raise TypeError(f"{name}: returned {model!r:.80}, which is no model; it {rule}")
+        if not isinstance(model, OrdinalMethod | RankingAdapter):
+            return
+        tasks = [*model.tasks] if isinstance(model, RankingAdapter) else [model.task.name]
+        if tasks != [data.task.name]:
+            raise ValueError(
+                f"{name}: returned a model of {', '.join(tasks)}; the data belong to task "
+                f"{data.task.name!r}"
+            )
+        check_tasks(model, all=[data])
+        check_config(model, config, [data])
+        if model is make(seed):
+            raise ValueError(f"{name}: returns the same model each time; it {rule}")
+    if getattr(model, "ood_detector", None) or getattr(model, "ood_detectors", None):
+        warnings.warn(
+            f"{name}: returns a trained model; if it was trained on any of these images, its "
+            "errors are too small",
+            stacklevel=3,
         )
 
 
@@ -189,11 +226,14 @@ def _check_folds(data: object, n_splits: object, seed: object) -> None:
         raise TypeError(f"data = {data!r:.80}: must be an ImageData, as load_folder returns")
     check_count("n_splits", n_splits, 2)
     check_count("seed", seed, 0)
+    kind, count = "images", len(data)
+    if data.groups is not None:
+        kind, count = "groups", len(np.unique(data.groups))
+    if n_splits > count:
+        raise ValueError(f"n_splits = {n_splits}: {count} {kind} are too few for {n_splits} splits")
 
 
 def _trained(model: Predictor, train: ImageData, config: object, seed: int) -> Predictor:
-    if not hasattr(model, "predict"):
-        raise TypeError(f"models: a function returned {model!r:.80}, which is no model")
     if not isinstance(model, OrdinalMethod | RankingAdapter):
         # A probe is fitted at once, and zero-shot CLIP not at all.
         return model.fit(train) if hasattr(model, "fit") else model

@@ -13,11 +13,18 @@ from pathlib import Path
 from filelock import FileLock
 
 from .cache import TEMPORARY_PREFIX, cache_dir, check_writable
+from .reading import read_file
 
 DESCRIPTION_NAME = "description.txt"
-# Nothing else is touched: the folder may hold files of others, and the reader's own results.
-FOLDERS = ("datasets", "features", "hashes", "pool", "rendered")
-STORE_NAME = re.compile("(features|tokens)-[0-9a-f]{16}")
+# Nothing else is touched: the folder may hold files of others, even under the same names.
+FOLDERS = {
+    "datasets": re.compile(r"photo-folder-\d+|sign-digits-[0-9a-f]+"),
+    "features": re.compile(r"(features|tokens)-[0-9a-f]{16}"),
+    "hashes": re.compile(r"[0-9a-f]{16}"),
+    "pool": re.compile(r"\d+-[0-9a-f]{16}"),
+    "rendered": re.compile(r"[a-z_]+-[a-z_]+-\d+-\d+-\w+"),
+}
+MAX_DESCRIPTION = 200  # characters
 INDEX_NAME = "images.sqlite"
 SECONDS_PER_DAY = 24 * 3600
 LOCK_SECONDS = 60
@@ -49,12 +56,10 @@ class CacheEntry:
 def cache_entries() -> list[CacheEntry]:
     """All entries of the cache, least recently used first."""
     entries = []
-    for name in FOLDERS:
+    for name, own in FOLDERS.items():
         for path in listing(cache_dir() / name):
-            if name != "features":
-                entries.append(_entry(name, [path]))
-            elif STORE_NAME.fullmatch(path.name):
-                entries += _shards(path)
+            if own.fullmatch(path.name) or path.name.startswith(TEMPORARY_PREFIX):
+                entries += _shards(path) if name == "features" else [_entry(name, [path])]
     if (index := cache_dir() / INDEX_NAME).is_file():
         entries.append(_entry("index of image files", [index]))
     return sorted(entries, key=lambda entry: entry.last_used)
@@ -127,8 +132,8 @@ def _shards(store: Path) -> list[CacheEntry]:
     """One entry per array and its list of keys; incomplete ones and remains too."""
     note = store / DESCRIPTION_NAME
     kind = "features"
-    with suppress(OSError):
-        kind = note.read_text(encoding="utf-8")
+    with suppress(OSError, ValueError):  # Missing, or damaged.
+        kind = " ".join(read_file(note).decode("utf-8").split())[:MAX_DESCRIPTION] or kind
     shards = defaultdict(list)
     for path in listing(store):
         if path != note:
@@ -151,7 +156,8 @@ def _entry(kind: str, files: Sequence[Path]) -> CacheEntry:
 def _delete(entry: CacheEntry) -> None:
     for path in entry.files:
         with suppress(OSError):  # In use on Windows, or another process was faster.
-            shutil.rmtree(path) if path.is_dir() else os.remove(path)
+            is_folder = path.is_dir() and not path.is_symlink()
+            shutil.rmtree(path) if is_folder else os.remove(path)
     store = entry.files[0].parent
     if [path.name for path in listing(store)] == [DESCRIPTION_NAME]:
         shutil.rmtree(store, ignore_errors=True)

@@ -12,6 +12,7 @@ from ordlib.utils.cache import TEMPORARY_PREFIX
 from ordlib.utils.cache_entries import cache_entries, prune_cache, summarize
 
 DAY = 24 * 3600
+SPLIT = "rendered/dating-val-60-96-0123456789abcdef"
 STORE = "features/features-0123456789abcdef"
 
 
@@ -25,8 +26,8 @@ def cache(tmp_path, monkeypatch):
         store.add([f"{days} days"], np.zeros((1, 100), np.float32))
         for file in set(tmp_path.rglob("*.*")) - before:
             os.utime(file, (time.time() - days * DAY,) * 2)
-    (tmp_path / "rendered" / "split").mkdir(parents=True)
-    (tmp_path / "rendered" / "split" / "images.npy").write_bytes(b"0" * 3000)
+    (tmp_path / SPLIT).mkdir(parents=True)
+    (tmp_path / SPLIT / "images.npy").write_bytes(b"0" * 3000)
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "01.json").write_text("{}")
     os.utime(tmp_path / "results" / "01.json", (0, 0))

@@ -1,11 +1,14 @@
 """Result of an exercise check."""
 
+import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import wraps
 from html import escape
 from typing import Literal
+
+from ...utils.device import torch_defaults
 
 SYMBOLS = {"passed": "✓", "not yet": "✗", "not tried yet": "…"}
 COLORS = {"passed": "#009E73", "not yet": "#D55E00", "not tried yet": "#7A7A7A"}
@@ -53,7 +56,8 @@ def exercise_check(check: Callable[..., str | CheckResult | None]) -> Callable[.
     The function receives the learner's answers and returns None if they are right, a diagnosis if
     they are wrong, or a whole :class:`CheckResult`. If it returns None, the first line of its
     docstring becomes the message. An answer of None or ``...`` is "not tried yet"; an exception in
-    the learner's code becomes part of the message.
+    the learner's code becomes part of the message. Checks run in torch's default modes: a
+    ``torch.no_grad()`` around them would look like a missing gradient.
 
     Example:
         >>> @exercise_check
@@ -65,23 +69,45 @@ def exercise_check(check: Callable[..., str | CheckResult | None]) -> Callable[.
 three dots by your answer and run the cell again)
     """
 
+    functions = [p.annotation is Callable for p in inspect.signature(check).parameters.values()]
+
     @wraps(check)
     def run(*answers: object) -> CheckResult:
         hint = "replace the three dots by your answer and run the cell again"
         if any(answer is None or answer is ... for answer in answers):
             return CheckResult("not tried yet", hint)
+        for answer, is_function in zip(answers, functions, strict=False):
+            if is_function and not callable(answer):
+                message = (
+                    f"you pass a {type(answer).__name__}, not a function: write its name alone"
+                )
+                return CheckResult("not yet", message)
         try:
-            message = check(*answers)
+            with torch_defaults():
+                message = check(*answers)
         except NotImplementedYet:
             message = "your function returns nothing: is a return missing?"
             return CheckResult("not tried yet", message)
-        except Exception as error:
-            return CheckResult("not yet", f"your answer raised {type(error).__name__}: {error}")
+        except (Exception, SystemExit, GeneratorExit) as error:
+            return CheckResult("not yet", f"your answer raised {describe(error)}")
         if isinstance(message, str):
             return CheckResult("not yet", message)
         return message or CheckResult("passed", (check.__doc__ or "").strip().splitlines()[0])
 
     return run
+
+
+def describe(error: BaseException) -> str:
+    """Type and message of an exception of the learner's, whose message may be code that fails.
+
+    Example:
+        >>> describe(KeyError("mine"))
+        "KeyError: 'mine'"
+    """
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 class NotImplementedYet(Exception):
@@ -93,6 +119,7 @@ def call_solution(function: Callable, *arguments: object) -> object:
 
     Raises:
         NotImplementedYet: the function returned None or ``...``.
+        TypeError: it is a generator or a coroutine.
 
     Example:
         >>> call_solution(sum, [1, 2])
@@ -101,4 +128,7 @@ def call_solution(function: Callable, *arguments: object) -> object:
     result = function(*map(deepcopy, arguments))
     if result is None or result is ...:
         raise NotImplementedYet
+    if inspect.isgenerator(result) or inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("the function does not run: write def and return, not async or yield")
     return result

@@ -65,10 +65,14 @@ def load_assignments(sources: Path) -> list[Assignment]:
     """Assignments of all notebooks in a folder of py:percent sources.
 
     Raises:
+        FileNotFoundError: there are no sources.
         ValueError: an exercise does not have the form of the course; the message says what is
             missing.
     """
-    return [make_assignment(build(path), path.stem) for path in sorted(sources.glob("*.py"))]
+    paths = sorted(sources.glob("*.py"))
+    if not paths:
+        raise FileNotFoundError(f"{sources}: no notebook sources (.py): pass --notebooks FOLDER")
+    return [make_assignment(build(path), path.stem) for path in paths]
 
 
 def make_assignment(source: NotebookNode, name: str) -> Assignment:

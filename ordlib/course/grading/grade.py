@@ -1,6 +1,8 @@
 """Grade a folder of submissions, two at a time, and write a table."""
 
 import csv
+import io
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -120,12 +122,15 @@ def read_roster(path: Path) -> list[str]:
         ValueError: no UTF-8 text, a CSV file without that column, a student twice, or nobody.
     """
     text = read_text(path)
+    text = unicodedata.normalize("NFC", text)
     if path.suffix.lower() == ".csv":
-        rows = list(csv.DictReader(text.splitlines()))
-        if rows and "student" not in rows[0]:
-            columns = ", ".join(map(repr, rows[0]))
-            raise ValueError(f"{path}: no column 'student'; it has {columns}")
-        students = [(row["student"] or "").strip() for row in rows]
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        columns = reader.fieldnames or []
+        if columns and columns.count("student") != 1:
+            number = "two columns" if "student" in columns else "no column"
+            names = ", ".join(map(repr, columns))
+            raise ValueError(f"{path}: {number} 'student'; it has {names}")
+        students = [(row["student"] or "").strip() for row in reader]
     else:
         students = [line.strip() for line in text.splitlines()]
     students = [student for student in students if student]

@@ -8,6 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from ...utils.reading import errors_name, read_file
 from ..runner.build import METADATA, build, write_file, write_notebook
 from ..runner.notebook_files import read_notebook
 from ..runner.versions import EXERCISE, make_lab, make_notebook
@@ -57,8 +58,10 @@ def write_labs(notebooks: Path, output: Path) -> Iterator[Path]:
 
 def load_notes(path: Path) -> dict[str, str]:
     """Notes for instructors, by id of the exercise."""
-    tables = tomllib.loads(path.read_text("utf-8"))
-    return {f"{name}-{n}": text for name, notes in tables.items() for n, text in notes.items()}
+    content = read_file(path)
+    with errors_name(path):
+        tables = tomllib.loads(content.decode("utf-8"))
+        return {f"{name}-{n}": text for name, notes in tables.items() for n, text in notes.items()}
 
 
 def make_instructor_notebook(

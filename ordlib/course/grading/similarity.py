@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .submissions import NOT_PARSED
+
 MIN_LINES = 6  # shorter answers resemble each other by chance
 
 
@@ -39,9 +41,12 @@ def similar_answers(answers: Mapping[str, Mapping[str, str | None]]) -> list[Sim
 def normalize(code: str) -> str | None:
     """The syntax tree with numbered names and without docstrings; None if short or no Python."""
     try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+        return _normalize(ast.parse(code))
+    except (SyntaxError, *NOT_PARSED):
         return None
+
+
+def _normalize(tree: ast.Module) -> str | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.Module) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]

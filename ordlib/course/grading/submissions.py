@@ -2,6 +2,7 @@
 
 import ast
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from nbformat import NotebookNode
 from .assignments import Assignment, Exercise
 
 MAX_BYTES = 20_000_000
+# Errors of parsing and unparsing code that is too deep, has surrogates or very long numbers.
+NOT_PARSED = (ValueError, RecursionError, MemoryError)
 MAGIC = re.compile(r"^\s*[%!]")
 
 
@@ -69,7 +72,8 @@ def read_submission(path: Path, student: str, assignments: Sequence[Assignment])
 
 def _student(path: Path, folder: Path) -> str:
     parts = path.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else path.stem
+    # macOS takes letters with accents apart.
+    return unicodedata.normalize("NFC", parts[0] if len(parts) > 1 else path.stem)
 
 
 def _is_code(cell: NotebookNode) -> bool:
@@ -98,13 +102,22 @@ def _answer(exercise: Exercise, code: list[tuple[str, str]]) -> str | None:
 
 def without_checks(code: str) -> str:
     """The code without magics, and without calls of checks at its top level."""
-    code = "\n".join("" if MAGIC.match(line) else line for line in code.splitlines())
+    # Not `splitlines`, which also splits texts in the code, at separators of Unicode.
+    lines = ["" if MAGIC.match(line) else line for line in re.split(r"\r\n|\r|\n", code)]
     try:
-        tree = ast.parse(code)
-    except SyntaxError:
-        return code  # which is then reported
-    lines = code.splitlines()
-    for node in tree.body:
-        if isinstance(node, ast.Expr) and ast.unparse(node).startswith("check."):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+        tree = ast.parse("\n".join(lines))
+        checks = [n for n in tree.body if isinstance(n, ast.Expr) and _is_check(n)]
+    except (SyntaxError, *NOT_PARSED):
+        return "\n".join(lines)  # which is then reported
+    for node in reversed(checks):
+        start, end = node.lineno - 1, node.end_lineno - 1
+        before = lines[start].encode()[: node.col_offset].decode()
+        after = lines[end].encode()[node.end_col_offset :].decode()
+        if before or after.strip():  # other code in the line
+            before, after = f"{before}(", f"){after}"
+        lines[start : end + 1] = f"{before}{chr(10) * (end - start)}{after}".split("\n")
     return "\n".join(lines)
+
+
+def _is_check(node: ast.Expr) -> bool:
+    return ast.unparse(node).startswith("check.")

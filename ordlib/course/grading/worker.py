@@ -71,7 +71,7 @@ def _grade(answer: dict, space: dict, before: dict) -> dict:
     except NameError as error:
         return _wrong(f"{error}{ALONE}")
     except BaseException as error:  # SystemExit and KeyboardInterrupt, too
-        return _wrong(f"the cell raised {type(error).__name__}: {error}")
+        return _wrong(f"the cell raised {_describe(error)}")
     if changed := _first_change(before):
         return _wrong(f"the answer changes {changed}; answers are checked with what is installed")
     space["check"] = fresh_checks(answer["module"])
@@ -80,13 +80,21 @@ def _grade(answer: dict, space: dict, before: dict) -> dict:
     except NameError as error:
         return _wrong(f"{error}{ALONE}")
     except BaseException as error:
-        return _wrong(f"the check raised {type(error).__name__}: {error}")
+        return _wrong(f"the check raised {_describe(error)}")
     if changed := _first_change(before):
         return _wrong(f"the answer changes {changed}; answers are checked with what is installed")
     passed = getattr(result, "state", "") == "passed"
     hint = ALONE if "NameError" in result.message else ""
     reason = f"{result.state}: {result.message}{hint}"
     return {"points": int(passed), "reason": reason[:MAX_REASON]}
+
+
+def _describe(error: BaseException) -> str:
+    """As that of the checks, which an answer may have replaced."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except BaseException:
+        return type(error).__name__
 
 
 def _wrong(reason: str) -> dict:

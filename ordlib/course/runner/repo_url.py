@@ -6,6 +6,8 @@ import tomllib
 from pathlib import Path
 
 from ordlib.utils.cache import atomic_write
+from ordlib.utils.output import write_error
+from ordlib.utils.reading import errors_name, read_file
 
 PLACEHOLDER = "OWNER"  # of a repository that has no address yet
 _NAME = r"([\w.-]+/[\w.-]+?)"
@@ -34,8 +36,9 @@ def repository(root: str | Path) -> str:
         raise FileNotFoundError(
             f"No pyproject.toml in {path.parent.resolve()}: pass --root FOLDER."
         )
-    urls = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {}).get("urls", {})
-    url = urls.get("Repository", "").removesuffix("/").removesuffix(".git")
+    with errors_name(path):
+        url = tomllib.loads(_read(path)).get("project", {}).get("urls", {}).get("Repository", "")
+        url = url.removesuffix("/").removesuffix(".git")
     if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", url):
         raise ValueError(
             f"{path}: [project.urls] Repository = {url!r}: must be of the form "
@@ -56,15 +59,18 @@ def rewrite(root: str | Path, ref: str | None = None) -> list[Path]:
         ValueError: a URL of another form, or a ref with other characters than letters, digits,
             dots, hyphens and underscores.
     """
-    if ref is not None and not re.fullmatch(r"[\w.-]+", ref):
+    if ref is not None and not re.fullmatch(r"(?!.*\.\.)\w[\w.-]*", ref):
         raise ValueError(f"--ref {ref!r}: must be a branch, tag or commit without slashes")
     name = repository(root).removeprefix("https://github.com/")
-    before = {path: path.read_text(encoding="utf-8") for path in files(root)}
+    before = {path: _read(path) for path in files(root)}
     after = _set_ref(_set_name(before, name), name, ref)
     changed = [path for path in before if before[path] != after[path]]
+    for path in changed:  # Before the first of them is changed.
+        if error := write_error(path):
+            raise PermissionError(f"{path}: {error}; make it writable")
     for path in changed:
         with atomic_write(path) as temporary:
-            temporary.write_text(after[path], encoding="utf-8")
+            temporary.write_bytes(after[path].encode())
     return changed
 
 
@@ -88,6 +94,13 @@ def files(root: str | Path) -> list[Path]:
     named = [root / name for name in _FILES]
     notebooks = [path for glob in _NOTEBOOKS for path in sorted((root / "notebooks").glob(glob))]
     return [path for path in named if path.is_file()] + notebooks
+
+
+def _read(path: Path) -> str:
+    """Text of a UTF-8 file with the line ends it has."""
+    content = read_file(path)
+    with errors_name(path):
+        return content.decode("utf-8")
 
 
 def _set_name(texts: dict[Path, str], name: str) -> dict[Path, str]:

@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import get_args
 
 from ...utils.device import Precision
+from ...utils.validation import check_choice, check_types
 
 WARMUP_RATIO = 0.05
 
@@ -28,8 +28,7 @@ SIZES = {"small": PicoCLIPConfig()}
 
 def find_size(name: str) -> PicoCLIPConfig:
     """Return a model size by name; raises ``ValueError`` for an unknown one."""
-    if name not in SIZES:
-        raise ValueError(f"size = {name!r}: must be one of {', '.join(SIZES)}")
+    check_choice("size", name, tuple(SIZES))
     return SIZES[name]
 
 
@@ -58,7 +57,8 @@ class PretrainingConfig:
     precision: Precision = "auto"  # of matrix products; bfloat16 where the hardware supports it
 
     def __post_init__(self) -> None:
-        distractors, choices = self.distractor_number_fraction, get_args(Precision)
+        check_types(self)
+        distractors = self.distractor_number_fraction
         in_unit_interval = "must be between 0 and 1"
         one_batch = f"must be >= batch_size = {self.batch_size}"
         for name, valid, rule in (
@@ -69,7 +69,7 @@ class PretrainingConfig:
             ("num_images", self.num_images >= self.batch_size, one_batch),
             ("samples_seen", self.samples_seen >= self.batch_size, one_batch),
             ("learning_rate", self.learning_rate > 0, "must be > 0"),
-            ("precision", self.precision in choices, f"must be one of {', '.join(choices)}"),
+            ("size", isinstance(self.size, PicoCLIPConfig), "must be that of find_size()"),
         ):
             if not valid:
                 raise ValueError(f"{name} = {getattr(self, name)}: {rule}")

@@ -25,5 +25,5 @@ def test_learning_rate_at_warms_up_and_decays():
     ],
 )  # fmt: skip
 def test_pretraining_config_rejects_invalid_values(field, value):
-    with pytest.raises(ValueError, match=f"{field} = {value}: must be"):
+    with pytest.raises(ValueError, match=f"{field} = .*: must be"):
         PretrainingConfig(**{field: value})

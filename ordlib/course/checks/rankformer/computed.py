@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from ..match_mistakes import check_gradients, check_tensor, find_mistake, largest_error_index
-from ..result import CheckResult, NotImplementedYet, call_solution, exercise_check
+from ..result import CheckResult, NotImplementedYet, call_solution, describe, exercise_check
 
 # ------------------------------------------------------------- 1: the blend
 ALPHA = 0.3
@@ -159,9 +159,9 @@ def pull_and_push(my_tightness: Callable, my_diversity: Callable) -> str | None:
         except NotImplementedYet:
             message = stub
         except Exception as error:  # so that the other function is still checked
-            shapes_differ = "must match the size" in str(error)
-            raised = f"it raised {type(error).__name__}: {error}"
-            message = f"shapes differ: {hint}" if shapes_differ else raised
+            raised = describe(error)
+            shapes_differ = "must match the size" in raised
+            message = f"shapes differ: {hint}" if shapes_differ else f"it raised {raised}"
         messages.append(message)
     if messages == [stub, stub]:
         raise NotImplementedYet
