@@ -21,6 +21,7 @@ from ..utils.command import (
     echo,
     plain_errors,
 )
+from ..utils.shared_folder import check_launch
 
 app = Typer(**SETTINGS)
 results = Typer(help="Compute results tables.", **SETTINGS)
@@ -105,6 +106,7 @@ def train(
     Resumes after an interruption. `accelerate launch -m ordlib train ...` uses several processes.
     """
     with plain_errors():
+        check_launch()
         from ..training import TrainingConfig
         from .train import train_and_save
 
@@ -196,6 +198,7 @@ def train_adapter(
 ) -> None:
     """Train a ranking adapter, evaluate and save it. Resumes after an interruption."""
     with plain_errors():
+        check_launch()
         from dataclasses import replace
 
         from .train_adapter import CONFIG, train_and_save_adapter
@@ -230,6 +233,7 @@ def pretrain(
     On a busy CPU, OMP_NUM_THREADS=1 and a batch size of 256 are fastest.
     """
     with plain_errors():
+        check_launch()
         from .pretrain_clip.config import PretrainingConfig, find_size
         from .pretrain_clip.pretrain import pretrain
         from .pretrain_clip.trainer import ProgressBar

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from numbers import Real
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,7 +110,7 @@ def save_results(
     """
     for row, record in enumerate(records):
         for name, value in record.items():
-            if isinstance(value, float) and not math.isfinite(value):
+            if isinstance(value, Real) and not math.isfinite(value):
                 raise ValueError(
                     f"records[{row}][{name!r}] = {value}: must be finite; use None if undefined"
                 )
@@ -122,9 +123,16 @@ def save_results(
 def _to_json(value: object) -> str:
     """Format a value as JSON, rows of a table one per line: a diff then shows which changed."""
     if not isinstance(value, list | tuple):
-        return json.dumps(value, allow_nan=False)
-    rows = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value)
+        return json.dumps(value, allow_nan=False, default=_to_python)
+    rows = ",\n  ".join(json.dumps(row, allow_nan=False, default=_to_python) for row in value)
     return f"[\n  {rows}\n ]"
+
+
+def _to_python(value: object) -> object:
+    """A number of numpy or torch, which was computed for hours, as JSON takes it."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{value!r:.80}: a {type(value).__name__} cannot be stored as JSON")
 
 
 def make_results(name: str, output: str | os.PathLike | None = None, **settings: object) -> Path:
@@ -234,7 +242,7 @@ def cached_json(path: Path, compute: Callable[[], Result]) -> Result:
     if not path.is_file():
         result = compute()
         with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(result), "utf-8")
+            temporary.write_text(json.dumps(result, default=_to_python), "utf-8")
     try:
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:

@@ -1,5 +1,6 @@
 """Shared settings and error handling of the command line; heavy imports stay in the commands."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -129,8 +130,11 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(130) from None
     except BrokenPipeError:  # The reader, such as `| head`, has what it wants.
         raise
+    except MemoryError:
+        _exit("Not enough memory: lower the batch size, or the number of processes.")
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        _exit(str(error))
+        is_limit = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+        _exit(f"{error}; raise the limit, such as by ulimit -n 4096" if is_limit else str(error))
 
 
 def _exit(message: str) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-from typer import Exit
+from typer import Exit, echo
 
 from .cache import fcntl
 
 LOCK, RUN = "lock", "run.json"
+CLOCK_SECONDS = 60  # between the clocks of hosts that share a disk
 
 
 class SharedFolder:
@@ -141,12 +143,7 @@ def share_work(
     Raises:
         ValueError: several processes without an output file.
     """
-    processes = {name.lower(): _number(name, i) for i, name in enumerate(("RANK", "WORLD_SIZE"))}
-    if processes["rank"] >= max(1, processes["world_size"]):
-        raise ValueError(
-            f"RANK = {processes['rank']}, WORLD_SIZE = {processes['world_size']} in the "
-            "environment: ranks count from 0"
-        )
+    processes = _processes()
     if processes["rank"] > 0:
         os.environ["TQDM_DISABLE"] = "1"
         warnings.simplefilter("ignore")
@@ -174,7 +171,44 @@ def _is_late(shared: SharedFolder, files: list[Path]) -> bool:
     """
     started = psutil.Process().create_time()
     is_empty = not any(path.suffix == ".npz" for path in shared.path.iterdir())
-    return is_empty and all(path.exists() and path.stat().st_mtime >= started for path in files)
+    # Not of a file from the future: the clock was wrong when it was written.
+    latest = time.time() + CLOCK_SECONDS
+    return is_empty and all(p.exists() and started <= p.stat().st_mtime <= latest for p in files)
+
+
+def check_launch() -> None:
+    """Check that the processes of a command that trains one model were started to find each other.
+
+    Without ``LOCAL_RANK``, accelerate would have each of them train a whole model of its own, and
+    all of them write to the same folder.
+
+    Raises:
+        ValueError: a variable of the environment is missing, or no number.
+    """
+    world_size = _processes()["world_size"]
+    names = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in names if not os.environ.get(name)]
+    if world_size > 1 and missing:
+        raise ValueError(
+            f"WORLD_SIZE = {world_size} in the environment, without {missing[0]}: start the "
+            "processes with `accelerate launch -m ordlib ...`, or unset WORLD_SIZE"
+        )
+    for name in names[::2]:
+        _number(name, 0)
+    if world_size > 1:  # May be for long, if another one has failed.
+        place = ":".join(os.environ[name] for name in names[1:])
+        echo(f"process {os.environ['RANK']} of {world_size} joins the others at {place}", err=True)
+
+
+def _processes() -> dict[str, int]:
+    """``rank`` and ``world_size`` from the environment."""
+    processes = {name.lower(): _number(name, i) for i, name in enumerate(("RANK", "WORLD_SIZE"))}
+    if processes["rank"] >= max(1, processes["world_size"]):
+        raise ValueError(
+            f"RANK = {processes['rank']}, WORLD_SIZE = {processes['world_size']} in the "
+            "environment: ranks count from 0"
+        )
+    return processes
 
 
 def _number(name: str, default: int) -> int:

@@ -47,7 +47,7 @@ def grade_folder(
 
     Raises:
         FileNotFoundError: there are no notebooks.
-        RuntimeError: what the answers need cannot be imported here.
+        ChildProcessError: what the answers need cannot be imported here.
     """
     submissions = read_submissions(folder, assignments)
     for assignment in {id(s.assignment): s.assignment for s in submissions}.values():

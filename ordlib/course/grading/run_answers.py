@@ -51,12 +51,12 @@ def prepare(assignment: Assignment) -> None:
     """Run what all answers need once, without limits: it may have to render images.
 
     Raises:
-        RuntimeError: it fails.
+        ChildProcessError: it fails.
     """
     done, _, ending = _run_process(assignment, [], {}, LIMITS, PREPARE_SECONDS)
     problem = done[0]["reason"] if done else ending
     if problem:
-        raise RuntimeError(f"{assignment.name}: {problem}")
+        raise ChildProcessError(f"{assignment.name}: {problem}")
 
 
 def run_answers(

@@ -8,13 +8,16 @@ from matplotlib.axes import Axes
 
 from ...data import ImageData
 from ...metrics import compute_metrics
+from ...metrics.ordinal_checks import as_floats
 from ...tasks import OrdinalTask
+from ...utils.validation import check_choice
 from ..plots import contact_sheet, predicted_against_true
-from .controls import NAME_WIDTH, interactive_figure, show_message, slider
+from .controls import NAME_WIDTH, check_sets, interactive_figure, show_message, slider
 
 
 def draw_rank(data: ImageData, rank: int) -> Axes:
     """Contact sheet of up to eight images of a rank (0 to M - 1), or a message without any."""
+    check_choice("rank", rank, range(data.task.num_ranks))
     rows = np.flatnonzero(data.ranks == rank)[:8]
     label = data.task.rank_label(rank)
     if not len(rows):
@@ -26,6 +29,7 @@ def draw_rank(data: ImageData, rank: int) -> Axes:
 
 def explore_datasets(datasets: dict[str, ImageData]) -> VBox:
     """Dataset browser: :func:`draw_rank` with a dataset menu and a rank slider."""
+    check_sets("datasets", datasets, ImageData)
     menu = Dropdown(options=list(datasets), description="task", style=NAME_WIDTH)
     last_rank = datasets[menu.value].task.num_ranks - 1
     ranks = IntSlider(0, 0, last_rank, description="rank", style=NAME_WIDTH)
@@ -79,6 +83,9 @@ def draw_predictor(
 
 def explore_predictor(y_true: np.ndarray, task: OrdinalTask) -> VBox:
     """:func:`draw_predictor` with sliders for bias, spread and exact hits."""
+    if not isinstance(task, OrdinalTask):
+        raise TypeError(f"task = {task!r:.80}: must be an OrdinalTask, as load_task returns")
+    y_true = as_floats("y_true", y_true)
     half_range = (task.range[1] - task.range[0]) / 2
     # A power of ten, so that handles and readouts agree; 0 and the limits are whole steps.
     step = 10.0 ** round(log10(half_range / 40))

@@ -12,7 +12,7 @@ from ...experiments.training_draws import WITHOUT_OBJECTS
 from ...metrics import Interval
 from ...tasks import load_task
 from ..plots import METHOD_COLORS, interval_plot
-from .controls import NAME_WIDTH, interactive_figure
+from .controls import NAME_WIDTH, check_sets, interactive_figure
 
 ALL = "all"
 LABELS = (*map(str, SHOTS["counting"]), ALL)
@@ -87,6 +87,7 @@ def explore_methods(tables: Mapping[str, pd.DataFrame]) -> VBox:
 
     The menu has the needs whose table is among ``tables``.
     """
+    check_sets("tables", tables, pd.DataFrame)
     needs = [need for need, (table, _) in NEEDS.items() if table in tables]
 
     def draw(task: str, labels: str, need: str) -> None:

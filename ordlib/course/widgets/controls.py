@@ -51,6 +51,13 @@ def interactive_figure(draw: Callable[..., object], controls: dict[str, Widget])
     return VBox([HBox(list(controls.values())), image])
 
 
+def check_sets(name: str, sets: object, kind: type) -> None:
+    """Validate the dict that a menu shows; TypeError if it is empty or none of a kind by name."""
+    is_dict = isinstance(sets, dict) and bool(sets)
+    if not is_dict or not all(isinstance(value, kind) for value in sets.values()):
+        raise TypeError(f"{name} = {sets!r:.80}: must be a dict of {kind.__name__}s by name")
+
+
 def choose(*options: str) -> None:
     """Show options of which the reader chooses one; a plain line where there are no widgets.
 

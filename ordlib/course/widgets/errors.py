@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 from PIL import ImageOps
 
 from ...data import ImageData
+from ...metrics.ordinal_checks import as_floats
+from ...utils.validation import check_count
 from ..plots import contact_sheet
 from ..plots.style import value_label
 from .controls import NAME_WIDTH, interactive_figure, show_message
@@ -26,8 +28,13 @@ def errors_figure(
         predicted: ``(N,)`` predicted values.
         group: one of the groups of ``data``, or "all".
         num_images: at most as many images are shown.
+
+    Raises:
+        ValueError: predictions of other images, or not as many as the images.
     """
-    errors = np.abs(data.values - np.asarray(predicted))
+    check_count("num_images", num_images)
+    predicted = _check_predicted(data, predicted)
+    errors = np.abs(data.values - predicted)
     rows = np.arange(len(data))
     if group != ALL:
         rows = np.flatnonzero(data.groups == group)
@@ -42,8 +49,19 @@ def errors_figure(
     return ax
 
 
+def _check_predicted(data: ImageData, predicted: ArrayLike) -> np.ndarray:
+    predicted = as_floats("predicted", predicted)
+    if predicted.shape != data.values.shape or not np.isfinite(predicted).all():
+        raise ValueError(
+            f"predicted: shape {predicted.shape}; expected {data.values.shape}, one finite value "
+            "for each image, such as model.predict(data).value"
+        )
+    return predicted
+
+
 def explore_errors(data: ImageData, predicted: ArrayLike) -> VBox:
     """:func:`errors_figure` with a slider for the number of images and a menu of groups."""
+    predicted = _check_predicted(data, predicted)
     groups = [] if data.groups is None else sorted(set(data.groups))
 
     def draw(images: int, group: str) -> None:

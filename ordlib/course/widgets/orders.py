@@ -18,7 +18,7 @@ from ...tasks.templates import placeholder_names
 from ..plots import contact_sheet
 from ..plots.images import center_crop, format_spearman
 from ..plots.style import value_label
-from .controls import NAME_WIDTH, interactive_figure
+from .controls import NAME_WIDTH, check_sets, interactive_figure
 
 WIDE = Layout(width="40em")
 
@@ -65,6 +65,7 @@ def draw_ordered(clip: ClipBackbone, data: ImageData, prompt: str, max_images: i
 
 def explore_prompt(clip: ClipBackbone, datasets: dict[str, ImageData]) -> VBox:
     """:func:`draw_ordered` with a dataset menu, a text box and three suggested prompts."""
+    check_sets("datasets", datasets, ImageData)
     menu = Dropdown(options=list(datasets), description="images", style=NAME_WIDTH)
     box = _text_box("prompt", _suggested_prompts(datasets[menu.value].task)[0])
     buttons = HBox()
