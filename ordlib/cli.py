@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, Context, Exit, Option, Typer
 
 from ordlib.course import commands as course
 from ordlib.experiments import commands as training
@@ -22,6 +22,7 @@ from ordlib.utils.command import (
     echo,
     input_path,
     plain_errors,
+    shorten_logs,
 )
 from ordlib.utils.shared_folder import share_work
 
@@ -40,10 +41,12 @@ Strict = Annotated[bool, Option("--strict", help="Fail if an image was skipped."
 
 
 @app.callback(help="Ordinal regression with CLIP.")
-def prepare() -> None:
+def prepare(context: Context) -> None:
     """Check what every command needs."""
     with plain_errors():
         check_surroundings()
+    if context.invoked_subcommand != "course":  # whose notebooks keep their bars
+        shorten_logs()
 
 
 @app.command()

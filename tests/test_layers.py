@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "ordlib"
 CORE = [
     *("tasks", "data", "clip", "losses", "methods"),

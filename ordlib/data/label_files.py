@@ -204,7 +204,10 @@ def read_class_folders(root: Path) -> LabelTable:
 def _subfolders(root: Path) -> list[Path]:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
     if not folders:
-        raise ValueError(f"{root}: no class folders; create one per rank, or give labels=")
+        raise ValueError(
+            f"{root}: no class folders; create one per rank, or give a table of labels: labels=, "
+            "on the command line --labels (of evaluate: the second argument)"
+        )
     return folders
 
 

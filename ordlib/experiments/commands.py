@@ -2,6 +2,7 @@
 
 import json as jsonlib
 import math
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -134,6 +135,8 @@ def train(
         model, history = train_and_save(
             method, task, output, config=config, options=options, columns=columns, **inputs
         )
+        if not _is_main_process():
+            return
         best = history.loc[history["best"], monitor]
         score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
         echo(f"val {monitor} {score} in {history.attrs['seconds']:.0f} s")
@@ -205,7 +208,8 @@ def train_adapter(
 
         config = replace(CONFIG, seed=seed, epochs=epochs)
         train_and_save_adapter(task or (), output, config=config, backbone=backbone, device=device)
-        _echo_saved(output, "load_component")
+        if _is_main_process():
+            _echo_saved(output, "load_component")
 
 
 @app.command()
@@ -283,6 +287,10 @@ def make_results(
         common = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir}
         settings = {**common, "device": device, "minutes": minutes, **settings}
         echo(f"wrote {make_results(table, output, **settings)}")
+
+
+def _is_main_process() -> bool:
+    return int(os.environ.get("RANK") or 0) == 0
 
 
 def _echo_saved(folder: Path, loader: str) -> None:

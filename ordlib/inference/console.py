@@ -51,7 +51,7 @@ def report(
     with stdout_errors():
         console = Console(stderr=bool(to_stdout))
         console.width = max(console.width, MIN_WIDTH)
-        print_result(console, shown, max_rows=top or MAX_ROWS)
+        print_result(console, shown, top or MAX_ROWS, csv if csv != STDOUT else None)
         for export in to_stdout:
             typer.echo(export().encode("utf-8", "backslashreplace"), nl=False)
         if html and not errors:
@@ -72,7 +72,9 @@ def check_outputs(**paths: Path | None) -> None:
             raise ValueError(f"--{name} {path}: is an image, which would be overwritten")
 
 
-def print_result(console: Console, result: FileTable, max_rows: int) -> None:
+def print_result(
+    console: Console, result: FileTable, max_rows: int, csv: Path | None = None
+) -> None:
     """Print the first rows as a table, then warnings and skipped files."""
     _print(console, result.title, "bold")
     make_table = _ranking_table if isinstance(result, Ranking) else _prediction_table
@@ -80,7 +82,8 @@ def print_result(console: Console, result: FileTable, max_rows: int) -> None:
     hidden = len(result) - max_rows
     if hidden > 0:
         option = ", or --top N" * isinstance(result, Ranking)
-        _print(console, f"... and {hidden:,} more: use --csv FILE for all{option}.", "dim")
+        rest = f"all are in {csv}" if csv else f"use --csv FILE for all{option}"
+        _print(console, f"... and {hidden:,} more: {rest}.", "dim")
     for warning in result.warnings:
         _print(console, warning, "yellow")
     skipped = [" ".join(map(escape_nonprintable, item)) for item in result.skipped.items()]

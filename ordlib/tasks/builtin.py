@@ -196,6 +196,6 @@ def load_task(name: str) -> OrdinalTask:
         names = ", ".join([*SYNTHETIC, *DEFINITIONS])
         raise ValueError(
             f"task = {name!r}: unknown task; choose one of {names}, or define your own with "
-            "OrdinalTask(name=..., unit=..., values=...)"
+            "OrdinalTask(name=..., unit=..., values=...), for the command line in a file TASK.toml"
         )
     return OrdinalTask(name=name, **definitions[name])

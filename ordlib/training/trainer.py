@@ -142,7 +142,8 @@ class Trainer(ABC):
                 state.seconds += time.perf_counter() - start
                 self._save_checkpoint()
                 row = state.history[-1]
-                bar.set_postfix({n: f"{row[n]:.3f}" for n in ("loss", self.config.monitor)})
+                shown = {n: f"{row[n]:.3f}" for n in ("loss", self.config.monitor)}
+                bar.set_postfix(shown, refresh=False)
                 bar.update()
 
     def _train_epoch(self) -> float:

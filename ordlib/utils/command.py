@@ -95,6 +95,18 @@ def check_surroundings() -> None:
         os.getcwd()
     except FileNotFoundError as error:
         raise FileNotFoundError("the current folder has been deleted: cd to another") from error
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and "WORLD_SIZE" not in os.environ:
+        hint = "with --multi_gpu, it starts as many as --num_processes says, on CPUs too"
+        typer.echo(f"accelerate launch has started one process; {hint}.", err=True)
+
+
+def shorten_logs() -> None:
+    """Show progress every ten seconds only if it goes to a file: each update would stay there.
+
+    Before tqdm is imported, which reads its settings then.
+    """
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 
 def echo(text: str) -> None:
