@@ -243,7 +243,8 @@ def export(
 
         component = load_component(model, device="cpu")
         export_onnx(component, output)
-        echo(f"{output}: {component.task.name}, {output.stat().st_size / 1e6:,.1f} MB")
+        # The file may be standard output.
+        echo(f"{output}: {component.task.name}, {output.stat().st_size / 1e6:,.1f} MB", err=True)
 
 
 @app.command()

@@ -17,6 +17,9 @@ class OnnxModel:
     def __init__(self, path):
         self.session = onnxruntime.InferenceSession(path)
         self.metadata = self.session.get_modelmeta().custom_metadata_map
+        inputs = [tensor.name for tensor in self.session.get_inputs()]
+        if inputs != ["images"] or "resize" not in self.metadata:
+            raise ValueError(f"{path}: not a file of `ordlib export`")
         self.resize = json.loads(self.metadata["resize"])
         self.image_size = json.loads(self.metadata["image_size"])
         self.rank_labels = json.loads(self.metadata["rank_labels"])

@@ -13,6 +13,8 @@ from onnx_model import OnnxModel
 
 from ordlib.data.image_io import check_bit_depth, inspect_image, load_image, unknown_depth
 
+if not os.environ.get("ORDLIB_ONNX"):
+    raise SystemExit("Set ORDLIB_ONNX to a file of `ordlib export`.")
 app, model = FastAPI(), OnnxModel(os.environ["ORDLIB_ONNX"])
 
 

@@ -91,7 +91,7 @@ def is_hub_id(name: str) -> bool:
         validate_repo_id(name)
     except HFValidationError:
         return False
-    return name.count("/") == 1
+    return isinstance(name, str) and name.count("/") == 1
 
 
 def list_bundled() -> list[str]:

@@ -10,10 +10,9 @@ from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,15 +20,17 @@ from torch import Tensor, nn
 import ordlib
 
 from ..clip import ClipBackbone
+from ..clip.checkpoints import local_checkpoint
 from ..clip.encoders.siglip import NaflexImageEncoder
 from ..clip.feature_cache import cached_image_features
-from ..data import ImageData
 from ..methods.base import OrdinalMethod, TrainableModule
 from ..methods.linear_probe import LinearProbe
 from ..methods.prompt_method import PromptMethod, clip_logits
 from ..methods.zero_shot import ZeroShot
 from ..utils.cache import atomic_write
 from ..utils.output import write_error
+from ..utils.validation import check_path
+from .export_check import check_equal, random_images
 from .io import pack
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MAX_BYTES = 2**31 - 2**20  # of one file, which is a protocol buffer
-MAX_DIFFERENCE = 1e-4  # of probabilities and values
-MAX_RANGE_FRACTION = 1e-5  # of values, if that is more: float32 has seven digits
-NUM_CHECKED = 8
 MIN_PROBABILITY = 1e-300  # as in ConformalCalibration
+FLOAT32_ON_CPU = (
+    "the export takes float32 on the CPU: use load_component(name, device='cpu') on a saved model"
+)
+# torch converts in one thread only: two would damage its state for all later conversions.
+_CONVERSION = Lock()
 SUPPORTED = "NumCLIP, CoOp, OrdinalCLIP, L2RCLIP, FineTuned, CORN, ZeroShot or LinearProbe"
 
 
@@ -80,8 +83,10 @@ def export_onnx(model: "Predictor", path: str | os.PathLike) -> None:
         >>> model = ordlib.load_component("numclip-counting", device="cpu")  # doctest: +SKIP
         >>> ordlib.export_onnx(model, "counting.onnx")  # doctest: +SKIP
     """
+    check_path("path", path)
     if error := write_error(path):
         raise ValueError(f"{path} {error}")
+    _check_parameters(model)
     head = _head(model)
     clip = _backbone(model)
     _check_backbone(clip)
@@ -94,12 +99,13 @@ def export_onnx(model: "Predictor", path: str | os.PathLike) -> None:
             f"{clip.name}: its image encoder has {size / 1e9:.1f} GB, and an ONNX file holds 2; "
             "train on a smaller backbone"
         )
-    images = _random_images(clip.image_size)
+    images = random_images(clip.image_size)
     with atomic_write(path) as temporary:
-        program = _convert(graph, torch.from_numpy(images[:2]))
+        with _CONVERSION:
+            program = _convert(graph, torch.from_numpy(images[:2]))
         program.model.metadata_props.update(_metadata(model, clip))
         program.save(temporary, external_data=False)
-        _check_equal(temporary, model, images)
+        check_equal(temporary, model, images)
 
 
 class _Graph(nn.Module):
@@ -256,10 +262,21 @@ def _check_backbone(clip: ClipBackbone) -> None:
             "image, so that a file would hold a fixed batch size; use a SigLIP 2 of a fixed size"
         )
     if (clip.device.type, clip.dtype) != ("cpu", torch.float32):
-        raise ValueError(
-            f"{clip.name}: {clip.dtype} on {clip.device}, but the export takes float32 on the CPU: "
-            "use load_component(name, device='cpu')"
-        )
+        raise ValueError(f"{clip.name}: {clip.dtype} on {clip.device}, but {FLOAT32_ON_CPU}")
+
+
+def _check_parameters(model: "Predictor") -> None:
+    """Raise ValueError unless a method's parameters are finite, and float32 on the CPU."""
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise ValueError(f"torch's default dtype is {dtype}: call set_default_dtype(torch.float32)")
+    for name, tensor in model.named_parameters() if isinstance(model, nn.Module) else ():
+        problem = ""
+        if (tensor.device.type, tensor.dtype) != ("cpu", torch.float32):
+            problem = f"is {tensor.dtype} on {tensor.device}, but {FLOAT32_ON_CPU}"
+        elif not tensor.isfinite().all():
+            problem = "has NaN or infinite values; train it again"
+        if problem:
+            raise ValueError(f"{type(model).__name__}: {name} {problem}")
 
 
 def _cumprod(x: object, dim: int, dtype: int = -1) -> object:
@@ -296,7 +313,8 @@ def _metadata(model: "Predictor", clip: ClipBackbone) -> dict[str, str]:
         "mean": [round(x, 6) for x in mean.tolist()],
         "std": [round(x, 6) for x in std.tolist()],
         "resize": preprocessor.resize_steps(),
-        "backbone": clip.name,
+        # Of a path, which nobody else has, the last part.
+        "backbone": Path(clip.name).name if local_checkpoint(clip.name) else clip.name,
         "backbone_sha256": clip.weights_hash,
     }
     if isinstance(model, TrainableModule):
@@ -304,42 +322,3 @@ def _metadata(model: "Predictor", clip: ClipBackbone) -> dict[str, str]:
         metadata["component_sha256"] = hashlib.sha256(weights).hexdigest()
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
     return texts
-
-
-def _random_images(side: int) -> np.ndarray:
-    """``(8, S, S, 3)`` uint8: noise in blocks from a pixel to half of the image."""
-    rng = np.random.default_rng(0)
-    images = []
-    for i in range(NUM_CHECKED):
-        count = max(2, side >> i)
-        blocks = rng.integers(0, 256, (count, count, 3), dtype=np.uint8)
-        index = np.arange(side) * count // side
-        images.append(blocks[index][:, index])
-    return np.stack(images)
-
-
-def _check_equal(file: Path, model: "Predictor", images: np.ndarray) -> None:
-    """Raise FloatingPointError unless the file and the model predict the same."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    task, count = model.task, len(images)
-    values, rows = np.full(count, task.range[0]), pd.DataFrame(index=range(count))
-    expected = model.predict(ImageData(task, images, values, rows, "random", "export"))
-    low, high = task.range
-    limits = {"value": max(MAX_DIFFERENCE, MAX_RANGE_FRACTION * (high - low))}
-    limits |= {"probabilities": MAX_DIFFERENCE}
-    names = [output.name for output in session.get_outputs()]
-    for batch in (slice(None), slice(1)):
-        found = dict(zip(names, session.run(None, {"images": images[batch]}), strict=True))
-        for name, limit in limits.items():
-            wanted = getattr(expected, name)
-            if wanted is None:
-                continue
-            difference = np.abs(found[name] - wanted[batch]).max()
-            if not difference <= limit:
-                raise FloatingPointError(
-                    f"{name}: onnxruntime and {type(model).__name__} differ by {difference:.2g} on "
-                    f"random images, more than {limit:g}; no file is written; report the "
-                    f"backbone ({model.clip.name}) and the versions of torch and onnxruntime"
-                )

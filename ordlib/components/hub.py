@@ -1,23 +1,34 @@
 """Components on the Hugging Face hub: download of three files at a commit, upload in one commit."""
 
-import shutil
+import os
 import warnings
 from collections.abc import Mapping
-from os import PathLike
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor
 
 from ..clip.checkpoints import download, is_hub_id, local_checkpoint
 from ..utils.hub import hub_error
-from ..utils.reading import read_json
-from .io import CARD, CONFIG, WEIGHTS, load_checkpoint, read_card, read_config, save_checkpoint
+from ..utils.reading import MAX_JSON_BYTES, errors_name, read_file, read_json
+from ..utils.validation import check_choice, check_path
+from .io import (
+    CARD,
+    CONFIG,
+    MAX_WEIGHTS_BYTES,
+    WEIGHTS,
+    load_checkpoint,
+    read_card,
+    read_config,
+    save_checkpoint,
+)
 from .model_card import README, is_generated
 
-FILES = [CONFIG, CARD, WEIGHTS]
+MAX_BYTES = {CONFIG: MAX_JSON_BYTES, CARD: MAX_JSON_BYTES, WEIGHTS: MAX_WEIGHTS_BYTES}
+FILES = [*MAX_BYTES]
 
 
 def fetch(name: str, revision: str | None = None) -> tuple[Path, str]:
@@ -42,13 +53,13 @@ def fetch(name: str, revision: str | None = None) -> tuple[Path, str]:
         f"{folder_name}`, copy the folder to this machine, and load_component("
         f"'path/to/{folder_name}'); or give the revision of a commit in the cache"
     )
-    folder = download(name, [CONFIG], revision, remedy)
+    folder = _download(name, [CONFIG], revision, remedy)
     commit = folder.name
     try:
         # The config first, so that no other model's weights are downloaded.
         if "method" not in read_config(folder):
             raise ValueError(f"{folder / CONFIG}: method is missing: not a component of ordlib")
-        download(name, FILES, commit, remedy)
+        _download(name, FILES, commit, remedy)
         load_checkpoint(folder)
         read_card(folder)
     except (FileNotFoundError, ValueError) as error:
@@ -60,6 +71,20 @@ def fetch(name: str, revision: str | None = None) -> tuple[Path, str]:
     return folder, commit
 
 
+def _download(name: str, files: list[str], revision: str | None, remedy: str) -> Path:
+    """As :func:`~.checkpoints.download`; ValueError, before it, for files that are too large."""
+    infos = []
+    with suppress(Exception):  # Offline, or an error that the download explains.
+        infos = snapshot_download(name, revision=revision, allow_patterns=files, dry_run=True)
+    for info in infos:
+        if (info.file_size or 0) > MAX_BYTES[info.filename]:
+            raise ValueError(
+                f"{name} at commit {info.commit_hash}: {info.filename} has {info.file_size:,} "
+                f"bytes, more than the {MAX_BYTES[info.filename]:,} of a component; not downloaded"
+            )
+    return download(name, files, revision, remedy)
+
+
 def push(
     name: str,
     config: dict,
@@ -67,19 +92,26 @@ def push(
     card: Mapping,
     private: bool | None = None,
     token: str | None = None,
-    readme: str | PathLike | None = None,
+    readme: str | os.PathLike | None = None,
 ) -> str:
     """Upload a component in one commit and return it; see ``push_to_hub`` of the models."""
     if not is_hub_id(name):
         raise ValueError(
             f"repo_id = {name!r}: must be 'owner/name', of letters, digits, '-', '_' and '.'"
         )
+    check_choice("private", private, (True, False, None))
+    if isinstance(token, str) and (not token.isprintable() or " " in token):
+        raise ValueError("token: has spaces or line ends; copy it again")
+    if readme is not None:
+        check_path("readme", readme)
+        with errors_name(os.fspath(readme)):
+            readme = read_file(Path(readme).resolve()).decode()
     if config["backbone"] and local_checkpoint(backbone := config["backbone"]["name"]):
         config = config | {"backbone": config["backbone"] | {"name": Path(backbone).name}}
     api = HfApi(token=token)
     with TemporaryDirectory() as folder:
         try:
-            return _push(api, Path(folder), name, config, tensors, dict(card), private, readme)
+            return _push(api, Path(folder), name, config, tensors, card, private, readme)
         # The hub's client lets arbitrary errors of its HTTP library through.
         except Exception as error:
             if isinstance(error, ValueError | TypeError) or getattr(error, "errno", None):
@@ -90,8 +122,8 @@ def push(
 
 
 def _push(
-    api: HfApi, folder: Path, name: str, config: dict, tensors: dict, card: dict,
-    private: bool | None, readme: str | PathLike | None,
+    api: HfApi, folder: Path, name: str, config: dict, tensors: dict, card: Mapping,
+    private: bool | None, readme: str | None,
 ) -> str:  # fmt: skip
     api.create_repo(name, private=private, exist_ok=True)
     if private is not None and bool(api.repo_info(name).private) != private:
@@ -107,10 +139,13 @@ def _push(
             raise
         except EntryNotFoundError:
             pass
-    if (folder / CONFIG).exists() and "method" not in read_json(folder / CONFIG):
+    is_component = not (folder / CONFIG).exists()
+    with suppress(ValueError):
+        is_component = is_component or "method" in read_json(folder / CONFIG)
+    if not is_component:
         raise ValueError(f"repo_id = {name!r}: holds another model; give another name")
     if readme is not None:
-        shutil.copyfile(readme, folder / README)
+        (folder / README).write_bytes(readme.encode())
     if not is_generated(folder / README) and readme is None:
         warnings.warn(
             f"README.md of {name} has been edited and is kept; check that it still fits the model",

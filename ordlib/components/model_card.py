@@ -50,12 +50,12 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
         >>> text.splitlines()[:3]
         ['---', 'library_name: ordlib', 'license: mit']
     """
-    texts = {key: _line(card[key]) for key in ("description", "license", "training_data")
-             if isinstance(card.get(key), str)}  # fmt: skip
+    texts = {key: line for key in ("description", "license", "training_data")
+             if isinstance(card.get(key), str) and (line := _line(card[key]))}  # fmt: skip
     metrics = card.get("metrics")
     metrics = metrics if isinstance(metrics, Mapping) else {}
     metrics = {
-        _line(key): float(value) if is_number(value) else _line(value)
+        _line(str(key)): float(value) if is_number(value) else _line(value)
         for key, value in metrics.items()
         if is_number(value) or isinstance(value, str)
     }

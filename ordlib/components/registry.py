@@ -67,6 +67,8 @@ def load_component(
     """
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"name = {name!r:.80}: must be a name, or the path of a folder")
+    if revision is not None and not _is_revision(revision):
+        raise ValueError(f"revision = {revision!r:.80}: must be a branch, tag or commit")
     clip = None if clip is None else as_backbone(clip)
     folder, source = _find(name, revision)
     model = read_unchanged(folder, partial(_load, folder, clip, device))
@@ -113,6 +115,12 @@ def _find(name: str | os.PathLike, revision: str | None) -> tuple[Path, str | No
             raise
         raise FileNotFoundError(f"{error}. There is no folder {text!r} here, either") from None
     return folder, f"{text}@{commit}"
+
+
+def _is_revision(name: object) -> bool:
+    """Whether a value can be the name of a branch, tag or commit, and no path out of a folder."""
+    is_name = isinstance(name, str) and bool(name) and name.isprintable() and " " not in name
+    return is_name and ".." not in name and not name.startswith("/") and len(name) < 256
 
 
 def _folders() -> list[Path]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,14 @@ import pandas as pd
 
 from ..data.image_files import FileScan
 from ..utils.cache import atomic_write
+from ..utils.shared_folder import CHUNK_NAME
 from .scoring import CHUNK_SIZE
 
 # Buckets of files, by the hash of their path. Their number depends on the folder alone, so that any
 # number of processes makes the same chunks: the power of two that puts at most this many images
 # into a bucket on average, up to the largest number.
 BUCKET_SIZE, MAX_BUCKETS = 128, 1024
-CHUNK_NAME = re.compile(r"(\d{4})-of-(\d{4})-(\d{6})-([0-9a-f]{16})\.npz")
+TEXTS = ("names", "errors", "label")  # All other arrays of a chunk are numbers.
 NEW_RUN = "run the command again, in all processes"
 
 
@@ -166,10 +166,17 @@ def read_chunk(path: Path) -> tuple[list[str], pd.DataFrame, dict[str, str]]:
         ValueError: the file is damaged; the message names it.
     """
     try:
+        if not path.is_file():  # Opening a pipe would wait.
+            raise ValueError("not a regular file")
         with np.load(path, allow_pickle=False) as file:
-            columns = {name: file[name].tolist() if file[name].dtype.kind == "U" else file[name]
-                       for name in file.files}  # fmt: skip
+            columns = {name: file[name] for name in file.files}
+        for name, values in columns.items():
+            if values.dtype.kind != ("U" if name in TEXTS else "f") or values.ndim != 1:
+                raise ValueError(f"{name} has another type")
+            columns[name] = values.tolist() if name in TEXTS else values
         names, reasons = columns.pop("names"), columns.pop("errors")
+        if not all(reasons) and "value" not in columns:
+            raise ValueError("value is missing")
         errors = {name: text for name, text in zip(names, reasons, strict=True) if text}
         table = pd.DataFrame({"path": [name for name in names if name not in errors], **columns})
     except Exception as error:  # Zip and numpy raise almost anything.

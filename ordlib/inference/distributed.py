@@ -79,11 +79,13 @@ def predict_in_chunks(
     if chunks.path.resolve().is_relative_to(Path(folder).resolve()):
         raise ValueError(f"chunks: {chunks.path} is in the image folder; give a folder outside")
     description = _describe(predictor)
-    chunks.claim(description)
     text = json.dumps(description, sort_keys=True)
     shard = scan_shard(os.fspath(folder), rank, world_size)
+    images = hashlib.sha256(repr((shard.counts, shard.digests)).encode()).hexdigest()
+    chunks.claim(description | {"images": images})
     _predict_shard(predictor, shard, chunks.path, text)
-    if not chunks.is_last() or missing_chunks(chunks.path, shard):
+    missing = {bucket for bucket, _ in missing_chunks(chunks.path, shard)}
+    if not chunks.is_last() or (missing and missing.isdisjoint(shard.buckets)):
         return None
     table, errors = join_chunks(chunks.path, shard, text)
     return predictor.result(table, shard.skipped | errors, shard.ignored, bit_depth)

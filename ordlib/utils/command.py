@@ -109,10 +109,11 @@ def shorten_logs() -> None:
         os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 
-def echo(text: str) -> None:
+def echo(text: str, err: bool = False) -> None:
     """Print text of any origin: without control characters, and in any encoding."""
     with stdout_errors():
-        typer.echo(printable(text, getattr(sys.stdout, "encoding", None) or "utf-8"))
+        stream = sys.stderr if err else sys.stdout
+        typer.echo(printable(text, getattr(stream, "encoding", None) or "utf-8"), err=err)
 
 
 @contextmanager

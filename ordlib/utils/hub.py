@@ -33,7 +33,7 @@ def hub_error(
         url = f"https://huggingface.co/{name}"
         return f"{source} is gated: accept its terms at {url} and run `hf auth login`"
     if isinstance(error, RevisionNotFoundError):
-        return f"the hub has {name}, but no revision {revision!r} of it (404)"
+        return f"the hub has {name}, but no revision {revision or 'main'!r} of it (404)"
     if 401 in statuses:
         return (
             f"the hub does not let you into {source} (401): check the spelling; if it is private "

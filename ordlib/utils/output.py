@@ -20,7 +20,11 @@ def write_error(path: str | os.PathLike, is_folder: bool = False) -> str | None:
     """
     try:
         mode = os.stat(path).st_mode
+    except ValueError:
+        return "cannot be written: a null character is in the name"
     except (FileNotFoundError, NotADirectoryError):
+        if is_folder and os.path.islink(path):
+            return "is a broken link"
         target = Path(os.path.realpath(path))
         existing = next((p for p in target.parents if os.path.lexists(p)), target)
         if not existing.is_dir():

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import stat
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,9 +16,12 @@ import psutil
 from typer import Exit, echo
 
 from .cache import fcntl
+from .reading import read_json
 
-LOCK, RUN = "lock", "run.json"
-CLOCK_SECONDS = 60  # between the clocks of hosts that share a disk
+LOCK, RUN = ".ordlib-lock", ".ordlib-run.json"
+# Other files in the folder, which may be anybody's, are neither read nor deleted.
+CHUNK_NAME = re.compile(r"(\d{4})-of-(\d{4})-(\d{6})-([0-9a-f]{16})\.npz")
+MAX_DIGITS = 9
 
 
 class SharedFolder:
@@ -49,6 +54,10 @@ class SharedFolder:
 
     def _join_others(self) -> bool:
         self.path.mkdir(parents=True, exist_ok=True)
+        for name in (LOCK, RUN):
+            with suppress(FileNotFoundError):  # Opening a pipe would wait.
+                if not stat.S_ISREG(os.lstat(self.path / name).st_mode):
+                    raise ValueError(f"{self.path / name}: not a regular file; delete it")
         try:
             self._file = open(self.path / LOCK, "a")  # noqa: SIM115
         except FileNotFoundError:
@@ -77,9 +86,9 @@ class SharedFolder:
             with open(self.path / RUN, "x", encoding="utf-8") as file:
                 file.write(text)
         except FileExistsError:
-            other = (self.path / RUN).read_text(encoding="utf-8")
             # Empty: being written.
-            others = json.loads(other) if other else description
+            is_empty = (self.path / RUN).stat().st_size == 0
+            others = description if is_empty else read_json(self.path / RUN)
             if changed := [name for name in description if description[name] != others.get(name)]:
                 raise ValueError(
                     f"{self.path}: a process with another {' and '.join(changed)} is at work here; "
@@ -90,10 +99,14 @@ class SharedFolder:
         """End the work; return whether no other process is at work. That one keeps others out."""
         return self._lock(alone=True)
 
+    def has_chunks(self) -> bool:
+        """Whether there is a file with the name of a chunk."""
+        return any(CHUNK_NAME.fullmatch(path.name) for path in self.path.iterdir())
+
     def delete(self) -> None:
         """Delete the files in the folder, and the folder itself, if this process is the last."""
         for path in self.path.iterdir():
-            if path.suffix == ".npz" or path.name == RUN:
+            if CHUNK_NAME.fullmatch(path.name) or path.name == RUN:
                 path.unlink()
         (self.path / LOCK).unlink()
         with suppress(OSError):  # Somebody else's files.
@@ -102,10 +115,8 @@ class SharedFolder:
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
             # Nothing was computed: as if it had not been started.
-            if self._is_current() and self._lock(alone=True):
-                names = {p.name for p in self.path.iterdir()}
-                if not any(name.endswith(".npz") for name in names):
-                    self.delete()
+            if self._is_current() and self._lock(alone=True) and not self.has_chunks():
+                self.delete()
         self._file.close()
 
     def _lock(self, alone: bool) -> bool:
@@ -157,6 +168,12 @@ def share_work(
     if folder is None:
         yield None, processes
     else:
+        for name, path in outputs.items():
+            if path in files and path.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(
+                    f"--{name} {path}: is in the folder of chunks, {folder}; give a file outside, "
+                    "or chunks a folder of their own"
+                )
         # Before the slow imports: the others wait for a process that has come this far.
         with SharedFolder(folder) as shared:
             if several and _is_late(shared, files):
@@ -169,11 +186,12 @@ def _is_late(shared: SharedFolder, files: list[Path]) -> bool:
 
     So it is in a restart where only other processes had chunks to compute.
     """
-    started = psutil.Process().create_time()
-    is_empty = not any(path.suffix == ".npz" for path in shared.path.iterdir())
-    # Not of a file from the future: the clock was wrong when it was written.
-    latest = time.time() + CLOCK_SECONDS
-    return is_empty and all(p.exists() and started <= p.stat().st_mtime <= latest for p in files)
+    lock = shared.path / LOCK
+    lock.touch()
+    now = lock.stat().st_mtime  # By the clock of the disk, which may be another host's.
+    started = now - (time.time() - psutil.Process().create_time())
+    times = [path.stat().st_mtime if path.exists() else 0 for path in files]
+    return not shared.has_chunks() and all(started <= time <= now for time in times)
 
 
 def check_launch() -> None:
@@ -206,13 +224,17 @@ def _processes() -> dict[str, int]:
     if processes["rank"] >= max(1, processes["world_size"]):
         raise ValueError(
             f"RANK = {processes['rank']}, WORLD_SIZE = {processes['world_size']} in the "
-            "environment: ranks count from 0"
+            "environment: ranks count from 0 to WORLD_SIZE - 1, which is 1 if it is not set; unset "
+            "both for a single process"
         )
     return processes
 
 
 def _number(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
-    if not text.isdecimal():
-        raise ValueError(f"{name} = {text!r} in the environment: must be a number")
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+        raise ValueError(
+            f"{name} = {text!r:.80} in the environment: must be a number from 0; unset RANK and "
+            "WORLD_SIZE for a single process"
+        )
     return int(text)

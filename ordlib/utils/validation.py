@@ -2,9 +2,10 @@
 
 import operator
 import os
-import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import fields
+from math import isfinite
 from numbers import Real
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin
@@ -29,7 +30,7 @@ def check_choice(name: str, value: object, choices: Iterable) -> None:
     if value not in choices:
         names = ", ".join(str(choice) for choice in choices if choice is not None)
         end = ", or None" if None in choices else ""
-        raise ValueError(f"{name} = {value!r}: must be one of {names}{end}")
+        raise ValueError(f"{name} = {value!r:.80}: must be one of {names}{end}")
 
 
 def check_types(config: object) -> None:
@@ -86,8 +87,9 @@ def is_number(value: object) -> bool:
         >>> is_number(3), is_number("3"), is_number(float("nan"))
         (True, False, False)
     """
-    is_real = isinstance(value, Real) and not _is_bool(value)
-    return is_real and bool(abs(value) <= sys.float_info.max)
+    with suppress(OverflowError):  # of an integer that is too large
+        return isinstance(value, Real) and not _is_bool(value) and isfinite(value)
+    return False
 
 
 def _is_text(value: object) -> bool:

@@ -119,6 +119,8 @@ def test_export_command_writes_a_file_that_equals_predict(exported):
     content = (folder / "model.onnx").read_bytes()
     assert encoder < len(content) < encoder + 30_000
     assert str(EXAMPLES.parents[1]).encode() not in content
+    assert model.clip.name.encode() not in content  # a path
+    assert onnx.metadata["backbone"] == Path(model.clip.name).name
 
 
 def test_exported_file_describes_itself(exported, clip):
@@ -141,10 +143,10 @@ def test_exported_file_describes_itself(exported, clip):
 def test_check_equal_detects_another_model(exported, clip):
     model, folder, _ = exported
     images = random_images(8)
-    export._check_equal(folder / "model.onnx", model, images)
+    export.check_equal(folder / "model.onnx", model, images)
     other = trained("NumCLIP", clip)
     with pytest.raises(FloatingPointError, match="value: onnxruntime and NumCLIP differ by"):
-        export._check_equal(folder / "model.onnx", other, images)
+        export.check_equal(folder / "model.onnx", other, images)
 
 
 METHODS = ["NumCLIP", "CoOp", "OrdinalCLIP", "L2RCLIP", "FineTuned", "CORN"]

@@ -149,6 +149,58 @@ def test_predict_in_chunks_refuses_another_run_at_the_same_time(model, many, tmp
             predict_part(model, many, tmp_path / "c")
 
 
+def test_predict_in_chunks_refuses_other_images_at_the_same_time(model, many, saved, tmp_path):
+    """Each of two runs would delete the chunks of the other, and end without a result."""
+    with SharedFolder(tmp_path / "c") as shared:
+        shared.is_last = lambda: False  # It is still at work.
+        assert predict_in_chunks(model, many, shared, rank=0, world_size=2) is None
+        with pytest.raises(ValueError, match=r"c: a process with another images is at work here"):
+            predict_part(model, saved / "images", tmp_path / "c")
+    assert len(predict_part(model, many, tmp_path / "c")) == NUM_IMAGES
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_predict_in_chunks_names_an_own_chunk_that_vanished(
+    model, many, tmp_path, monkeypatch, world_size
+):
+    predict_shard = distributed._predict_shard
+
+    def vanishing(predictor, shard, chunks, text):
+        predict_shard(predictor, shard, chunks, text)
+        min(chunks.glob(f"000{world_size - 1}-*.npz")).unlink()
+
+    for rank in range(world_size - 1):
+        assert predict_part(model, many, tmp_path / "c", rank, world_size) is None
+    monkeypatch.setattr(distributed, "_predict_shard", vanishing)
+    with pytest.raises(ValueError, match=r"c/000.*npz: is missing; run the command again"):
+        predict_part(model, many, tmp_path / "c", world_size - 1, world_size)
+
+
+@pytest.mark.parametrize(
+    ("change", "skipped"), [("appears", []), ("vanishes", ["1.png"]), ("is renamed", ["1.png"])]
+)
+def test_predict_in_chunks_of_images_that_change_after_the_scan(
+    model, many, tmp_path, monkeypatch, change, skipped
+):
+    (images := tmp_path / "images").mkdir()
+    for i in range(3):
+        (images / f"{i}.png").write_bytes((many / "0.png").read_bytes())
+    scan_shard = distributed.scan_shard
+
+    def changing(*given):
+        shard = scan_shard(*given)
+        if change == "appears":
+            (images / "9.png").write_bytes(b"x")
+        else:
+            (images / "1.png").rename(images / ("9.png" if change == "is renamed" else "1.txt"))
+        return shard
+
+    monkeypatch.setattr(distributed, "scan_shard", changing)
+    predictions = predict_part(model, images, tmp_path / "c")
+    assert predictions.skipped == {str(images / name): "is missing" for name in skipped}
+    assert len(predictions) == 3 - len(skipped)
+
+
 def test_predict_in_chunks_refuses_a_folder_among_the_images(model, many):
     with pytest.raises(ValueError, match="is in the image folder; give a folder outside"):
         predict_part(model, many, many / "chunks")
