@@ -158,9 +158,10 @@ def test_data_check_reports_or_shows_the_layout(tmp_path):
 def test_cache_shows_and_prunes(tmp_path, monkeypatch):
     monkeypatch.setenv("ORDLIB_CACHE", str(tmp_path))
     (tmp_path / "rendered").mkdir()
-    for name in ("old", "new"):
-        (tmp_path / "rendered" / name).write_bytes(b"0" * 1_500_000)
-    os.utime(tmp_path / "rendered" / "old", (0, 0))
+    old, new = (tmp_path / "rendered" / f"counting-{split}-9-96-abc" for split in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"0" * 1_500_000)
+    os.utime(old, (0, 0))
     assert "      2       3.0" in invoke("cache").output
     output = invoke("cache", "--older-than", "30").output
     assert output.startswith("deleted 1 entries, 1.5 MB")

@@ -1,6 +1,7 @@
 """Training loop on accelerate: steps, validation, early stopping, checkpoints, resume."""
 
 import math
+import os
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -143,7 +144,7 @@ class Trainer(ABC):
                 self._save_checkpoint()
                 row = state.history[-1]
                 shown = {n: f"{row[n]:.3f}" for n in ("loss", self.config.monitor)}
-                bar.set_postfix(shown, refresh=False)
+                bar.set_postfix(shown, refresh="TQDM_MININTERVAL" not in os.environ)
                 bar.update()
 
     def _train_epoch(self) -> float:
