@@ -1,5 +1,6 @@
 """Commands of ordlib, run in this process."""
 
+import os
 import shlex
 from unittest.mock import patch
 
@@ -17,7 +18,8 @@ class Parsed(Exception):
 
 
 def invoke(*words: object, color: bool = False) -> Result:
-    with patch.object(testing, "_get_command", return_value=COMMAND):
+    # Commands change the environment of their process, which is the tests' here.
+    with patch.dict(os.environ), patch.object(testing, "_get_command", return_value=COMMAND):
         return testing.CliRunner().invoke(app, [*map(str, words)], color=color)
 
 
