@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(map(str, ROOT.glob("notebooks/*.ipynb")))
 # By file: what a module makes once is then made once, not once in each process.
-PYTEST = ("-m", "pytest", "-n", "2", "--dist", "loadfile")
+# The plugin for notebooks takes seconds to load, in every process.
+PYTEST = ("-m", "pytest", "-p", "no:nbval", "-n", "2", "--dist", "loadfile")
 NBVAL = ("-m", "pytest", "-o", "addopts=-q --durations=10", "-n", "2", "--dist", "loadscope",
          "--nbval-lax", "--nbval-cell-timeout=300", *NOTEBOOKS)  # fmt: skip
 LINT = (("-m", "ruff", "check", "."), ("-m", "ruff", "format", "--check", "--quiet", "."))

@@ -18,7 +18,7 @@ from ..utils.device import device_description, pick_device
 from .adapter_data import TASKS, eval_sets, training_data
 from .experiment import BACKBONE, train_method
 from .intervals import Scores, bootstrap_cells, cached_rows
-from .results import load_results, run_parallel
+from .results import load_rows, run_parallel
 from .train import METHODS
 from .train_adapter import CONFIG, evaluate_ranking, save_with_card, train_ranking_adapter
 
@@ -45,7 +45,7 @@ def entries(seeds: int) -> list[Entry]:
     """Return the models of the table, in order of decreasing training time."""
     models = [Entry(MULTI_TASK, "all", seed, CONFIG) for seed in range(seeds)]
     models += [Entry(SINGLE_TASK, task, seed, CONFIG) for seed in range(seeds) for task in TASKS]
-    tuned = load_results("methods").query("image_encoder == 'frozen'")
+    tuned = load_rows("methods").query("image_encoder == 'frozen'")
     for method, name in BASELINES.items():
         for task in TASKS:
             config = None

@@ -64,6 +64,18 @@ def load_results(name: str) -> pd.DataFrame:
     return table
 
 
+def load_rows(name: str) -> pd.DataFrame:
+    """Load the rows of a precomputed table alone; pandas copies attrs in every operation.
+
+    Example:
+        >>> load_rows("dose_response").attrs
+        {}
+    """
+    table = load_results(name)
+    table.attrs = {}
+    return table
+
+
 def load_published_results() -> pd.DataFrame:
     """Load results that others have published, one row per data set, method and metric.
 

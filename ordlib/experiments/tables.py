@@ -24,7 +24,7 @@ from .grid import (
 )
 from .intervals import Scores, bootstrap_cells, differences_across
 from .method_ablations import numclip_ablation, rankformer_ablation
-from .results import load_results, run_parallel
+from .results import load_rows, run_parallel
 from .synthetic_data import load_data
 from .training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 
@@ -111,7 +111,7 @@ def backbones(runner: Runner, seeds: int, lora_seeds: int) -> list[Experiment]:
         ValueError: a backbone has not been pretrained yet.
     """
     check_backbones()
-    frozen = load_results("methods").query("image_encoder == 'frozen'")
+    frozen = load_rows("methods").query("image_encoder == 'frozen'")
     rates = frozen.dropna(subset="learning_rate").set_index(["method", "task"])["learning_rate"]
     rates, grid = rates.to_dict(), []
     for backbone in BACKBONES:

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,7 +15,7 @@ from commands import fail, run
 from small_splits import noise
 
 from ordlib.experiments import grid as grid_module
-from ordlib.experiments import method_ablations, tables
+from ordlib.experiments import intervals, method_ablations, tables
 from ordlib.experiments.experiment import BACKBONES, Experiment, check_backbones
 from ordlib.experiments.grid import SHOTS, TASKS, select_learning_rates
 from ordlib.experiments.results import load_results
@@ -45,8 +46,10 @@ def encoder(experiment: Experiment) -> str:
 
 @pytest.fixture(autouse=True)
 def pretrained(monkeypatch):
-    """The other backbones need not exist for a plan."""
+    """The other backbones need not exist for a plan; few resamples do for thousands of cells."""
     monkeypatch.setattr(tables, "check_backbones", lambda: None)
+    few = partial(intervals.two_way_bootstrap, n_resamples=20)
+    monkeypatch.setattr(intervals, "two_way_bootstrap", few)
 
 
 def planned(table: str) -> list[Experiment]:

@@ -91,7 +91,7 @@ def test_every_colour_has_fitting_grounds():
 
 
 def test_distractors_are_other_objects_and_not_counted():
-    _, values, records = render_many("counting", "distractors", range(150), 64)
+    _, values, records = render_many("counting", "distractors", range(150), 64, workers=1)
     assert (records["distractor"] != records["object"]).all()
     assert records["distractor_count"].between(1, counting.MOST_DISTRACTORS).all()
     other = records["distractor_colour"] != records["colour"]

@@ -1,8 +1,8 @@
 """Claims of the notebooks' text about results, ``claims.json``, tested on these results."""
 
 import json
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,7 @@ def check_claims(notebook: Path, text: str) -> Iterator[str]:
     path = notebook.parent / "source" / "claims.json"
     claims = json.loads(path.read_text("utf-8")) if path.is_file() else []
     plain = " ".join(INLINE_RESULT.sub("", text).split())
+    rows_of = cache(partial(_rows, notebook))  # many claims are about one table
     for claim in claims:
         if set(claim) != FIELDS:
             yield f"{path.name}: {claim}: needs the fields {', '.join(sorted(FIELDS))}"
@@ -32,11 +33,11 @@ def check_claims(notebook: Path, text: str) -> Iterator[str]:
             name = f"{path.name}, {claim['statement']!r}"
             if " ".join(claim["statement"].split()) not in plain:
                 yield f"{name}: is not in the text; change both together"
-            yield from (f"{name}: {problem}" for problem in _problems(claim, notebook))
+            yield from (f"{name}: {problem}" for problem in _problems(claim, rows_of))
 
 
-def _problems(claim: dict[str, str], notebook: Path) -> Iterator[str]:
-    rows = _rows(claim["table"], notebook)
+def _problems(claim: dict[str, str], rows_of: Callable[[str], pd.DataFrame]) -> Iterator[str]:
+    rows = rows_of(claim["table"])
     if claim["select"]:
         rows = rows.query(claim["select"])
     if rows.empty:
@@ -53,13 +54,8 @@ def _problems(claim: dict[str, str], notebook: Path) -> Iterator[str]:
         yield f"{claim['condition']} does not hold: {numbers}; rewrite the sentence"
 
 
-def _rows(table: str, notebook: Path) -> pd.DataFrame:
+def _rows(notebook: Path, table: str) -> pd.DataFrame:
     if table == "notebook":
         path = notebook.parent / "results" / f"{notebook.stem}.json"
         return pd.DataFrame([load_notebook_results(path)])
-    return _differences(table)
-
-
-@cache  # of the many claims on one table
-def _differences(table: str) -> pd.DataFrame:
     return paired_differences(load_results(table))
