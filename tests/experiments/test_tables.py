@@ -20,7 +20,7 @@ from ordlib.experiments.experiment import BACKBONES, Experiment, check_backbones
 from ordlib.experiments.grid import SHOTS, TASKS, select_learning_rates
 from ordlib.experiments.results import load_results
 from ordlib.experiments.tables import TABLES
-from ordlib.experiments.train import METHODS, _check_options
+from ordlib.experiments.train import METHODS, check_options
 from ordlib.experiments.training_draws import LABEL_DRAWS, WITHOUT_OBJECTS
 from ordlib.tasks import load_task
 
@@ -97,7 +97,7 @@ def test_grids_are_unique_and_options_are_valid(table):
     assert grid_module.TUNING_SEED not in {experiment.seed for experiment in experiments}
     for experiment in experiments:
         if experiment.method in METHODS:
-            _check_options(experiment.method, experiment.options)
+            check_options(experiment.method, experiment.options)
             METHODS[experiment.method].Config(**experiment.options)
 
 
