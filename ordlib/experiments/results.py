@@ -224,7 +224,7 @@ def ci_table(
 
 
 def _check_table(name: str, available: Iterable[str]) -> None:
-    if name not in available:
+    if name not in tuple(available):
         tables = ", ".join(available) or "none"
         raise ValueError(f"table = {name!r}: no such results table; available tables: {tables}")
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from ...data import ImageData
 from ...metrics import compute_metrics
-from ...metrics.ordinal_checks import as_floats
+from ...metrics.ordinal_checks import check_1d_pair
 from ...tasks import OrdinalTask
 from ...utils.validation import check_choice
 from ..plots import contact_sheet, predicted_against_true
@@ -85,7 +85,7 @@ def explore_predictor(y_true: np.ndarray, task: OrdinalTask) -> VBox:
     """:func:`draw_predictor` with sliders for bias, spread and exact hits."""
     if not isinstance(task, OrdinalTask):
         raise TypeError(f"task = {task!r:.80}: must be an OrdinalTask, as load_task returns")
-    y_true = as_floats("y_true", y_true)
+    y_true, _ = check_1d_pair(y_true, y_true)
     half_range = (task.range[1] - task.range[0]) / 2
     # A power of ten, so that handles and readouts agree; 0 and the limits are whole steps.
     step = 10.0 ** round(log10(half_range / 40))

@@ -54,13 +54,13 @@ EXPLORERS = {
 @pytest.mark.parametrize("sets", [{}, [], None, "val", {"val": None}, [3], pd.DataFrame()])
 @pytest.mark.parametrize("explore", EXPLORERS.values(), ids=EXPLORERS)
 def test_menus_of_nothing_are_named(explore, sets):
-    with pytest.raises(TypeError, match=r"(datasets|tables) = .*: must be a dict of"):
+    with pytest.raises(TypeError, match=r"(?s)(datasets|tables) = .*: must be a dict of"):
         explore(sets)
 
 
-@pytest.mark.parametrize("values", [["a"], [None], np.array(["a"]), {"a": 1}])
+@pytest.mark.parametrize("values", [["a"], [None], [], [1.0, np.inf], 3, np.array(["a"]), {"a": 1}])
 def test_values_that_are_no_numbers_are_named(values):
-    with pytest.raises(ValueError, match="y_true: must be numbers"):
+    with pytest.raises(ValueError, match="y_true"):
         widgets.explore_predictor(values, TASK)
 
 
