@@ -56,7 +56,7 @@ def test_a_link_in_the_place_of_an_entry_is_deleted_alone(cache, tmp_path):
     (tmp_path / "precious" / "file").touch()
     (cache / "datasets").mkdir()
     (cache / OWN[0]).symlink_to(tmp_path / "precious")
-    prune_cache(max_bytes=0)
+    prune_cache(older_than_days=0)
     assert not os.path.lexists(cache / OWN[0])
     assert (tmp_path / "precious" / "file").exists()
 
