@@ -1,6 +1,6 @@
 """Entry point of ``python -m ordlib`` and ``accelerate launch -m ordlib``."""
 
-from .cli import app
+from .cli import main
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -1,9 +1,10 @@
 """Command line interface ``ordlib``. Commands import lazily, so that --help is fast."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Context, Exit, Option, Typer
+from typer import Argument, Exit, Option, Typer
 
 from ordlib.course import commands as course
 from ordlib.experiments import commands as training
@@ -41,12 +42,10 @@ Strict = Annotated[bool, Option("--strict", help="Fail if an image was skipped."
 
 
 @app.callback(help="Ordinal regression with CLIP.")
-def prepare(context: Context) -> None:
+def prepare() -> None:
     """Check what every command needs."""
     with plain_errors():
         check_surroundings()
-    if context.invoked_subcommand != "course":  # whose notebooks keep their bars
-        shorten_logs()
 
 
 @app.command()
@@ -289,3 +288,10 @@ def rank(
         report(ranking, top=top, csv=csv, json=json, html=html)
     if strict and ranking.skipped:
         raise Exit(1)
+
+
+def main() -> None:
+    """Run the command of this process."""
+    if sys.argv[1:2] != ["course"]:  # whose notebooks keep their bars
+        shorten_logs()
+    app()

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from unittest.mock import Mock, call
 
@@ -168,3 +169,16 @@ def test_cache_shows_and_prunes(tmp_path, monkeypatch):
     assert "      1       1.5" in output
     assert "deleted 1 entries" in invoke("cache", "--max-size", "0.001").output
     assert invoke("cache", "--older-than", "-1").exit_code == 1
+
+
+def test_progress_in_a_log_is_seldom(tmp_path):
+    code = (
+        "import os, sys; from unittest.mock import patch; from ordlib import cli\n"
+        "with patch.object(cli, 'app'): cli.main()\n"
+        "print(os.environ.get('TQDM_MININTERVAL'))"
+    )
+    environment = {name: x for name, x in os.environ.items() if name != "TQDM_MININTERVAL"}
+    for word, expected in (("train", "10"), ("course", "None")):
+        command = [sys.executable, "-c", code, word]
+        options = {"capture_output": True, "text": True, "env": environment, "cwd": Path.cwd()}
+        assert subprocess.run(command, check=True, **options).stdout.strip() == expected

@@ -105,7 +105,7 @@ def shorten_logs() -> None:
 
     Before tqdm is imported, which reads its settings then.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is not None and not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 

@@ -1,6 +1,5 @@
 """Commands of ordlib, run in this process."""
 
-import os
 import shlex
 from unittest.mock import patch
 
@@ -18,8 +17,7 @@ class Parsed(Exception):
 
 
 def invoke(*words: object, color: bool = False) -> Result:
-    # Commands change the environment of their process, which is the tests' here.
-    with patch.dict(os.environ), patch.object(testing, "_get_command", return_value=COMMAND):
+    with patch.object(testing, "_get_command", return_value=COMMAND):
         return testing.CliRunner().invoke(app, [*map(str, words)], color=color)
 
 
