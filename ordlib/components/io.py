@@ -322,4 +322,5 @@ def _to_json(path: Path, content: dict, sha256: dict[str, str]) -> bytes:
     encoded = text.encode(errors="backslashreplace")
     if len(encoded) > MAX_JSON_BYTES:
         raise ValueError(f"{path}: has {len(encoded):,} bytes; at most {MAX_JSON_BYTES} are read")
+    parse_json(path, encoded)  # Two keys, such as 1 and "1", may be the same text.
     return encoded

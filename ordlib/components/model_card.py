@@ -50,8 +50,8 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
         >>> text.splitlines()[:3]
         ['---', 'library_name: ordlib', 'license: mit']
     """
-    texts = {key: line for key in ("description", "license", "training_data")
-             if isinstance(card.get(key), str) and (line := _line(card[key]))}  # fmt: skip
+    texts = {key: _line(card[key]) for key in ("description", "license", "training_data")
+             if isinstance(card.get(key), str)}  # fmt: skip
     metrics = card.get("metrics")
     metrics = metrics if isinstance(metrics, Mapping) else {}
     metrics = {
@@ -64,7 +64,7 @@ def model_card(name: str, config: Mapping, card: Mapping) -> str:
     method, backbone = str(config.get("method")), config.get("backbone") or {}
     header = _header(name, method, backbone, tasks, texts, metrics, split)
     licence = "none is given, so nobody may use the model; put one into the header and here."
-    if "license" in texts:
+    if texts.get("license"):
         licence = f"{escape(texts['license'])}."
     parts = [
         f"---\n{header.to_yaml()}\n---",
@@ -122,7 +122,7 @@ def _header(
     ]  # fmt: skip
     return ModelCardData(
         # "unknown" is an identifier of the hub, too.
-        license=texts.get("license", "unknown"),
+        license=texts.get("license") or "unknown",
         library_name="ordlib",
         pipeline_tag=PIPELINE,
         tags=["ordlib", "ordinal-regression", *["clip"] * bool(backbone), _line(method).lower()],

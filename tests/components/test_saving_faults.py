@@ -11,7 +11,7 @@ import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError
 
-from ordlib import CoOp, load_component
+from ordlib import load_component
 from ordlib.components import hub, registry
 from ordlib.components.io import CARD, CONFIG, WEIGHTS, load_checkpoint, read_card, save_checkpoint
 from ordlib.components.model_card import README, model_card
@@ -39,47 +39,25 @@ def work(tmp_path, monkeypatch):
 
 
 BAD_CARDS = {
-    "NaN": ({"metrics": {"mae": float("nan")}}, "card: 'metrics' = .*nan.*finite numbers"),
-    "infinity": ({"mae": -np.inf}, "card: 'mae' = -inf"),
-    "float32": ({"mae": np.float32(1)}, "card: 'mae' = .*float32.*with float"),
-    "array": ({"a": np.ones(2)}, "card: 'a' = .*ndarray"),
-    "tensor": ({"a": torch.ones(2)}, "card: 'a' = .*Tensor"),
-    "path": ({"data": Path("x")}, "card: 'data' = .*PosixPath|WindowsPath"),
-    "set": ({"a": {1}}, "card: 'a' = .*set"),
-    "bytes": ({"a": b"x"}, "card: 'a' = .*bytes"),
-    "surrogate": ({"description": "\udcff"}, r"card: 'description' = '\\udcff'.*surrogates"),
-    "key of two texts": ({1: 2, "1": 3}, "card: damaged: '1' occurs twice"),
-    "nested key of two texts": ({"a": {1: 2, "1": 3}}, "card: 'a' = .*'1' occurs twice"),
-    "key that is no text": ({(1, 2): 3}, r"card: \(1, 2\) = 3.*keys must be str"),
-    "circular": (LOOP, "card: 'loop' = "),
-    "deep": (DEEP, "card: 'a' = "),
-    "integer of many digits": ({"a": 10**5000}, "card: 'a' = "),
+    "NaN": {"metrics": {"mae": float("nan")}},
+    "float32": {"mae": np.float32(1)},
+    "tensor": {"a": torch.ones(2)},
+    "path": {"data": Path("x")},
+    "set": {"a": {1}},
+    "key of two texts": {1: 2, "1": 3},
+    "nested key of two texts": {"a": {1: 2, "1": 3}},
+    "key that is no text": {(1, 2): 3},
+    "circular": LOOP,
+    "deep": DEEP,
+    "integer of many digits": {"a": 10**5000},
 }
 
 
 @pytest.mark.parametrize("case", BAD_CARDS)
-def test_card_that_json_cannot_hold_is_named_before_a_file_is_written(case, work, monkeypatch):
-    card, message = BAD_CARDS[case]
-    with pytest.raises(ValueError, match=message) as caught:
-        save("a", card)
-    assert len(str(caught.value)) < 800
+def test_card_that_cannot_be_read_again_is_not_saved(case, work):
+    with pytest.raises(ValueError, match=CARD):
+        save("a", BAD_CARDS[case])
     assert not (work / "a").exists()
-    monkeypatch.setattr(hub, "HfApi", lambda **_: pytest.fail("asked the hub"))
-    with pytest.raises(ValueError, match=message):
-        hub.push("owner/name", CONFIG_A, TENSORS, card)
-
-
-@pytest.mark.parametrize("card", [[1], "card", 3, {1}, (("a", 1),)])
-def test_card_that_is_no_dict(card, work):
-    with pytest.raises(TypeError, match=r"card = .*must be a dict"):
-        save("a", card)
-    assert not (work / "a").exists()
-
-
-def test_card_larger_than_a_reader_takes(work, monkeypatch):
-    monkeypatch.setattr("ordlib.components.io.MAX_JSON_BYTES", 200)
-    with pytest.raises(ValueError, match=r"card: has 3.. bytes, more than 200"):
-        save("a", {"a": "x" * 300})
 
 
 ODD_CARDS = {
@@ -131,44 +109,6 @@ def make(kind, path):
         path.chmod(0o444)
     else:
         path.symlink_to({"loop": path, "broken link": "gone", "link": "precious"}[kind])
-
-
-@pytest.mark.skipif(os.name == "nt", reason="pipes and links")
-@pytest.mark.parametrize("kind", ["file", "pipe", "loop", "broken link"])
-@pytest.mark.parametrize("below", ["", "/sub"])
-def test_save_into_what_is_no_folder(kind, below, work):
-    make(kind, "x")
-    if (kind, below) == ("broken link", "/sub"):
-        save("x/sub")  # The missing folder is created.
-        assert load_checkpoint("gone/sub")
-        return
-    with pytest.raises(OSError, match=r"x/?s?u?b? .*give another folder"):
-        save(f"x{below}")
-    assert [p.name for p in work.iterdir()] == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("folder", "message"),
-    [("", "folder = ''"), (None, "folder = None"), (3, "folder = 3"), (b"a", "folder = b'a'"),
-     ("a\0b", "null character"), ("n" * 300, "File name too long")],
-)  # fmt: skip
-def test_save_into_no_path(folder, message, work):
-    with pytest.raises((OSError, TypeError, ValueError), match=message):
-        save(folder)
-    with pytest.raises((OSError, TypeError, ValueError), match=message):
-        CoOp.save_pretrained(None, folder)  # before anything of the model is needed
-    assert [*work.iterdir()] == []
-
-
-@pytest.mark.skipif(os.name == "nt", reason="pipes and links")
-@pytest.mark.parametrize("file", [WEIGHTS, CARD, CONFIG])
-@pytest.mark.parametrize("kind", ["folder", "read-only file"])
-def test_save_over_what_cannot_be_replaced_leaves_all(file, kind, work):
-    Path("a").mkdir()
-    make(kind, Path("a", file))
-    with pytest.raises(OSError, match=f"a/{file} .*give another folder"):
-        save("a")
-    assert [p.name for p in Path("a").iterdir()] == [file]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links")
