@@ -141,7 +141,7 @@ def test_terminals_of_any_width(monkeypatch, columns, words, text):
 
 SETTINGS = [
     ("TERM", ""), ("TERM", "nonsense"), ("MPLBACKEND", "nonsense"), ("HF_HOME", "file"),
-    ("TMPDIR", "/nowhere"), ("LANG", "xx"), ("LC_ALL", "nonsense"), ("HOME", "/nowhere"),
+    ("TMPDIR", "/proc/nowhere"), ("LANG", "xx"), ("LC_ALL", "nonsense"), ("HOME", "/proc/nowhere"),
     ("HOME", "file"), ("OMP_NUM_THREADS", "x"), ("ORDLIB_RESULTS", "file"), ("LINES", "x"),
     ("TQDM_DISABLE", "nonsense"), ("CUDA_VISIBLE_DEVICES", "x"), ("TZ", "nonsense"),
     ("PYTHONHASHSEED", "x"), ("COLUMNS", "1"), ("COLUMNS", "100000"), ("NO_COLOR", ""),

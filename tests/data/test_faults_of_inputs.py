@@ -198,7 +198,7 @@ def test_indices_of_any_kind(indices):
       for count in (1.5, "5", True)),
     (lambda: load_data("counting", None), "split = None"),
     *((lambda root=root: load_published("aadb", root), "root = ")
-      for root in (None, 5, b"x", "", ["x"], "/nowhere")),
+      for root in (None, 5, b"x", "", ["x"], "/proc/nowhere")),
     *((lambda name=name: load_published(name, "."), "name = ")
       for name in (None, ["aadb"], "Aadb")),
     *((lambda name=name: load_task(name), "task = ")

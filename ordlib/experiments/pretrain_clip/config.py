@@ -42,7 +42,7 @@ class PretrainingConfig:
         (20, [2.0, 1.0, 0.01])
         >>> PretrainingConfig(count_caption_fraction=50)
         Traceback (most recent call last):
-        ValueError: count_caption_fraction = 50: must be between 0 and 1
+        ValueError: count_caption_fraction = 50.0: must be between 0 and 1
     """
 
     count_caption_fraction: float = 0.0  # of counting captions that state the true count
