@@ -108,7 +108,8 @@ def server(file):
             command, cwd=EXAMPLES, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=url, trust_env=False, timeout=START_SECONDS) as client:
             end = time.monotonic() + START_SECONDS
             while True:
                 try:

@@ -904,11 +904,12 @@ print(*sorted(file.name for file in component.iterdir()))
 # %% [markdown]
 # Whoever gets this folder, a **component**, can predict new images; `load_component` checks that it
 # fits their CLIP. Its `README.md` is a model card, in which you fill in what only you know: what the
-# model is for, where the images come from, who may use it. (`final.push_to_hub("you/toast")` puts
-# both on the Hugging Face hub.) The predictions of a folder are a table, and `to_html` writes a page
-# with thumbnails. An `ood_score` above 1 marks an image unlike the training images; `label` is the
-# rank nearest to the value. `probability` is that of this rank, where the method has any: NumCLIP has
-# none, unless each rank is a bin of its own, and then the most probable rank may be another one.
+# model is for, where the images come from, who may use it. (`final.push_to_hub("you/toast",
+# private=True)` uploads it to a private repository of the Hugging Face hub.) The predictions of a
+# folder are a table, and `to_html` writes a page with thumbnails. An `ood_score` above 1 marks an
+# image unlike the training images; `label` is the rank nearest to the value. `probability` is that of
+# this rank, where the method has any: NumCLIP has none, unless each rank is a bin of its own, and
+# then the most probable rank may be another one.
 
 # %%
 has_new = new_folder != ""

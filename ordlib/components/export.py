@@ -63,7 +63,7 @@ def export_onnx(model: "Predictor", path: str | os.PathLike) -> None:
       ``model.predict(folder)``; only if the model is calibrated.
 
     The metadata of the file are texts: ``ordlib_version``, ``method``, ``task``, ``unit``,
-    ``image_size``, ``backbone``, ``backbone_sha256``, ``component_sha256`` (as in its config), and
+    ``image_size``, ``backbone``, ``backbone_sha256``, ``component_sha256`` (of its tensors), and
     as JSON ``rank_labels``, ``rank_values``, ``mean`` and ``std`` (of pixels scaled to 0-1), and
     ``resize``, the steps from an image to the square (``clip.preprocessor.resize_steps()``).
 

@@ -38,16 +38,19 @@ def check_equal(file: Path, model: "Predictor", images: np.ndarray) -> None:
     values, rows = np.full(count, task.range[0]), pd.DataFrame(index=range(count))
     expected = model.predict(ImageData(task, images, values, rows, "random", "export"))
     low, high = task.range
-    limits = {"value": max(MAX_DIFFERENCE, MAX_RANGE_FRACTION * (high - low))}
-    limits |= {"probabilities": MAX_DIFFERENCE}
+    max_difference = max(MAX_DIFFERENCE, MAX_RANGE_FRACTION * (high - low))
+    wanted = {"value": expected.value}
+    if expected.probabilities is not None:
+        wanted["probabilities"] = expected.probabilities
+        calibration = model.calibrations.get(task.name)
+        if calibration and calibration.temperature is not None:
+            wanted["calibrated_probabilities"] = calibration.scale(expected.probabilities)
     names = [output.name for output in session.get_outputs()]
     for batch in (slice(None), slice(1)):
         found = dict(zip(names, session.run(None, {"images": images[batch]}), strict=True))
-        for name, limit in limits.items():
-            wanted = getattr(expected, name)
-            if wanted is None:
-                continue
-            difference = np.abs(found[name] - wanted[batch]).max()
+        for name, array in wanted.items():
+            limit = max_difference if name == "value" else MAX_DIFFERENCE
+            difference = np.abs(found[name] - array[batch]).max()
             if not difference <= limit:
                 raise FloatingPointError(
                     f"{name}: onnxruntime and {type(model).__name__} differ by {difference:.2g} on "

@@ -1,9 +1,10 @@
 """Components on the Hugging Face hub: download of three files at a commit, upload in one commit."""
 
 import os
+import shlex
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,15 +12,16 @@ from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torch import Tensor
 
-from ..clip.checkpoints import download, is_hub_id, local_checkpoint
+from ..clip.checkpoints import OPEN_CLIP, download, is_hub_id, local_checkpoint
 from ..utils.hub import hub_error
-from ..utils.reading import MAX_JSON_BYTES, errors_name, read_file, read_json
+from ..utils.reading import MAX_JSON_BYTES, errors_name, read_file
 from ..utils.validation import check_choice, check_path
 from .io import (
     CARD,
     CONFIG,
     MAX_WEIGHTS_BYTES,
     WEIGHTS,
+    check_replaceable,
     load_checkpoint,
     read_card,
     read_config,
@@ -53,22 +55,28 @@ def fetch(name: str, revision: str | None = None) -> tuple[Path, str]:
         f"{folder_name}`, copy the folder to this machine, and load_component("
         f"'path/to/{folder_name}'); or give the revision of a commit in the cache"
     )
+    # The config first, so that no other model's weights are downloaded.
     folder = _download(name, [CONFIG], revision, remedy)
     commit = folder.name
-    try:
-        # The config first, so that no other model's weights are downloaded.
+    with _says_how_to_repeat(name, folder):
         if "method" not in read_config(folder):
             raise ValueError(f"{folder / CONFIG}: method is missing: not a component of ordlib")
-        _download(name, FILES, commit, remedy)
+    _download(name, FILES, commit, remedy)
+    with _says_how_to_repeat(name, folder):
         load_checkpoint(folder)
         read_card(folder)
-    except (FileNotFoundError, ValueError) as error:
-        if str(error).startswith(name):  # the hub's
-            raise
-        raise type(error)(
-            f"{name} at commit {commit}: {error}. To download it again, delete {folder.parents[1]}"
-        ) from error
     return folder, commit
+
+
+@contextmanager
+def _says_how_to_repeat(name: str, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(
+            f"{name} at commit {folder.name}: {error}. To download it again, delete "
+            f"{folder.parents[1]}"
+        ) from error
 
 
 def _download(name: str, files: list[str], revision: str | None, remedy: str) -> Path:
@@ -106,8 +114,15 @@ def push(
         check_path("readme", readme)
         with errors_name(os.fspath(readme)):
             readme = read_file(Path(readme).resolve()).decode()
-    if config["backbone"] and local_checkpoint(backbone := config["backbone"]["name"]):
-        config = config | {"backbone": config["backbone"] | {"name": Path(backbone).name}}
+    if config["backbone"]:
+        backbone = config["backbone"]["name"]
+        is_path = local_checkpoint(backbone) or not (
+            is_hub_id(backbone) or backbone.startswith(OPEN_CLIP)
+        )
+        if is_path:  # perhaps one of a folder that has moved
+            config = config | {"backbone": config["backbone"] | {"name": Path(backbone).name}}
+    if isinstance(card.get("command"), str):
+        card = {**card, "command": _without_paths(card["command"])}
     api = HfApi(token=token)
     with TemporaryDirectory() as folder:
         try:
@@ -139,17 +154,19 @@ def _push(
             raise
         except EntryNotFoundError:
             pass
-    is_component = not (folder / CONFIG).exists()
-    with suppress(ValueError):
-        is_component = is_component or "method" in read_json(folder / CONFIG)
-    if not is_component:
-        raise ValueError(f"repo_id = {name!r}: holds another model; give another name")
+    has_weights = not (folder / CONFIG).exists() and api.file_exists(name, WEIGHTS)
+    try:
+        check_replaceable(folder, config)
+    except ValueError as error:
+        raise ValueError(f"repo_id = {name!r}: holds another model; give another name") from error
+    if has_weights:
+        raise ValueError(f"repo_id = {name!r}: has weights that are no component's; give another")
     if readme is not None:
         (folder / README).write_bytes(readme.encode())
     if not is_generated(folder / README) and readme is None:
         warnings.warn(
             f"README.md of {name} has been edited and is kept; check that it still fits the model",
-            stacklevel=5,
+            stacklevel=4,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the same, by its temporary name
@@ -157,3 +174,17 @@ def _push(
     operations = [CommitOperationAdd(file, str(folder / file)) for file in (*FILES, README)]
     message = f"{config['method']}, saved by ordlib"
     return api.create_commit(name, operations, commit_message=message).oid
+
+
+def _without_paths(command: str) -> str:
+    """A command whose paths from the root or the home folder are reduced to their last part.
+
+    Example:
+        >>> _without_paths("ordlib train corn --data /home/me/toast --backbone openai/clip")
+        'ordlib train corn --data toast --backbone openai/clip'
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return shlex.join(Path(w).name if w.startswith(("/", "~", "..")) else w for w in words)

@@ -93,6 +93,8 @@ def save_checkpoint(
             for file, content in contents.items():
                 _write(_pending(folder / file, contents[CONFIG]), content)
         except OSError as error:
+            for name in contents:  # A full disk would stay full.
+                _pending(folder / name, contents[CONFIG]).unlink(missing_ok=True)
             raise OSError(error.errno, error.strerror, str(folder / file)) from error
         os.replace(_pending(folder / CONFIG, contents[CONFIG]), folder / CONFIG)
         is_edited = not is_generated(folder / README)
@@ -101,7 +103,7 @@ def save_checkpoint(
         warnings.warn(
             f"{folder / README} has been edited and is kept; check that it still fits the model "
             "just saved. Delete it before saving to get a new one",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

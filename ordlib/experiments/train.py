@@ -25,6 +25,7 @@ from ..methods.checks import check_saving
 from ..metrics.evaluate import evaluate
 from ..tasks import OrdinalTask, load_task
 from ..training.config import TrainingConfig
+from ..training.distributed import is_main_process, wait_for_everyone
 from ..training.fit import delete_checkpoints, fit
 from ..utils.device import device_description, versions
 from ..utils.validation import check_choice
@@ -99,9 +100,11 @@ def train_and_save(
             for name, interval in evaluation.intervals.items()
         },
     }
-    model.save_pretrained(folder, card)
+    if is_main_process():
+        model.save_pretrained(folder, card)
+        delete_checkpoints(folder)
+    wait_for_everyone()
     model.card = card
-    delete_checkpoints(folder)
     return model, history
 
 
@@ -209,20 +212,20 @@ def load_split(
         ValueError: as :func:`load_splits`; or the images have no splits of their own, and divide
             otherwise than for the training, so that training images would be in this one.
     """
-    splits = load_splits(task, model.clip.image_size, data, labels, columns)
+    image_size = getattr(model.clip, "image_size", 0)  # none without a backbone, and not used here
+    splits = load_splits(task, image_size, data, labels, columns)
     check_choice("split", split, splits)
     recorded = model.card.get("data")
-    if isinstance(recorded, Mapping) and recorded.get(split) == splits[split].fingerprint:
+    recorded = recorded.get(split) if isinstance(recorded, Mapping) else None
+    if recorded == splits[split].fingerprint:
         return splits[split]
-    problem = (
-        f"split = {split!r}: these are not the {split} images of the training, so that it may have "
-        "seen some of them"
-    )
+    problem = f"these are not the {split} images of the training"
+    remedy = "give the table and columns of `command` in the component's card.json, or "
+    if recorded is None:
+        problem, remedy = "the component does not record the images of its training", ""
+    problem = f"split = {split!r}: {problem}, so that it may have seen some of these"
     if isinstance(_load_own(task, data, labels, columns), ImageData):
-        raise ValueError(
-            f"{problem}; give the table and columns of `command` in the component's card.json, or "
-            "evaluate other images without a split"
-        )
+        raise ValueError(f"{problem}; {remedy}evaluate other images without a split")
     warnings.warn(problem, stacklevel=2)
     return splits[split]
 

@@ -14,6 +14,7 @@ from ..metrics import accuracy, mae, pairwise_accuracy, pearson, spearman
 from ..tasks import load_task
 from ..tasks.ranking_prompts import prompt_templates_for
 from ..training.config import TrainingConfig
+from ..training.distributed import is_main_process, wait_for_everyone
 from ..training.fit import delete_checkpoints, fit
 from . import adapter_data
 from .adapter_data import HELD_OUT_OBJECTS, TASKS, EvalSet, eval_sets, training_data
@@ -110,8 +111,10 @@ def train_and_save_adapter(
             raise ValueError(f"task = {task!r}: must be one of {', '.join(TASKS)}")
     clip = load_clip(backbone, device)
     adapter, history = train_ranking_adapter(clip, tuple(tasks or TASKS), config, folder)
-    save_with_card(adapter, history, config, folder)
-    delete_checkpoints(folder)
+    if is_main_process():
+        save_with_card(adapter, history, config, folder)
+        delete_checkpoints(folder)
+    wait_for_everyone()
 
 
 def save_with_card(

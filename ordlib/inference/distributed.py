@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from .. import __version__
+from ..components.io import pack
 from ..data.image_files import FileScan
 from ..utils.shared_folder import SharedFolder
 from .chunks import (
@@ -84,8 +84,11 @@ def predict_in_chunks(
     images = hashlib.sha256(repr((shard.counts, shard.digests)).encode()).hexdigest()
     chunks.claim(description | {"images": images})
     _predict_shard(predictor, shard, chunks.path, text)
+    if not chunks.is_last():
+        return None
+    # Only now, since another process may have written its last chunk until it ended its work.
     missing = {bucket for bucket, _ in missing_chunks(chunks.path, shard)}
-    if not chunks.is_last() or (missing and missing.isdisjoint(shard.buckets)):
+    if missing and missing.isdisjoint(shard.buckets):
         return None
     table, errors = join_chunks(chunks.path, shard, text)
     return predictor.result(table, shard.skipped | errors, shard.ignored, bit_depth)
@@ -95,17 +98,18 @@ def _describe(predictor: FilePredictor) -> dict[str, Any]:
     """What determines the rows of an image. The batch size, which may be lowered, does not."""
     model = predictor.model
     config = json.loads(json.dumps(model.config()))
-    del config["backbone"]["name"]  # A path may be another one on another host.
-    weights = {name: t.detach().cpu().contiguous() for name, t in model.saved_state_dict().items()}
+    clip = model.clip
+    if clip is not None:
+        del config["backbone"]["name"]  # A path may be another one on another host.
     return {
-        "model": hashlib.sha256(save(weights)).hexdigest(),
+        "model": hashlib.sha256(pack(model.saved_state_dict())).hexdigest(),
         "config": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         "task": predictor.task.name,
         "confidence_level": predictor.confidence_level,
         "bit_depth": predictor.bit_depth,
         "options": {k: repr(v) for k, v in predictor.options.items() if k != "batch_size"},
-        "device": model.clip.device.type,
-        "dtype": str(model.clip.dtype),
+        "device": clip and clip.device.type,
+        "dtype": clip and str(clip.dtype),
         "ordlib": __version__,
     }
 

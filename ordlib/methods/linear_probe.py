@@ -96,20 +96,25 @@ class FeatureRegressor(Predictor, SavedModel, ABC):
             "calibrations": self.calibrations_config(),
         }
 
-    def predict(self, images: ImageData | Paths) -> "Prediction | FilePredictions":
+    def predict(
+        self, images: ImageData | Paths, batch_size: int = 64
+    ) -> "Prediction | FilePredictions":
         """Predict values clipped to the task's range, and the nearest ranks as labels.
 
-        ``images`` may be a folder or paths of image files.
+        Args:
+            images: labelled images, or a folder or paths of image files.
+            batch_size: images that CLIP encodes at once; features of other kinds have none.
         """
         if self._regressor is None:
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(train) first")
         if not isinstance(images, ImageData):
-            return self.predict_files(images)
-        values = self._regressor.predict(self._features(images))
+            return self.predict_files(images, batch_size=batch_size)
+        values = self._regressor.predict(self._features(images, batch_size))
         return self.task.decode_values(values.clip(*self.task.range))
 
-    def _features(self, data: ImageData) -> np.ndarray:
-        features = as_floats("encode(data)", self.encode(data))
+    def _features(self, data: ImageData, batch_size: int = 64) -> np.ndarray:
+        options = {"batch_size": batch_size} if self.clip else {}
+        features = as_floats("encode(data)", self.encode(data, **options))
         if features.ndim != 2 or len(features) != len(data) or not features.size:
             raise ValueError(f"encode(data): has shape {features.shape}, not ({len(data)}, D)")
         invalid = np.flatnonzero(~np.isfinite(features).all(axis=1))

@@ -60,7 +60,7 @@ class Predictor:
         Args:
             prediction: what ``predict`` returned for N images.
             confidence_level: between 0 and 1.
-            task: None is the model's only task.
+            task: None is the model's only task; also the name of one of its tasks.
 
         Raises:
             RuntimeError: the model is not calibrated.
@@ -75,6 +75,9 @@ class Predictor:
             raise TypeError(
                 f"prediction = {prediction!r}: must be a Prediction; pass model.predict(data)"
             )
+        own = getattr(self, "tasks", None) or {self.task.name: self.task}
+        if isinstance(task, str) and task in own:
+            task = own[task]
         task = self.task if task is None else as_task(task)
         if task.name not in self.calibrations:
             raise RuntimeError(

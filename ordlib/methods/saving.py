@@ -17,7 +17,7 @@ from ..components.io import save_checkpoint
 from ..data import ImageData
 from ..utils.device import torch_defaults
 from ..utils.validation import check_choice
-from .checks import check_saving
+from .checks import check_saving, check_weights
 
 # Largest change of a prediction by float16, as a share of the task's range.
 MAX_HALF_DIFFERENCE = 1e-3
@@ -88,6 +88,7 @@ class SavedModel:
             config["backbone"] |= relative_path(config["backbone"]["name"], folder)
         save_checkpoint(folder, config, tensors, self._with_card(card))
 
+    @torch_defaults()
     def push_to_hub(
         self,
         repo_id: str,
@@ -121,6 +122,8 @@ class SavedModel:
         """
         from ..components.hub import push
 
+        if hasattr(self, "trainable_state_dict"):  # a probe has none
+            check_weights(self)
         tensors, card = self.tensors(dtype), self._with_card(card)
         return push(repo_id, self.config(), tensors, card, private, token, readme)
 

@@ -26,6 +26,22 @@ def all_gather_with_grad(features: Tensor) -> Tensor:
     return torch.cat(all_gather(features.contiguous()))
 
 
+def is_main_process() -> bool:
+    """Whether this is the first of several processes, or the only one.
+
+    Example:
+        >>> is_main_process()
+        True
+    """
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def wait_for_everyone() -> None:
+    """Wait until all processes, if there are several, are here."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+
+
 class LossModule(nn.Module):
     """Loss of the batch gathered from all processes, as a module for DistributedDataParallel."""
 

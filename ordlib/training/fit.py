@@ -117,12 +117,12 @@ def fit(
     check_tasks(model, train=train, val=val, calibration=calibration)
     check_config(model, config, train)
     warn_about_validation(train, val)
-    model.card = {}  # of another training
     if calibration:
         warn_about_calibration([*train, *val], calibration)
     with torch_defaults(), _warn_of_changes([*train, *val]):
         with _LOCK, preserve_rng(model.clip.device), _start_weights(model, folder) as start:
             history = _train(model, train, val, config, folder, progress, start)
+        model.card = {}  # of another training
         for data in calibration:
             model.calibrate_intervals(data)
     _warn_if_last_is_best(history)

@@ -59,7 +59,8 @@ class SharedFolder:
                 if not stat.S_ISREG(os.lstat(self.path / name).st_mode):
                     raise ValueError(f"{self.path / name}: not a regular file; delete it")
         try:
-            self._file = open(self.path / LOCK, "a")  # noqa: SIM115
+            # Also for reading, without which NFS refuses a shared lock.
+            self._file = open(self.path / LOCK, "a+")  # noqa: SIM115
         except FileNotFoundError:
             return False
         try:
@@ -76,7 +77,7 @@ class SharedFolder:
         return False
 
     def claim(self, description: dict) -> None:
-        """Say what this process computes.
+        """Record what this process computes.
 
         Raises:
             ValueError: a process that works in the folder computes something else.
@@ -97,6 +98,8 @@ class SharedFolder:
 
     def is_last(self) -> bool:
         """End the work; return whether no other process is at work. That one keeps others out."""
+        # First, since on NFS a shared lock is kept if it cannot become an exclusive one.
+        fcntl.flock(self._file, fcntl.LOCK_UN)
         return self._lock(alone=True)
 
     def has_chunks(self) -> bool:
@@ -104,7 +107,7 @@ class SharedFolder:
         return any(CHUNK_NAME.fullmatch(path.name) for path in self.path.iterdir())
 
     def delete(self) -> None:
-        """Delete the files in the folder, and the folder itself, if this process is the last."""
+        """Delete the files in the folder, and the folder itself; for the last process."""
         for path in self.path.iterdir():
             if CHUNK_NAME.fullmatch(path.name) or path.name == RUN:
                 path.unlink()
@@ -204,18 +207,20 @@ def check_launch() -> None:
         ValueError: a variable of the environment is missing, or no number.
     """
     world_size = _processes()["world_size"]
-    names = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    names = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     missing = [name for name in names if not os.environ.get(name)]
     if world_size > 1 and missing:
         raise ValueError(
             f"WORLD_SIZE = {world_size} in the environment, without {missing[0]}: start the "
             "processes with `accelerate launch -m ordlib ...`, or unset WORLD_SIZE"
         )
-    for name in names[::2]:
+    for name in ("LOCAL_RANK", "MASTER_PORT"):
         _number(name, 0)
     if world_size > 1:  # May be for long, if another one has failed.
-        place = ":".join(os.environ[name] for name in names[1:])
-        echo(f"process {os.environ['RANK']} of {world_size} joins the others at {place}", err=True)
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        echo(
+            f"process {os.environ['RANK']} of {world_size} joins the others at {address}", err=True
+        )
 
 
 def _processes() -> dict[str, int]:

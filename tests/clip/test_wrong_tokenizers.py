@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from damage import edit_json
@@ -134,4 +135,7 @@ def test_other_pixels_that_go_together(folder, mean, std, factor):
     fields = {"image_mean": mean, "image_std": std, "rescale_factor": factor}
     for name, value in fields.items():
         edit_json(PROCESSOR, name, value)(folder)
-    load_clip(folder, "cpu")
+    black = np.zeros((64, 64, 3), dtype=np.uint8)
+    pixels = load_clip(folder, "cpu").preprocess([black, black + 255])
+    expected = (np.array([[0.0], [255.0]]) * factor - mean) / std
+    np.testing.assert_allclose(pixels.mean((2, 3)), expected, rtol=1e-5, atol=1e-6)

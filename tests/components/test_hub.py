@@ -84,7 +84,9 @@ def test_load_component_of_an_older_commit(results):
 
 @pytest.mark.slow
 def test_push_publishes_no_path_of_a_local_backbone(results):
-    assert results["config_names_no_path"] == {"name": "tiny-clip", "path": None, "leak": False}
+    assert results["config_names_no_path"] == {
+        "name": "tiny-clip", "path": None, "leak": False, "command": True,
+    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -110,7 +112,9 @@ def test_push_private(results):
 @pytest.mark.slow
 def test_push_over_another_model_is_refused(results):
     found = results["another_model"]
-    assert "ValueError: repo_id = 'farm/clip': holds another model" in found["error"]
+    assert "ValueError: repo_id = 'farm/clip': holds another model" in found["another kind"]
+    assert "ValueError: repo_id = 'farm/ripeness': holds another model" in found["another task"]
+    assert "ValueError: repo_id = 'farm/weights': has weights that are" in found["weights alone"]
     assert found["commits"] == 0
 
 

@@ -123,7 +123,8 @@ def config_names_no_path():
     backbone = json.loads(files["config.json"])["backbone"]
     published = b"".join(files.values())
     return {"name": backbone["name"], "path": backbone.get("path"),
-            "leak": str(CLIP).encode() in published}  # fmt: skip
+            "leak": str(CLIP).encode() in published,
+            "command": b"train coop --backbone tiny-clip --data a/b" in published}  # fmt: skip
 
 
 @case
@@ -161,14 +162,6 @@ def tokens():
         "no token": error_of(push, model, token=None),
         "read": error_of(push, model, token=READ),
     }
-
-
-@case
-def names():
-    bad = ["a/b/c", "../b", "a/..", "a b/c", "a/b--c", "/b", "a/", "https://a/b", "a"]
-    SERVER.requests.clear()
-    found = {name: [error_of(load, name), error_of(push, model, name=name)] for name in bad}
-    return {"errors": found, "requests": [*SERVER.requests]}
 
 
 @case
@@ -220,9 +213,17 @@ def faults():
 
 @case
 def another_model():
-    commits = len(SERVER.repos["farm/clip"]["commits"])
-    return {"error": error_of(push, model, name="farm/clip"),
-            "commits": len(SERVER.repos["farm/clip"]["commits"]) - commits}  # fmt: skip
+    SERVER.repos["farm/weights"] = {"private": False, "commits": []}
+    SERVER.commit("farm/weights", {"model.safetensors": b"x"})
+    size = CoOp(clip, OrdinalTask(name="size", unit="cm", values=(1, 2, 3)))
+    count = lambda: sum(len(repo["commits"]) for repo in SERVER.repos.values())  # noqa: E731
+    commits = count()
+    return {
+        "another kind": error_of(push, model, name="farm/clip"),
+        "another task": error_of(push, size),
+        "weights alone": error_of(push, model, name="farm/weights"),
+        "commits": count() - commits,
+    }
 
 
 @case
@@ -257,7 +258,8 @@ clip = load_clip(CLIP, "cpu")
 model, other = (CoOp(clip, TASK, seed=seed) for seed in (1, 2))
 pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
 images = ImageData(TASK, pixels, np.zeros(4), pd.DataFrame({"i": range(4)}), "four", "all")
-first = push(model, card={"seed": 7, "license": "mit"})
+command = f"ordlib train coop --backbone {CLIP} --data a/b"
+first = push(model, card={"seed": 7, "license": "mit", "command": command})
 seconds = {}
 results = {}
 for name, function in CASES.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from commands import run
 
+from ordlib.utils.cache import cache_dir
 from ordlib.utils.cache_entries import DESCRIPTION_NAME, cache_entries, prune_cache
 
 STORE = "features/features-0123456789abcdef"
@@ -65,12 +66,13 @@ NOTES = {
     "bytes": lambda path: path.write_bytes(b"\xff\xfe"), "empty": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(), "pipe": os.mkfifo,
     "link to itself": lambda path: path.symlink_to(path.name),
-    "link elsewhere": lambda path: path.symlink_to("/etc/hostname"),
+    "link elsewhere": lambda path: path.symlink_to(cache_dir().parent / "secret"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("make", NOTES.values(), ids=NOTES)
 def test_damaged_notes_do_not_hide_the_cache(cache, make):
+    (cache.parent / "secret").write_text("secret")
     make(cache / STORE / DESCRIPTION_NAME)
     assert {entry.kind for entry in cache_entries()} == {"features"}
     assert run("cache", "--max-size", "0").exit_code == 0

@@ -1,6 +1,7 @@
 """SharedFolder: who is last, which runs do not mix, and that nothing is left."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -40,9 +41,10 @@ def test_is_last_after_another_process_was_killed(path):
             try:
                 os.close(one._file.fileno())  # A copy of the parent's lock.
                 SharedFolder(path).__enter__()
+                os.kill(os.getpid(), signal.SIGKILL)
             finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
+                os._exit(70)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         assert one.is_last()
 
 
