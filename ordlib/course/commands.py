@@ -1,5 +1,6 @@
 """Commands of ``ordlib course``: run and build the notebooks, labs, slides, data and URL."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -100,6 +101,8 @@ def build_notebooks(names: Names = None, timeout: Limit = 300, notebooks: Home =
         from ordlib.course.runner.build import build, rebuild
         from ordlib.course.runner.run import notebooks_folder, select_notebooks
 
+        # Results, which the text quotes, depend on the number of threads in their last digits.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         folder = notebooks or notebooks_folder()
         problems = []
         sources = select_notebooks([*(folder / "source").glob("*.py")], names or [])
