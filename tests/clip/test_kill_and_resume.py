@@ -11,7 +11,7 @@ from PIL import Image
 
 from ordlib.utils.cache import TEMPORARY_PREFIX
 
-TRIALS = 25
+TRIALS = 10
 
 # One process loads the backbone; each trial is a fork of it, which takes no time to start.
 ENCODER = """

@@ -322,5 +322,5 @@ def test_python_m_and_accelerate_launch_run_the_command(
     command = [sys.executable, *launcher, "-m", "ordlib", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("load it with") == processes
+    assert done.stdout.count("load it with") == 1  # by one of them
     assert card_in(tmp_path / "out")["steps"] == 1
