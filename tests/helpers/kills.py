@@ -1,4 +1,4 @@
-"""How often tests of interruptions kill a process; ORDLIB_KILLS=25 is what was tried, and 100 for pretraining."""
+"""How often tests of interruptions kill a process; up to ORDLIB_KILLS=100 was tried."""
 
 import os
 
