@@ -1,7 +1,6 @@
 """Exported files predict as their models; what cannot be exported is refused by name."""
 
 import hashlib
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -39,17 +38,6 @@ def _cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clip(tiny_clip_folder):
     return load_clip(tiny_clip_folder, "cpu")
-
-
-@pytest.fixture(scope="module")
-def onnx_model():
-    """The example of the documentation."""
-    pytest.importorskip("onnxruntime", reason="ordlib[onnx] is not installed")
-    pytest.importorskip("onnxscript", reason="ordlib[onnx] is not installed")
-    spec = importlib.util.spec_from_file_location("onnx_model", EXAMPLES / "onnx_model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.OnnxModel
 
 
 @torch.no_grad()

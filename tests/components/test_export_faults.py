@@ -1,6 +1,5 @@
 """Faults of `export_onnx`: odd parameters, paths and threads, and models of the example."""
 
-import importlib.util
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +11,6 @@ import torch
 
 from ordlib import CORN, ImageData, OrdinalTask, export_onnx, load_clip
 from ordlib.components import export
-
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -115,17 +112,6 @@ def test_export_onnx_that_is_interrupted_keeps_the_old_file(model, error, monkey
         export_onnx(model, "m.onnx")
     assert isinstance(error, KeyboardInterrupt) or "m.onnx" in str(caught.value)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("m.onnx", "old")]
-
-
-@pytest.fixture(scope="module")
-def onnx_model():
-    """The example of the documentation."""
-    pytest.importorskip("onnxruntime", reason="ordlib[onnx] is not installed")
-    pytest.importorskip("onnxscript", reason="ordlib[onnx] is not installed")
-    spec = importlib.util.spec_from_file_location("onnx_model", EXAMPLES / "onnx_model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.OnnxModel
 
 
 @pytest.mark.parametrize("kind", ["inputs", "metadata"])
