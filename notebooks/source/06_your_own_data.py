@@ -365,7 +365,7 @@ print(f"The crop leaves out {unseen:.0%} of the area.")
 # ## Say it in words
 #
 # CLIP knows your ranks by their names. Before any image is used, its text features show which names it
-# can tell apart: ranks whose prompts are nearly the same to it will be confused.
+# distinguishes: ranks whose prompts are nearly the same to it will be confused.
 
 
 # %%
@@ -398,7 +398,7 @@ in_words = pd.DataFrame(rows).set_index("names")
 in_words.map(lambda value: f"{value:.2g}")
 
 # %% [markdown]
-# *Figure 6. Cosine similarity of the prompts of the ranks, by the way they are named; mind the color
+# *Figure 6. Cosine similarity of the prompts of the ranks, by the way they are named; note the color
 # scales, which differ. Table 1. One minus the cosine similarity of neighboring ranks, on average, and
 # the ordinality score (notebook 03; 0 is chance, 1 a perfect order).*
 #
@@ -406,8 +406,8 @@ in_words.map(lambda value: f"{value:.2g}")
 # stands a little apart: no caption that it read ever counted (notebook 01). The phrases are a hundred
 # times further from each other and in order, though "several" and "many" nearly coincide. (Four phrases
 # are in order by chance quite often, so the distances say more here.) A CLIP from the internet knows
-# digits better: run this cell on yours. That two prompts differ does not yet mean that images are told
-# apart by them; the untrained bin phrases in Table 2 show that.
+# digits better: run this cell on yours. That two prompts differ does not yet mean that images can
+# be distinguished by them; the untrained bin phrases in Table 2 show that.
 #
 # **If you see something else.** *The names differ as much as the phrases*: then ask with them,
 # untrained, too. *The phrases are not in order*: try others.
@@ -939,7 +939,7 @@ _ = show(rows["path"], titles)
 #
 # <details><summary>Our count</summary>
 #
-# 10<!--=new right--> of 12<!--=new counted--> by our count. Twelve images of three sessions are too few to tell 90 % from 75 %.
+# 10<!--=new right--> of 12<!--=new counted--> by our count. Twelve images of three sessions are too few to separate 90 % from 75 %.
 # </details>
 #
 # And the ranking adapter of the one split puts the same folder into an order by a sentence:
