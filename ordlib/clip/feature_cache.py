@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..data import ImageData
 
 # A change of how images are read or encoded needs another number.
-VERSION = 2
+VERSION = 3
 DTYPES = {"features": np.float32, "tokens": np.float16}
 # Stores with features that could not be written, by data set and folder: kept as long as the data
 # set, of which several results are often computed.

@@ -2,7 +2,6 @@
 
 import json as jsonlib
 import math
-import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -109,6 +108,7 @@ def train(
     with plain_errors():
         check_launch()
         from ..training import TrainingConfig
+        from ..training.distributed import is_main_process
         from .train import train_and_save
 
         config = TrainingConfig(
@@ -135,7 +135,7 @@ def train(
         model, history = train_and_save(
             method, task, output, config=config, options=options, columns=columns, **inputs
         )
-        if not _is_main_process():
+        if not is_main_process():
             return
         best = history.loc[history["best"], monitor]
         score = f"{best.iloc[-1]:.3f}" if len(best) else "undefined"
@@ -204,11 +204,12 @@ def train_adapter(
         check_launch()
         from dataclasses import replace
 
+        from ..training.distributed import is_main_process
         from .train_adapter import CONFIG, train_and_save_adapter
 
         config = replace(CONFIG, seed=seed, epochs=epochs)
         train_and_save_adapter(task or (), output, config=config, backbone=backbone, device=device)
-        if _is_main_process():
+        if is_main_process():
             _echo_saved(output, "load_component")
 
 
@@ -287,10 +288,6 @@ def make_results(
         common = {"seeds": seeds, "num_jobs": num_jobs, "work_dir": work_dir}
         settings = {**common, "device": device, "minutes": minutes, **settings}
         echo(f"wrote {make_results(table, output, **settings)}")
-
-
-def _is_main_process() -> bool:
-    return int(os.environ.get("RANK") or 0) == 0
 
 
 def _echo_saved(folder: Path, loader: str) -> None:
